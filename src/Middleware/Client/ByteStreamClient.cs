@@ -1,0 +1,119 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using ByteStreams.Tls;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams;
+
+/// <summary>Opens connections: resolves, races the addresses, speaks TLS, makes the pair.</summary>
+internal static class ByteStreamClient
+{
+    public static async Task<ByteStreamConnection> ConnectAsync(
+        EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        options.Validate();
+        ConnectionContext context = await OpenAsync(endPoint, options, cancellationToken).ConfigureAwait(false);
+        return await MakePairAsync(context, (endPoint as DnsEndPoint)?.Host, options, cancellationToken).ConfigureAwait(false);
+    }
+
+    public static Task<ByteStreamConnection> AdoptAsync(Socket socket, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        options.Validate();
+        if (!socket.Connected)
+        {
+            throw new ArgumentException("The socket is not connected; connect it first.", nameof(socket));
+        }
+
+        return MakePairAsync(Connected(socket, socket.RemoteEndPoint, options), null, options, cancellationToken);
+    }
+
+    /// <summary>Opens the transport's connection, without TLS.</summary>
+    public static async ValueTask<ConnectionContext> OpenAsync(
+        EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        if (endPoint is InMemoryEndPoint memory)
+        {
+            return await InMemoryListener.ConnectAsync(memory, options, cancellationToken).ConfigureAwait(false);
+        }
+
+        using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        try
+        {
+            Socket socket = endPoint switch
+            {
+                DnsEndPoint dns => await HappyEyeballs
+                    .ConnectAsync(await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false), options, both.Token).ConfigureAwait(false),
+                _ => await HappyEyeballs.ConnectAsync([endPoint], options, both.Token).ConfigureAwait(false),
+            };
+            return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : socket.RemoteEndPoint, options);
+        }
+        catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException($"{endPoint} did not answer within the connect timeout of {options.ConnectTimeout.TotalSeconds:0.###} s.", late);
+        }
+    }
+
+    private static async Task<IReadOnlyList<EndPoint>> CandidatesAsync(
+        DnsEndPoint dns, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        AddressFamily family = options.AddressFamily == AddressFamily.Unspecified && options.LocalEndPoint is IPEndPoint local
+            ? local.AddressFamily
+            : options.AddressFamily;
+        return [.. (await HostAddresses.ForConnectingAsync(dns.Host, family, cancellationToken).ConfigureAwait(false))
+            .Select(address => new IPEndPoint(address, dns.Port))];
+    }
+
+    private static ChannelConnection Connected(Socket socket, EndPoint? remote, ByteStreamClientOptions options)
+    {
+        SocketOptions.Apply(socket, options);
+        return new ChannelConnection(new SocketChannel(socket), socket.LocalEndPoint, remote, options);
+    }
+
+    private static async Task<ByteStreamConnection> MakePairAsync(
+        ConnectionContext context, string? host, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        if (options.Tls is SslClientAuthenticationOptions tls)
+        {
+            var timeouts = new TlsTimeouts(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider);
+            try
+            {
+                (await TlsTransport.AuthenticateAsync(context, context.Transport, WithHost(tls, options.ServerHostName, host), timeouts, cancellationToken)
+                    .ConfigureAwait(false)).Install();
+            }
+            catch
+            {
+                await context.DisposeAsync().ConfigureAwait(false);
+                throw;
+            }
+        }
+
+        ILogger logger = options.LoggerFactory.CreateLogger("ByteStreams.Client");
+        return new ByteStreamConnection(context, options.Limit, logger, guarded: true);
+    }
+
+    /// <summary>The caller's options with the name to check: copied, since one object may serve many connections.</summary>
+    private static SslClientAuthenticationOptions WithHost(SslClientAuthenticationOptions tls, string? serverHostName, string? host)
+    {
+        string? name = serverHostName ?? (string.IsNullOrEmpty(tls.TargetHost) ? host : tls.TargetHost);
+        return name == tls.TargetHost ? tls : new SslClientAuthenticationOptions
+        {
+            AllowRenegotiation = tls.AllowRenegotiation,
+            AllowTlsResume = tls.AllowTlsResume,
+            ApplicationProtocols = tls.ApplicationProtocols,
+            CertificateChainPolicy = tls.CertificateChainPolicy,
+            CertificateRevocationCheckMode = tls.CertificateRevocationCheckMode,
+            CipherSuitesPolicy = tls.CipherSuitesPolicy,
+            ClientCertificateContext = tls.ClientCertificateContext,
+            ClientCertificates = tls.ClientCertificates,
+            EnabledSslProtocols = tls.EnabledSslProtocols,
+            EncryptionPolicy = tls.EncryptionPolicy,
+            LocalCertificateSelectionCallback = tls.LocalCertificateSelectionCallback,
+            RemoteCertificateValidationCallback = tls.RemoteCertificateValidationCallback,
+            TargetHost = name,
+        };
+    }
+}

@@ -1,0 +1,73 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams;
+
+/// <summary>How a connection is opened and treated.</summary>
+public class ByteStreamClientOptions : ByteStreamTransportOptions
+{
+    private int _limit = ByteStreamReader.DefaultLimit;
+
+    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    public int Limit
+    {
+        get => _limit;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _limit = value;
+        }
+    }
+
+    /// <summary>
+    /// How long one address may take before the next is tried beside it (RFC 8305): 250 ms by default. Zero or less, or
+    /// <see cref="Timeout.InfiniteTimeSpan"/>, tries one after the other.
+    /// </summary>
+    public TimeSpan HappyEyeballsDelay { get; set; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How long name resolution and all attempts together may take. <see cref="Timeout.InfiniteTimeSpan"/>, the default, leaves it to the system.</summary>
+    public TimeSpan ConnectTimeout { get; set; } = Timeout.InfiniteTimeSpan;
+
+    /// <summary>The address to connect from; its family restricts the addresses that are tried. Any by default.</summary>
+    public IPEndPoint? LocalEndPoint { get; set; }
+
+    /// <summary>The family to which the host's addresses are restricted: unspecified (both) by default, else InterNetwork or InterNetworkV6.</summary>
+    public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
+
+    /// <summary>TLS. Its <c>TargetHost</c> is set to the host where it is empty. Null, the default, is plain.</summary>
+    public SslClientAuthenticationOptions? Tls { get; set; }
+
+    /// <summary>
+    /// The name that the server's certificate must have, where it is not the host's. Needs <see cref="Tls"/>. Source: asyncio's
+    /// <c>server_hostname</c>.
+    /// </summary>
+    public string? ServerHostName { get; set; }
+
+    /// <summary>How long a TLS handshake may take: 60 s by default, greater than zero.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default.</summary>
+    public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Where the connection logs. Nowhere by default.</summary>
+    public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
+
+    internal override void Validate()
+    {
+        base.Validate();
+        if (ServerHostName is not null && Tls is null)
+        {
+            throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");
+        }
+
+        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
+        {
+            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+
+namespace ByteStreams;
+
+/// <summary>
+/// Tries addresses as RFC 8305, 5 says: each next one beside the ones before when these have had their time or have failed; the
+/// first to connect wins, every other socket is closed.
+/// </summary>
+internal static class HappyEyeballs
+{
+    public static Task<Socket> ConnectAsync(
+        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken) =>
+        ConnectAsync(candidates, (endPoint, token) => ConnectOneAsync(endPoint, options, token), options, cancellationToken);
+
+    /// <param name="candidates">In the order in which they are tried.</param>
+    /// <param name="connect">One attempt; tests put their own in.</param>
+    /// <param name="options">The delay and the clock.</param>
+    /// <param name="cancellationToken">Ends every attempt.</param>
+    internal static async Task<Socket> ConnectAsync(
+        IReadOnlyList<EndPoint> candidates, Func<EndPoint, CancellationToken, Task<Socket>> connect,
+        ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        using var losers = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        TimeSpan delay = options.HappyEyeballsDelay > TimeSpan.Zero ? options.HappyEyeballsDelay : Timeout.InfiniteTimeSpan;
+        var running = new List<(EndPoint EndPoint, Task<Socket> Attempt)>();
+        var failures = new List<(EndPoint EndPoint, Exception Error)>();
+        Socket? winner = null;
+        int next = 0;
+        try
+        {
+            while (winner is null && (next < candidates.Count || running.Count > 0))
+            {
+                if (next < candidates.Count)
+                {
+                    running.Add((candidates[next], connect(candidates[next], losers.Token)));
+                    next++;
+                }
+
+                winner = await FirstOrTurnAsync(running, failures, next < candidates.Count ? delay : Timeout.InfiniteTimeSpan, options.TimeProvider, losers.Token)
+                    .ConfigureAwait(false);
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            return winner ?? throw AllFailed(failures);
+        }
+        finally
+        {
+            await losers.CancelAsync().ConfigureAwait(false);
+            foreach ((_, Task<Socket> loser) in running)
+            {
+                await CloseAsync(loser).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Waits for a success (returned), a failure (noted; null) or the end of the delay (null), whichever comes first.</summary>
+    private static async Task<Socket?> FirstOrTurnAsync(
+        List<(EndPoint EndPoint, Task<Socket> Attempt)> running, List<(EndPoint EndPoint, Exception Error)> failures, TimeSpan delay, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var done = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task turn = Task.Delay(delay, time, done.Token);
+        Task first = await Task.WhenAny([.. running.Select(started => started.Attempt), turn]).ConfigureAwait(false);
+        await done.CancelAsync().ConfigureAwait(false);
+        if (first is not Task<Socket> attempt)
+        {
+            return null;
+        }
+
+        EndPoint endPoint = running.Find(started => started.Attempt == attempt).EndPoint;
+        running.RemoveAll(started => started.Attempt == attempt);
+        if (attempt.IsCompletedSuccessfully)
+        {
+            return await attempt.ConfigureAwait(false);
+        }
+
+        failures.Add((endPoint, attempt.Exception?.InnerException ?? new OperationCanceledException(cancellationToken)));
+        return null;
+    }
+
+    private static async Task CloseAsync(Task<Socket> loser)
+    {
+        await ((Task)loser).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (loser.IsCompletedSuccessfully)
+        {
+            (await loser.ConfigureAwait(false)).Dispose();
+        }
+    }
+
+    private static async Task<Socket> ConnectOneAsync(EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(
+            endPoint.AddressFamily, SocketType.Stream, endPoint is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        try
+        {
+            SocketOptions.SetBuffers(socket, options);
+            if (options.LocalEndPoint is IPEndPoint local && endPoint is IPEndPoint)
+            {
+                socket.Bind(local);
+            }
+
+            await socket.ConnectAsync(endPoint, cancellationToken).ConfigureAwait(false);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private static Exception AllFailed(List<(EndPoint EndPoint, Exception Error)> failures) => failures.Count == 1
+        ? failures[0].Error
+        : new IOException(
+            "No address could be connected to: " + string.Join("; ", failures.Select(failure => $"{failure.EndPoint}: {failure.Error.Message}")),
+            new AggregateException(failures.Select(failure => failure.Error)));
+}

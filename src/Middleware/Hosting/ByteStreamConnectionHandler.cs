@@ -1,0 +1,114 @@
+using System.Collections;
+using System.Globalization;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams.Hosting;
+
+/// <summary>
+/// Adapts Kestrel's <see cref="ConnectionHandler"/> to the pair: for whoever composes Kestrel alone. Source: asyncio's
+/// <c>StreamReaderProtocol</c>.
+/// </summary>
+/// <remarks>
+/// A callback that returns: everything written is delivered, then the connection ends cleanly. One that throws: one error log,
+/// and the client gets a reset. Works on any transport; on Kestrel's stock one <see cref="ByteStreamWriter.CanWriteEof"/> is false.
+/// </remarks>
+public class ByteStreamConnectionHandler : ConnectionHandler
+{
+    private readonly ByteStreamDelegate _clientConnected;
+    private readonly int _limit;
+    private readonly string? _endpointName;
+    private readonly ILogger _logger;
+
+    /// <summary>Makes the handler; one serves any number of connections.</summary>
+    /// <param name="clientConnected">Called for each connection.</param>
+    /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
+    /// <param name="loggerFactory">Where errors are logged; nowhere if null.</param>
+    /// <param name="endpointName">The endpoint's name in the log scope; the local address if null.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
+    public ByteStreamConnectionHandler(
+        ByteStreamDelegate clientConnected, int limit = ByteStreamReader.DefaultLimit, ILoggerFactory? loggerFactory = null, string? endpointName = null)
+    {
+        ArgumentNullException.ThrowIfNull(clientConnected);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        _clientConnected = clientConnected;
+        _limit = limit;
+        _endpointName = endpointName;
+        _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger("ByteStreams.Connection");
+    }
+
+    /// <inheritdoc/>
+    public override async Task OnConnectedAsync(ConnectionContext connection)
+    {
+        ArgumentNullException.ThrowIfNull(connection);
+        var reader = new ByteStreamReader(connection.Transport.Input, _limit);
+        var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
+        connection.Features.Set(writer);
+        CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        using IDisposable? scope = _logger.BeginScope(new ConnectionScope(connection, _endpointName));
+        try
+        {
+            await _clientConnected(reader, writer, stopping).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // The way most handlers stop: a read or a wait was given the token. What was written is delivered.
+            ServerLog.HandlerStopped(_logger, connection.ConnectionId);
+        }
+        catch (Exception lost) when (IsLoss(lost, reader, connection))
+        {
+            ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
+            writer.Abort();
+        }
+        catch (Exception error)
+        {
+            ServerLog.HandlerFailed(_logger, error, connection.ConnectionId);
+            writer.Abort(ConnectionEndReason.HandlerError, error);
+        }
+
+        writer.Close();
+        if (connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link)
+        {
+            // The loss of a connection after its handler has returned has nobody to tell.
+            await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        reader.Detach();
+    }
+
+    /// <summary>Whether the handler only passes on that the connection is gone.</summary>
+    private static bool IsLoss(Exception error, ByteStreamReader reader, ConnectionContext connection) =>
+        error is ConnectionResetException
+        || (error is ConnectionAbortedException && connection.ConnectionClosed.IsCancellationRequested)
+        || (reader.Exception is Exception stored && ReferenceEquals(stored, error) && stored is IOException or ConnectionAbortedException);
+
+    /// <summary>What every log line of the handler carries.</summary>
+    private sealed class ConnectionScope(ConnectionContext connection, string? endpointName) : IReadOnlyList<KeyValuePair<string, object?>>
+    {
+        public int Count => 3;
+
+        public KeyValuePair<string, object?> this[int index] => index switch
+        {
+            0 => new("ConnectionId", connection.ConnectionId),
+            1 => new("Endpoint", endpointName ?? connection.LocalEndPoint?.ToString()),
+            2 => new("Peer", connection.RemoteEndPoint?.ToString()),
+            _ => throw new ArgumentOutOfRangeException(nameof(index)),
+        };
+
+        public IEnumerator<KeyValuePair<string, object?>> GetEnumerator()
+        {
+            for (int i = 0; i < Count; i++)
+            {
+                yield return this[i];
+            }
+        }
+
+        public override string ToString() => string.Create(
+            CultureInfo.InvariantCulture, $"ConnectionId:{this[0].Value} Endpoint:{this[1].Value} Peer:{this[2].Value}");
+
+        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+    }
+}

@@ -1,0 +1,15 @@
+namespace ByteStreams;
+
+/// <summary>A service: called once for each client. Source: asyncio's <c>client_connected_cb</c>.</summary>
+/// <param name="reader">What the client sends.</param>
+/// <param name="writer">What is sent to the client.</param>
+/// <param name="stopping">
+/// Fires when the server wants its connections to end (the host stops, or the server closes its clients). Finish the request in
+/// progress and return; whoever has not returned at the shutdown deadline is aborted. It does not fire when the client goes:
+/// reads and drains tell that.
+/// </param>
+/// <returns>
+/// When it returns, everything written is delivered and the connection ends cleanly. When it throws, the error is logged and the
+/// client gets a reset.
+/// </returns>
+public delegate Task ByteStreamDelegate(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping);

@@ -1,0 +1,29 @@
+namespace ByteStreams;
+
+/// <summary>
+/// A service as a class: made in a dependency-injection scope of its own for each connection, and disposed with it.
+/// </summary>
+/// <example>
+/// <code>
+/// sealed class Echo : ByteStreamHandler
+/// {
+///     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+///     {
+///         await foreach (byte[] line in reader.WithCancellation(stopping))
+///         {
+///             writer.Write(line);
+///             await writer.DrainAsync(stopping);
+///         }
+///     }
+/// }
+/// </code>
+/// </example>
+public abstract class ByteStreamHandler
+{
+    /// <summary>Serves one client; see <see cref="ByteStreamDelegate"/> for what returning and throwing mean.</summary>
+    /// <param name="reader">What the client sends.</param>
+    /// <param name="writer">What is sent to the client.</param>
+    /// <param name="stopping">Fires when the server wants its connections to end.</param>
+    /// <returns>Done when the client is served.</returns>
+    public abstract Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping);
+}

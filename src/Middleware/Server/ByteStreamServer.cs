@@ -1,0 +1,323 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Hosting;
+using ByteStreams.Tls;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams;
+
+/// <summary>
+/// A running service: its listeners and its clients, on a Kestrel server of its own. Source: asyncio's <c>Server</c>.
+/// </summary>
+/// <remarks>All members may be called from any thread. <c>await using</c> closes it and waits until no client is left.</remarks>
+public sealed class ByteStreamServer : IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly ConcurrentDictionary<ConnectionContext, bool> _clients = new();
+    private readonly List<IConnectionListener> _listeners = [];
+    private readonly ByteStreamServerOptions _options;
+    private readonly ListenerKestrel _kestrel;
+    private readonly ILogger _logger;
+    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private IReadOnlyList<EndPoint> _endPoints = [];
+    private Task? _starting;
+    private Task? _end;
+    private bool _isClosed;
+    private bool _forever;
+
+    private ByteStreamServer(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
+    {
+        _options = options;
+        _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
+        var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
+        ConnectionDelegate inner = handler.OnConnectedAsync;
+        if (options.Tls is not null)
+        {
+            var timeouts = new TlsTimeouts(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider);
+            inner = new TlsServerMiddleware(inner, options.Tls, timeouts, options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
+        }
+
+        ConnectionDelegate built = options.Build(inner);
+        _kestrel = new ListenerKestrel(context => RunAsync(built, context), OnAccepted, options.LoggerFactory);
+    }
+
+    /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
+    public IReadOnlyList<EndPoint> EndPoints
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _endPoints;
+            }
+        }
+    }
+
+    /// <summary>Whether clients are accepted.</summary>
+    public bool IsServing
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _starting is { IsCompletedSuccessfully: true } && !_isClosed;
+            }
+        }
+    }
+
+    /// <summary>The clients that are connected.</summary>
+    internal int ClientCount => _clients.Count;
+
+    /// <summary>Accepts clients from now on. Not needed unless <see cref="ByteStreamServerOptions.StartServing"/> was false; twice is fine.</summary>
+    /// <param name="cancellationToken">Ends the start.</param>
+    /// <returns>Done when clients are accepted.</returns>
+    /// <exception cref="InvalidOperationException">The server is closed.</exception>
+    public Task StartServingAsync(CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                throw new InvalidOperationException("The server is closed; start a new one.");
+            }
+
+            return _starting ??= StartKestrelAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>Serves until cancelled, then closes and waits until no client is left.</summary>
+    /// <param name="cancellationToken">Ends the service.</param>
+    /// <returns>A task that ends cancelled; or done, where somebody else has closed the server.</returns>
+    /// <exception cref="InvalidOperationException">The server is closed, or is being served forever already.</exception>
+    /// <exception cref="OperationCanceledException">The token fired, and the server is closed.</exception>
+    public async Task ServeForeverAsync(CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                throw new InvalidOperationException("The server is closed; start a new one.");
+            }
+
+            if (_forever)
+            {
+                throw new InvalidOperationException("ServeForeverAsync is already at work on this server.");
+            }
+
+            _forever = true;
+        }
+
+        try
+        {
+            await StartServingAsync(CancellationToken.None).ConfigureAwait(false);
+            await _closed.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Close();
+            await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _forever = false;
+            }
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    /// <summary>Stops listening. Clients that are connected stay. Twice is fine.</summary>
+    public void Close()
+    {
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+            _endPoints = [];
+        }
+
+        foreach (IConnectionListener listener in _listeners)
+        {
+            // Unbinding is synchronous in every listener of this library.
+            listener.UnbindAsync().GetAwaiter().GetResult();
+        }
+
+        _closed.TrySetResult();
+        SignalIfGone();
+    }
+
+    /// <summary>Closes each client's connection as its writer's <c>Close</c> does: what was written is delivered; readers see the end.</summary>
+    public void CloseClients()
+    {
+        foreach (ConnectionContext client in _clients.Keys)
+        {
+            client.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            if (client.Features.Get<ByteStreamWriter>() is ByteStreamWriter writer)
+            {
+                writer.Close();
+            }
+            else
+            {
+                client.Features.Get<IByteStreamTransportFeature>()?.Close();
+            }
+        }
+    }
+
+    /// <summary>Resets each client's connection; what was not sent yet is lost.</summary>
+    public void AbortClients()
+    {
+        var cause = new ConnectionAbortedException("The server aborted its clients.");
+        foreach (ConnectionContext client in _clients.Keys)
+        {
+            client.Features.Get<IByteStreamTransportFeature>()?.Abort(ConnectionEndReason.ServerShutdown, cause);
+        }
+    }
+
+    /// <summary>Waits until the server is closed and no client is left, in either order.</summary>
+    /// <param name="cancellationToken">Ends the wait only.</param>
+    /// <returns>Done when it is.</returns>
+    public async Task WaitClosedAsync(CancellationToken cancellationToken = default)
+    {
+        await _gone.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        Task end;
+        lock (_gate)
+        {
+            end = _end ??= EndAsync();
+        }
+
+        await end.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Closes the server and waits until no client is left.</summary>
+    /// <returns>Done when it is.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        Close();
+        await WaitClosedAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// The host's shutdown: stops listening, tells the handlers, waits for them, and aborts whoever is left at the deadline.
+    /// </summary>
+    /// <param name="deadline">Fires when waiting is over.</param>
+    /// <returns>The connections that had to be aborted.</returns>
+    internal async Task<int> StopAsync(CancellationToken deadline)
+    {
+        Close();
+        foreach (ConnectionContext client in _clients.Keys)
+        {
+            client.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+        }
+
+        await _gone.Task.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        int left = _clients.Count;
+        if (left > 0)
+        {
+            ServerLog.DrainDeadline(_logger, _options.Name, left);
+            AbortClients();
+        }
+
+        await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+        return left;
+    }
+
+    internal static async Task<ByteStreamServer> StartAsync(
+        ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, Socket? socket, ByteStreamServerOptions options, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(clientConnected);
+        options.Validate();
+        var server = new ByteStreamServer(clientConnected, options);
+        try
+        {
+            server.Bind(endPoints, socket);
+            if (options.StartServing)
+            {
+                await server.StartServingAsync(cancellationToken).ConfigureAwait(false);
+            }
+
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private void Bind(IReadOnlyList<EndPoint> endPoints, Socket? socket)
+    {
+        if (socket is not null)
+        {
+            _listeners.Add(SocketListener.Adopt(socket, _options, _logger));
+        }
+
+        foreach (EndPoint endPoint in endPoints)
+        {
+            _listeners.Add(endPoint switch
+            {
+                InMemoryEndPoint memory => InMemoryListener.Bind(memory, _options),
+                IPEndPoint or UnixDomainSocketEndPoint => SocketListener.Bind(endPoint, _options, _logger),
+                _ => throw new NotSupportedException(
+                    $"Nothing listens on a {endPoint.GetType().Name}; use an IPEndPoint, a UnixDomainSocketEndPoint or an InMemoryEndPoint."),
+            });
+        }
+
+        _endPoints = [.. _listeners.Select(listener => listener.EndPoint)];
+    }
+
+    private async Task StartKestrelAsync(CancellationToken cancellationToken)
+    {
+        foreach (IConnectionListener listener in _listeners)
+        {
+            (listener as SocketListener)?.Listen();
+        }
+
+        await _kestrel.StartAsync(_listeners, cancellationToken).ConfigureAwait(false);
+    }
+
+    private void OnAccepted(ConnectionContext client) => _clients.TryAdd(client, true);
+
+    private async Task RunAsync(ConnectionDelegate built, ConnectionContext client)
+    {
+        try
+        {
+            await built(client).ConfigureAwait(false);
+        }
+        finally
+        {
+            // Kestrel would dispose it next; until then the client is not gone.
+            await client.DisposeAsync().ConfigureAwait(false);
+            _clients.TryRemove(client, out _);
+            SignalIfGone();
+        }
+    }
+
+    private void SignalIfGone()
+    {
+        lock (_gate)
+        {
+            if (_isClosed && _clients.IsEmpty)
+            {
+                _gone.TrySetResult();
+            }
+        }
+    }
+
+    private async Task EndAsync()
+    {
+        if (_starting is not null)
+        {
+            await _starting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        await _kestrel.DisposeAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,135 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams;
+
+/// <summary>How a server listens and treats its clients. Also the connection builder that middleware is added to.</summary>
+public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
+{
+    private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
+    private int _limit = ByteStreamReader.DefaultLimit;
+    private int _backlog = 512;
+
+    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    public int Limit
+    {
+        get => _limit;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _limit = value;
+        }
+    }
+
+    /// <summary>
+    /// Connections that the kernel keeps until they are accepted: 512 by default, at least 1. The system's own cap
+    /// (<c>net.core.somaxconn</c> on Linux) applies as well.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    public int Backlog
+    {
+        get => _backlog;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _backlog = value;
+        }
+    }
+
+    /// <summary>
+    /// Whether an address in TIME_WAIT can be bound at once after a restart (SO_REUSEADDR). True by default; never set on Windows,
+    /// where it would let another program take the port.
+    /// </summary>
+    public bool ReuseAddress { get; set; } = true;
+
+    /// <summary>Whether several processes may listen on the same port (SO_REUSEPORT). False by default; Linux and macOS only.</summary>
+    public bool ReusePort { get; set; }
+
+    /// <summary>Whether a listener on <c>[::]</c> leaves IPv4 alone. False by default: one listener serves both families.</summary>
+    public bool IPv6Only { get; set; }
+
+    /// <summary>The family to which a host's addresses are restricted: unspecified (both) by default, else InterNetwork or InterNetworkV6.</summary>
+    public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
+
+    /// <summary>
+    /// Whether clients are accepted at once. If false, addresses are bound and connections refused until
+    /// <see cref="ByteStreamServer.StartServingAsync"/>. True by default.
+    /// </summary>
+    public bool StartServing { get; set; } = true;
+
+    /// <summary>The mode of a Unix socket's file, set before the first client can connect. Null, the default, leaves it to the umask.</summary>
+    public UnixFileMode? UnixSocketMode { get; set; }
+
+    /// <summary>The group of a Unix socket's file, by name or number, set before the first client can connect. Null leaves it.</summary>
+    public string? UnixSocketGroup { get; set; }
+
+    /// <summary>TLS for every client: at least a certificate. Null, the default, is plain.</summary>
+    public SslServerAuthenticationOptions? Tls { get; set; }
+
+    /// <summary>How long a TLS handshake may take: 60 s by default, greater than zero.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default.</summary>
+    public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
+    public string? Name { get; set; }
+
+    /// <summary>Where the server logs. Nowhere by default; a host passes its own.</summary>
+    public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
+
+    /// <summary>The services that middleware may ask for. Empty by default; a host passes its own.</summary>
+    public IServiceProvider ApplicationServices { get; set; } = EmptyServices.Instance;
+
+    /// <summary>Adds connection middleware: the first added sees the connection first. <see cref="Tls"/> comes behind all of them, the handler last.</summary>
+    /// <param name="middleware">Gets the next one and returns its own.</param>
+    /// <returns>The same options.</returns>
+    public ByteStreamServerOptions Use(Func<ConnectionDelegate, ConnectionDelegate> middleware)
+    {
+        ArgumentNullException.ThrowIfNull(middleware);
+        _middleware.Add(middleware);
+        return this;
+    }
+
+    IConnectionBuilder IConnectionBuilder.Use(Func<ConnectionDelegate, ConnectionDelegate> middleware) => Use(middleware);
+
+    ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask);
+
+    /// <summary>The middleware around <paramref name="handler"/>.</summary>
+    internal ConnectionDelegate Build(ConnectionDelegate handler)
+    {
+        ConnectionDelegate built = handler;
+        for (int i = _middleware.Count - 1; i >= 0; i--)
+        {
+            built = _middleware[i](built);
+        }
+
+        return built;
+    }
+
+    internal override void Validate()
+    {
+        base.Validate();
+        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
+        {
+            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
+        }
+
+        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
+        {
+            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
+        }
+    }
+
+    private sealed class EmptyServices : IServiceProvider
+    {
+        public static EmptyServices Instance { get; } = new();
+
+        public object? GetService(Type serviceType) => null;
+    }
+}

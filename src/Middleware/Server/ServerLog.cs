@@ -1,0 +1,19 @@
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams;
+
+/// <summary>What servers and their handlers log. Ids 400 to 499.</summary>
+internal static partial class ServerLog
+{
+    [LoggerMessage(400, LogLevel.Error, "Connection {ConnectionId}: the handler failed; the client gets a reset.")]
+    public static partial void HandlerFailed(ILogger logger, Exception error, string connectionId);
+
+    [LoggerMessage(401, LogLevel.Information, "Connection {ConnectionId}: the connection was lost while the handler was at work: {Reason}")]
+    public static partial void ConnectionLost(ILogger logger, string connectionId, string reason);
+
+    [LoggerMessage(402, LogLevel.Debug, "Connection {ConnectionId}: the handler was cancelled because the server stops.")]
+    public static partial void HandlerStopped(ILogger logger, string connectionId);
+
+    [LoggerMessage(403, LogLevel.Warning, "Endpoint {Endpoint}: {Count} connections had not ended at the shutdown deadline, and are aborted.")]
+    public static partial void DrainDeadline(ILogger logger, string? endpoint, int count);
+}

@@ -1,0 +1,55 @@
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams;
+
+/// <summary>
+/// A connection that this program opened: its reader and its writer, which it deconstructs into. Disposing it closes the writer
+/// and waits for the close.
+/// </summary>
+/// <example>
+/// <code>
+/// await using var connection = await ByteStream.OpenConnectionAsync("127.0.0.1", 7007);
+/// var (reader, writer) = connection;
+/// writer.Write("hello\n");
+/// Console.WriteLine(await reader.ReadTextLineAsync());
+/// </code>
+/// </example>
+public sealed class ByteStreamConnection : IAsyncDisposable
+{
+    internal ByteStreamConnection(ConnectionContext context, int limit, ILogger logger, bool guarded)
+    {
+        Reader = new ByteStreamReader(context.Transport.Input, limit);
+        Writer = new ByteStreamWriter(context.Transport.Output, Reader, context, logger, DeferredFlush.Shared);
+        if (guarded)
+        {
+            Writer.Guard(new AbandonedGuard(context, logger));
+        }
+    }
+
+    /// <summary>What the peer sends.</summary>
+    public ByteStreamReader Reader { get; }
+
+    /// <summary>What is sent to the peer.</summary>
+    public ByteStreamWriter Writer { get; }
+
+    /// <summary>Splits the connection into its two halves.</summary>
+    /// <param name="reader"><see cref="Reader"/>.</param>
+    /// <param name="writer"><see cref="Writer"/>.</param>
+    public void Deconstruct(out ByteStreamReader reader, out ByteStreamWriter writer)
+    {
+        reader = Reader;
+        writer = Writer;
+    }
+
+    /// <summary>Closes the writer and waits until the connection is closed. A lost connection is no error here.</summary>
+    /// <returns>Done when the connection is closed.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        Writer.Close();
+        // The loss of a connection that is being disposed has nobody to tell; reads and drains have thrown it.
+        await Writer.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Reader.Detach();
+        await Writer.Transport!.DisposeAsync().ConfigureAwait(false);
+    }
+}

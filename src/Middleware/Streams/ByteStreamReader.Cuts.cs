@@ -1,0 +1,232 @@
+using System.Buffers;
+using System.Text;
+
+namespace ByteStreams;
+
+/// <content>What each kind of read takes from the buffer, and what it makes of it.</content>
+public sealed partial class ByteStreamReader
+{
+    /// <summary>Up to n bytes (n &gt;= 0), or everything to the end (n = -1): R2, R3, R4.</summary>
+    private readonly struct SomeCut(string call, int n) : ICut
+    {
+        public string Call => call;
+
+        public Exception? Check() => null;
+
+        public long Measure(ByteStreamReader reader)
+        {
+            long buffered = reader._buffer.Length;
+            if (n < 0)
+            {
+                return reader._ended ? buffered : -1;
+            }
+
+            return buffered > 0 || n == 0 || reader._ended ? Math.Min(buffered, n) : -1;
+        }
+    }
+
+    /// <summary>Exactly n bytes: R6.</summary>
+    private readonly struct ExactCut(string call, int n) : ICut
+    {
+        public string Call => call;
+
+        public Exception? Check() => n < 0
+            ? new ArgumentOutOfRangeException(nameof(n), n, $"{call} takes zero or more bytes.")
+            : null;
+
+        public long Measure(ByteStreamReader reader)
+        {
+            if (reader._buffer.Length >= n)
+            {
+                return n;
+            }
+
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), n) : -1;
+        }
+    }
+
+    /// <summary>Through a newline: R9, R13.</summary>
+    private struct LineCut(string call) : ICut
+    {
+        // Everything before this position of the stream has been searched (R21).
+        private long _searched;
+
+        public readonly string Call => call;
+
+        public readonly Exception? Check() => null;
+
+        public long Measure(ByteStreamReader reader)
+        {
+            long from = Math.Max(0, _searched - reader._position);
+            long newline = Separators.IndexOf(reader._buffer, (byte)'\n', from);
+            if (newline >= 0)
+            {
+                if (newline <= reader.Limit)
+                {
+                    return newline + 1;
+                }
+
+                reader.Discard(newline + 1);
+                throw new LimitOverrunException($"A line of {newline} bytes is longer than the limit of {reader.Limit}.", (int)newline);
+            }
+
+            long buffered = reader._buffer.Length;
+            if (buffered > reader.Limit)
+            {
+                reader.Discard(buffered);
+                throw new LimitOverrunException($"{buffered} bytes without a newline are over the limit of {reader.Limit}.", (int)buffered);
+            }
+
+            _searched = reader._position + buffered;
+            return reader._ended ? buffered : -1;
+        }
+    }
+
+    /// <summary>Through the separator that ends first: R7 to R12.</summary>
+    private struct UntilCut : ICut
+    {
+        private readonly IReadOnlyList<ReadOnlyMemory<byte>>? _given;
+        private ReadOnlyMemory<byte> _one;
+        private ReadOnlyMemory<byte>[]? _many;
+
+        // No separator begins before this position of the stream (R21).
+        private long _searched;
+
+        public UntilCut(string call, ReadOnlyMemory<byte> separator)
+        {
+            Call = call;
+            _one = separator;
+        }
+
+        public UntilCut(string call, IReadOnlyList<ReadOnlyMemory<byte>> separators)
+        {
+            Call = call;
+            _given = separators ?? [];
+        }
+
+        public string Call { get; }
+
+        public Exception? Check()
+        {
+            if (_given is { Count: 0 })
+            {
+                return new ArgumentException($"{Call} takes at least one separator.", "separators");
+            }
+
+            if (_given is { Count: 1 })
+            {
+                _one = _given[0];
+            }
+            else if (_given is not null)
+            {
+                _many = [.. _given.OrderBy(static separator => separator.Length)];
+                _one = _many[0];
+            }
+
+            return _one.IsEmpty ? new ArgumentException($"{Call} takes separators of at least one byte.", "separator") : null;
+        }
+
+        public long Measure(ByteStreamReader reader)
+        {
+            ReadOnlySpan<ReadOnlyMemory<byte>> separators = _many ?? new ReadOnlySpan<ReadOnlyMemory<byte>>(in _one);
+            long buffered = reader._buffer.Length;
+            long from = Math.Max(0, _searched - reader._position);
+            if (buffered - from >= _one.Length)
+            {
+                if (Separators.TryFind(reader._buffer, from, separators, out long start, out long end))
+                {
+                    return start <= reader.Limit ? end : throw new LimitOverrunException(
+                        $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
+                }
+
+                long surelyBefore = Math.Max(0, buffered + 1 - separators[^1].Length);
+                if (surelyBefore > reader.Limit)
+                {
+                    throw new LimitOverrunException(
+                        $"{surelyBefore} bytes without a separator are over the limit of {reader.Limit}.", (int)surelyBefore);
+                }
+
+                _searched = reader._position + surelyBefore;
+            }
+
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
+        }
+    }
+
+    /// <summary>One message, found and made by the caller's parser.</summary>
+    private sealed class MessageCut<T>(MessageParser<T> parser) : ICut, IResult<T>
+    {
+        private T _message = default!;
+
+        public string Call => nameof(ReadMessageAsync);
+
+        public bool Owned => true;
+
+        public Exception? Check() => null;
+
+        public long Measure(ByteStreamReader reader)
+        {
+            ReadOnlySequence<byte> buffer = reader._buffer;
+            if (!buffer.IsEmpty)
+            {
+                var input = new SequenceReader<byte>(buffer);
+                if (parser(ref input, out _message))
+                {
+                    return input.Consumed;
+                }
+
+                if (buffer.Length > reader.Limit)
+                {
+                    throw new LimitOverrunException(
+                        $"{buffer.Length} bytes without a whole message are over the limit of {reader.Limit}.", (int)buffer.Length);
+                }
+            }
+
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
+        }
+
+        public T Make(in ReadOnlySequence<byte> bytes) => _message;
+    }
+
+    private readonly struct OwnedResult : IResult<byte[]>
+    {
+        public bool Owned => true;
+
+        public byte[] Make(in ReadOnlySequence<byte> bytes) => bytes.IsEmpty ? [] : bytes.ToArray();
+    }
+
+    private readonly struct BorrowedResult : IResult<ReadOnlySequence<byte>>
+    {
+        public bool Owned => false;
+
+        public ReadOnlySequence<byte> Make(in ReadOnlySequence<byte> bytes) => bytes;
+    }
+
+    private readonly struct FilledResult(Memory<byte> destination) : IResult<int>
+    {
+        public bool Owned => true;
+
+        public int Make(in ReadOnlySequence<byte> bytes)
+        {
+            bytes.CopyTo(destination.Span);
+            return (int)bytes.Length;
+        }
+    }
+
+    private readonly struct TextResult(Encoding encoding) : IResult<string?>
+    {
+        public bool Owned => true;
+
+        public string? Make(in ReadOnlySequence<byte> bytes)
+        {
+            if (bytes.IsEmpty)
+            {
+                return null;
+            }
+
+            string line = encoding.GetString(bytes);
+            int end = line.EndsWith('\n') ? line.Length - 1 : line.Length;
+            return line[..(end > 0 && end < line.Length && line[end - 1] == '\r' ? end - 1 : end)];
+        }
+    }
+}

@@ -1,0 +1,369 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
+using System.Text;
+
+namespace ByteStreams;
+
+/// <summary>
+/// Reads bytes, lines and records from a connection. Source: asyncio's <c>StreamReader</c>; docs/asyncio.md lists the differences.
+/// </summary>
+/// <remarks>
+/// <para>
+/// The <c>Read…</c> methods return bytes that the caller owns. The <c>Borrow…</c> methods return the connection's own buffers,
+/// with no copy and no allocation, valid until the next call on this reader.
+/// </para>
+/// <para>
+/// One read at a time: a second read that would have to wait while another waits fails with
+/// <see cref="InvalidOperationException"/> and takes nothing. A read that the buffered bytes can answer is answered.
+/// Await each returned <see cref="ValueTask"/> once.
+/// </para>
+/// <para>
+/// Cancelling a read loses no byte: what had arrived stays buffered for the next read, which goes on where this one was.
+/// A connection that is lost makes every later read throw the cause (usually
+/// <see cref="Microsoft.AspNetCore.Connections.ConnectionResetException"/>), see <see cref="Exception"/>.
+/// </para>
+/// <example>
+/// <code>
+/// await foreach (byte[] line in reader)
+/// {
+///     writer.Write(line);
+///     await writer.DrainAsync();
+/// }
+/// </code>
+/// </example>
+/// </remarks>
+public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
+{
+    /// <summary>The limit where none is given: 65,536 bytes, asyncio's own.</summary>
+    public const int DefaultLimit = 65536;
+
+    // Who may touch the buffer: nobody is in a call; a call is at work; a call waits for bytes and has let go.
+    private const int Idle = 0;
+    private const int Busy = 1;
+    private const int Waiting = 2;
+
+    private readonly Pipe? _fed;
+    private PipeReader _input;
+    private ByteStreamWriter? _writer;
+    private int _state;
+    private string? _waitingCall;
+
+    // Bytes that have arrived and were not handed out. They belong to the pipe's last ReadResult while _held; after a read that
+    // was cancelled, or while one waits, AdvanceTo has been called with nothing consumed, so the bytes still lie where they lay;
+    // what is taken then is counted in _taken and given back to the pipe with its next result.
+    private ReadOnlySequence<byte> _buffer;
+    private bool _held;
+    private long _taken;
+    private long _position;
+    private long _fedBytes;
+    private bool _ended;
+    private bool _fedEof;
+    private volatile bool _closed;
+    private volatile Exception? _exception;
+
+    /// <summary>Makes a reader that is fed by hand with <see cref="FeedData"/> and <see cref="FeedEof"/>.</summary>
+    /// <param name="limit">The longest line or record in bytes, its separator not counted. Greater than zero.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
+    public ByteStreamReader(int limit = DefaultLimit)
+        : this(PipeScheduler.ThreadPool, limit)
+    {
+    }
+
+    /// <summary>Makes a reader over any pipe.</summary>
+    /// <param name="input">Where the bytes come from. The reader is its only user from now on.</param>
+    /// <param name="limit">The longest line or record in bytes, its separator not counted. Greater than zero.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
+    public ByteStreamReader(PipeReader input, int limit = DefaultLimit)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        _input = input;
+        Limit = limit;
+    }
+
+    internal ByteStreamReader(PipeScheduler scheduler, int limit)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        // Nothing pauses whoever feeds by hand, as in asyncio; 16 KiB segments keep a long line in few pieces.
+        _fed = new Pipe(new PipeOptions(
+            readerScheduler: scheduler, pauseWriterThreshold: 0, minimumSegmentSize: 16384, useSynchronizationContext: false));
+        _input = _fed.Reader;
+        Limit = limit;
+    }
+
+    /// <summary>The longest line or record in bytes, its separator not counted.</summary>
+    public int Limit { get; }
+
+    /// <summary>
+    /// Whether the end was seen and nothing is buffered (R15). Over a connection the end is seen by a read, not by this property.
+    /// </summary>
+    public bool AtEof => (_ended || _fedEof) && Buffered == 0;
+
+    /// <summary>The exception that every read throws, or null. Set when the connection is lost, and by <see cref="SetException"/>.</summary>
+    public Exception? Exception => _exception;
+
+    private long Buffered => _fed is null ? _buffer.Length : _fedBytes - _position;
+
+    /// <summary>
+    /// Reads up to <paramref name="n"/> bytes as soon as any are there, or everything to the end of the stream.
+    /// </summary>
+    /// <param name="n">The most bytes to return; 0 returns none at once; -1, the default, reads to the end, however long that is.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>1 to <paramref name="n"/> bytes, owned by the caller; empty only at the end of the stream.</returns>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<byte[]> ReadAsync(int n = -1, CancellationToken cancellationToken = default) =>
+        Read<SomeCut, OwnedResult, byte[]>(new(nameof(ReadAsync), n < 0 ? -1 : n), default, cancellationToken);
+
+    /// <summary>Reads into the caller's memory as soon as any bytes are there.</summary>
+    /// <param name="buffer">Where to put them. Untouched if the read fails or is cancelled.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The number of bytes read; 0 only at the end of the stream, or for an empty buffer.</returns>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        Read<SomeCut, FilledResult, int>(new(nameof(ReadAsync), buffer.Length), new(buffer), cancellationToken);
+
+    /// <summary>Reads exactly <paramref name="n"/> bytes. The limit does not bound them.</summary>
+    /// <param name="n">How many; 0 returns none at once.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The bytes, owned by the caller.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="n"/> is negative.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<byte[]> ReadExactlyAsync(int n, CancellationToken cancellationToken = default) =>
+        Read<ExactCut, OwnedResult, byte[]>(new(nameof(ReadExactlyAsync), n), default, cancellationToken);
+
+    /// <summary>Fills the caller's memory. The limit does not bound it.</summary>
+    /// <param name="buffer">What to fill. Untouched if the read fails or is cancelled.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>A task that is done when the memory is full.</returns>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask ReadExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        ValueTask<int> read = Read<ExactCut, FilledResult, int>(
+            new(nameof(ReadExactlyAsync), buffer.Length), new(buffer), cancellationToken);
+        if (!read.IsCompletedSuccessfully)
+        {
+            return Finish(read);
+        }
+
+        _ = read.Result;
+        return default;
+
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+        static async ValueTask Finish(ValueTask<int> read) => await read.ConfigureAwait(false);
+    }
+
+    /// <summary>Reads a line, through its <c>\n</c>.</summary>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The line with its <c>\n</c>; at the end of the stream what is left, and then empty.</returns>
+    /// <exception cref="LimitOverrunException">
+    /// The line is longer than <see cref="Limit"/>. It has been discarded: through its newline if that had arrived, else all that
+    /// was buffered.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<byte[]> ReadLineAsync(CancellationToken cancellationToken = default) =>
+        Read<LineCut, OwnedResult, byte[]>(new(nameof(ReadLineAsync)), default, cancellationToken);
+
+    /// <summary>Reads a line as text, by .NET's own convention.</summary>
+    /// <param name="encoding">UTF-8 where none is given.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The line without <c>\n</c> or <c>\r\n</c>; null at the end of the stream.</returns>
+    /// <exception cref="LimitOverrunException">As <see cref="ReadLineAsync"/>.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<string?> ReadTextLineAsync(Encoding? encoding = null, CancellationToken cancellationToken = default) =>
+        Read<LineCut, TextResult, string?>(new(nameof(ReadTextLineAsync)), new(encoding ?? Encoding.UTF8), cancellationToken);
+
+    /// <summary>Reads through <paramref name="separator"/>.</summary>
+    /// <param name="separator">One or more bytes. It may arrive split over any number of segments.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>Everything through the separator, owned by the caller.</returns>
+    /// <exception cref="ArgumentException">The separator is empty.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<byte[]> ReadUntilAsync(ReadOnlyMemory<byte> separator, CancellationToken cancellationToken = default) =>
+        Read<UntilCut, OwnedResult, byte[]>(new(nameof(ReadUntilAsync), separator), default, cancellationToken);
+
+    /// <summary>
+    /// Reads through whichever of <paramref name="separators"/> ends first; where two end at the same byte, the shorter is the one.
+    /// </summary>
+    /// <param name="separators">One or more separators, none of them empty.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>Everything through the separator, owned by the caller.</returns>
+    /// <exception cref="ArgumentException">There is no separator, or an empty one.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<byte[]> ReadUntilAsync(
+        IReadOnlyList<ReadOnlyMemory<byte>> separators, CancellationToken cancellationToken = default) =>
+        Read<UntilCut, OwnedResult, byte[]>(new(nameof(ReadUntilAsync), separators), default, cancellationToken);
+
+    /// <summary>Waits for any bytes and lends all that are buffered.</summary>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The connection's own buffers, valid until the next call on this reader; empty only at the end of the stream.</returns>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<ReadOnlySequence<byte>> BorrowAsync(CancellationToken cancellationToken = default) =>
+        Read<SomeCut, BorrowedResult, ReadOnlySequence<byte>>(new(nameof(BorrowAsync), int.MaxValue), default, cancellationToken);
+
+    /// <summary><see cref="ReadExactlyAsync(int, CancellationToken)"/> without the copy.</summary>
+    /// <param name="n">How many bytes.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="n"/> is negative.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<ReadOnlySequence<byte>> BorrowExactlyAsync(int n, CancellationToken cancellationToken = default) =>
+        Read<ExactCut, BorrowedResult, ReadOnlySequence<byte>>(new(nameof(BorrowExactlyAsync), n), default, cancellationToken);
+
+    /// <summary><see cref="ReadLineAsync"/> without the copy.</summary>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
+    /// <exception cref="LimitOverrunException">As <see cref="ReadLineAsync"/>.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<ReadOnlySequence<byte>> BorrowLineAsync(CancellationToken cancellationToken = default) =>
+        Read<LineCut, BorrowedResult, ReadOnlySequence<byte>>(new(nameof(BorrowLineAsync)), default, cancellationToken);
+
+    /// <summary><see cref="ReadUntilAsync(ReadOnlyMemory{byte}, CancellationToken)"/> without the copy.</summary>
+    /// <param name="separator">One or more bytes.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
+    /// <exception cref="ArgumentException">The separator is empty.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<ReadOnlySequence<byte>> BorrowUntilAsync(
+        ReadOnlyMemory<byte> separator, CancellationToken cancellationToken = default) =>
+        Read<UntilCut, BorrowedResult, ReadOnlySequence<byte>>(new(nameof(BorrowUntilAsync), separator), default, cancellationToken);
+
+    /// <summary>
+    /// <see cref="ReadUntilAsync(IReadOnlyList{ReadOnlyMemory{byte}}, CancellationToken)"/> without the copy.
+    /// </summary>
+    /// <param name="separators">One or more separators, none of them empty.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
+    /// <exception cref="ArgumentException">There is no separator, or an empty one.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    public ValueTask<ReadOnlySequence<byte>> BorrowUntilAsync(
+        IReadOnlyList<ReadOnlyMemory<byte>> separators, CancellationToken cancellationToken = default) =>
+        Read<UntilCut, BorrowedResult, ReadOnlySequence<byte>>(
+            new(nameof(BorrowUntilAsync), separators), default, cancellationToken);
+
+    /// <summary>Waits until <paramref name="parser"/> finds a whole message at the head of the buffer, and takes it.</summary>
+    /// <typeparam name="T">What a message is parsed into.</typeparam>
+    /// <param name="parser">Called with all buffered bytes each time more have arrived. It must not call this reader.</param>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The message.</returns>
+    /// <exception cref="LimitOverrunException">More than <see cref="Limit"/> bytes are buffered and no message is whole; the buffer is intact.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a message; at a clean end <c>Partial</c> is empty.</exception>
+    /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    /// <example>
+    /// <code>
+    /// static bool TryParse(ref SequenceReader&lt;byte&gt; input, out byte[] frame)
+    /// {
+    ///     frame = [];
+    ///     if (!input.TryReadBigEndian(out int length) || !input.TryReadExact(length, out var body)) return false;
+    ///     frame = body.ToArray();
+    ///     return true;
+    /// }
+    /// </code>
+    /// </example>
+    public ValueTask<T> ReadMessageAsync<T>(MessageParser<T> parser, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(parser);
+        // One object is both the cut and its result: the parser finds the length and makes the message in one go.
+        var message = new MessageCut<T>(parser);
+        return Read<MessageCut<T>, MessageCut<T>, T>(message, message, cancellationToken);
+    }
+
+    /// <summary>Yields lines, each with its <c>\n</c>, and stops at the end of the stream.</summary>
+    /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
+    /// <returns>The lines; errors are those of <see cref="ReadLineAsync"/>.</returns>
+    public async IAsyncEnumerator<byte[]> GetAsyncEnumerator(CancellationToken cancellationToken = default)
+    {
+        while (await ReadLineAsync(cancellationToken).ConfigureAwait(false) is { Length: > 0 } line)
+        {
+            yield return line;
+        }
+    }
+
+    /// <summary>Feeds a reader that has no pipe. Empty data is ignored.</summary>
+    /// <param name="data">Copied. Not to be called concurrently with itself or <see cref="FeedEof"/>.</param>
+    /// <exception cref="InvalidOperationException">After <see cref="FeedEof"/>, or on a reader over a connection.</exception>
+    public void FeedData(ReadOnlySpan<byte> data)
+    {
+        Pipe fed = FedPipe();
+        if (_fedEof)
+        {
+            throw new InvalidOperationException("FeedData was called after FeedEof: the stream has ended.");
+        }
+
+        if (data.IsEmpty)
+        {
+            return;
+        }
+
+        Interlocked.Add(ref _fedBytes, data.Length);
+        fed.Writer.Write(data);
+        // Completes at once: nothing pauses the writer of a fed reader.
+        _ = fed.Writer.FlushAsync();
+    }
+
+    /// <summary>Marks the end of the stream of a reader that has no pipe. Twice is fine.</summary>
+    /// <exception cref="InvalidOperationException">On a reader over a connection.</exception>
+    public void FeedEof()
+    {
+        Pipe fed = FedPipe();
+        _fedEof = true;
+        fed.Writer.Complete();
+    }
+
+    /// <summary>Makes every read throw <paramref name="exception"/>, the waiting one too. What is buffered stays buffered.</summary>
+    /// <param name="exception">The very object that reads throw and that <see cref="Exception"/> returns.</param>
+    public void SetException(Exception exception)
+    {
+        ArgumentNullException.ThrowIfNull(exception);
+        _exception = exception;
+        _input.CancelPendingRead();
+    }
+
+    /// <summary>Shows what Python's repr of a <c>StreamReader</c> shows.</summary>
+    /// <returns>Buffered bytes, eof, a limit that is not the default, the waiting call and the exception, where there are any.</returns>
+    public override string ToString()
+    {
+        var text = new StringBuilder("<ByteStreamReader");
+        if (Buffered is > 0 and long bytes)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" {bytes} bytes");
+        }
+
+        if (_ended || _fedEof)
+        {
+            text.Append(" eof");
+        }
+
+        if (Limit != DefaultLimit)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" limit={Limit}");
+        }
+
+        if (Volatile.Read(ref _waitingCall) is string call)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" waiter=<{call} waiting>");
+        }
+
+        if (_exception is Exception exception)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" exception={exception.GetType().Name}('{exception.Message}')");
+        }
+
+        return text.Append('>').ToString();
+    }
+
+    private Pipe FedPipe() => _fed ?? throw new InvalidOperationException(
+        "This reader reads from a connection; only a reader made with new ByteStreamReader(limit) is fed by hand.");
+}

@@ -1,0 +1,239 @@
+using System.IO.Pipelines;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams;
+
+/// <content>When bytes leave, and what happens when they cannot.</content>
+public sealed partial class ByteStreamWriter
+{
+    /// <summary>Warns when the writer is collected without having been closed (W12).</summary>
+    internal void Guard(AbandonedGuard guard) => _guard = guard;
+
+    /// <summary>Sends what was written: the reader of the same connection is about to wait for the answer.</summary>
+    internal void FlushBeforeWait()
+    {
+        if (Volatile.Read(ref _unflushed) > 0)
+        {
+            lock (_gate)
+            {
+                Flush();
+            }
+        }
+    }
+
+    /// <summary>One tick of <see cref="DeferredFlush"/>. Answers whether the writer stays enrolled.</summary>
+    internal bool OnDeferredFlush()
+    {
+        lock (_gate)
+        {
+            if (_unflushed == 0 || _closing || _lost is not null)
+            {
+                _enrolled = false;
+                return false;
+            }
+
+            if (_old)
+            {
+                Flush();
+            }
+            else
+            {
+                _old = true;
+            }
+
+            return true;
+        }
+    }
+
+    internal void Abort(ConnectionEndReason reason, Exception? cause)
+    {
+        lock (_gate)
+        {
+            _closing = true;
+            _unflushed = 0;
+        }
+
+        _guard?.Dispose();
+        _reader?.Close();
+        if (_link is not null)
+        {
+            _link.Abort(reason, cause);
+        }
+        else if (_connection is not null)
+        {
+            _connection.Abort(new ConnectionAbortedException("The connection was aborted from this side.", cause!));
+        }
+        else
+        {
+            _output.Complete(new ConnectionAbortedException("The connection was aborted from this side.", cause!));
+        }
+    }
+
+    /// <summary>Stops writes, sends what was written before, and lends the pipe for a TLS handshake.</summary>
+    internal PipeWriter BeginUpgrade()
+    {
+        lock (_gate)
+        {
+            if (_closing || _eof || _lost is not null)
+            {
+                throw new InvalidOperationException("StartTlsAsync needs an open connection; this one is closing, half-closed or lost.");
+            }
+
+            if (_upgrading)
+            {
+                throw new InvalidOperationException("StartTlsAsync was called while another is at work on this connection.");
+            }
+
+            Flush();
+            _upgrading = true;
+            return _output;
+        }
+    }
+
+    /// <summary>Goes on over <paramref name="output"/>, or over the plain pipe where the upgrade has failed (null).</summary>
+    internal void EndUpgrade(PipeWriter? output)
+    {
+        lock (_gate)
+        {
+            _output = output ?? _output;
+            _link = _connection?.Features.Get<IByteStreamTransportFeature>();
+            _upgrading = false;
+            if (_closing && output is not null)
+            {
+                output.Complete();
+            }
+        }
+    }
+
+    private bool CanWrite()
+    {
+        if (_upgrading)
+        {
+            throw new InvalidOperationException("Write was called while StartTlsAsync is at work; await it first.");
+        }
+
+        if (_eof)
+        {
+            throw new InvalidOperationException("Write was called after WriteEof: this direction has ended.");
+        }
+
+        if (!_closing && _lost is null)
+        {
+            return true;
+        }
+
+        if (!_warned)
+        {
+            _warned = true;
+            StreamsLog.DroppedWrite(_logger, _connection?.ConnectionId);
+        }
+
+        return false;
+    }
+
+    private void Append(ReadOnlySpan<byte> data)
+    {
+        _unflushed += data.Length;
+        while (!data.IsEmpty)
+        {
+            // One block for a small write, so that it is one piece of the send; the transport's own size for a large one.
+            Span<byte> room = _output.GetSpan(Math.Min(data.Length, 4096));
+            int count = Math.Min(room.Length, data.Length);
+            data[..count].CopyTo(room);
+            _output.Advance(count);
+            data = data[count..];
+        }
+    }
+
+    private void Wrote()
+    {
+        if (_unflushed >= FlushAt)
+        {
+            Flush();
+        }
+
+        if (_unflushed > 0 && !_enrolled)
+        {
+            _enrolled = true;
+            _deferred.Enroll(this);
+        }
+    }
+
+    /// <summary>Hands what was written to the transport, unless it is busy with what it got before; then as soon as it is not.</summary>
+    private void Flush()
+    {
+        while (!_flushing && !_leased && _unflushed > 0 && _lost is null && !_closing && !_eof)
+        {
+            _unflushed = 0;
+            _old = false;
+            try
+            {
+                // Not awaited and never cancelled: any number of drains may wait for one flush.
+                _flush = _output.FlushAsync().ConfigureAwait(false).GetAwaiter();
+                if (!_flush.IsCompleted)
+                {
+                    _flushing = true;
+                    _flush.UnsafeOnCompleted(_onFlushed);
+                    return;
+                }
+
+                Flushed(_flush.GetResult());
+            }
+            catch (Exception error)
+            {
+                Lose(error);
+            }
+        }
+    }
+
+    private void OnFlushed()
+    {
+        lock (_gate)
+        {
+            _flushing = false;
+            try
+            {
+                Flushed(_flush.GetResult());
+            }
+            catch (Exception error)
+            {
+                Lose(error);
+            }
+
+            (TaskCompletionSource? drained, _drained) = (_drained, null);
+            if (_lost is not null)
+            {
+                drained?.TrySetException(_lost);
+                // Whoever waited may have left by cancellation; nobody is left then to observe it.
+                _ = drained?.Task.Exception;
+            }
+            else
+            {
+                drained?.TrySetResult();
+            }
+
+            // What was written meanwhile; a drain that is called from now on waits for that.
+            Flush();
+        }
+    }
+
+    private void Flushed(in FlushResult result)
+    {
+        if (result.IsCompleted && !_closing)
+        {
+            Lose(new ConnectionResetException("The connection was lost: nobody reads what is written to it."));
+        }
+    }
+
+    private void Lose(Exception error)
+    {
+        _unflushed = 0;
+        if (_closing)
+        {
+            return;
+        }
+
+        _lost ??= error as ConnectionResetException ?? new ConnectionResetException("The connection was lost.", error);
+    }
+}

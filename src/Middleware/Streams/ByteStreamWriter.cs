@@ -1,0 +1,415 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams;
+
+/// <summary>
+/// Writes to a connection, and closes it. Source: asyncio's <c>StreamWriter</c>; docs/asyncio.md lists the differences.
+/// </summary>
+/// <remarks>
+/// <para>
+/// <c>Write</c> buffers and never waits. What was written leaves together at the next <see cref="DrainAsync"/>, before a read
+/// waits, at the close, at 64 KiB, and else within 10 ms with no further call. Nothing bounds the buffer but
+/// <see cref="DrainAsync"/>: await it in every loop that writes.
+/// </para>
+/// <para>
+/// Concurrent calls of <c>Write</c> are allowed and never interleave inside one call's bytes. <see cref="GetSpan"/>,
+/// <see cref="GetMemory"/> and <see cref="Advance"/> belong together and are for one caller at a time.
+/// </para>
+/// </remarks>
+public sealed partial class ByteStreamWriter : IBufferWriter<byte>
+{
+    /// <summary>Unflushed bytes that are sent without waiting for a drain: a socket's send buffer takes about as much at once.</summary>
+    private const int FlushAt = 65536;
+
+    private readonly Lock _gate = new();
+    private readonly ConnectionContext? _connection;
+    private readonly ByteStreamReader? _reader;
+    private readonly ILogger _logger;
+    private readonly DeferredFlush _deferred;
+    private readonly Action _onFlushed;
+    private PipeWriter _output;
+    private IByteStreamTransportFeature? _link;
+    private AbandonedGuard? _guard;
+
+    private long _unflushed;
+    private bool _old;
+    private bool _enrolled;
+    private bool _leased;
+    private bool _eof;
+    private bool _closing;
+    private bool _upgrading;
+    private bool _warned;
+    private Exception? _lost;
+
+    private bool _flushing;
+    private ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter _flush;
+    private TaskCompletionSource? _drained;
+    private TaskCompletionSource? _closed;
+
+    /// <summary>Makes a writer over any pipe.</summary>
+    /// <param name="output">Where the bytes go. The writer is its only user from now on.</param>
+    /// <param name="reader">The reader of the same connection, if there is one: before it waits, this writer's bytes are sent.</param>
+    /// <param name="logger">Told about bytes that are dropped because the connection is closed; may be null.</param>
+    public ByteStreamWriter(PipeWriter output, ByteStreamReader? reader = null, ILogger? logger = null)
+        : this(output, reader, connection: null, logger, DeferredFlush.Shared)
+    {
+    }
+
+    internal ByteStreamWriter(
+        PipeWriter output, ByteStreamReader? reader, ConnectionContext? connection, ILogger? logger, DeferredFlush deferred)
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        _output = output;
+        _reader = reader;
+        _connection = connection;
+        _link = connection?.Features.Get<IByteStreamTransportFeature>();
+        _logger = logger ?? NullLogger.Instance;
+        _deferred = deferred;
+        _onFlushed = OnFlushed;
+        reader?.Attach(this);
+    }
+
+    /// <summary>The connection below; null where the writer was made over a bare pipe.</summary>
+    public ConnectionContext? Transport => _connection;
+
+    /// <summary>
+    /// Whether <see cref="WriteEof"/> can end this direction only. True over this library's transports and over bare pipes; false
+    /// on Kestrel's stock transport, which can only close both directions at once.
+    /// </summary>
+    public bool CanWriteEof => _connection is null || (_link?.CanWriteEof ?? false);
+
+    /// <summary>Whether the connection is closed or being closed from this side, or is lost.</summary>
+    public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null;
+
+    /// <summary>The peer's address; null where there is none.</summary>
+    public EndPoint? RemoteEndPoint => _connection?.RemoteEndPoint;
+
+    /// <summary>This side's address; null where there is none.</summary>
+    public EndPoint? LocalEndPoint => _connection?.LocalEndPoint;
+
+    /// <summary>The connection's id, as in the log; null over a bare pipe.</summary>
+    public string? ConnectionId => _connection?.ConnectionId;
+
+    /// <summary>The process at the other end of a Unix socket; null elsewhere.</summary>
+    public UnixCredentials? PeerCredentials => Socket is Socket socket ? NativeSocket.PeerCredentials(socket) : null;
+
+    /// <summary>The TLS stream that protects the connection; null where it is plain.</summary>
+    public SslStream? SslStream => _connection?.Features.Get<Microsoft.AspNetCore.Server.Kestrel.Core.Features.ISslStreamFeature>()?.SslStream;
+
+    /// <summary>The peer's certificate; null where it is plain or sent none.</summary>
+    public X509Certificate2? PeerCertificate => SslStream?.RemoteCertificate as X509Certificate2;
+
+    /// <summary>The negotiated TLS cipher suite; null where the connection is plain.</summary>
+    public TlsCipherSuite? CipherSuite => SslStream?.NegotiatedCipherSuite;
+
+    /// <summary>The negotiated TLS version; null where the connection is plain.</summary>
+    public SslProtocols? TlsProtocol => SslStream?.SslProtocol;
+
+    /// <summary>The application protocol that TLS negotiated (ALPN); empty where there is none.</summary>
+    public SslApplicationProtocol ApplicationProtocol => SslStream?.NegotiatedApplicationProtocol ?? default;
+
+    private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
+
+    /// <summary>Buffers bytes to be sent. Never waits and never fails because of the peer.</summary>
+    /// <param name="data">Copied.</param>
+    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>, or while <c>StartTlsAsync</c> is at work.</exception>
+    /// <remarks>After <see cref="Close"/>, or when the connection is lost, the bytes are dropped, with one warning per connection.</remarks>
+    public void Write(ReadOnlySpan<byte> data)
+    {
+        lock (_gate)
+        {
+            if (CanWrite())
+            {
+                Append(data);
+                Wrote();
+            }
+        }
+    }
+
+    /// <summary>Buffers bytes to be sent, as one call's bytes.</summary>
+    /// <param name="data">Copied.</param>
+    /// <exception cref="InvalidOperationException">As <see cref="Write(ReadOnlySpan{byte})"/>.</exception>
+    public void Write(in ReadOnlySequence<byte> data)
+    {
+        lock (_gate)
+        {
+            if (CanWrite())
+            {
+                foreach (ReadOnlyMemory<byte> segment in data)
+                {
+                    Append(segment.Span);
+                }
+
+                Wrote();
+            }
+        }
+    }
+
+    /// <summary>Buffers text to be sent.</summary>
+    /// <param name="text">Sent as it is: no line end is added.</param>
+    /// <param name="encoding">UTF-8 where none is given; no byte-order mark is sent.</param>
+    /// <exception cref="InvalidOperationException">As <see cref="Write(ReadOnlySpan{byte})"/>.</exception>
+    public void Write(string text, Encoding? encoding = null)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        lock (_gate)
+        {
+            if (CanWrite())
+            {
+                _unflushed += (encoding ?? Encoding.UTF8).GetBytes(text, _output);
+                Wrote();
+            }
+        }
+    }
+
+    /// <summary>Buffers several chunks, as one call's bytes. Empty chunks are fine.</summary>
+    /// <param name="data">Copied. Nothing is sent of a list that throws while it is enumerated.</param>
+    /// <exception cref="InvalidOperationException">As <see cref="Write(ReadOnlySpan{byte})"/>.</exception>
+    public void WriteLines(IEnumerable<ReadOnlyMemory<byte>> data)
+    {
+        ArgumentNullException.ThrowIfNull(data);
+        // The list is the caller's code: it runs before the lock is taken.
+        ReadOnlyMemory<byte>[] chunks = [.. data];
+        lock (_gate)
+        {
+            if (CanWrite())
+            {
+                foreach (ReadOnlyMemory<byte> chunk in chunks)
+                {
+                    Append(chunk.Span);
+                }
+
+                Wrote();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>; and after <see cref="Close"/> or the loss of the connection, when there is nothing left to write into.</exception>
+    public Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        lock (_gate)
+        {
+            if (!CanWrite())
+            {
+                // Bytes written to a closed connection are dropped: the caller gets memory that goes nowhere.
+                return new byte[Math.Max(sizeHint, 256)];
+            }
+
+            Memory<byte> memory = _output.GetMemory(sizeHint);
+            _leased = true;
+            return memory;
+        }
+    }
+
+    /// <inheritdoc/>
+    public Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
+
+    /// <inheritdoc/>
+    public void Advance(int count)
+    {
+        lock (_gate)
+        {
+            if (!_leased)
+            {
+                ArgumentOutOfRangeException.ThrowIfNegative(count);
+                return;
+            }
+
+            _output.Advance(count);
+            _leased = false;
+            _unflushed += count;
+            Wrote();
+        }
+    }
+
+    /// <summary>
+    /// Sends what was written, and waits while more than the high-water mark (64 KiB by default) is queued, until no more than
+    /// the low-water mark (16 KiB) is.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait only: no byte is taken back.</param>
+    /// <returns>Done at once at or under the high-water mark. Any number of callers may wait; all are released.</returns>
+    /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side. The reader's stored exception is thrown first.</exception>
+    public ValueTask DrainAsync(CancellationToken cancellationToken = default)
+    {
+        if (_reader?.Exception is Exception stored)
+        {
+            return ValueTask.FromException(stored);
+        }
+
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled(cancellationToken);
+        }
+
+        Task drained;
+        lock (_gate)
+        {
+            Flush();
+            if (_lost is not null)
+            {
+                return ValueTask.FromException(_lost);
+            }
+
+            if (!_flushing)
+            {
+                return _closing
+                    ? ValueTask.FromException(new ConnectionResetException("The connection was closed from this side."))
+                    : default;
+            }
+
+            _drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            drained = _drained.Task;
+        }
+
+        return new ValueTask(cancellationToken.CanBeCanceled ? drained.WaitAsync(cancellationToken) : drained);
+    }
+
+    /// <summary>
+    /// Sends what was written and then ends this direction: FIN, or close_notify over TLS. The reader goes on. Twice is fine;
+    /// nothing happens once the connection is closing.
+    /// </summary>
+    /// <exception cref="NotSupportedException">The transport cannot, see <see cref="CanWriteEof"/>.</exception>
+    public void WriteEof()
+    {
+        lock (_gate)
+        {
+            if (_eof || _closing || _lost is not null)
+            {
+                return;
+            }
+
+            if (!CanWriteEof)
+            {
+                throw new NotSupportedException(
+                    "This transport cannot end one direction only; listen through ByteStreams' own transport, or close the writer.");
+            }
+
+            _eof = true;
+            _unflushed = 0;
+            _output.Complete();
+        }
+    }
+
+    /// <summary>
+    /// Begins the close and returns at once: everything written before is sent, then the connection is closed. What the peer
+    /// still sends is thrown away for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
+    /// behind what it has buffered. Twice is fine.
+    /// </summary>
+    public void Close()
+    {
+        lock (_gate)
+        {
+            if (_closing)
+            {
+                return;
+            }
+
+            _closing = true;
+            _unflushed = 0;
+            if (!_eof && _lost is null)
+            {
+                _output.Complete();
+            }
+
+            _closed?.TrySetResult();
+        }
+
+        _guard?.Dispose();
+        _reader?.Close();
+        _link?.Close();
+    }
+
+    /// <summary>Drops what is buffered and resets the connection. The reader sees the end.</summary>
+    public void Abort() => Abort(ConnectionEndReason.Aborted, null);
+
+    /// <summary>Waits until the connection is closed, by whomever.</summary>
+    /// <param name="cancellationToken">Ends the wait only.</param>
+    /// <returns>Done after a clean close, or an abort from this side. May be awaited any number of times.</returns>
+    /// <exception cref="ConnectionResetException">The connection was lost; also noticed while nobody reads or writes.</exception>
+    public Task WaitClosedAsync(CancellationToken cancellationToken = default)
+    {
+        if (_link is not null)
+        {
+            return _link.WaitClosedAsync().WaitAsync(cancellationToken);
+        }
+
+        lock (_gate)
+        {
+            if (_closed is null)
+            {
+                _closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                if (_connection is not null)
+                {
+                    _connection.ConnectionClosed.UnsafeRegister(static source => ((TaskCompletionSource)source!).TrySetResult(), _closed);
+                }
+                else if (_closing)
+                {
+                    _closed.SetResult();
+                }
+            }
+
+            return _closed.Task.WaitAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>
+    /// asyncio's names for facts about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
+    /// (<see cref="System.Net.Sockets.Socket"/>), <c>peercred</c> (<see cref="UnixCredentials"/>); with TLS <c>ssl_object</c>
+    /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
+    /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
+    /// compression is insecure and not offered).
+    /// </summary>
+    /// <param name="name">One of these names.</param>
+    /// <param name="defaultValue">Returned where the fact is unknown, or the name is.</param>
+    /// <returns>The fact, or <paramref name="defaultValue"/>.</returns>
+    public object? GetExtraInfo(string name, object? defaultValue = null)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        object? fact = name switch
+        {
+            "peername" => RemoteEndPoint,
+            "sockname" => LocalEndPoint,
+            "socket" => Socket,
+            "peercred" => PeerCredentials,
+            "ssl_object" => SslStream,
+            "sslcontext" => _connection?.Features.Get<Tls.TlsOptionsFeature>()?.Options,
+            "peercert" => PeerCertificate,
+            "cipher" => CipherSuite,
+            _ => null,
+        };
+        return fact ?? defaultValue;
+    }
+
+    /// <summary>
+    /// Sets the marks of flow control: <see cref="DrainAsync"/> waits above <paramref name="high"/> queued bytes, until no more
+    /// than <paramref name="low"/> are. Source: asyncio's <c>set_write_buffer_limits</c>, with its defaults.
+    /// </summary>
+    /// <param name="high">In bytes; 64 KiB by default, four times <paramref name="low"/> where only that is given.</param>
+    /// <param name="low">In bytes; a quarter of <paramref name="high"/> by default.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Not high &gt;= low &gt;= 0.</exception>
+    /// <exception cref="NotSupportedException">Over a bare pipe or a foreign transport, which have limits of their own.</exception>
+    public void SetWriteBufferLimits(int? high = null, int? low = null)
+    {
+        if (_link is null)
+        {
+            throw new NotSupportedException("The limits of this pipe belong to whoever made it (PipeOptions.PauseWriterThreshold).");
+        }
+
+        int highWater = high ?? (low is int given ? checked(4 * given) : 65536);
+        _link.WriteBufferLimits = (highWater, low ?? highWater / 4);
+    }
+}

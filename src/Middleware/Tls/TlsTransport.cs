@@ -1,0 +1,225 @@
+using System.IO.Pipelines;
+using System.Net.Security;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+
+namespace ByteStreams.Tls;
+
+/// <summary>
+/// A TLS connection over another one: the pipe of plain bytes, and the feature with half-close by close_notify and a close that
+/// sends it. Works over this library's transports and over Kestrel's stock one.
+/// </summary>
+internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
+    ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
+{
+    private readonly ConnectionContext _connection;
+    private readonly IDuplexPipe _below;
+    private readonly IByteStreamTransportFeature? _linkBelow;
+    private readonly TlsTimeouts _timeouts;
+    private readonly ChannelReader _input;
+    private readonly ChannelWriter _output;
+    private readonly Lock _gate = new();
+    private Task? _closing;
+
+    private TlsTransport(ConnectionContext connection, SslStream stream, IDuplexPipe below, TlsTimeouts timeouts, object options)
+    {
+        _connection = connection;
+        _below = below;
+        _linkBelow = connection.Features.Get<IByteStreamTransportFeature>();
+        _timeouts = timeouts;
+        SslStream = stream;
+        Options = new TlsOptionsFeature(options);
+        var channel = new TlsChannel(stream);
+        (int high, int low) = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
+        // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
+        _input = new ChannelReader(channel, largestBlock: 65536);
+        _output = new ChannelWriter(channel, high, low);
+    }
+
+    public SslStream SslStream { get; }
+
+    public TlsOptionsFeature Options { get; }
+
+    public PipeReader Input => _input;
+
+    public PipeWriter Output => _output;
+
+    public bool CanWriteEof => true;
+
+    public long BytesReceived => _linkBelow?.BytesReceived ?? _input.BytesReceived;
+
+    public long BytesSent => _linkBelow?.BytesSent ?? _output.BytesSent;
+
+    public ConnectionEndReason EndReason => _linkBelow?.EndReason ?? ConnectionEndReason.None;
+
+    public (int HighWater, int LowWater) WriteBufferLimits
+    {
+        get => _output.Limits;
+        set => _output.SetLimits(value.HighWater, value.LowWater);
+    }
+
+    public long WriteBufferSize => _output.Queued + _output.UnflushedBytes + (_linkBelow?.WriteBufferSize ?? 0);
+
+    SslProtocols ITlsHandshakeFeature.Protocol => SslStream.SslProtocol;
+
+    TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => SslStream.NegotiatedCipherSuite;
+
+    string ITlsHandshakeFeature.HostName => SslStream.TargetHostName;
+
+#pragma warning disable SYSLIB0058 // The interface still has these; the cipher suite says it all.
+    CipherAlgorithmType ITlsHandshakeFeature.CipherAlgorithm => SslStream.CipherAlgorithm;
+
+    int ITlsHandshakeFeature.CipherStrength => SslStream.CipherStrength;
+
+    HashAlgorithmType ITlsHandshakeFeature.HashAlgorithm => SslStream.HashAlgorithm;
+
+    int ITlsHandshakeFeature.HashStrength => SslStream.HashStrength;
+
+    ExchangeAlgorithmType ITlsHandshakeFeature.KeyExchangeAlgorithm => SslStream.KeyExchangeAlgorithm;
+
+    int ITlsHandshakeFeature.KeyExchangeStrength => SslStream.KeyExchangeStrength;
+#pragma warning restore SYSLIB0058
+
+    X509Certificate2? ITlsConnectionFeature.ClientCertificate
+    {
+        get => SslStream.RemoteCertificate as X509Certificate2;
+        set => throw new NotSupportedException("The client's certificate is what the handshake brought.");
+    }
+
+    ReadOnlyMemory<byte> ITlsApplicationProtocolFeature.ApplicationProtocol => SslStream.NegotiatedApplicationProtocol.Protocol;
+
+    Task<X509Certificate2?> ITlsConnectionFeature.GetClientCertificateAsync(CancellationToken cancellationToken) =>
+        Task.FromResult(SslStream.RemoteCertificate as X509Certificate2);
+
+    /// <summary>Does the handshake on the connection's present pipe.</summary>
+    /// <param name="connection">The connection; its <c>Transport</c> is not replaced, see <see cref="Install"/>.</param>
+    /// <param name="below">The pipe to protect.</param>
+    /// <param name="options"><see cref="SslServerAuthenticationOptions"/> or <see cref="SslClientAuthenticationOptions"/>.</param>
+    /// <param name="timeouts">How long the handshake and the close may take.</param>
+    /// <param name="cancellationToken">Ends the handshake; the connection is of no use then.</param>
+    /// <exception cref="AuthenticationException">The handshake failed, or the peer left during it, or it took too long.</exception>
+    public static async Task<TlsTransport> AuthenticateAsync(
+        ConnectionContext connection, IDuplexPipe below, object options, TlsTimeouts timeouts, CancellationToken cancellationToken)
+    {
+        var stream = new SslStream(new DuplexPipeStream(below.Input, below.Output), leaveInnerStreamOpen: true);
+        using var timeout = new CancellationTokenSource(timeouts.Handshake, timeouts.Time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        try
+        {
+            await (options switch
+            {
+                SslServerAuthenticationOptions server => stream.AuthenticateAsServerAsync(server, both.Token),
+                SslClientAuthenticationOptions client => stream.AuthenticateAsClientAsync(client, both.Token),
+                _ => throw new ArgumentException("Server or client options are needed.", nameof(options)),
+            }).ConfigureAwait(false);
+            return new TlsTransport(connection, stream, below, timeouts, options);
+        }
+        catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw new AuthenticationException($"The TLS handshake took longer than {timeouts.Handshake.TotalSeconds:0.###} s.", late);
+        }
+        catch (IOException left) when (left is not ConnectionResetException)
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw new AuthenticationException($"The peer left during the TLS handshake, or spoke no TLS: {left.Message}", left);
+        }
+        catch
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Makes this the connection's transport.</summary>
+    public void Install()
+    {
+        _connection.Transport = this;
+        SetFeatures(this, this);
+        _connection.Features.Set(Options);
+    }
+
+    /// <summary>Puts back what was there before <see cref="Install"/>.</summary>
+    public void Uninstall()
+    {
+        _connection.Transport = _below;
+        SetFeatures(null, _linkBelow);
+        _connection.Features.Set<TlsOptionsFeature>(null);
+    }
+
+    public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
+
+    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    {
+        var aborted = new ConnectionAbortedException("The connection was aborted from this side.", cause!);
+        _input.Fail(aborted);
+        _output.Fail(aborted);
+        if (_linkBelow is not null)
+        {
+            _linkBelow.Abort(reason, cause);
+        }
+        else
+        {
+            _connection.Abort(aborted);
+        }
+    }
+
+    public Task WaitClosedAsync()
+    {
+        if (_linkBelow is not null)
+        {
+            return _linkBelow.WaitClosedAsync();
+        }
+
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _connection.ConnectionClosed.UnsafeRegister(static source => ((TaskCompletionSource)source!).TrySetResult(), closed);
+        return closed.Task;
+    }
+
+    /// <summary>Sends what was written and close_notify, and then closes the connection below; bounded by the shutdown timeout.</summary>
+    public Task CloseAsync(ConnectionEndReason reason)
+    {
+        lock (_gate)
+        {
+            return _closing ??= CloseCoreAsync(reason);
+        }
+    }
+
+    private async Task CloseCoreAsync(ConnectionEndReason reason)
+    {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        _output.Complete();
+        using var done = new CancellationTokenSource();
+        Task timeout = Task.Delay(_timeouts.Shutdown, _timeouts.Time, done.Token);
+        bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
+        await done.CancelAsync().ConfigureAwait(false);
+        if (!inTime)
+        {
+            Abort(ConnectionEndReason.Aborted, new TimeoutException(
+                $"What was written could not be sent within the TLS shutdown timeout of {_timeouts.Shutdown.TotalSeconds:0.###} s."));
+        }
+        else if (_linkBelow is not null)
+        {
+            _linkBelow.Close(reason);
+        }
+        else
+        {
+            await _below.Output.CompleteAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void SetFeatures(TlsTransport? tls, IByteStreamTransportFeature? link)
+    {
+        IFeatureCollection features = _connection.Features;
+        features.Set(link);
+        features.Set<ISslStreamFeature>(tls);
+        features.Set<ITlsHandshakeFeature>(tls);
+        features.Set<ITlsConnectionFeature>(tls);
+        features.Set<ITlsApplicationProtocolFeature>(tls);
+    }
+}

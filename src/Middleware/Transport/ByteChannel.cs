@@ -1,0 +1,38 @@
+using System.Buffers;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// Where bytes meet the kernel, or whatever stands in for it: the one seam below the connection's pipe. Sockets, memory and TLS
+/// are each one of these; <see cref="ChannelReader"/> and <see cref="ChannelWriter"/> do the rest for all of them.
+/// </summary>
+/// <remarks>
+/// At most one receive and one send are in flight at a time. Every operation tries at once and answers synchronously where it can.
+/// A lost connection is a <see cref="Microsoft.AspNetCore.Connections.ConnectionResetException"/>.
+/// </remarks>
+internal abstract class ByteChannel
+{
+    /// <summary>
+    /// Completes when a receive is likely to find bytes, the end or an error, so that no buffer is held by a connection that
+    /// has nothing to put in it.
+    /// </summary>
+    public abstract ValueTask WaitToReceiveAsync();
+
+    /// <summary>Receives 1 to all of <paramref name="destination"/> bytes; 0 at the end.</summary>
+    public abstract ValueTask<int> ReceiveAsync(Memory<byte> destination);
+
+    /// <summary>Takes 1 to all bytes of <paramref name="source"/>, which is not empty and stays untouched until then.</summary>
+    public abstract ValueTask<int> SendAsync(ReadOnlySequence<byte> source);
+
+    /// <summary>Tells the peer that no more bytes follow; receiving goes on.</summary>
+    public abstract ValueTask ShutdownSendAsync();
+
+    /// <summary>Bytes that were taken and that the peer's side has not acknowledged; 0 where nobody can tell.</summary>
+    public virtual int Unacknowledged => 0;
+
+    /// <summary>Ends both directions at once so that the peer sees a reset where the medium knows one. What waits fails.</summary>
+    public abstract void Reset();
+
+    /// <summary>Lets go of the medium. What waits fails.</summary>
+    public abstract void Close();
+}

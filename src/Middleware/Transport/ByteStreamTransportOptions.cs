@@ -1,0 +1,110 @@
+namespace ByteStreams.Transport;
+
+/// <summary>How this library's transports treat every connection, accepted or opened.</summary>
+/// <remarks>Options are read once, when a server starts or a connection is opened.</remarks>
+public class ByteStreamTransportOptions
+{
+    private int _writeBufferHighWater = 65536;
+    private int? _writeBufferLowWater;
+    private int _maxReceiveBlock = 262144;
+
+    /// <summary>
+    /// Whether TCP sends small segments at once instead of collecting them (TCP_NODELAY). True by default: the writer collects
+    /// already, and Nagle's algorithm against delayed acknowledgements costs up to 40 ms an exchange.
+    /// </summary>
+    public bool NoDelay { get; set; } = true;
+
+    /// <summary>Whether TCP probes an idle peer (SO_KEEPALIVE). False by default.</summary>
+    public bool KeepAlive { get; set; }
+
+    /// <summary>The idle time before the first probe, in whole seconds, at least 1 s. The system's own (Linux: 2 h) by default.</summary>
+    public TimeSpan? KeepAliveTime { get; set; }
+
+    /// <summary>The time between probes, in whole seconds, at least 1 s. The system's own (Linux: 75 s) by default.</summary>
+    public TimeSpan? KeepAliveInterval { get; set; }
+
+    /// <summary>The probes that may go unanswered before the connection is lost, 1 to 127. The system's own (Linux: 9) by default.</summary>
+    public int? KeepAliveCount { get; set; }
+
+    /// <summary>The kernel's receive buffer in bytes (SO_RCVBUF). The system's own, growing one by default; setting it stops its growth.</summary>
+    public int? ReceiveBufferSize { get; set; }
+
+    /// <summary>The kernel's send buffer in bytes (SO_SNDBUF). The system's own, growing one by default; setting it stops its growth.</summary>
+    public int? SendBufferSize { get; set; }
+
+    /// <summary>
+    /// More queued bytes than this make a drain wait: 65,536 by default, zero or more. More costs memory per slow peer and
+    /// saves waits.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int WriteBufferHighWater
+    {
+        get => _writeBufferHighWater;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            _writeBufferHighWater = value;
+        }
+    }
+
+    /// <summary>
+    /// A drain that waits goes on when no more than these bytes are queued: a quarter of <see cref="WriteBufferHighWater"/> by
+    /// default, 0 to <see cref="WriteBufferHighWater"/>.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int WriteBufferLowWater
+    {
+        get => _writeBufferLowWater ?? _writeBufferHighWater / 4;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            _writeBufferLowWater = value;
+        }
+    }
+
+    /// <summary>
+    /// The largest block that one receive fills, in bytes: 262,144 by default, at least 4,096. Blocks begin at 4 KiB and grow
+    /// only for connections that fill them. A server made by <see cref="ByteStream"/> lowers it to the reader's limit, so that
+    /// no more than about twice the limit is buffered.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 4,096.</exception>
+    public int MaxReceiveBlock
+    {
+        get => _maxReceiveBlock;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 4096);
+            _maxReceiveBlock = value;
+        }
+    }
+
+    /// <summary>
+    /// How long a closed connection waits for a peer that is still sending, so that no reset destroys the reply: 2 s by default,
+    /// zero closes at once. It begins anew as long as the peer acknowledges bytes of the reply.
+    /// </summary>
+    public TimeSpan LingerTimeout { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// How many bytes of such a peer are received and thrown away once the reply has left: 1 MiB by default, zero or more. Behind
+    /// them the peer is paused by TCP until <see cref="LingerTimeout"/> is over.
+    /// </summary>
+    public long LingerBytes { get; set; } = 1 << 20;
+
+    /// <summary>The clock of every timeout. <see cref="TimeProvider.System"/> by default.</summary>
+    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
+    internal virtual void Validate()
+    {
+        if (WriteBufferLowWater > WriteBufferHighWater)
+        {
+            throw new ArgumentException(
+                $"WriteBufferLowWater ({WriteBufferLowWater}) is above WriteBufferHighWater ({WriteBufferHighWater}); lower it or raise the other.");
+        }
+
+        if (LingerTimeout < TimeSpan.Zero || LingerBytes < 0)
+        {
+            throw new ArgumentException("LingerTimeout and LingerBytes are zero or more.");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace ByteStreams.Transport;
+
+/// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
+internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
+    IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
+    IConnectionLifetimeFeature, IConnectionSocketFeature
+{
+    /// <summary>How much is received for somebody who only waits for the end; asyncio's own bound, twice its limit.</summary>
+    private const long WatchBound = 2 * ByteStreamReader.DefaultLimit;
+
+    private static long s_lastId = DateTime.UtcNow.Ticks;
+
+    private readonly Lock _gate = new();
+    private readonly ByteChannel _channel;
+    private readonly ChannelReader _input;
+    private readonly ChannelWriter _output;
+    private readonly TimeProvider _time;
+    private readonly TimeSpan _lingerTimeout;
+    private readonly long _lingerBytes;
+    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private Task? _closing;
+    private ConnectionEndReason _reason;
+    private bool _peerEnded;
+    private bool _isClosed;
+    private CancellationTokenSource? _closedSource;
+    private IDictionary<object, object?>? _items;
+    private string? _id;
+
+    public ChannelConnection(
+        ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
+    {
+        _channel = channel;
+        _input = new ChannelReader(channel, options.MaxReceiveBlock) { Ended = OnInputEnded };
+        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = Lose };
+        _time = options.TimeProvider;
+        _lingerTimeout = options.LingerTimeout;
+        _lingerBytes = options.LingerBytes;
+        LocalEndPoint = local;
+        RemoteEndPoint = remote;
+        Transport = this;
+        Features = new FeatureCollection();
+        Features.Set<IConnectionIdFeature>(this);
+        Features.Set<IConnectionItemsFeature>(this);
+        Features.Set<IConnectionTransportFeature>(this);
+        Features.Set<IConnectionEndPointFeature>(this);
+        Features.Set<IConnectionLifetimeFeature>(this);
+        Features.Set<IByteStreamTransportFeature>(this);
+        if (channel is SocketChannel)
+        {
+            Features.Set<IConnectionSocketFeature>(this);
+        }
+    }
+
+    public override string ConnectionId
+    {
+        get => _id ??= Interlocked.Increment(ref s_lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
+        set => _id = value;
+    }
+
+    public override IFeatureCollection Features { get; }
+
+    public override IDictionary<object, object?> Items
+    {
+        get => _items ??= new ConnectionItems();
+        set => _items = value;
+    }
+
+    public override IDuplexPipe Transport { get; set; }
+
+    public override EndPoint? LocalEndPoint { get; set; }
+
+    public override EndPoint? RemoteEndPoint { get; set; }
+
+    /// <summary>Fires when the connection is closed for good; not at the peer's FIN, behind which replies can still be sent.</summary>
+    public override CancellationToken ConnectionClosed
+    {
+        get
+        {
+            lock (_gate)
+            {
+                if (_closedSource is null)
+                {
+                    _closedSource = new CancellationTokenSource();
+                    if (_isClosed)
+                    {
+                        _closedSource.Cancel();
+                    }
+                }
+
+                return _closedSource.Token;
+            }
+        }
+        set => throw new NotSupportedException("ConnectionClosed belongs to the transport.");
+    }
+
+    public Socket Socket => ((SocketChannel)_channel).Socket;
+
+    PipeReader IDuplexPipe.Input => _input;
+
+    PipeWriter IDuplexPipe.Output => _output;
+
+    public bool CanWriteEof => true;
+
+    public long BytesReceived => _input.BytesReceived;
+
+    public long BytesSent => _output.BytesSent;
+
+    public ConnectionEndReason EndReason
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _reason;
+            }
+        }
+    }
+
+    public (int HighWater, int LowWater) WriteBufferLimits
+    {
+        get => _output.Limits;
+        set => _output.SetLimits(value.HighWater, value.LowWater);
+    }
+
+    public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
+
+    public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
+
+    public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
+
+    public override void Abort(ConnectionAbortedException abortReason) => Abort(ConnectionEndReason.Aborted, abortReason);
+
+    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    {
+        ConnectionAbortedException aborted = cause as ConnectionAbortedException
+            ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!);
+        if (TryEnd(reason))
+        {
+            _input.Fail(aborted);
+            _output.Fail(aborted);
+            _channel.Reset();
+            End(null);
+        }
+    }
+
+    public Task WaitClosedAsync()
+    {
+        _input.Watch(WatchBound);
+        return _closed.Task;
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await CloseAsync(ConnectionEndReason.None).ConfigureAwait(false);
+        _output.Complete();
+        _input.Complete();
+        await base.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private Task CloseAsync(ConnectionEndReason reason)
+    {
+        lock (_gate)
+        {
+            if (_closing is not null)
+            {
+                return _closing;
+            }
+
+            if (_isClosed)
+            {
+                return Task.CompletedTask;
+            }
+
+            if (_reason == ConnectionEndReason.None)
+            {
+                _reason = reason != ConnectionEndReason.None ? reason
+                    : _peerEnded ? ConnectionEndReason.ClosedByPeer
+                    : ConnectionEndReason.ClosedLocally;
+            }
+
+            // The source comes first: the close itself may end synchronously and look for it.
+            var closing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _closing = closing.Task;
+            _ = CloseCoreAsync(closing);
+            return _closing;
+        }
+    }
+
+    private async Task CloseCoreAsync(TaskCompletionSource closing)
+    {
+        try
+        {
+            // Leave the lock and the caller's stack: Close returns at once, whatever a send or a receive does.
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            _output.Complete();
+
+            // A peer that will not read before it has sent everything must be able to send: as long as the reply has not left,
+            // whatever arrives is received without a bound, and thrown away.
+            _ = _input.DiscardAsync(long.MaxValue);
+            await _output.Finished.ConfigureAwait(false);
+            await LingerAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _channel.Close();
+            End(null);
+            closing.SetResult();
+        }
+    }
+
+    /// <summary>
+    /// Waits for the peer's end. A socket that is closed with unread bytes sends a reset, which destroys what the peer has not
+    /// read yet: so what arrives is received up to a bound, and behind the bound left where it pauses the peer.
+    /// </summary>
+    private async Task LingerAsync()
+    {
+        Task discarded = _input.DiscardAsync(_input.Discarded + _lingerBytes);
+        int before = int.MaxValue;
+        while (!_input.IsEnded && _lingerTimeout > TimeSpan.Zero)
+        {
+            int unacknowledged = _channel.Unacknowledged;
+            if (unacknowledged >= before)
+            {
+                return;
+            }
+
+            before = unacknowledged;
+            using var windowOver = new CancellationTokenSource();
+            Task window = Task.Delay(_lingerTimeout, _time, windowOver.Token);
+            await Task.WhenAny(discarded, window).ConfigureAwait(false);
+            if (_input.IsEnded)
+            {
+                await windowOver.CancelAsync().ConfigureAwait(false);
+                return;
+            }
+
+            await window.ConfigureAwait(false);
+            if (before == 0)
+            {
+                return;
+            }
+        }
+    }
+
+    private void OnInputEnded(Exception? loss)
+    {
+        if (loss is not null)
+        {
+            Lose(loss);
+            return;
+        }
+
+        lock (_gate)
+        {
+            _peerEnded = true;
+        }
+    }
+
+    private void Lose(Exception loss)
+    {
+        if (loss is ConnectionAbortedException)
+        {
+            // The echo of our own close or abort.
+            return;
+        }
+
+        if (TryEnd(SocketErrors.IsTimeout(loss) ? ConnectionEndReason.TimedOut : ConnectionEndReason.ResetByPeer))
+        {
+            _input.Fail(loss);
+            _output.Fail(loss);
+            _channel.Close();
+            End(loss);
+        }
+    }
+
+    /// <summary>Takes the right to end the connection abruptly, also while it is closing.</summary>
+    private bool TryEnd(ConnectionEndReason reason)
+    {
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return false;
+            }
+
+            _isClosed = true;
+            _reason = reason;
+            return true;
+        }
+    }
+
+    private void End(Exception? loss)
+    {
+        CancellationTokenSource? source;
+        lock (_gate)
+        {
+            _isClosed = true;
+            source = _closedSource;
+        }
+
+        if (loss is null)
+        {
+            _closed.TrySetResult();
+        }
+        else if (_closed.TrySetException(loss))
+        {
+            // Nobody has to wait for the close; the reader and the writer throw the same cause.
+            _ = _closed.Task.Exception;
+        }
+
+        // Whoever registered with the token is not run on the thread that noticed the end: it may be a receiving one.
+        _ = source?.CancelAsync();
+    }
+}

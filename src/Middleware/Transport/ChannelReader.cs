@@ -1,0 +1,627 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// A connection's input. A read that finds nothing buffered receives, on the caller's own thread if bytes are there already;
+/// there is no pump, so a peer whose bytes nobody reads is paused by the medium itself (R19).
+/// </summary>
+/// <remarks>
+/// A receive that is in flight when its read is cancelled stays in flight and its bytes are buffered for the next read: nothing
+/// can be lost, whatever the channel does with cancellation (R18). A block is held only while it holds bytes or receives some.
+/// Whoever completes a receive runs the reader's continuation inline; cancellation never does.
+/// </remarks>
+internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
+{
+    /// <summary>What a block starts with: room for a few hundred lines, a quarter of a socket's usual receive window update.</summary>
+    private const int SmallestBlock = 4096;
+
+    /// <summary>Where a tail with less room than this is left alone: short receives cost a system call each.</summary>
+    private const int LeastRoom = 512;
+
+    /// <summary>The block into which a closing connection throws what still arrives; 1 MiB takes 64 receives.</summary>
+    private const int DiscardBlock = 16384;
+
+    private readonly Lock _gate = new();
+    private readonly ByteChannel _channel;
+    private readonly int _largestBlock;
+    private readonly Action _onWaited;
+    private readonly Action _onReceived;
+
+    private Segment? _first;
+    private Segment? _last;
+    private Segment? _spare;
+    private int _firstIndex;
+    private long _received;
+    private long _examined;
+    private long _consumed;
+    private int _blockSize = SmallestBlock;
+    private bool _moreLikely;
+
+    private bool _inFlight;
+    private bool _intoBlock;
+    private ValueTaskAwaiter _wait;
+    private ValueTaskAwaiter<int> _receive;
+
+    private bool _ended;
+    private Exception? _failure;
+    private bool _canceled;
+    private bool _completed;
+
+    private bool _waiting;
+    private ManualResetValueTaskSourceCore<ReadResult> _waiter;
+    private CancellationTokenRegistration _registration;
+
+    private bool _discarding;
+    private byte[]? _scratch;
+    private long _discarded;
+    private bool _watching;
+    private long _watchBound;
+    private TaskCompletionSource? _changed;
+
+    public ChannelReader(ByteChannel channel, int largestBlock)
+    {
+        _channel = channel;
+        _largestBlock = Math.Max(SmallestBlock, largestBlock);
+        _onWaited = OnWaited;
+        _onReceived = OnReceived;
+    }
+
+    /// <summary>Called, outside of any lock, when the peer has ended its direction (null) or the connection is lost.</summary>
+    public Action<Exception?>? Ended { get; init; }
+
+    /// <summary>Bytes received so far, the discarded ones included.</summary>
+    public long BytesReceived => Volatile.Read(ref _received) + Volatile.Read(ref _discarded);
+
+    /// <summary>Bytes thrown away by <see cref="DiscardAsync"/> so far.</summary>
+    public long Discarded => Volatile.Read(ref _discarded);
+
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        short version;
+        bool ended = false;
+        try
+        {
+            lock (_gate)
+            {
+                ThrowIfUnreadable();
+                cancellationToken.ThrowIfCancellationRequested();
+                while (true)
+                {
+                    if (TryResult(out ReadResult result))
+                    {
+                        return new ValueTask<ReadResult>(result);
+                    }
+
+                    if (_inFlight || !Receive(ref ended))
+                    {
+                        break;
+                    }
+                }
+
+                _waiting = true;
+                _waiter.Reset();
+                version = _waiter.Version;
+            }
+        }
+        catch (Exception error)
+        {
+            return ValueTask.FromException<ReadResult>(error);
+        }
+        finally
+        {
+            if (ended)
+            {
+                Ended?.Invoke(_failure);
+            }
+        }
+
+        if (cancellationToken.CanBeCanceled)
+        {
+            _registration = cancellationToken.UnsafeRegister(
+                static (reader, token) => ((ChannelReader)reader!).CancelWait(token), this);
+        }
+
+        return new ValueTask<ReadResult>(this, version);
+    }
+
+    public override bool TryRead(out ReadResult result)
+    {
+        lock (_gate)
+        {
+            ThrowIfUnreadable();
+            return TryResult(out result);
+        }
+    }
+
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        lock (_gate)
+        {
+            if (_completed)
+            {
+                throw new InvalidOperationException("The input was completed; nothing more can be read from it.");
+            }
+
+            if (consumed.GetObject() is Segment to)
+            {
+                int index = consumed.GetInteger();
+                long position = to.RunningIndex + index;
+                ArgumentOutOfRangeException.ThrowIfGreaterThan(position, _received, nameof(consumed));
+                ArgumentOutOfRangeException.ThrowIfLessThan(position, _consumed, nameof(consumed));
+                while (_first != to)
+                {
+                    ReturnFirst();
+                }
+
+                _firstIndex = index;
+                _consumed = position;
+                _examined = Math.Max(_examined, position);
+                ReturnIfEmpty();
+            }
+
+            if (examined.GetObject() is Segment seen)
+            {
+                // The segment may have been returned just now, when all of it was consumed; then it was examined too.
+                _examined = Math.Max(_examined, Math.Min(_received, seen.RunningIndex + examined.GetInteger()));
+            }
+        }
+    }
+
+    public override void CancelPendingRead()
+    {
+        ReadResult result;
+        lock (_gate)
+        {
+            if (!_waiting)
+            {
+                _canceled = true;
+                return;
+            }
+
+            _waiting = false;
+            result = new ReadResult(Buffer(), isCanceled: true, _ended);
+            _waiter.RunContinuationsAsynchronously = true;
+        }
+
+        _waiter.SetResult(result);
+    }
+
+    /// <summary>Lets go of everything buffered. The peer's further bytes stay in the medium, or are discarded at the close.</summary>
+    public override void Complete(Exception? exception = null)
+    {
+        lock (_gate)
+        {
+            if (_completed)
+            {
+                return;
+            }
+
+            _completed = true;
+            ReturnAll();
+        }
+
+        Fail(new InvalidOperationException("The input was completed while a read was waiting."), waiterOnly: true);
+    }
+
+    /// <summary>
+    /// Goes on receiving, up to <paramref name="bound"/> buffered bytes, although nobody reads, so that the peer's end or a
+    /// reset is noticed by somebody who waits for just that.
+    /// </summary>
+    public void Watch(long bound)
+    {
+        bool ended = false;
+        lock (_gate)
+        {
+            _watching = true;
+            _watchBound = bound;
+            ReceiveAhead(ref ended);
+        }
+
+        if (ended)
+        {
+            Ended?.Invoke(_failure);
+        }
+    }
+
+    /// <summary>
+    /// From now on what arrives is counted and thrown away, until the end, a loss, or until <paramref name="bound"/> bytes have
+    /// been thrown away: the lingering close. Called again it sets another bound.
+    /// </summary>
+    /// <returns>A task that is done at the end, at the loss or at the bound; never faulted.</returns>
+    public Task DiscardAsync(long bound)
+    {
+        bool ended = false;
+        Task done;
+        lock (_gate)
+        {
+            _discarding = true;
+            _watching = true;
+            _watchBound = bound;
+            ReceiveAhead(ref ended);
+            if (_ended || _failure is not null || _discarded >= bound)
+            {
+                done = Task.CompletedTask;
+            }
+            else
+            {
+                _changed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                done = _changed.Task;
+            }
+        }
+
+        if (ended)
+        {
+            Ended?.Invoke(_failure);
+        }
+
+        return done;
+    }
+
+    /// <summary>Whether the peer has ended its direction, or the connection is lost.</summary>
+    public bool IsEnded
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _ended || _failure is not null;
+            }
+        }
+    }
+
+    /// <summary>Every read from now on fails with <paramref name="exception"/>, behind what is buffered.</summary>
+    public void Fail(Exception exception) => Fail(exception, waiterOnly: false);
+
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
+    {
+        CancellationTokenRegistration registration = _registration;
+        _registration = default;
+        registration.Dispose();
+        return _waiter.GetResult(token);
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _waiter.GetStatus(token);
+
+    void IValueTaskSource<ReadResult>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _waiter.OnCompleted(continuation, state, token, flags);
+
+    private void ThrowIfUnreadable()
+    {
+        if (_completed)
+        {
+            throw new InvalidOperationException("The input was completed; nothing more can be read from it.");
+        }
+
+        if (_waiting)
+        {
+            throw new InvalidOperationException("A read is already waiting on this connection; await it before the next.");
+        }
+    }
+
+    private bool TryResult(out ReadResult result)
+    {
+        if (_canceled)
+        {
+            _canceled = false;
+            result = new ReadResult(Buffer(), isCanceled: true, _ended);
+            return true;
+        }
+
+        if (_received > _examined || _ended)
+        {
+            result = new ReadResult(Buffer(), isCanceled: false, _ended);
+            return true;
+        }
+
+        result = default;
+        return _failure is null ? false : throw _failure;
+    }
+
+    private ReadOnlySequence<byte> Buffer() =>
+        _first is null ? default : new ReadOnlySequence<byte>(_first, _firstIndex, _last!, _last!.End);
+
+    /// <summary>Begins a wait or a receive. Answers true if something has changed already, false if it is in flight.</summary>
+    private bool Receive(ref bool ended)
+    {
+        try
+        {
+            if (!_moreLikely)
+            {
+                ValueTask wait = _channel.WaitToReceiveAsync();
+                if (!wait.IsCompleted)
+                {
+                    _wait = wait.GetAwaiter();
+                    _inFlight = true;
+                    _wait.UnsafeOnCompleted(_onWaited);
+                    return false;
+                }
+
+                wait.GetAwaiter().GetResult();
+            }
+
+            return ReceiveIntoBlock(ref ended);
+        }
+        catch (Exception error)
+        {
+            Lose(error, ref ended);
+            return true;
+        }
+    }
+
+    private bool ReceiveIntoBlock(ref bool ended)
+    {
+        ValueTask<int> receive = _channel.ReceiveAsync(Room());
+        if (!receive.IsCompleted)
+        {
+            _receive = receive.GetAwaiter();
+            _inFlight = true;
+            _intoBlock = true;
+            _receive.UnsafeOnCompleted(_onReceived);
+            return false;
+        }
+
+        Accept(receive.GetAwaiter().GetResult(), ref ended);
+        return true;
+    }
+
+    private void OnWaited()
+    {
+        bool ended = false;
+        lock (_gate)
+        {
+            _inFlight = false;
+            try
+            {
+                _wait.GetResult();
+                if (!ReceiveIntoBlock(ref ended))
+                {
+                    return;
+                }
+            }
+            catch (Exception error)
+            {
+                Lose(error, ref ended);
+            }
+
+            ReceiveAhead(ref ended);
+        }
+
+        Wake(ended);
+    }
+
+    private void OnReceived()
+    {
+        bool ended = false;
+        lock (_gate)
+        {
+            _inFlight = false;
+            _intoBlock = false;
+            try
+            {
+                Accept(_receive.GetResult(), ref ended);
+            }
+            catch (Exception error)
+            {
+                Lose(error, ref ended);
+            }
+
+            ReceiveAhead(ref ended);
+        }
+
+        Wake(ended);
+    }
+
+    private void ReceiveAhead(ref bool ended)
+    {
+        while (_watching && !_inFlight && !_ended && _failure is null && (_discarding ? _discarded : _received - _consumed) < _watchBound)
+        {
+            if (!Receive(ref ended))
+            {
+                return;
+            }
+        }
+    }
+
+    private void Wake(bool ended)
+    {
+        ReadResult result = default;
+        Exception? failure = null;
+        TaskCompletionSource? changed = null;
+        bool wake = false;
+        lock (_gate)
+        {
+            if (_waiting)
+            {
+                try
+                {
+                    wake = TryResult(out result);
+                }
+                catch (Exception error)
+                {
+                    failure = error;
+                    wake = true;
+                }
+
+                _waiting = !wake;
+                _waiter.RunContinuationsAsynchronously = false;
+            }
+
+            if (_discarding && (_ended || _failure is not null || _discarded >= _watchBound))
+            {
+                (changed, _changed) = (_changed, null);
+            }
+        }
+
+        if (ended)
+        {
+            Ended?.Invoke(_failure);
+        }
+
+        changed?.TrySetResult();
+        if (failure is not null)
+        {
+            _waiter.SetException(failure);
+        }
+        else if (wake)
+        {
+            _waiter.SetResult(result);
+        }
+    }
+
+    private void Accept(int count, ref bool ended)
+    {
+        if (count == 0)
+        {
+            _ended = true;
+            ended = true;
+            ReturnIfEmpty();
+            return;
+        }
+
+        if (_scratch is not null)
+        {
+            Volatile.Write(ref _discarded, _discarded + count);
+            return;
+        }
+
+        Segment tail = _last!;
+        bool filled = count == tail.Free.Length;
+        tail.Advance(count);
+        Volatile.Write(ref _received, _received + count);
+
+        // A receive that filled its block has more behind it: the next goes without a wait, into a larger block. A short one
+        // has emptied the medium, and most likely the peer waits for an answer.
+        _moreLikely = filled;
+        _blockSize = filled ? Math.Min(_blockSize * 4, _largestBlock) : Math.Max(SmallestBlock, Math.Min(_blockSize, count * 4));
+        if (_completed)
+        {
+            ReturnAll();
+        }
+    }
+
+    private void Lose(Exception error, ref bool ended)
+    {
+        if (_failure is null && !_ended)
+        {
+            _failure = error;
+            ended = true;
+        }
+
+        ReturnIfEmpty();
+    }
+
+    private void Fail(Exception exception, bool waiterOnly)
+    {
+        bool wake;
+        lock (_gate)
+        {
+            if (!waiterOnly)
+            {
+                if (!_ended)
+                {
+                    _failure ??= exception;
+                }
+
+                (TaskCompletionSource? changed, _changed) = (_changed, null);
+                changed?.TrySetResult();
+            }
+
+            wake = _waiting;
+            _waiting = false;
+            _waiter.RunContinuationsAsynchronously = true;
+        }
+
+        if (wake)
+        {
+            _waiter.SetException(exception);
+        }
+    }
+
+    private void CancelWait(CancellationToken token)
+    {
+        lock (_gate)
+        {
+            if (!_waiting)
+            {
+                return;
+            }
+
+            _waiting = false;
+            _waiter.RunContinuationsAsynchronously = true;
+        }
+
+        _waiter.SetException(new OperationCanceledException(token));
+    }
+
+    private Memory<byte> Room()
+    {
+        if (_discarding)
+        {
+            // What a reader may still hold stays as it is; what is thrown away goes elsewhere.
+            return _scratch ??= new byte[DiscardBlock];
+        }
+
+        if (_last is not null && _last.Free.Length >= LeastRoom)
+        {
+            return _last.Free;
+        }
+
+        Segment segment = _spare ?? new Segment();
+        _spare = null;
+        segment.Rent(_blockSize, _last);
+        if (_last is null)
+        {
+            segment.Rebase(_received);
+            _first = segment;
+            _firstIndex = 0;
+        }
+
+        _last = segment;
+        return segment.Free;
+    }
+
+    private void ReturnFirst()
+    {
+        Segment first = _first!;
+        _first = first.NextSegment;
+        if (_first is null)
+        {
+            _last = null;
+        }
+
+        first.Return();
+        _spare ??= first;
+    }
+
+    private void ReturnIfEmpty()
+    {
+        if (_first is not null && _first == _last && _firstIndex == _first.End && !_intoBlock)
+        {
+            ReturnFirst();
+        }
+    }
+
+    private void ReturnAll()
+    {
+        // The block that a receive is writing to stays; it is returned when that receive is accepted.
+        while (_first is not null && !(_intoBlock && _first == _last))
+        {
+            ReturnFirst();
+        }
+
+        if (_first is not null)
+        {
+            _firstIndex = _first.End;
+        }
+
+        _consumed = _received;
+        _examined = _received;
+    }
+}

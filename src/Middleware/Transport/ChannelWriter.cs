@@ -1,0 +1,412 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// A connection's output: a queue of pooled blocks that is sent on the flusher's own thread as far as the channel takes it, and
+/// as the channel becomes ready for the rest. Completing it sends what is queued and then ends this direction only.
+/// </summary>
+/// <remarks>
+/// A flush is done at once while no more than the high-water mark is queued; above it, when the queue is down to the low-water
+/// mark (W5, W6). A lost connection makes it throw, so that a loop of writes ends (F04).
+/// </remarks>
+internal sealed class ChannelWriter : PipeWriter
+{
+    private const int SmallestBlock = 4096;
+
+    /// <summary>A larger write is cut into blocks of this size, so that no allocation is larger, whatever is written.</summary>
+    private const int LargestBlock = 65536;
+
+    private readonly Lock _gate = new();
+    private readonly ByteChannel _channel;
+    private readonly Action _onSent;
+    private readonly Action _onShutdown;
+
+    private Segment? _first;
+    private Segment? _last;
+    private Segment? _spare;
+    private int _sentIndex;
+    private long _uncommitted;
+    private long _queued;
+    private long _sent;
+    private int _highWater;
+    private int _lowWater;
+    private bool _leased;
+
+    private bool _sending;
+    private ValueTaskAwaiter<int> _send;
+    private ValueTaskAwaiter _shutdown;
+    private bool _completed;
+    private bool _shutdownBegun;
+    private Exception? _failure;
+    private TaskCompletionSource<FlushResult>? _drained;
+    private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public ChannelWriter(ByteChannel channel, int highWater, int lowWater)
+    {
+        _channel = channel;
+        _onSent = OnSent;
+        _onShutdown = OnShutdown;
+        SetLimits(highWater, lowWater);
+    }
+
+    /// <summary>Called, outside of any lock, when a send has failed.</summary>
+    public Action<Exception>? Lost { get; init; }
+
+    /// <summary>Bytes that the channel has taken so far.</summary>
+    public long BytesSent => Volatile.Read(ref _sent);
+
+    /// <summary>Bytes that were flushed and that the channel has not taken yet.</summary>
+    public long Queued => Volatile.Read(ref _queued);
+
+    public (int High, int Low) Limits => (_highWater, _lowWater);
+
+    /// <summary>Done when everything was sent and the direction was ended, or when that has become impossible; never faulted.</summary>
+    public Task Finished => _finished.Task;
+
+    public override bool CanGetUnflushedBytes => true;
+
+    public override long UnflushedBytes => Volatile.Read(ref _uncommitted);
+
+    public void SetLimits(int highWater, int lowWater)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(lowWater);
+        ArgumentOutOfRangeException.ThrowIfLessThan(highWater, lowWater);
+        lock (_gate)
+        {
+            (_highWater, _lowWater) = (highWater, lowWater);
+        }
+    }
+
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(sizeHint);
+        lock (_gate)
+        {
+            if (_completed)
+            {
+                throw new InvalidOperationException("The output was completed; nothing more can be written to it.");
+            }
+
+            _leased = true;
+            if (_last is null || _last.Free.Length < Math.Max(1, sizeHint))
+            {
+                // The first block is small, for the many connections that say little; who fills it gets larger ones.
+                int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, LargestBlock);
+                Segment segment = _spare ?? new Segment();
+                _spare = null;
+                segment.Rent(Math.Max(grown, sizeHint), _last);
+                if (_last is null)
+                {
+                    segment.Rebase(0);
+                    _first = segment;
+                    _sentIndex = 0;
+                }
+
+                _last = segment;
+            }
+
+            return _last.Free;
+        }
+    }
+
+    public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
+
+    public override void Advance(int bytes)
+    {
+        lock (_gate)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _last?.Free.Length ?? 0);
+            _leased = false;
+            if (bytes > 0)
+            {
+                _last!.Advance(bytes);
+                _uncommitted += bytes;
+            }
+        }
+    }
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<FlushResult>(cancellationToken);
+        }
+
+        Exception? lost = null;
+        Task<FlushResult>? drained = null;
+        lock (_gate)
+        {
+            if (_completed)
+            {
+                throw new InvalidOperationException("The output was completed; nothing more can be flushed.");
+            }
+
+            Commit();
+            Send(ref lost);
+            if (_failure is null && _queued > _highWater)
+            {
+                _drained ??= new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+                drained = _drained.Task;
+            }
+        }
+
+        if (lost is not null)
+        {
+            Lost?.Invoke(lost);
+        }
+
+        if (_failure is Exception failure)
+        {
+            return ValueTask.FromException<FlushResult>(failure);
+        }
+
+        return drained is null ? default : new ValueTask<FlushResult>(drained.WaitAsync(cancellationToken));
+    }
+
+    public override void CancelPendingFlush()
+    {
+        lock (_gate)
+        {
+            (TaskCompletionSource<FlushResult>? drained, _drained) = (_drained, null);
+            drained?.TrySetResult(new FlushResult(isCanceled: true, isCompleted: false));
+        }
+    }
+
+    /// <summary>Sends what was written, flushed or not, and then ends this direction; with an exception, drops it and resets.</summary>
+    public override void Complete(Exception? exception = null)
+    {
+        Exception? lost = null;
+        lock (_gate)
+        {
+            if (_completed)
+            {
+                return;
+            }
+
+            _completed = true;
+            if (exception is null)
+            {
+                Commit();
+                Send(ref lost);
+            }
+            else
+            {
+                lost = new ConnectionAbortedException(exception.Message, exception);
+                FailLocked(lost);
+            }
+        }
+
+        if (lost is not null)
+        {
+            Lost?.Invoke(lost);
+        }
+    }
+
+    /// <summary>Drops what is queued; every flush from now on throws <paramref name="exception"/>.</summary>
+    public void Fail(Exception exception)
+    {
+        lock (_gate)
+        {
+            FailLocked(exception);
+        }
+    }
+
+    private void Commit()
+    {
+        if (_failure is null)
+        {
+            _queued += _uncommitted;
+        }
+        else if (!_sending)
+        {
+            ReturnAll();
+        }
+
+        _uncommitted = 0;
+    }
+
+    private void Send(ref Exception? lost)
+    {
+        try
+        {
+            while (!_sending && _failure is null && _queued > 0)
+            {
+                ValueTask<int> send = _channel.SendAsync(Committed());
+                if (!send.IsCompleted)
+                {
+                    _sending = true;
+                    _send = send.GetAwaiter();
+                    _send.UnsafeOnCompleted(_onSent);
+                    return;
+                }
+
+                Sent(send.GetAwaiter().GetResult());
+            }
+
+            if (_completed && !_sending && _failure is null && _queued == 0 && !_shutdownBegun)
+            {
+                _shutdownBegun = true;
+                ReturnAll();
+                ValueTask shutdown = _channel.ShutdownSendAsync();
+                if (shutdown.IsCompleted)
+                {
+                    shutdown.GetAwaiter().GetResult();
+                    _finished.TrySetResult();
+                    return;
+                }
+
+                _shutdown = shutdown.GetAwaiter();
+                _shutdown.UnsafeOnCompleted(_onShutdown);
+            }
+        }
+        catch (Exception error)
+        {
+            lost = error;
+            FailLocked(error);
+        }
+    }
+
+    private void OnSent()
+    {
+        Exception? lost = null;
+        lock (_gate)
+        {
+            _sending = false;
+            try
+            {
+                Sent(_send.GetResult());
+                Send(ref lost);
+            }
+            catch (Exception error)
+            {
+                lost = _failure is null ? error : null;
+                FailLocked(error);
+            }
+        }
+
+        if (lost is not null)
+        {
+            Lost?.Invoke(lost);
+        }
+    }
+
+    private void OnShutdown()
+    {
+        Exception? lost = null;
+        try
+        {
+            _shutdown.GetResult();
+        }
+        catch (Exception error)
+        {
+            lost = error;
+            Fail(error);
+        }
+
+        _finished.TrySetResult();
+        if (lost is not null)
+        {
+            Lost?.Invoke(lost);
+        }
+    }
+
+    /// <summary>The queued bytes, without those that were written and not flushed.</summary>
+    private ReadOnlySequence<byte> Committed()
+    {
+        Segment end = _first!;
+        long left = _queued;
+        int from = _sentIndex;
+        while (left > end.End - from)
+        {
+            left -= end.End - from;
+            from = 0;
+            end = end.NextSegment!;
+        }
+
+        return new ReadOnlySequence<byte>(_first!, _sentIndex, end, from + (int)left);
+    }
+
+    private void Sent(int count)
+    {
+        if (_failure is not null)
+        {
+            ReturnAll();
+            return;
+        }
+
+        _queued -= count;
+        Volatile.Write(ref _sent, _sent + count);
+        while (count > 0)
+        {
+            int available = _first!.End - _sentIndex;
+            if (count < available || (count == available && _first == _last))
+            {
+                _sentIndex += count;
+                break;
+            }
+
+            count -= available;
+            ReturnFirst();
+        }
+
+        if (_first is not null && _first == _last && _sentIndex == _first.End && !_leased)
+        {
+            ReturnFirst();
+        }
+
+        if (_queued <= _lowWater && _drained is not null)
+        {
+            (TaskCompletionSource<FlushResult> drained, _drained) = (_drained, null);
+            drained.TrySetResult(default);
+        }
+    }
+
+    private void FailLocked(Exception exception)
+    {
+        _failure ??= exception;
+        _queued = 0;
+        _uncommitted = 0;
+        if (!_sending)
+        {
+            ReturnAll();
+        }
+
+        (TaskCompletionSource<FlushResult>? drained, _drained) = (_drained, null);
+        if (drained is not null)
+        {
+            drained.TrySetException(_failure);
+            // Whoever waited may have left by cancellation; nobody is left then to observe it.
+            _ = drained.Task.Exception;
+        }
+
+        _finished.TrySetResult();
+    }
+
+    private void ReturnFirst()
+    {
+        Segment first = _first!;
+        _first = first.NextSegment;
+        _sentIndex = 0;
+        if (_first is null)
+        {
+            _last = null;
+        }
+
+        first.Return();
+        _spare ??= first;
+    }
+
+    private void ReturnAll()
+    {
+        // A block that somebody is writing to is left to the collector.
+        while (_first is not null && !(_leased && _first == _last))
+        {
+            ReturnFirst();
+        }
+    }
+}

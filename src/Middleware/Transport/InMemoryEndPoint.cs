@@ -1,0 +1,20 @@
+using System.Net;
+
+namespace ByteStreams.Transport;
+
+/// <summary>An address inside this process: a server that listens on it is reached by a connection to an equal one.</summary>
+/// <param name="name">The name; equal names are equal addresses.</param>
+public sealed class InMemoryEndPoint(string name) : EndPoint
+{
+    /// <summary>The name.</summary>
+    public string Name { get; } = name;
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => obj is InMemoryEndPoint other && other.Name == Name;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => StringComparer.Ordinal.GetHashCode(Name);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"memory:{Name}";
+}

@@ -1,0 +1,89 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Transport;
+
+/// <summary>Accepts connections that are opened inside this process.</summary>
+internal sealed class InMemoryListener : IConnectionListener
+{
+    private static readonly ConcurrentDictionary<InMemoryEndPoint, InMemoryListener> Listeners = new();
+    private static long s_clients;
+
+    private readonly InMemoryEndPoint _endPoint;
+    private readonly ByteStreamTransportOptions _options;
+    private readonly Channel<ConnectionContext> _arrived;
+
+    private InMemoryListener(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
+    {
+        _endPoint = endPoint;
+        _options = options;
+        _arrived = Channel.CreateBounded<ConnectionContext>(options.Backlog);
+    }
+
+    public EndPoint EndPoint => _endPoint;
+
+    public static InMemoryListener Bind(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
+    {
+        var listener = new InMemoryListener(endPoint, options);
+        return Listeners.TryAdd(endPoint, listener)
+            ? listener
+            : throw new AddressInUseException($"{endPoint} is already in use: another server of this process listens on it.");
+    }
+
+    public static async ValueTask<ConnectionContext> ConnectAsync(
+        InMemoryEndPoint endPoint, ByteStreamTransportOptions options, CancellationToken cancellationToken)
+    {
+        if (!Listeners.TryGetValue(endPoint, out InMemoryListener? listener))
+        {
+            throw Refused(endPoint, null);
+        }
+
+        (InMemoryChannel near, InMemoryChannel far) = InMemoryChannel.CreatePair();
+        var client = new InMemoryEndPoint($"client-{Interlocked.Increment(ref s_clients)}");
+        try
+        {
+            await listener._arrived.Writer
+                .WriteAsync(new ChannelConnection(far, endPoint, client, listener._options), cancellationToken).ConfigureAwait(false);
+        }
+        catch (ChannelClosedException closed)
+        {
+            throw Refused(endPoint, closed);
+        }
+
+        return new ChannelConnection(near, client, endPoint, options);
+    }
+
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (await _arrived.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (_arrived.Reader.TryRead(out ConnectionContext? connection))
+            {
+                return connection;
+            }
+        }
+
+        return null;
+    }
+
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        Listeners.TryRemove(new KeyValuePair<InMemoryEndPoint, InMemoryListener>(_endPoint, this));
+        _arrived.Writer.TryComplete();
+        return default;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await UnbindAsync().ConfigureAwait(false);
+        while (_arrived.Reader.TryRead(out ConnectionContext? connection))
+        {
+            connection.Abort();
+        }
+    }
+
+    private static IOException Refused(InMemoryEndPoint endPoint, Exception? inner) =>
+        new($"Nobody listens on {endPoint}.", inner);
+}

@@ -1,0 +1,86 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace ByteStreams.Transport;
+
+/// <summary>The few facts about sockets that the runtime does not expose.</summary>
+internal static partial class NativeSocket
+{
+    private const int SolSocket = 1;
+    private const int SoPeerCred = 17;
+
+    /// <summary>SIOCOUTQ on TCP, the same number on Unix sockets: bytes sent and not yet acknowledged, or not yet read by the peer.</summary>
+    private const nuint SiocOutq = 0x5411;
+
+    /// <summary>Bytes the kernel holds for the peer; 0 where the platform cannot say.</summary>
+    public static int Unacknowledged(Socket socket)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return 0;
+        }
+
+        bool held = false;
+        SafeSocketHandle handle = socket.SafeHandle;
+        try
+        {
+            handle.DangerousAddRef(ref held);
+            return Ioctl((int)handle.DangerousGetHandle(), SiocOutq, out int bytes) == 0 ? bytes : 0;
+        }
+        catch (ObjectDisposedException)
+        {
+            return 0;
+        }
+        finally
+        {
+            if (held)
+            {
+                handle.DangerousRelease();
+            }
+        }
+    }
+
+    /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)); null where the platform cannot say.</summary>
+    public static UnixCredentials? PeerCredentials(Socket socket)
+    {
+        if (!OperatingSystem.IsLinux() || socket.AddressFamily != AddressFamily.Unix)
+        {
+            return null;
+        }
+
+        Span<byte> ucred = stackalloc byte[12];
+        try
+        {
+            _ = socket.GetRawSocketOption(SolSocket, SoPeerCred, ucred);
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+
+        ReadOnlySpan<int> fields = MemoryMarshal.Cast<byte, int>(ucred);
+        return new UnixCredentials(fields[0], (uint)fields[1], (uint)fields[2]);
+    }
+
+    /// <summary>Lets several processes listen on one port (SO_REUSEPORT, socket(7)).</summary>
+    public static void SetReusePort(Socket socket)
+    {
+        Span<byte> on = stackalloc byte[4];
+        MemoryMarshal.Write(on, 1);
+        if (OperatingSystem.IsLinux())
+        {
+            socket.SetRawSocketOption(SolSocket, 15, on);
+        }
+        else if (OperatingSystem.IsMacOS())
+        {
+            socket.SetRawSocketOption(0xFFFF, 0x0200, on);
+        }
+        else
+        {
+            throw new PlatformNotSupportedException("ReusePort needs Linux or macOS; leave it out on this system.");
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    private static partial int Ioctl(int descriptor, nuint request, out int value);
+}

@@ -1,0 +1,173 @@
+using System.Buffers;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace ByteStreams.Transport;
+
+/// <summary>A connected stream socket: the engine for every platform.</summary>
+internal sealed class SocketChannel : ByteChannel
+{
+    /// <summary>
+    /// The most that one asynchronous send takes: the runtime reports it only when all of it is sent, and the low-water mark
+    /// must be noticed with this precision.
+    /// </summary>
+    private const int AsyncSend = 16384;
+
+    private readonly Socket _socket;
+    private List<ArraySegment<byte>>? _gather;
+
+    public SocketChannel(Socket socket)
+    {
+        _socket = socket;
+        // Sends that the kernel cannot take now answer WouldBlock; asynchronous operations do not care.
+        socket.Blocking = false;
+    }
+
+    public Socket Socket => _socket;
+
+    public override int Unacknowledged => NativeSocket.Unacknowledged(_socket);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public override async ValueTask WaitToReceiveAsync()
+    {
+        try
+        {
+            await _socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None).ConfigureAwait(false);
+        }
+        catch (SocketException error)
+        {
+            throw SocketErrors.ToConnectionException(error);
+        }
+        catch (ObjectDisposedException error)
+        {
+            throw SocketErrors.ToConnectionException(Closed(error));
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public override async ValueTask<int> ReceiveAsync(Memory<byte> destination)
+    {
+        try
+        {
+            return await _socket.ReceiveAsync(destination, SocketFlags.None).ConfigureAwait(false);
+        }
+        catch (SocketException error)
+        {
+            throw SocketErrors.ToConnectionException(error);
+        }
+        catch (ObjectDisposedException error)
+        {
+            throw SocketErrors.ToConnectionException(Closed(error));
+        }
+    }
+
+    public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
+    {
+        int sent;
+        SocketError error;
+        try
+        {
+            if (source.IsSingleSegment)
+            {
+                sent = _socket.Send(source.FirstSpan, SocketFlags.None, out error);
+            }
+            else
+            {
+                sent = _socket.Send(Gather(source), SocketFlags.None, out error);
+            }
+        }
+        catch (ObjectDisposedException closed)
+        {
+            return ValueTask.FromException<int>(SocketErrors.ToConnectionException(Closed(closed)));
+        }
+
+        return error switch
+        {
+            SocketError.Success when sent > 0 => new ValueTask<int>(sent),
+            SocketError.Success or SocketError.WouldBlock or SocketError.IOPending or SocketError.NoBufferSpaceAvailable =>
+                SendLaterAsync(source.First[..Math.Min(source.First.Length, AsyncSend)]),
+            _ => ValueTask.FromException<int>(SocketErrors.ToConnectionException(new SocketException((int)error))),
+        };
+    }
+
+    public override ValueTask ShutdownSendAsync()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Send);
+            return default;
+        }
+        catch (SocketException error)
+        {
+            return ValueTask.FromException(SocketErrors.ToConnectionException(error));
+        }
+        catch (ObjectDisposedException error)
+        {
+            return ValueTask.FromException(SocketErrors.ToConnectionException(Closed(error)));
+        }
+    }
+
+    public override void Reset()
+    {
+        try
+        {
+            // Lingering for zero seconds makes the close a reset (RFC 9293, ABORT). A Unix socket has no reset of its own: its
+            // peer sees ECONNRESET if bytes were left unread here, else the end.
+            _socket.LingerState = new LingerOption(enable: true, seconds: 0);
+        }
+        catch (SocketException)
+        {
+            // The peer was faster: the connection is gone already and there is nothing left to reset.
+        }
+        catch (ObjectDisposedException)
+        {
+            return;
+        }
+
+        _socket.Dispose();
+    }
+
+    public override void Close() => _socket.Dispose();
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> SendLaterAsync(ReadOnlyMemory<byte> source)
+    {
+        try
+        {
+            return await _socket.SendAsync(source, SocketFlags.None).ConfigureAwait(false);
+        }
+        catch (SocketException error)
+        {
+            throw SocketErrors.ToConnectionException(error);
+        }
+        catch (ObjectDisposedException error)
+        {
+            throw SocketErrors.ToConnectionException(Closed(error));
+        }
+    }
+
+    private List<ArraySegment<byte>> Gather(in ReadOnlySequence<byte> source)
+    {
+        // sendmsg takes at most IOV_MAX = 1024 pieces; far fewer fill a socket's buffer.
+        const int mostPieces = 64;
+        List<ArraySegment<byte>> pieces = _gather ??= [];
+        pieces.Clear();
+        foreach (ReadOnlyMemory<byte> segment in source)
+        {
+            if (segment.Length > 0 && MemoryMarshal.TryGetArray(segment, out ArraySegment<byte> piece))
+            {
+                pieces.Add(piece);
+            }
+
+            if (pieces.Count == mostPieces)
+            {
+                break;
+            }
+        }
+
+        return pieces;
+    }
+
+    private static SocketException Closed(ObjectDisposedException _) => new((int)SocketError.OperationAborted);
+}

@@ -1,0 +1,200 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// The file that a listening Unix socket leaves in the file system: it is replaced only when nobody listens on it, and removed
+/// only when it is still the one that was bound (U1, U2, U3).
+/// </summary>
+internal sealed partial class UnixSocketFile
+{
+    private readonly string _path;
+    private readonly FileId _bound;
+
+    private UnixSocketFile(string path, FileId bound)
+    {
+        _path = path;
+        _bound = bound;
+    }
+
+    /// <summary>Binds <paramref name="socket"/>, which does not listen yet, and gives the file its mode and group.</summary>
+    /// <returns>The file; null for the abstract namespace, which has none.</returns>
+    public static UnixSocketFile? Bind(Socket socket, UnixDomainSocketEndPoint endPoint, ByteStreamServerOptions options)
+    {
+        string path = UnixSocketPath.ToPath(endPoint);
+        if (path.StartsWith('@'))
+        {
+            BindOrExplain(socket, endPoint, path);
+            return null;
+        }
+
+        // Absolute, so that a later change of the working directory does not make another file of it.
+        string full = Path.GetFullPath(path);
+        if (Path.GetDirectoryName(full) is string directory && !Directory.Exists(directory))
+        {
+            throw new IOException($"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.");
+        }
+
+        RemoveIfStale(full);
+        BindOrExplain(socket, endPoint, path);
+        FileId? bound = Identify(full);
+        if (options.UnixSocketMode is UnixFileMode mode && !OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(full, mode);
+        }
+
+        if (options.UnixSocketGroup is string group)
+        {
+            SetGroup(full, group);
+        }
+
+        return bound is FileId id ? new UnixSocketFile(full, id) : null;
+    }
+
+    /// <summary>Removes the file if it is still the one that was bound.</summary>
+    public void Remove()
+    {
+        if (Identify(_path) == _bound)
+        {
+            File.Delete(_path);
+        }
+    }
+
+    private static void RemoveIfStale(string path)
+    {
+        FileId? existing = Identify(path);
+        if (existing is null)
+        {
+            return;
+        }
+
+        if (!existing.Value.IsSocket)
+        {
+            throw new AddressInUseException(
+                $"The Unix socket '{path}' cannot be bound: the path is taken by a file that is no socket, which is not removed. Use another path.");
+        }
+
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException refused) when (refused.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            // Nobody listens: a server that was killed has left it behind.
+            File.Delete(path);
+            return;
+        }
+        catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        {
+            // Somebody listens and is so busy that its backlog is full.
+        }
+        catch (SocketException denied) when (denied.SocketErrorCode == SocketError.AccessDenied)
+        {
+            throw new IOException($"The Unix socket '{path}' cannot be bound: permission to the existing socket is denied.", denied);
+        }
+
+        throw new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it.");
+    }
+
+    private static void BindOrExplain(Socket socket, UnixDomainSocketEndPoint endPoint, string path)
+    {
+        try
+        {
+            // The runtime deletes by path what it bound as a UnixDomainSocketEndPoint; under another type it leaves the file to us.
+            socket.Bind(new RawUnixEndPoint(endPoint));
+        }
+        catch (SocketException error)
+        {
+            throw error.SocketErrorCode switch
+            {
+                SocketError.AddressAlreadyInUse => new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it.", error),
+                SocketError.AccessDenied => new IOException(
+                    $"The Unix socket '{path}' cannot be bound: permission is denied. Allow this user to write to its directory, or use another path.", error),
+                _ => new IOException($"The Unix socket '{path}' cannot be bound: {error.Message}.", error),
+            };
+        }
+    }
+
+    private static void SetGroup(string path, string group)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            throw new PlatformNotSupportedException("UnixSocketGroup needs a Unix system; leave it out on Windows.");
+        }
+
+        uint id = uint.TryParse(group, out uint number) ? number : GroupId(group);
+        if (Native.Chown(path, uint.MaxValue, id) != 0)
+        {
+            throw new IOException(
+                $"The group of the Unix socket '{path}' cannot be set to '{group}': {Marshal.GetLastPInvokeErrorMessage()}. The user must be root or a member of it.");
+        }
+    }
+
+    private static uint GroupId(string name)
+    {
+        // getgrnam's answer is overwritten by its next call; servers start one after the other here.
+        lock (typeof(Native))
+        {
+            nint entry = Native.GetGroup(name);
+            return entry == 0
+                ? throw new IOException($"There is no group '{name}' on this system.")
+                // struct group: two pointers (name, password), then the id, on every 64-bit Unix.
+                : (uint)Marshal.ReadInt32(entry, 2 * nint.Size);
+        }
+    }
+
+    private static FileId? Identify(string path)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            Span<byte> statx = stackalloc byte[256];
+            return Native.Statx(Native.CurrentDirectory, path, Native.NoFollow, Native.TypeAndInode, statx) == 0
+                ? new FileId(
+                    // linux/stat.h: stx_mode at 28, stx_ino at 32, stx_dev_major and stx_dev_minor at 136.
+                    MemoryMarshal.Read<ulong>(statx[32..]),
+                    MemoryMarshal.Read<ulong>(statx[136..]),
+                    (MemoryMarshal.Read<ushort>(statx[28..]) & 0xF000) == 0xC000)
+                : null;
+        }
+
+        // Elsewhere the runtime tells no inode: a file counts as the one that was bound if it was made at the same moment.
+        var file = new FileInfo(path);
+        return file.Exists || file.Attributes != (FileAttributes)(-1)
+            ? new FileId((ulong)file.CreationTimeUtc.Ticks, 0, file.Length == 0)
+            : null;
+    }
+
+    private readonly record struct FileId(ulong Inode, ulong Device, bool IsSocket);
+
+    /// <summary>A Unix socket's address under a type that the runtime knows nothing about.</summary>
+    private sealed class RawUnixEndPoint(UnixDomainSocketEndPoint address) : EndPoint
+    {
+        public override AddressFamily AddressFamily => AddressFamily.Unix;
+
+        public override SocketAddress Serialize() => address.Serialize();
+
+        public override EndPoint Create(SocketAddress socketAddress) => this;
+
+        public override string ToString() => address.ToString();
+    }
+
+    private static partial class Native
+    {
+        public const int CurrentDirectory = -100;
+        public const int NoFollow = 0x100;
+        public const uint TypeAndInode = 0x101;
+
+        [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+        public static partial int Statx(int directory, string path, int flags, uint mask, Span<byte> result);
+
+        [LibraryImport("libc", EntryPoint = "chown", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+        public static partial int Chown(string path, uint owner, uint group);
+
+        [LibraryImport("libc", EntryPoint = "getgrnam", StringMarshalling = StringMarshalling.Utf8)]
+        public static partial nint GetGroup(string name);
+    }
+}
