@@ -1,0 +1,54 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Hosting;
+using Microsoft.Extensions.Hosting;
+
+namespace StreamsHost;
+
+/// <summary>Prints one line for each endpoint when all of them are up: its real address, and a command to try.</summary>
+internal sealed class EndpointAnnouncer(ByteStreamServers servers, TextWriter output) : IHostedLifecycleService
+{
+    public Task StartedAsync(CancellationToken cancellationToken)
+    {
+        foreach (string name in servers.Names)
+        {
+            foreach (EndPoint endPoint in servers[name].EndPoints)
+            {
+                output.WriteLine($"{name,-12} {Address(endPoint),-44} try: {Command(endPoint)}");
+            }
+        }
+
+        output.Flush();
+        return Task.CompletedTask;
+    }
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    internal static string Address(EndPoint endPoint) => endPoint switch
+    {
+        UnixDomainSocketEndPoint => $"unix:{Path(endPoint)}",
+        _ => $"tcp://{endPoint}",
+    };
+
+    internal static string Command(EndPoint endPoint) => endPoint switch
+    {
+        IPEndPoint ip => $"nc {Reachable(ip.Address)} {ip.Port}",
+        _ when Path(endPoint).StartsWith('@') => $"socat - ABSTRACT-CONNECT:{Path(endPoint)[1..]}",
+        _ => $"nc -U {Path(endPoint)}",
+    };
+
+    /// <summary>All interfaces are reached on this machine through the loopback one.</summary>
+    private static IPAddress Reachable(IPAddress address) =>
+        address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) ? IPAddress.Loopback : address;
+
+    /// <summary>The runtime shows an abstract name with a leading zero or @; people write @.</summary>
+    private static string Path(EndPoint endPoint) => endPoint.ToString()!.Replace('\0', '@');
+}

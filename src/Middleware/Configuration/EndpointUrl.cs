@@ -1,0 +1,126 @@
+using System.Globalization;
+using System.Net;
+using ByteStreams.Transport;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>
+/// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one),
+/// <c>unix:/path</c>, or <c>unix:@name</c> in Linux' abstract namespace. <c>{temp}</c> in a path stands for the temporary folder.
+/// </summary>
+internal sealed record EndpointUrl
+{
+    private const string Forms = "Write tcp://host:port, unix:/path or unix:@name";
+
+    private EndpointUrl(string? host, int port, EndPoint? endPoint)
+    {
+        Host = host;
+        Port = port;
+        EndPoint = endPoint;
+    }
+
+    /// <summary>The host of a tcp URL, still to be resolved; empty is all interfaces. Null for any other.</summary>
+    public string? Host { get; }
+
+    public int Port { get; }
+
+    /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
+    public EndPoint? EndPoint { get; }
+
+    /// <summary>Reads a URL; <paramref name="error"/> names the cause and the remedy where that fails.</summary>
+    public static EndpointUrl? Parse(string? text, out string? error)
+    {
+        EndpointUrl? url;
+        if (string.IsNullOrWhiteSpace(text))
+        {
+            (url, error) = (null, $"is missing. {Forms}.");
+        }
+        else if (text.StartsWith("tcp://", StringComparison.OrdinalIgnoreCase))
+        {
+            url = ParseTcp(text, text["tcp://".Length..], out error);
+        }
+        else if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
+        {
+            url = ParseUnix(text["unix:".Length..], out error);
+        }
+        else
+        {
+            (url, error) = (null, $"'{text}' has no known scheme. {Forms}.");
+        }
+
+        return url;
+    }
+
+    /// <summary>The addresses that it stands for.</summary>
+    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
+        EndPoint is not null ? [EndPoint] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
+
+    private static EndpointUrl? ParseTcp(string text, string authority, out string? error)
+    {
+        string rest = authority.TrimEnd('/');
+        int colon = rest.LastIndexOf(':');
+        // An IPv6 address has colons of its own, in brackets.
+        if (colon < 0 || rest.IndexOf(']', StringComparison.Ordinal) > colon)
+        {
+            error = $"'{text}' has no port. Write tcp://host:port; port 0 takes a free one.";
+            return null;
+        }
+
+        string host = rest[..colon];
+        if (host.StartsWith('[') && host.EndsWith(']'))
+        {
+            host = host[1..^1];
+        }
+        else if (host.Contains(':', StringComparison.Ordinal))
+        {
+            error = $"'{text}' has an IPv6 address without brackets. Write tcp://[{host}]:{rest[(colon + 1)..]}.";
+            return null;
+        }
+
+        if (!int.TryParse(rest.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int port) || port > 65535)
+        {
+            error = $"'{text}' has the port '{rest[(colon + 1)..]}'. A port is a number from 0 to 65535.";
+            return null;
+        }
+
+        if (host is not ("" or "*") && Uri.CheckHostName(host) == UriHostNameType.Unknown)
+        {
+            error = $"'{text}' has the host '{host}', which is no name and no address. {Forms}.";
+            return null;
+        }
+
+        error = null;
+        return new EndpointUrl(host == "*" ? string.Empty : host, port, null);
+    }
+
+    private static EndpointUrl? ParseUnix(string path, out string? error)
+    {
+        // unix:///run/x.sock is how others write unix:/run/x.sock.
+        string expanded = (path.StartsWith("///", StringComparison.Ordinal) ? path[2..] : path)
+            .Replace("{temp}", Path.TrimEndingDirectorySeparator(Path.GetTempPath()), StringComparison.OrdinalIgnoreCase);
+        if (expanded.Length == 0 || expanded == "@")
+        {
+            error = $"'unix:{path}' has no path. {Forms}.";
+            return null;
+        }
+
+        if (expanded[0] != '@' && !Path.IsPathRooted(expanded))
+        {
+            error = $"'unix:{path}' is a relative path, which would depend on where the program is started. Write unix:/path with the whole path.";
+            return null;
+        }
+
+        try
+        {
+            error = null;
+            return new EndpointUrl(null, 0, UnixSocketPath.ToEndPoint(expanded));
+        }
+        catch (Exception wrong) when (wrong is ArgumentException or PlatformNotSupportedException)
+        {
+            error = (wrong as ArgumentException)?.ParamName is string parameter
+                ? wrong.Message.Replace($" (Parameter '{parameter}')", string.Empty, StringComparison.Ordinal)
+                : wrong.Message;
+            return null;
+        }
+    }
+}

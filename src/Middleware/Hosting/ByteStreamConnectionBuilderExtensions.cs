@@ -1,0 +1,46 @@
+using System.Diagnostics.CodeAnalysis;
+using ByteStreams;
+using ByteStreams.Hosting;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Microsoft.AspNetCore.Hosting;
+
+/// <summary>Serves endpoints of the application's own Kestrel with a reader and a writer.</summary>
+public static class ByteStreamConnectionBuilderExtensions
+{
+    /// <summary>
+    /// Ends the endpoint's middleware with a handler class, made in a dependency-injection scope of its own for each connection.
+    /// </summary>
+    /// <typeparam name="THandler">The class.</typeparam>
+    /// <param name="builder">Kestrel's <c>ListenOptions</c>, or any other connection builder.</param>
+    /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
+    /// <returns>The same builder.</returns>
+    /// <remarks>On Kestrel's stock transport <see cref="ByteStreamWriter.CanWriteEof"/> is false.</remarks>
+    /// <example>
+    /// <code>
+    /// builder.WebHost.ConfigureKestrel(kestrel =&gt; kestrel.ListenLocalhost(7007, endpoint =&gt; endpoint.UseByteStreamHandler&lt;Echo&gt;()));
+    /// </code>
+    /// </example>
+    public static IConnectionBuilder UseByteStreamHandler<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
+        this IConnectionBuilder builder, int limit = ByteStreamReader.DefaultLimit)
+        where THandler : ByteStreamHandler
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        return UseByteStreamHandler(builder, HandlerActivator.Create<THandler>(builder.ApplicationServices), limit);
+    }
+
+    /// <summary>Ends the endpoint's middleware with a callback.</summary>
+    /// <param name="builder">Kestrel's <c>ListenOptions</c>, or any other connection builder.</param>
+    /// <param name="clientConnected">Called for each connection.</param>
+    /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
+    /// <returns>The same builder.</returns>
+    public static IConnectionBuilder UseByteStreamHandler(
+        this IConnectionBuilder builder, ByteStreamDelegate clientConnected, int limit = ByteStreamReader.DefaultLimit)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        var handler = new ByteStreamConnectionHandler(clientConnected, limit, builder.ApplicationServices.GetService<ILoggerFactory>());
+        return builder.Use(_ => handler.OnConnectedAsync);
+    }
+}

@@ -1,0 +1,118 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace ByteStreams.Hosting;
+
+/// <summary>
+/// Registers handlers and endpoints. The application's host starts the endpoints with itself and stops them with itself:
+/// listeners first, handlers are told through their <c>stopping</c> token, and whoever has not returned at the host's shutdown
+/// timeout is aborted.
+/// </summary>
+/// <example>
+/// <code>
+/// builder.Services.AddByteStreams()
+///     .AddHandler&lt;Echo&gt;("echo")
+///     .AddEndpoint("local", "tcp://127.0.0.1:7007", "echo", endpoint =&gt; endpoint.Limit = 4096)
+///     .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"));
+/// </code>
+/// </example>
+public sealed class ByteStreamsBuilder
+{
+    private readonly EndpointRegistry _registry;
+
+    internal ByteStreamsBuilder(IServiceCollection services, EndpointRegistry registry)
+    {
+        Services = services;
+        _registry = registry;
+    }
+
+    /// <summary>The application's services.</summary>
+    public IServiceCollection Services { get; }
+
+    /// <summary>Registers a handler class: made in a dependency-injection scope of its own for each connection, and disposed with it.</summary>
+    /// <typeparam name="THandler">The class. Its constructor's arguments come from the scope; a registration of its own wins.</typeparam>
+    /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentException">The name is taken or empty.</exception>
+    public ByteStreamsBuilder AddHandler<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(string name)
+        where THandler : ByteStreamHandler
+    {
+        _registry.Add(name, HandlerActivator.Create<THandler>);
+        return this;
+    }
+
+    /// <summary>Registers a callback as a handler.</summary>
+    /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
+    /// <param name="clientConnected">Called for each connection.</param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentException">The name is taken or empty.</exception>
+    public ByteStreamsBuilder AddHandler(string name, ByteStreamDelegate clientConnected)
+    {
+        ArgumentNullException.ThrowIfNull(clientConnected);
+        _registry.Add(name, _ => clientConnected);
+        return this;
+    }
+
+    /// <inheritdoc cref="AddHandler(string, ByteStreamDelegate)"/>
+    public ByteStreamsBuilder AddHandler(string name, Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected) =>
+        AddHandler(name, ByteStream.Adapt(clientConnected));
+
+    /// <summary>Adds an endpoint that a named handler serves. It is checked when the host starts, together with all others.</summary>
+    /// <param name="name">Its name, in logs and in <see cref="ByteStreamServers"/>. Unique, whatever its case.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>.</param>
+    /// <param name="handler">The handler's name.</param>
+    /// <param name="configure">Sets options and adds connection middleware (<see cref="ByteStreamServerOptions.Use"/>).</param>
+    /// <returns>The same builder.</returns>
+    public ByteStreamsBuilder AddEndpoint(string name, string url, string handler, Action<ByteStreamServerOptions>? configure = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(handler);
+        _registry.Add(new EndpointRegistration(name, url, handler, null, configure, $"AddEndpoint(\"{name}\")", []));
+        return this;
+    }
+
+    /// <summary>Adds an endpoint that a callback serves.</summary>
+    /// <param name="name">Its name. Unique, whatever its case.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>.</param>
+    /// <param name="clientConnected">Called for each connection.</param>
+    /// <param name="configure">Sets options and adds connection middleware.</param>
+    /// <returns>The same builder.</returns>
+    public ByteStreamsBuilder AddEndpoint(string name, string url, ByteStreamDelegate clientConnected, Action<ByteStreamServerOptions>? configure = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(clientConnected);
+        _registry.Add(new EndpointRegistration(name, url, null, clientConnected, configure, $"AddEndpoint(\"{name}\")", []));
+        return this;
+    }
+
+    /// <inheritdoc cref="AddEndpoint(string, string, ByteStreamDelegate, Action{ByteStreamServerOptions}?)"/>
+    public ByteStreamsBuilder AddEndpoint(
+        string name, string url, Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, Action<ByteStreamServerOptions>? configure = null) =>
+        AddEndpoint(name, url, ByteStream.Adapt(clientConnected), configure);
+
+    /// <summary>Sets options of, and adds middleware to, an endpoint that was added elsewhere, usually in configuration.</summary>
+    /// <param name="name">The endpoint's name.</param>
+    /// <param name="configure">Called after the endpoint's own settings.</param>
+    /// <returns>The same builder.</returns>
+    public ByteStreamsBuilder ConfigureEndpoint(string name, Action<ByteStreamServerOptions> configure)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(configure);
+        _registry.Configure(name, configure);
+        return this;
+    }
+
+    /// <summary>
+    /// Adds the endpoints of a configuration section: <c>Endpoints:&lt;name&gt;</c> with <c>Url</c>, <c>Handler</c> and the
+    /// options of <see cref="ByteStreamServerOptions"/> by their names.
+    /// </summary>
+    /// <param name="section">Usually <c>configuration.GetSection("ByteStreams")</c>. Read when the host starts.</param>
+    /// <returns>The same builder.</returns>
+    public ByteStreamsBuilder LoadFromConfig(IConfiguration section)
+    {
+        ArgumentNullException.ThrowIfNull(section);
+        _registry.Add(section);
+        return this;
+    }
+}
