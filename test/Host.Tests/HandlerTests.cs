@@ -1,0 +1,121 @@
+using System.Net;
+using ByteStreams;
+using ByteStreams.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
+using StreamsHost.Handlers;
+
+namespace StreamsHost.Tests;
+
+public class HandlerTests
+{
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    [Fact(Timeout = 30000)]
+    public async Task Echo_Lines_ComeBackAndTheEndToo()
+    {
+        await using ByteStreamServer server = await StartAsync(() => new EchoHandler());
+        await using ByteStreamConnection client = await ConnectAsync(server);
+
+        client.Writer.Write("one\r\ntw"u8);
+        client.Writer.Write("o\nlast"u8);
+        client.Writer.WriteEof();
+
+        Assert.Equal("one\r\ntwo\nlast"u8.ToArray(), await client.Reader.ReadAsync(cancellationToken: Cancel));
+    }
+
+    [Fact(Timeout = 30000)]
+    [Trait("Fault", "F06")]
+    public async Task Echo_LineOverTheLimit_IsAnsweredWithAnErrorAndTheNextGoesOn()
+    {
+        await using ByteStreamServer server = await StartAsync(() => new EchoHandler(), limit: 5);
+        await using ByteStreamConnection client = await ConnectAsync(server);
+
+        client.Writer.Write("123456\n12345\n"u8);
+
+        Assert.Equal("error: a line may have 5 bytes\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel));
+        Assert.Equal("12345\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel));
+    }
+
+    [Fact(Timeout = 30000)]
+    public async Task Discard_Anything_IsTakenAndNotAnswered()
+    {
+        await using ByteStreamServer server = await StartAsync(() => new DiscardHandler());
+        await using ByteStreamConnection client = await ConnectAsync(server);
+
+        for (int i = 0; i < 64; i++)
+        {
+            client.Writer.Write(new byte[65536]);
+            await client.Writer.DrainAsync(Cancel);
+        }
+
+        client.Writer.WriteEof();
+
+        Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Cancel));
+    }
+
+    [Fact(Timeout = 30000)]
+    public async Task Chat_Line_ReachesEverybody()
+    {
+        var room = new ChatRoom();
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, NullLogger<ChatHandler>.Instance));
+        await using ByteStreamConnection ann = await JoinAsync(server, room);
+        await using ByteStreamConnection bob = await JoinAsync(server, room);
+
+        ann.Writer.Write("hello\n");
+        bob.Writer.Write("unfinished");
+        Assert.Equal("hello\n"u8.ToArray(), await ann.Reader.ReadLineAsync(Cancel));
+        Assert.Equal("hello\n"u8.ToArray(), await bob.Reader.ReadLineAsync(Cancel));
+        bob.Writer.WriteEof();
+
+        Assert.Equal("unfinished\n"u8.ToArray(), await ann.Reader.ReadLineAsync(Cancel));
+        Assert.Equal("unfinished\n"u8.ToArray(), await bob.Reader.ReadAsync(cancellationToken: Cancel));
+    }
+
+    [Fact(Timeout = 30000)]
+    public async Task Chat_MemberThatDoesNotRead_IsDroppedAndHoldsUpNobody()
+    {
+        var room = new ChatRoom(capacity: 4);
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, NullLogger<ChatHandler>.Instance));
+        await using ByteStreamConnection slow = await JoinAsync(server, room);
+        await using ByteStreamConnection fast = await JoinAsync(server, room);
+        byte[] line = [.. Enumerable.Repeat((byte)'x', 60000), (byte)'\n'];
+
+        // The in-memory connection and the write buffer take about 128 KiB; four lines wait in the queue; the rest is too much.
+        for (int i = 0; i < 20; i++)
+        {
+            fast.Writer.Write(line);
+            Assert.Equal(line, await fast.Reader.ReadLineAsync(Cancel));
+        }
+
+        await Assert.ThrowsAsync<Microsoft.AspNetCore.Connections.ConnectionResetException>(async () =>
+        {
+            while ((await slow.Reader.ReadAsync(65536, Cancel)).Length > 0)
+            {
+            }
+        });
+        Assert.Equal(1, room.Count);
+    }
+
+    private static Task<ByteStreamServer> StartAsync(Func<ByteStreamHandler> make, int limit = ByteStreamReader.DefaultLimit) =>
+        ByteStream.StartServerAsync(
+            (reader, writer, stopping) => make().OnConnectedAsync(reader, writer, stopping),
+            (EndPoint)new InMemoryEndPoint(Guid.NewGuid().ToString()),
+            new ByteStreamServerOptions { Limit = limit },
+            Cancel);
+
+    private static Task<ByteStreamConnection> ConnectAsync(ByteStreamServer server) =>
+        ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Cancel);
+
+    /// <summary>Connects, and proves by a line of its own that the room knows the member.</summary>
+    private static async Task<ByteStreamConnection> JoinAsync(ByteStreamServer server, ChatRoom room)
+    {
+        int before = room.Count;
+        ByteStreamConnection client = await ConnectAsync(server);
+        while (room.Count == before)
+        {
+            await Task.Yield();
+        }
+
+        return client;
+    }
+}

@@ -1,0 +1,98 @@
+using System.Runtime.InteropServices;
+using ByteStreams;
+
+namespace StreamsHost.Tests;
+
+public class HostProcessTests
+{
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    [Fact(Timeout = 60000)]
+    public async Task Run_ShippedHandlers_AnnouncesAndServes()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
+        await using HostProcess host = HostProcess.Start();
+        await host.WaitUntilUpAsync();
+
+        Assert.EndsWith($"try: nc 127.0.0.1 {host.Port("echo")}", host.Announced["echo"], StringComparison.Ordinal);
+        Assert.EndsWith($"try: nc -U {host.SocketPath}", host.Announced["echo-unix"], StringComparison.Ordinal);
+        await using (ByteStreamConnection tcp = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel))
+        await using (ByteStreamConnection unix = await ByteStream.OpenUnixConnectionAsync(host.SocketPath, cancellationToken: Cancel))
+        await using (ByteStreamConnection chat = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("chat"), cancellationToken: Cancel))
+        {
+            foreach (ByteStreamConnection connection in (ByteStreamConnection[])[tcp, unix, chat])
+            {
+                connection.Writer.Write("hello\n");
+                Assert.Equal("hello\n"u8.ToArray(), await connection.Reader.ReadLineAsync(Cancel));
+            }
+        }
+
+        host.Signal(PosixSignal.SIGTERM);
+        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+        Assert.False(File.Exists(host.SocketPath), "the socket's file is left behind");
+    }
+
+    [Theory(Timeout = 60000)]
+    [InlineData(PosixSignal.SIGTERM)]
+    [InlineData(PosixSignal.SIGINT)]
+    public async Task Signal_ClientConnected_GetsItsReplyAndTheEnd(PosixSignal signal)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
+        await using HostProcess host = HostProcess.Start();
+        await host.WaitUntilUpAsync();
+        await using ByteStreamConnection idle = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel);
+        idle.Writer.Write("one\n");
+        Assert.Equal("one\n"u8.ToArray(), await idle.Reader.ReadLineAsync(Cancel));
+
+        host.Signal(signal);
+
+        Assert.Empty(await idle.Reader.ReadAsync(cancellationToken: Cancel));
+        idle.Writer.Close();
+        Assert.Equal(0, (await host.WaitForExitAsync()).ExitCode);
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Fault", "F45")]
+    [InlineData("--ByteStreams:Endpoints:echo:Url=tcp://x", "ByteStreams:Endpoints:echo:Url: 'tcp://x' has no port.")]
+    [InlineData("--ByteStreams:Endpoints:echo:Url=http://x:1", "ByteStreams:Endpoints:echo:Url: 'http://x:1' has no known scheme.")]
+    [InlineData("--ByteStreams:Endpoints:echo:Handler=ecko", "ByteStreams:Endpoints:echo:Handler: there is no handler 'ecko'.")]
+    [InlineData("--ByteStreams:Endpoints:echo:Lmit=1", "ByteStreams:Endpoints:echo:Lmit: there is no such key. Did you mean 'Limit'?")]
+    [InlineData("--ByteStreams:Endpoints:echo-unix:Url=unix:/no/such/directory/x", "ByteStreams:Endpoints:echo-unix:Url: The Unix socket '/no/such/directory/x' cannot be bound: there is no directory")]
+    [InlineData("--ByteStreams:Endpoints:echo-unix:Url=unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "ByteStreams:Endpoints:echo-unix:Url: The Unix socket path")]
+    public async Task Run_Misconfigured_ExitsWithOneClearMessage(string argument, string message)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
+        await using HostProcess host = HostProcess.Start(argument);
+
+        (int exitCode, string errors) = await host.WaitForExitAsync();
+
+        Assert.Equal(1, exitCode);
+        Assert.StartsWith(message, Assert.Single(errors.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60000)]
+    [Trait("Fault", "F45")]
+    public async Task Run_PortInUse_ExitsWithOneClearMessage()
+    {
+        await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
+        await using HostProcess host = HostProcess.Start($"--ByteStreams:Endpoints:echo:Url=tcp://{taken.EndPoints[0]}");
+
+        (int exitCode, string errors) = await host.WaitForExitAsync();
+
+        Assert.Equal(1, exitCode);
+        string line = Assert.Single(errors.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.StartsWith($"ByteStreams:Endpoints:echo:Url: {taken.EndPoints[0]} cannot be bound: the port is already in use.", line, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60000)]
+    [Trait("Fault", "F45")]
+    public async Task Run_ManyMistakes_ReportsThemAllAtOnce()
+    {
+        await using HostProcess host = HostProcess.Start("--ByteStreams:Endpoints:echo:Url=tcp://x", "--ByteStreams:Endpoints:chat:Handler=caht");
+
+        (int exitCode, string errors) = await host.WaitForExitAsync();
+
+        Assert.Equal(1, exitCode);
+        Assert.Equal(2, errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+    }
+}
