@@ -57,6 +57,8 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     /// <summary>Where the connection logs. Nowhere by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
+    internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
+
     internal override void Validate()
     {
         base.Validate();

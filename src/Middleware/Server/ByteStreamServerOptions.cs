@@ -112,6 +112,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         return built;
     }
 
+    internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
+
     internal override void Validate()
     {
         base.Validate();

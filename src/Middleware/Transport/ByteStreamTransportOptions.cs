@@ -64,8 +64,8 @@ public class ByteStreamTransportOptions
 
     /// <summary>
     /// The largest block that one receive fills, in bytes: 262,144 by default, at least 4,096. Blocks begin at 4 KiB and grow
-    /// only for connections that fill them. A server made by <see cref="ByteStream"/> lowers it to the reader's limit, so that
-    /// no more than about twice the limit is buffered.
+    /// only for connections that fill them. Where the reader's limit is lower, that is the bound, so that no more than about
+    /// twice the limit is buffered.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than 4,096.</exception>
     public int MaxReceiveBlock
@@ -92,6 +92,9 @@ public class ByteStreamTransportOptions
 
     /// <summary>The clock of every timeout. <see cref="TimeProvider.System"/> by default.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>The largest block in effect: never so large that a receive brings much more than a reader's limit (R19).</summary>
+    internal virtual int ReceiveBlock => MaxReceiveBlock;
 
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()

@@ -15,7 +15,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     /// <summary>How much is received for somebody who only waits for the end; asyncio's own bound, twice its limit.</summary>
     private const long WatchBound = 2 * ByteStreamReader.DefaultLimit;
 
-    private static long s_lastId = DateTime.UtcNow.Ticks;
+    private static long _lastId = DateTime.UtcNow.Ticks;
 
     private readonly Lock _gate = new();
     private readonly ByteChannel _channel;
@@ -38,7 +38,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
     {
         _channel = channel;
-        _input = new ChannelReader(channel, options.MaxReceiveBlock) { Ended = OnInputEnded };
+        _input = new ChannelReader(channel, options.ReceiveBlock) { Ended = OnInputEnded };
         _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = Lose };
         _time = options.TimeProvider;
         _lingerTimeout = options.LingerTimeout;
@@ -61,7 +61,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public override string ConnectionId
     {
-        get => _id ??= Interlocked.Increment(ref s_lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
+        get => _id ??= Interlocked.Increment(ref _lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
         set => _id = value;
     }
 

@@ -9,7 +9,7 @@ namespace ByteStreams.Transport;
 internal sealed class InMemoryListener : IConnectionListener
 {
     private static readonly ConcurrentDictionary<InMemoryEndPoint, InMemoryListener> Listeners = new();
-    private static long s_clients;
+    private static long _clientNumber;
 
     private readonly InMemoryEndPoint _endPoint;
     private readonly ByteStreamTransportOptions _options;
@@ -41,7 +41,7 @@ internal sealed class InMemoryListener : IConnectionListener
         }
 
         (InMemoryChannel near, InMemoryChannel far) = InMemoryChannel.CreatePair();
-        var client = new InMemoryEndPoint($"client-{Interlocked.Increment(ref s_clients)}");
+        var client = new InMemoryEndPoint($"client-{Interlocked.Increment(ref _clientNumber)}");
         try
         {
             await listener._arrived.Writer
