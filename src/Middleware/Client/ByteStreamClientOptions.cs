@@ -57,9 +57,34 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     /// <summary>Where the connection logs. Nowhere by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
+    /// <summary>A copy with the receive blocks that its limit allows.</summary>
+    internal ByteStreamClientOptions Snapshot()
+    {
+        Validate();
+        var copy = (ByteStreamClientOptions)MemberwiseClone();
+        copy.MaxReceiveBlock = Math.Max(4096, Math.Min(MaxReceiveBlock, Limit));
+        return copy;
+    }
+
     internal override void Validate()
     {
         base.Validate();
+        SocketOptions.Validate(this);
+        if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentException("ConnectTimeout is greater than zero, or Timeout.InfiniteTimeSpan for none.");
+        }
+
+        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
+        {
+            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
+        }
+
+        if (AddressFamily != AddressFamily.Unspecified && LocalEndPoint is IPEndPoint local && local.AddressFamily != AddressFamily)
+        {
+            throw new ArgumentException($"LocalEndPoint {local} is no address of the family {AddressFamily}; change one of the two.");
+        }
+
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");

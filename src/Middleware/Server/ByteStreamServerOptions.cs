@@ -112,9 +112,19 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         return built;
     }
 
+    /// <summary>A copy that later changes do not reach, with the receive blocks that its limit allows.</summary>
+    internal ByteStreamServerOptions Snapshot()
+    {
+        Validate();
+        var copy = (ByteStreamServerOptions)MemberwiseClone();
+        copy.MaxReceiveBlock = Math.Max(4096, Math.Min(MaxReceiveBlock, Limit));
+        return copy;
+    }
+
     internal override void Validate()
     {
         base.Validate();
+        SocketOptions.Validate(this);
         if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
         {
             throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
