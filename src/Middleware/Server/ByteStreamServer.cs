@@ -80,6 +80,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>The clients that are connected.</summary>
     internal int ClientCount => _clients.Count;
 
+    /// <summary>The clients' connections, for tests that look at their sockets.</summary>
+    internal IEnumerable<ConnectionContext> Clients => _clients.Keys;
+
     /// <summary>Accepts clients from now on. Not needed unless <see cref="ByteStreamServerOptions.StartServing"/> was false; twice is fine.</summary>
     /// <param name="cancellationToken">Ends the wait only: whoever else waits for the same start is not disturbed.</param>
     /// <returns>Done when clients are accepted.</returns>

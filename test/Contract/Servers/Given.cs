@@ -65,6 +65,9 @@ internal static class Given
 
     public static int Port(this ByteStreamServer server) => ((IPEndPoint)server.EndPoints[0]).Port;
 
+    /// <summary>The sockets that the server has accepted.</summary>
+    public static IEnumerable<Socket> Sockets(this ByteStreamServer server) => server.Clients.Select(client => ((ChannelConnection)client).Socket);
+
     /// <summary>A connected TCP socket, for clients that misbehave.</summary>
     public static async Task<Socket> RawClient(ByteStreamServer server)
     {
