@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
@@ -29,7 +30,8 @@ public static class ByteStream
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
     /// <returns>The server, accepting clients unless <see cref="ByteStreamServerOptions.StartServing"/> is false.</returns>
-    /// <exception cref="IOException">The address cannot be bound; the message names it and the cause.</exception>
+    /// <exception cref="AddressInUseException">The address is in use; the message names it.</exception>
+    /// <exception cref="IOException">The address cannot be bound for another cause, which the message names with it.</exception>
     [OverloadResolutionPriority(1)]
     public static Task<ByteStreamServer> StartServerAsync(
         ByteStreamDelegate clientConnected, string? host, int port, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
@@ -48,7 +50,8 @@ public static class ByteStream
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
     /// <returns>The server.</returns>
-    /// <exception cref="IOException">An address cannot be bound; those bound before are closed again.</exception>
+    /// <exception cref="AddressInUseException">An address is in use; those bound before are closed again.</exception>
+    /// <exception cref="IOException">An address cannot be bound for another cause; those bound before are closed again.</exception>
     public static async Task<ByteStreamServer> StartServerAsync(
         ByteStreamDelegate clientConnected, IReadOnlyList<string> hosts, int port, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default)
     {
@@ -70,7 +73,8 @@ public static class ByteStream
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
     /// <returns>The server.</returns>
-    /// <exception cref="IOException">The address cannot be bound; the message names it and the cause.</exception>
+    /// <exception cref="AddressInUseException">The address is in use; the message names it.</exception>
+    /// <exception cref="IOException">The address cannot be bound for another cause, which the message names with it.</exception>
     public static Task<ByteStreamServer> StartServerAsync(
         ByteStreamDelegate clientConnected, EndPoint endPoint, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default)
     {
@@ -107,7 +111,8 @@ public static class ByteStream
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
     /// <returns>The server.</returns>
-    /// <exception cref="IOException">The path cannot be bound: in use, no such directory, no permission, or no socket; the message says which.</exception>
+    /// <exception cref="AddressInUseException">A server listens on the path, or a file that is no socket has it.</exception>
+    /// <exception cref="IOException">The path cannot be bound: no such directory, or no permission; the message says which.</exception>
     /// <exception cref="ArgumentException">The path is too long.</exception>
     public static Task<ByteStreamServer> StartUnixServerAsync(
         ByteStreamDelegate clientConnected, string path, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>

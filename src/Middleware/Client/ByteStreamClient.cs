@@ -14,19 +14,20 @@ internal static class ByteStreamClient
     public static async Task<ByteStreamConnection> ConnectAsync(
         EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
-        options.Validate();
+        options = options.Snapshot();
         ConnectionContext context = await OpenAsync(endPoint, options, cancellationToken).ConfigureAwait(false);
         return await MakePairAsync(context, (endPoint as DnsEndPoint)?.Host, options, cancellationToken).ConfigureAwait(false);
     }
 
     public static Task<ByteStreamConnection> AdoptAsync(Socket socket, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
-        options.Validate();
+        options = options.Snapshot();
         if (!socket.Connected)
         {
             throw new ArgumentException("The socket is not connected; connect it first.", nameof(socket));
         }
 
+        SocketOptions.SetBuffers(socket, options);
         return MakePairAsync(Connected(socket, socket.RemoteEndPoint, options), null, options, cancellationToken);
     }
 
@@ -49,11 +50,25 @@ internal static class ByteStreamClient
                     .ConnectAsync(await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false), options, both.Token).ConfigureAwait(false),
                 _ => await HappyEyeballs.ConnectAsync([endPoint], options, both.Token).ConfigureAwait(false),
             };
-            return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : socket.RemoteEndPoint, options);
+            try
+            {
+                return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : socket.RemoteEndPoint, options);
+            }
+            catch
+            {
+                // Reset as soon as it was connected; some systems then refuse every option.
+                socket.Dispose();
+                throw;
+            }
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
             throw new TimeoutException($"{endPoint} did not answer within the connect timeout of {options.ConnectTimeout.TotalSeconds:0.###} s.", late);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // With the caller's own token, by which it recognises its cancellation; not with the linked one.
+            throw new OperationCanceledException(cancellationToken);
         }
     }
 
@@ -84,8 +99,18 @@ internal static class ByteStreamClient
                 (await TlsTransport.AuthenticateAsync(context, context.Transport, WithHost(tls, options.ServerHostName, host), timeouts, cancellationToken)
                     .ConfigureAwait(false)).Install();
             }
-            catch
+            catch (Exception error)
             {
+                // Only a refusal has an alert to deliver, which a clean close does; for the rest nobody waits.
+                if (error is OperationCanceledException || error.InnerException is OperationCanceledException)
+                {
+                    context.Abort();
+                }
+                else
+                {
+                    context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.TlsHandshakeFailed);
+                }
+
                 await context.DisposeAsync().ConfigureAwait(false);
                 throw;
             }

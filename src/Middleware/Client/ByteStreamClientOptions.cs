@@ -59,9 +59,32 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 
+    /// <summary>A copy that later changes do not reach.</summary>
+    internal ByteStreamClientOptions Snapshot()
+    {
+        Validate();
+        return (ByteStreamClientOptions)MemberwiseClone();
+    }
+
     internal override void Validate()
     {
         base.Validate();
+        SocketOptions.Validate(this);
+        if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentException("ConnectTimeout is greater than zero, or Timeout.InfiniteTimeSpan for none.");
+        }
+
+        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
+        {
+            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
+        }
+
+        if (AddressFamily != AddressFamily.Unspecified && LocalEndPoint is IPEndPoint local && local.AddressFamily != AddressFamily)
+        {
+            throw new ArgumentException($"LocalEndPoint {local} is no address of the family {AddressFamily}; change one of the two.");
+        }
+
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");

@@ -32,6 +32,7 @@ internal static class HappyEyeballs
         {
             while (winner is null && (next < candidates.Count || running.Count > 0))
             {
+                cancellationToken.ThrowIfCancellationRequested();
                 if (next < candidates.Count)
                 {
                     running.Add((candidates[next], connect(candidates[next], losers.Token)));
@@ -42,8 +43,14 @@ internal static class HappyEyeballs
                     .ConfigureAwait(false);
             }
 
-            cancellationToken.ThrowIfCancellationRequested();
-            return winner ?? throw AllFailed(failures);
+            if (winner is null)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                throw AllFailed(failures);
+            }
+
+            // A cancellation that comes now is too late: thrown here, it would lose the connected socket.
+            return winner;
         }
         finally
         {

@@ -46,7 +46,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         ArgumentNullException.ThrowIfNull(connection);
         var reader = new ByteStreamReader(connection.Transport.Input, _limit);
         var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
-        connection.Features.Set(writer);
+        connection.Features.Get<ServerClient>()?.Writer = writer;
         CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
         using IDisposable? scope = _logger.BeginScope(new ConnectionScope(connection, _endpointName));
         try
@@ -58,7 +58,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             // The way most handlers stop: a read or a wait was given the token. What was written is delivered.
             ServerLog.HandlerStopped(_logger, connection.ConnectionId);
         }
-        catch (Exception lost) when (IsLoss(lost, reader, connection))
+        catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
         {
             ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
             writer.Abort();
@@ -79,11 +79,26 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         reader.Detach();
     }
 
-    /// <summary>Whether the handler only passes on that the connection is gone.</summary>
-    private static bool IsLoss(Exception error, ByteStreamReader reader, ConnectionContext connection) =>
-        error is ConnectionResetException
-        || (error is ConnectionAbortedException && connection.ConnectionClosed.IsCancellationRequested)
-        || (reader.Exception is Exception stored && ReferenceEquals(stored, error) && stored is IOException or ConnectionAbortedException);
+    /// <summary>
+    /// Whether the handler only passes on that its connection is gone. The loss of another one, which the handler has opened to
+    /// somebody else, is a failure like any other.
+    /// </summary>
+    private static bool IsLoss(Exception error, ByteStreamReader reader, ByteStreamWriter writer, ConnectionContext connection)
+    {
+        if (reader.Exception is Exception stored && ReferenceEquals(stored, error))
+        {
+            return error is IOException or ConnectionAbortedException;
+        }
+
+        if (error is not (ConnectionResetException or ConnectionAbortedException))
+        {
+            return false;
+        }
+
+        return connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link
+            ? writer.IsClosing || link.EndReason != ConnectionEndReason.None
+            : error is ConnectionResetException || connection.ConnectionClosed.IsCancellationRequested;
+    }
 
     /// <summary>What every log line of the handler carries.</summary>
     private sealed class ConnectionScope(ConnectionContext connection, string? endpointName) : IReadOnlyList<KeyValuePair<string, object?>>

@@ -16,8 +16,14 @@ namespace ByteStreams;
 /// <remarks>All members may be called from any thread. <c>await using</c> closes it and waits until no client is left.</remarks>
 public sealed class ByteStreamServer : IAsyncDisposable
 {
+    /// <summary>
+    /// The time that handlers whose connections were aborted have to return. Their reads and drains have failed already: a second
+    /// is for clean-up code, and short of the patience of whoever sends a second signal.
+    /// </summary>
+    private static readonly TimeSpan AbortGrace = TimeSpan.FromSeconds(1);
+
     private readonly Lock _gate = new();
-    private readonly ConcurrentDictionary<ConnectionContext, bool> _clients = new();
+    private readonly ConcurrentDictionary<ConnectionContext, ServerClient> _clients = new();
     private readonly List<IConnectionListener> _listeners = [];
     private readonly ByteStreamServerOptions _options;
     private readonly ListenerKestrel _kestrel;
@@ -29,6 +35,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     private Task? _end;
     private bool _isClosed;
     private bool _forever;
+    private volatile bool _stopping;
 
     private ByteStreamServer(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
@@ -43,7 +50,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
 
         ConnectionDelegate built = options.Build(inner);
-        _kestrel = new ListenerKestrel(context => RunAsync(built, context), OnAccepted, options.LoggerFactory);
+        _kestrel = new ListenerKestrel(context => RunAsync(built, context), TryAdd, options.LoggerFactory);
     }
 
     /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
@@ -73,12 +80,17 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>The clients that are connected.</summary>
     internal int ClientCount => _clients.Count;
 
+    /// <summary>The clients' connections, for tests that look at their sockets.</summary>
+    internal IEnumerable<ConnectionContext> Clients => _clients.Keys;
+
     /// <summary>Accepts clients from now on. Not needed unless <see cref="ByteStreamServerOptions.StartServing"/> was false; twice is fine.</summary>
-    /// <param name="cancellationToken">Ends the start.</param>
+    /// <param name="cancellationToken">Ends the wait only: whoever else waits for the same start is not disturbed.</param>
     /// <returns>Done when clients are accepted.</returns>
     /// <exception cref="InvalidOperationException">The server is closed.</exception>
+    /// <exception cref="AddressInUseException">Somebody else has taken an address since it was bound; the server is closed.</exception>
     public Task StartServingAsync(CancellationToken cancellationToken = default)
     {
+        Task starting;
         lock (_gate)
         {
             if (_isClosed)
@@ -86,8 +98,11 @@ public sealed class ByteStreamServer : IAsyncDisposable
                 throw new InvalidOperationException("The server is closed; start a new one.");
             }
 
-            return _starting ??= StartKestrelAsync(cancellationToken);
+            cancellationToken.ThrowIfCancellationRequested();
+            starting = _starting ??= StartKestrelAsync();
         }
+
+        return starting.WaitAsync(cancellationToken);
     }
 
     /// <summary>Serves until cancelled, then closes and waits until no client is left.</summary>
@@ -157,17 +172,10 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>Closes each client's connection as its writer's <c>Close</c> does: what was written is delivered; readers see the end.</summary>
     public void CloseClients()
     {
-        foreach (ConnectionContext client in _clients.Keys)
+        foreach (ServerClient client in _clients.Values)
         {
-            client.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
-            if (client.Features.Get<ByteStreamWriter>() is ByteStreamWriter writer)
-            {
-                writer.Close();
-            }
-            else
-            {
-                client.Features.Get<IByteStreamTransportFeature>()?.Close();
-            }
+            client.RequestClose();
+            client.Close();
         }
     }
 
@@ -175,9 +183,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
     public void AbortClients()
     {
         var cause = new ConnectionAbortedException("The server aborted its clients.");
-        foreach (ConnectionContext client in _clients.Keys)
+        foreach (ServerClient client in _clients.Values)
         {
-            client.Features.Get<IByteStreamTransportFeature>()?.Abort(ConnectionEndReason.ServerShutdown, cause);
+            client.Abort(ConnectionEndReason.ServerShutdown, cause);
         }
     }
 
@@ -205,27 +213,41 @@ public sealed class ByteStreamServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// The host's shutdown: stops listening, tells the handlers, waits for them, and aborts whoever is left at the deadline.
+    /// The host's shutdown: stops listening, tells the handlers, waits for them, and aborts whoever is left at the deadline. A
+    /// handler that does not return even then, because it waits for something else, is left behind: the stop ends.
     /// </summary>
     /// <param name="deadline">Fires when waiting is over.</param>
     /// <returns>The connections that had to be aborted.</returns>
     internal async Task<int> StopAsync(CancellationToken deadline)
     {
+        // The name before the close, which forgets the addresses.
+        string name = _options.Name ?? string.Join(", ", EndPoints);
         Close();
-        foreach (ConnectionContext client in _clients.Keys)
+        // First the flag, then the list: a client that is accepted and not yet known to Kestrel looks at the flag later.
+        _stopping = true;
+        foreach (ServerClient client in _clients.Values)
         {
-            client.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            client.RequestClose();
         }
 
         await _gone.Task.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         int left = _clients.Count;
         if (left > 0)
         {
-            ServerLog.DrainDeadline(_logger, _options.Name, left);
+            ServerLog.DrainDeadline(_logger, name, left);
             AbortClients();
+            await _gone.Task.WaitAsync(AbortGrace, _options.TimeProvider, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+        if (_gone.Task.IsCompleted)
+        {
+            await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        else
+        {
+            ServerLog.HandlersLeft(_logger, name, _clients.Count);
+        }
+
         return left;
     }
 
@@ -233,8 +255,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
         ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, Socket? socket, ByteStreamServerOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(clientConnected);
-        options.Validate();
-        var server = new ByteStreamServer(clientConnected, options);
+        cancellationToken.ThrowIfCancellationRequested();
+        var server = new ByteStreamServer(clientConnected, options.Snapshot());
         try
         {
             server.Bind(endPoints, socket);
@@ -247,7 +269,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
         catch
         {
-            await server.DisposeAsync().ConfigureAwait(false);
+            server.Close();
+            server.AbortClients();
+            await server.WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
             throw;
         }
     }
@@ -264,7 +288,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
             _listeners.Add(endPoint switch
             {
                 InMemoryEndPoint memory => InMemoryListener.Bind(memory, _options),
-                IPEndPoint or UnixDomainSocketEndPoint => SocketListener.Bind(endPoint, _options, _logger),
+                IPEndPoint ip => SocketListener.Bind(ip, _options, _logger, ipv6Only: IsBesideIPv4(ip, endPoints)),
+                UnixDomainSocketEndPoint => SocketListener.Bind(endPoint, _options, _logger),
                 _ => throw new NotSupportedException(
                     $"Nothing listens on a {endPoint.GetType().Name}; use an IPEndPoint, a UnixDomainSocketEndPoint or an InMemoryEndPoint."),
             });
@@ -273,29 +298,64 @@ public sealed class ByteStreamServer : IAsyncDisposable
         _endPoints = [.. _listeners.Select(listener => listener.EndPoint)];
     }
 
-    private async Task StartKestrelAsync(CancellationToken cancellationToken)
-    {
-        foreach (IConnectionListener listener in _listeners)
-        {
-            (listener as SocketListener)?.Listen();
-        }
+    /// <summary>Where <c>0.0.0.0</c> is listened on as well, <c>[::]</c> leaves IPv4 to it: the two would dispute the port.</summary>
+    private static bool IsBesideIPv4(IPEndPoint endPoint, IReadOnlyList<EndPoint> endPoints) =>
+        endPoint.Address.Equals(IPAddress.IPv6Any)
+        && endPoints.Any(other => other is IPEndPoint ip && ip.Address.Equals(IPAddress.Any) && ip.Port == endPoint.Port);
 
-        await _kestrel.StartAsync(_listeners, cancellationToken).ConfigureAwait(false);
-    }
-
-    private void OnAccepted(ConnectionContext client) => _clients.TryAdd(client, true);
-
-    private async Task RunAsync(ConnectionDelegate built, ConnectionContext client)
+    private async Task StartKestrelAsync()
     {
         try
         {
-            await built(client).ConfigureAwait(false);
+            foreach (IConnectionListener listener in _listeners)
+            {
+                ((IBoundListener)listener).Listen();
+            }
+
+            await _kestrel.StartAsync(_listeners).ConfigureAwait(false);
+        }
+        catch
+        {
+            // Half of the addresses served, and the other half not, is a state that nobody expects.
+            Close();
+            throw;
+        }
+    }
+
+    /// <summary>Counts a client that was accepted; not one that the close has overtaken, which nobody would wait for.</summary>
+    private bool TryAdd(ConnectionContext connection)
+    {
+        var client = new ServerClient(connection);
+        lock (_gate)
+        {
+            return !_isClosed && _clients.TryAdd(connection, client);
+        }
+    }
+
+    private async Task RunAsync(ConnectionDelegate built, ConnectionContext connection)
+    {
+        ServerClient client = _clients[connection];
+        client.Notification = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
+        if (_stopping)
+        {
+            client.RequestClose();
+        }
+
+        try
+        {
+            await built(connection).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            // Only middleware throws here. A clean end would tell the client that it was served.
+            ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
+            client.Abort(ConnectionEndReason.HandlerError, error);
         }
         finally
         {
             // Kestrel would dispose it next; until then the client is not gone.
-            await client.DisposeAsync().ConfigureAwait(false);
-            _clients.TryRemove(client, out _);
+            await connection.DisposeAsync().ConfigureAwait(false);
+            _clients.TryRemove(connection, out _);
             SignalIfGone();
         }
     }
@@ -304,7 +364,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
     {
         lock (_gate)
         {
-            if (_isClosed && _clients.IsEmpty)
+            // Closed is more than closing: the addresses are free by now.
+            if (_closed.Task.IsCompleted && _clients.IsEmpty)
             {
                 _gone.TrySetResult();
             }

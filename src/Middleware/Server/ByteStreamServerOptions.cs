@@ -114,9 +114,17 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 
+    /// <summary>A copy that later changes do not reach.</summary>
+    internal ByteStreamServerOptions Snapshot()
+    {
+        Validate();
+        return (ByteStreamServerOptions)MemberwiseClone();
+    }
+
     internal override void Validate()
     {
         base.Validate();
+        SocketOptions.Validate(this);
         if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
         {
             throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");

@@ -10,11 +10,11 @@ namespace ByteStreams;
 
 /// <summary>A Kestrel server that accepts from listeners that are bound already, and hands every connection to one delegate.</summary>
 internal sealed class ListenerKestrel(
-    ConnectionDelegate connected, Action<ConnectionContext> accepted, ILoggerFactory loggerFactory) : IAsyncDisposable
+    ConnectionDelegate connected, Func<ConnectionContext, bool> accepted, ILoggerFactory loggerFactory) : IAsyncDisposable
 {
     private KestrelServer? _server;
 
-    public async Task StartAsync(IReadOnlyList<IConnectionListener> listeners, CancellationToken cancellationToken)
+    public async Task StartAsync(IReadOnlyList<IConnectionListener> listeners)
     {
         var options = new KestrelServerOptions { ApplicationServices = NoServices.Instance };
         foreach (IConnectionListener listener in listeners)
@@ -27,7 +27,7 @@ internal sealed class ListenerKestrel(
         }
 
         _server = new KestrelServer(Options.Create(options), new BoundListenerFactory(accepted), loggerFactory);
-        await _server.StartAsync(new NoHttp(), cancellationToken).ConfigureAwait(false);
+        await _server.StartAsync(new NoHttp(), CancellationToken.None).ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
@@ -47,7 +47,7 @@ internal sealed class ListenerKestrel(
         public override string ToString() => listener.EndPoint.ToString() ?? nameof(BoundEndPoint);
     }
 
-    private sealed class BoundListenerFactory(Action<ConnectionContext> accepted) : IConnectionListenerFactory, IConnectionListenerFactorySelector
+    private sealed class BoundListenerFactory(Func<ConnectionContext, bool> accepted) : IConnectionListenerFactory, IConnectionListenerFactorySelector
     {
         public bool CanBind(EndPoint endpoint) => endpoint is BoundEndPoint;
 
@@ -55,20 +55,28 @@ internal sealed class ListenerKestrel(
             new(new ObservedListener(((BoundEndPoint)endpoint).Listener, accepted));
     }
 
-    /// <summary>Tells about each connection before Kestrel schedules it, so that none is overlooked between the two.</summary>
-    private sealed class ObservedListener(IConnectionListener inner, Action<ConnectionContext> accepted) : IConnectionListener
+    /// <summary>
+    /// Tells about each connection before Kestrel schedules it, so that none is overlooked between the two; one that is not taken
+    /// is reset, as the kernel does with those that it had not handed over yet.
+    /// </summary>
+    private sealed class ObservedListener(IConnectionListener inner, Func<ConnectionContext, bool> accepted) : IConnectionListener
     {
         public EndPoint EndPoint => inner.EndPoint;
 
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
         {
-            ConnectionContext? connection = await inner.AcceptAsync(cancellationToken).ConfigureAwait(false);
-            if (connection is not null)
+            while (await inner.AcceptAsync(cancellationToken).ConfigureAwait(false) is ConnectionContext connection)
             {
-                accepted(connection);
+                if (accepted(connection))
+                {
+                    return connection;
+                }
+
+                connection.Abort();
+                await connection.DisposeAsync().ConfigureAwait(false);
             }
 
-            return connection;
+            return null;
         }
 
         public ValueTask UnbindAsync(CancellationToken cancellationToken = default) => inner.UnbindAsync(cancellationToken);

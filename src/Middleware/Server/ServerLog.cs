@@ -16,4 +16,10 @@ internal static partial class ServerLog
 
     [LoggerMessage(403, LogLevel.Warning, "Endpoint {Endpoint}: {Count} connections had not ended at the shutdown deadline, and are aborted.")]
     public static partial void DrainDeadline(ILogger logger, string? endpoint, int count);
+
+    [LoggerMessage(404, LogLevel.Error, "Endpoint {Endpoint}: {Count} handlers have not returned although their connections were aborted, and are left behind.")]
+    public static partial void HandlersLeft(ILogger logger, string? endpoint, int count);
+
+    [LoggerMessage(405, LogLevel.Error, "Connection {ConnectionId}: connection middleware failed; the client gets a reset.")]
+    public static partial void MiddlewareFailed(ILogger logger, Exception error, string connectionId);
 }

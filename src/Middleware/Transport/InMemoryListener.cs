@@ -1,12 +1,13 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Sockets;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
 
 /// <summary>Accepts connections that are opened inside this process.</summary>
-internal sealed class InMemoryListener : IConnectionListener
+internal sealed class InMemoryListener : IBoundListener
 {
     private static readonly ConcurrentDictionary<InMemoryEndPoint, InMemoryListener> Listeners = new();
     private static long _clientNumber;
@@ -14,6 +15,7 @@ internal sealed class InMemoryListener : IConnectionListener
     private readonly InMemoryEndPoint _endPoint;
     private readonly ByteStreamTransportOptions _options;
     private readonly Channel<ConnectionContext> _arrived;
+    private volatile bool _listens;
 
     private InMemoryListener(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
     {
@@ -35,9 +37,9 @@ internal sealed class InMemoryListener : IConnectionListener
     public static async ValueTask<ConnectionContext> ConnectAsync(
         InMemoryEndPoint endPoint, ByteStreamTransportOptions options, CancellationToken cancellationToken)
     {
-        if (!Listeners.TryGetValue(endPoint, out InMemoryListener? listener))
+        if (!Listeners.TryGetValue(endPoint, out InMemoryListener? listener) || !listener._listens)
         {
-            throw Refused(endPoint, null);
+            throw Refused(endPoint);
         }
 
         (InMemoryChannel near, InMemoryChannel far) = InMemoryChannel.CreatePair();
@@ -47,13 +49,15 @@ internal sealed class InMemoryListener : IConnectionListener
             await listener._arrived.Writer
                 .WriteAsync(new ChannelConnection(far, endPoint, client, listener._options), cancellationToken).ConfigureAwait(false);
         }
-        catch (ChannelClosedException closed)
+        catch (ChannelClosedException)
         {
-            throw Refused(endPoint, closed);
+            throw Refused(endPoint);
         }
 
         return new ChannelConnection(near, client, endPoint, options);
     }
+
+    public void Listen() => _listens = true;
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
@@ -84,6 +88,7 @@ internal sealed class InMemoryListener : IConnectionListener
         }
     }
 
-    private static IOException Refused(InMemoryEndPoint endPoint, Exception? inner) =>
-        new($"Nobody listens on {endPoint}.", inner);
+    /// <summary>The exception of every other transport, so that a client need not know which one it uses.</summary>
+    private static SocketException Refused(InMemoryEndPoint endPoint) =>
+        new((int)SocketError.ConnectionRefused, $"Nobody listens on {endPoint}.");
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -9,13 +10,19 @@ namespace ByteStreams.Transport;
 /// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: while descriptors or memory are
 /// short it waits and tries again, with one log line a second (F11, F12).
 /// </summary>
-internal sealed class SocketListener : IConnectionListener
+internal sealed class SocketListener : IBoundListener
 {
     /// <summary>
     /// The wait after an accept that found no descriptor or memory. Nothing tells when there is one again, so this is the time
     /// to notice it; ten tries a second cost nothing.
     /// </summary>
     private static readonly TimeSpan ShortageWait = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>
+    /// So many clients in a row that left before they were accepted cost no wait, which would be theirs to inflict on the others;
+    /// behind them it is the system that fails, and not clients.
+    /// </summary>
+    private const int LeftInARow = 100;
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
 
@@ -26,8 +33,9 @@ internal sealed class SocketListener : IConnectionListener
     private readonly ILogger _logger;
     private readonly Func<CancellationToken, ValueTask<Socket>> _accept;
     private readonly CancellationTokenSource _unbound = new();
-    private long _lastLog;
+    private long? _lastLog;
     private int _unlogged;
+    private int _left;
     private int _isUnbound;
 
     private SocketListener(
@@ -51,12 +59,17 @@ internal sealed class SocketListener : IConnectionListener
     /// <param name="options">The listener's options.</param>
     /// <param name="logger">Told about accept errors.</param>
     /// <param name="accept">Stands in for the socket's accept in tests that inject its errors.</param>
+    /// <param name="ipv6Only">Leaves IPv4 alone on <c>[::]</c>, whatever the options say.</param>
     /// <exception cref="IOException">It cannot be bound; the message names the address, the cause and the remedy.</exception>
     public static SocketListener Bind(
-        EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<Socket>>? accept = null)
+        EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<Socket>>? accept = null,
+        bool ipv6Only = false)
     {
+        // The runtime sets SO_REUSEADDR on whatever it binds as TCP. Its own option of that name would set SO_REUSEPORT as well, and
+        // a port in use would be shared in silence; so the protocol, which the kernel chooses alike, makes the difference here.
         var socket = new Socket(
-            endPoint.AddressFamily, SocketType.Stream, endPoint is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
+            endPoint.AddressFamily, SocketType.Stream,
+            endPoint is UnixDomainSocketEndPoint || (!options.ReuseAddress && !OperatingSystem.IsWindows()) ? ProtocolType.Unspecified : ProtocolType.Tcp);
         try
         {
             if (endPoint is UnixDomainSocketEndPoint path)
@@ -65,7 +78,7 @@ internal sealed class SocketListener : IConnectionListener
                 return new SocketListener(socket, path, file, options, logger, accept);
             }
 
-            Prepare(socket, endPoint, options);
+            Prepare(socket, endPoint, options, ipv6Only);
             BindOrExplain(socket, endPoint);
             return new SocketListener(socket, socket.LocalEndPoint!, null, options, logger, accept);
         }
@@ -77,11 +90,31 @@ internal sealed class SocketListener : IConnectionListener
     }
 
     /// <summary>Takes over a socket that somebody else has bound, as systemd does. Its file is never removed (U2).</summary>
-    public static SocketListener Adopt(Socket socket, ByteStreamServerOptions options, ILogger logger) =>
-        new(socket, socket.LocalEndPoint ?? throw new ArgumentException("The socket is not bound; bind it first.", nameof(socket)), null, options, logger);
+    public static SocketListener Adopt(Socket socket, ByteStreamServerOptions options, ILogger logger)
+    {
+        if (socket.SocketType != SocketType.Stream || socket.Connected)
+        {
+            throw new ArgumentException("A bound stream socket is needed, which is not connected.", nameof(socket));
+        }
 
-    /// <summary>Clients can connect from now on.</summary>
-    public void Listen() => _socket.Listen(_options.Backlog);
+        EndPoint address = socket.LocalEndPoint ?? throw new ArgumentException("The socket is not bound; bind it first.", nameof(socket));
+        SocketOptions.SetBuffers(socket, options);
+        return new SocketListener(socket, address, null, options, logger);
+    }
+
+    public void Listen()
+    {
+        try
+        {
+            _socket.Listen(_options.Backlog);
+        }
+        catch (SocketException error)
+        {
+            throw Explain(error, _address, "listened on");
+        }
+
+        _file?.EnsureOwn();
+    }
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
@@ -90,6 +123,7 @@ internal sealed class SocketListener : IConnectionListener
             try
             {
                 Socket accepted = await _accept(_unbound.Token).ConfigureAwait(false);
+                _left = 0;
                 if (TryConnect(accepted) is ConnectionContext connection)
                 {
                     return connection;
@@ -109,9 +143,9 @@ internal sealed class SocketListener : IConnectionListener
             }
             catch (SocketException error)
             {
-                Log(error);
-                // A client that left before it was accepted is no reason to wait; a shortage is.
-                if (error.SocketErrorCode is not (SocketError.ConnectionAborted or SocketError.ConnectionReset or SocketError.Interrupted))
+                bool left = error.SocketErrorCode is SocketError.ConnectionAborted or SocketError.ConnectionReset or SocketError.Interrupted;
+                Log(error, left);
+                if (!left || ++_left > LeftInARow)
                 {
                     await Task.Delay(ShortageWait, _options.TimeProvider, _unbound.Token)
                         .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -127,9 +161,16 @@ internal sealed class SocketListener : IConnectionListener
         if (Interlocked.Exchange(ref _isUnbound, 1) == 0)
         {
             // The file goes first: a client that finds it finds a listener.
-            _file?.Remove();
+            _file?.Remove(_logger);
             _unbound.Cancel();
-            _socket.Dispose();
+            if (_file is null && _address is UnixDomainSocketEndPoint)
+            {
+                Release(_socket);
+            }
+            else
+            {
+                _socket.Dispose();
+            }
         }
 
         return default;
@@ -137,13 +178,19 @@ internal sealed class SocketListener : IConnectionListener
 
     public ValueTask DisposeAsync() => UnbindAsync();
 
-    private static void Prepare(Socket socket, EndPoint endPoint, ByteStreamServerOptions options)
+    /// <summary>
+    /// Closes a Unix socket that somebody else has bound. The runtime deletes by path what it bound itself, when the socket is
+    /// disposed or finalized; the handle below knows no path.
+    /// </summary>
+    [SuppressMessage("Usage", "CA1816", Justification = "The finalizer is the socket's, and would delete a file that is not ours.")]
+    private static void Release(Socket socket)
     {
-        if (options.ReuseAddress && !OperatingSystem.IsWindows())
-        {
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-        }
+        GC.SuppressFinalize(socket);
+        socket.SafeHandle.Dispose();
+    }
 
+    private static void Prepare(Socket socket, EndPoint endPoint, ByteStreamServerOptions options, bool ipv6Only)
+    {
         if (options.ReusePort)
         {
             NativeSocket.SetReusePort(socket);
@@ -151,7 +198,8 @@ internal sealed class SocketListener : IConnectionListener
 
         if (endPoint is IPEndPoint { AddressFamily: AddressFamily.InterNetworkV6 } ip)
         {
-            socket.DualMode = !options.IPv6Only && ip.Address.Equals(IPAddress.IPv6Any);
+            socket.DualMode = !ipv6Only && !options.IPv6Only && options.AddressFamily != AddressFamily.InterNetworkV6
+                && ip.Address.Equals(IPAddress.IPv6Any);
         }
 
         // Accepted sockets inherit both, and a receive buffer counts for the window only if it is set before the handshake.
@@ -166,18 +214,20 @@ internal sealed class SocketListener : IConnectionListener
         }
         catch (SocketException error)
         {
-            throw error.SocketErrorCode switch
-            {
-                SocketError.AddressAlreadyInUse => new AddressInUseException(
-                    $"{endPoint} cannot be bound: the port is already in use. Stop the other program, or use another port.", error),
-                SocketError.AddressNotAvailable => new IOException(
-                    $"{endPoint} cannot be bound: this machine has no such address. Use one of its own, or 0.0.0.0 or [::].", error),
-                SocketError.AccessDenied => new IOException(
-                    $"{endPoint} cannot be bound: permission is denied. Ports below 1024 usually need a privilege (CAP_NET_BIND_SERVICE); use a higher one.", error),
-                _ => new IOException($"{endPoint} cannot be bound: {error.Message}.", error),
-            };
+            throw Explain(error, endPoint, "bound");
         }
     }
+
+    private static Exception Explain(SocketException error, EndPoint endPoint, string what) => error.SocketErrorCode switch
+    {
+        SocketError.AddressAlreadyInUse => new AddressInUseException(
+            $"{endPoint} cannot be {what}: the port is already in use. Stop the other program, or use another port.", error),
+        SocketError.AddressNotAvailable => new IOException(
+            $"{endPoint} cannot be {what}: this machine has no such address. Use one of its own, or 0.0.0.0 or [::].", error),
+        SocketError.AccessDenied => new IOException(
+            $"{endPoint} cannot be {what}: permission is denied. Ports below 1024 usually need a privilege (CAP_NET_BIND_SERVICE); use a higher one.", error),
+        _ => new IOException($"{endPoint} cannot be {what}: {error.Message}.", error),
+    };
 
     /// <summary>Makes the connection; null for a client that has left already.</summary>
     private ChannelConnection? TryConnect(Socket accepted)
@@ -202,13 +252,21 @@ internal sealed class SocketListener : IConnectionListener
     private static EndPoint? Plain(EndPoint? endPoint) =>
         endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port) : endPoint;
 
-    private void Log(SocketException error)
+    private void Log(SocketException error, bool left)
     {
         long now = _options.TimeProvider.GetTimestamp();
         _unlogged++;
-        if (_lastLog == 0 || _options.TimeProvider.GetElapsedTime(_lastLog, now) >= LogInterval)
+        if (_lastLog is not long last || _options.TimeProvider.GetElapsedTime(last, now) >= LogInterval)
         {
-            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            if (left)
+            {
+                TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            }
+            else
+            {
+                TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            }
+
             _lastLog = now;
             _unlogged = 0;
         }

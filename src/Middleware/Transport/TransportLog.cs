@@ -9,4 +9,12 @@ internal static partial class TransportLog
     [LoggerMessage(300, LogLevel.Error,
         "{EndPoint}: accepting a connection failed ({Code}: {Message}); {Count} times since the last such line. The listener goes on.")]
     public static partial void AcceptFailed(ILogger logger, string? endPoint, SocketError code, string message, int count);
+
+    [LoggerMessage(301, LogLevel.Information,
+        "{EndPoint}: a client left before it was accepted ({Code}: {Message}); {Count} times since the last such line.")]
+    public static partial void ClientLeft(ILogger logger, string? endPoint, SocketError code, string message, int count);
+
+    [LoggerMessage(302, LogLevel.Warning,
+        "The file of the Unix socket '{Path}' could not be removed: {Message} The next start replaces it, if it may.")]
+    public static partial void FileNotRemoved(ILogger logger, string path, string message);
 }

@@ -2,6 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams.Transport;
 
@@ -33,39 +35,56 @@ internal sealed partial class UnixSocketFile
 
         // Absolute, so that a later change of the working directory does not make another file of it.
         string full = Path.GetFullPath(path);
-        if (Path.GetDirectoryName(full) is string directory && !Directory.Exists(directory))
-        {
-            throw new IOException($"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.");
-        }
-
-        RemoveIfStale(full);
+        RemoveIfStale(endPoint, full, path);
         BindOrExplain(socket, endPoint, path);
-        FileId? bound = Identify(full);
-        if (options.UnixSocketMode is UnixFileMode mode && !OperatingSystem.IsWindows())
+        var file = new UnixSocketFile(full, Identify(full) ?? throw Taken(path));
+        try
         {
-            File.SetUnixFileMode(full, mode);
+            SetMode(full, options.UnixSocketMode);
+            SetGroup(full, options.UnixSocketGroup);
+            return file;
         }
-
-        if (options.UnixSocketGroup is string group)
+        catch
         {
-            SetGroup(full, group);
-        }
-
-        return bound is FileId id ? new UnixSocketFile(full, id) : null;
-    }
-
-    /// <summary>Removes the file if it is still the one that was bound.</summary>
-    public void Remove()
-    {
-        if (Identify(_path) == _bound)
-        {
-            File.Delete(_path);
+            file.Remove(NullLogger.Instance);
+            throw;
         }
     }
 
-    private static void RemoveIfStale(string path)
+    /// <summary>
+    /// Until it listens, a socket looks as dead as one that was left behind, and another server that starts at this moment may
+    /// have replaced it: nobody would ever reach this one.
+    /// </summary>
+    public void EnsureOwn()
     {
-        FileId? existing = Identify(path);
+        if (Identify(_path) != _bound)
+        {
+            throw Taken(_path);
+        }
+    }
+
+    /// <summary>Removes the file if it is still the one that was bound. A file that cannot be removed does not hold up the close.</summary>
+    public void Remove(ILogger logger)
+    {
+        try
+        {
+            if (Identify(_path) == _bound)
+            {
+                File.Delete(_path);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            TransportLog.FileNotRemoved(logger, _path, error.Message);
+        }
+    }
+
+    private static AddressInUseException Taken(string path) =>
+        new($"The Unix socket '{path}' is already in use: another server took the path while this one started. Stop one of them, or use another path.");
+
+    private static void RemoveIfStale(UnixDomainSocketEndPoint endPoint, string full, string path)
+    {
+        FileId? existing = Identify(full);
         if (existing is null)
         {
             return;
@@ -80,24 +99,52 @@ internal sealed partial class UnixSocketFile
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
         try
         {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
+            // As it was written: the absolute path may be too long for an address.
+            probe.Connect(endPoint);
         }
         catch (SocketException refused) when (refused.SocketErrorCode == SocketError.ConnectionRefused)
         {
             // Nobody listens: a server that was killed has left it behind.
-            File.Delete(path);
+            Delete(full, existing.Value, path);
             return;
         }
-        catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        catch (SocketException) when (Identify(full) is null)
+        {
+            // Its server has ended at this moment, and taken its file along.
+            return;
+        }
+        catch (SocketException busy) when (busy.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
         {
             // Somebody listens and is so busy that its backlog is full.
         }
         catch (SocketException denied) when (denied.SocketErrorCode == SocketError.AccessDenied)
         {
-            throw new IOException($"The Unix socket '{path}' cannot be bound: permission to the existing socket is denied.", denied);
+            throw new IOException($"The Unix socket '{path}' cannot be bound: permission to the existing socket is denied. Run as its owner, or use another path.", denied);
+        }
+        catch (SocketException other)
+        {
+            throw new AddressInUseException(
+                $"The Unix socket '{path}' cannot be bound: it exists, and whether a server uses it cannot be told ({other.Message}). Use another path.", other);
         }
 
-        throw new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it.");
+        throw new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it. Stop it, or use another path.");
+    }
+
+    private static void Delete(string full, FileId stale, string path)
+    {
+        try
+        {
+            // Not what has come in its place since it was probed.
+            if (Identify(full) == stale)
+            {
+                File.Delete(full);
+            }
+        }
+        catch (UnauthorizedAccessException denied)
+        {
+            throw new IOException(
+                $"The Unix socket '{path}' cannot be bound: permission to remove the file that a dead server left there is denied. Remove it, or use another path.", denied);
+        }
     }
 
     private static void BindOrExplain(Socket socket, UnixDomainSocketEndPoint endPoint, string path)
@@ -111,16 +158,43 @@ internal sealed partial class UnixSocketFile
         {
             throw error.SocketErrorCode switch
             {
-                SocketError.AddressAlreadyInUse => new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it.", error),
+                SocketError.AddressAlreadyInUse => new AddressInUseException(
+                    $"The Unix socket '{path}' is already in use: a server listens on it. Stop it, or use another path.", error),
                 SocketError.AccessDenied => new IOException(
                     $"The Unix socket '{path}' cannot be bound: permission is denied. Allow this user to write to its directory, or use another path.", error),
+                // Asked only now: of a directory that may not be searched, nobody could have told whether it exists.
+                _ when MissingDirectory(path) is string directory => new IOException(
+                    $"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.", error),
                 _ => new IOException($"The Unix socket '{path}' cannot be bound: {error.Message}.", error),
             };
         }
     }
 
-    private static void SetGroup(string path, string group)
+    private static string? MissingDirectory(string path) =>
+        path[0] != '@' && Path.GetDirectoryName(Path.GetFullPath(path)) is string directory && !Directory.Exists(directory) ? directory : null;
+
+    private static void SetMode(string path, UnixFileMode? mode)
     {
+        if (mode is null)
+        {
+            return;
+        }
+
+        if (OperatingSystem.IsWindows())
+        {
+            throw new PlatformNotSupportedException("UnixSocketMode needs a Unix system; leave it out on Windows.");
+        }
+
+        File.SetUnixFileMode(path, mode.Value);
+    }
+
+    private static void SetGroup(string path, string? group)
+    {
+        if (group is null)
+        {
+            return;
+        }
+
         if (OperatingSystem.IsWindows())
         {
             throw new PlatformNotSupportedException("UnixSocketGroup needs a Unix system; leave it out on Windows.");

@@ -1,0 +1,141 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Contract.Tests.Servers;
+
+/// <summary>
+/// Accepts that fail. The errors are injected: a process that really runs out of descriptors takes its own test runner with it,
+/// and belongs to a test that starts the host.
+/// </summary>
+public sealed class AcceptTests : IDisposable
+{
+    private const SocketError OutOfMemory = SocketError.SocketError;
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly FakeLogCollector _collector;
+    private readonly ILoggerFactory _logs;
+    private int _accepts;
+
+    public AcceptTests() => _logs = Given.Logs(out _collector);
+
+    public void Dispose() => _logs.Dispose();
+
+    [Theory]
+    [InlineData(SocketError.TooManyOpenSockets)]
+    [InlineData(SocketError.NoBufferSpaceAvailable)]
+    [InlineData(OutOfMemory)]
+    [Trait("Fault", "F11")]
+    [Trait("Fault", "F12")]
+    public async Task Accept_DuringShortage_TriesTenTimesASecondAndLogsOnce(SocketError error)
+    {
+        await using SocketListener listener = Listen(_ => throw new SocketException((int)error));
+        ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(1, _accepts);
+        for (int i = 1; i <= 50; i++)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+            await Given.Until(() => Volatile.Read(ref _accepts) == i + 1);
+        }
+
+        // Nothing more without the clock.
+        await Task.Yield();
+        Assert.Equal(51, _accepts);
+        FakeLogRecord[] lines = [.. _collector.AtLeast(LogLevel.Warning)];
+        Assert.InRange(lines.Length, 5, 6);
+        Assert.Contains(error.ToString(), lines[1].Message, StringComparison.Ordinal);
+        Assert.Contains(" 10 times", lines[1].Message, StringComparison.Ordinal);
+        await listener.UnbindAsync(TestContext.Current.CancellationToken);
+        Assert.Null(await accept.Soon());
+    }
+
+    [Fact]
+    [Trait("Fault", "F11")]
+    public async Task Accept_ShortageOver_GoesOnWithinASecond()
+    {
+        var failing = true;
+        (Socket near, Socket far) = await ConnectedPair();
+        using (near)
+        {
+            await using SocketListener listener = Listen(_ => failing ? throw new SocketException((int)SocketError.TooManyOpenSockets) : new(far));
+            ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
+            failing = false;
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+            ConnectionContext? connection = await accept.Soon();
+            Assert.Equal(near.LocalEndPoint, connection!.RemoteEndPoint);
+            connection.Abort();
+        }
+    }
+
+    [Fact]
+    [Trait("Fault", "F12")]
+    [Trait("Contract", "S9")]
+    public async Task Accept_ClientsThatHaveLeft_CostNoWaitAndNoWarning()
+    {
+        int left = 100;
+        (Socket near, Socket far) = await ConnectedPair();
+        using (near)
+        {
+            await using SocketListener listener = Listen(_ => left-- > 0 ? throw new SocketException((int)SocketError.ConnectionAborted) : new(far));
+            ConnectionContext? connection = await listener.AcceptAsync(TestContext.Current.CancellationToken).Soon();
+            Assert.NotNull(connection);
+            connection.Abort();
+        }
+
+        Assert.Empty(_collector.AtLeast(LogLevel.Warning));
+        Assert.Single(_collector.GetSnapshot());
+    }
+
+    [Fact]
+    [Trait("Fault", "F12")]
+    public async Task Accept_NothingButConnectionAborted_DoesNotSpin()
+    {
+        await using SocketListener listener = Listen(_ => throw new SocketException((int)SocketError.ConnectionAborted));
+        ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(101, _accepts);
+        for (int i = 1; i <= 20; i++)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+            await Given.Until(() => Volatile.Read(ref _accepts) == 101 + i);
+        }
+
+        Assert.InRange(_collector.Count, 2, 3);
+        await listener.UnbindAsync(TestContext.Current.CancellationToken);
+        Assert.Null(await accept.Soon());
+    }
+
+    [Fact]
+    [Trait("Fault", "F11")]
+    public async Task Close_DuringShortage_EndsAtOnce()
+    {
+        await using SocketListener listener = Listen(_ => throw new SocketException((int)SocketError.TooManyOpenSockets));
+        ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
+        await listener.UnbindAsync(TestContext.Current.CancellationToken);
+        Assert.Null(await accept.Soon());
+        Assert.Equal(1, _accepts);
+    }
+
+    private SocketListener Listen(Func<CancellationToken, ValueTask<Socket>> accept) => SocketListener.Bind(
+        new IPEndPoint(IPAddress.Loopback, 0),
+        new ByteStreamServerOptions { TimeProvider = _time },
+        _logs.CreateLogger("test"),
+        token =>
+        {
+            Interlocked.Increment(ref _accepts);
+            return accept(token);
+        });
+
+    private static async Task<(Socket Near, Socket Far)> ConnectedPair()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        var near = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await near.ConnectAsync(listener.LocalEndPoint!).Soon();
+        return (near, await listener.AcceptAsync().Soon());
+    }
+}

@@ -1,0 +1,438 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Contract.Tests.Servers;
+
+/// <summary>Serving, closing, waiting, stopping.</summary>
+public sealed class LifeTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S3")]
+    public async Task Close_WithClient_StopsListeningAndLeavesTheClientAlone(Medium medium)
+    {
+        await using var server = await Start(medium, Given.Echo);
+        EndPoint endPoint = Assert.Single(server.EndPoints);
+        Assert.True(server.IsServing);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Echoes(client);
+
+        server.Close();
+        server.Close();
+
+        Assert.Empty(server.EndPoints);
+        Assert.False(server.IsServing);
+        await Assert.ThrowsAsync<SocketException>(() => ByteStream.OpenConnectionAsync(endPoint, null, TestContext.Current.CancellationToken).Soon());
+        await Echoes(client);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S4")]
+    public async Task WaitClosed_ClosedFirst_WaitsForTheLastClient(Medium medium)
+    {
+        await using var server = await Start(medium, Given.Echo);
+        ByteStreamConnection client = await Given.Connect(server);
+        await Echoes(client);
+        server.Close();
+        Task closed = server.WaitClosedAsync(TestContext.Current.CancellationToken);
+        await Echoes(client);
+        Assert.False(closed.IsCompleted);
+        await client.DisposeAsync();
+        await closed.Soon();
+        await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S4")]
+    public async Task WaitClosed_ClientsGoneFirst_WaitsForTheClose(Medium medium)
+    {
+        await using var server = await Start(medium, Given.Echo);
+        ByteStreamConnection client = await Given.Connect(server);
+        await Echoes(client);
+        await client.DisposeAsync();
+        await Given.Until(() => server.ClientCount == 0);
+        Task closed = server.WaitClosedAsync(TestContext.Current.CancellationToken);
+        await using (ByteStreamConnection another = await Given.Connect(server))
+        {
+            await Echoes(another);
+        }
+
+        Assert.False(closed.IsCompleted);
+        server.Close();
+        await closed.Soon();
+    }
+
+    [Fact]
+    [Trait("Contract", "S4")]
+    public async Task WaitClosed_Cancelled_EndsTheWaitOnly()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        using var cancel = new CancellationTokenSource();
+        Task waiting = server.WaitClosedAsync(cancel.Token);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.Soon());
+        Assert.True(server.IsServing);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S5")]
+    public async Task CloseClients_WhileTheyWait_DeliversWhatWasWrittenAndTheEnd(Medium medium)
+    {
+        await using var server = await Start(medium, async (reader, writer, _) =>
+        {
+            writer.Write("hello\n");
+            Assert.Empty(await reader.ReadAsync(-1, CancellationToken.None));
+        });
+        await using ByteStreamConnection first = await Given.Connect(server);
+        await using ByteStreamConnection second = await Given.Connect(server);
+        Assert.Equal("hello\n"u8.ToArray(), await first.Line());
+        Assert.Equal("hello\n"u8.ToArray(), await second.Line());
+        server.CloseClients();
+        Assert.Empty(await first.Rest());
+        Assert.Empty(await second.Rest());
+        Assert.True(server.IsServing);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S5")]
+    public async Task AbortClients_WhileTheyWait_ResetsEach(Medium medium)
+    {
+        await using var server = await Start(medium, Given.Echo);
+        await using ByteStreamConnection first = await Given.Connect(server);
+        await using ByteStreamConnection second = await Given.Connect(server);
+        await Echoes(first);
+        await Echoes(second);
+        server.AbortClients();
+        await Assert.ThrowsAsync<ConnectionResetException>(() => first.Rest());
+        await Assert.ThrowsAsync<ConnectionResetException>(() => second.Rest());
+        await Given.Until(() => server.ClientCount == 0);
+        Assert.True(server.IsServing);
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_Cancelled_ClosesWaitsForTheClientAndIsCancelled()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        ByteStreamConnection client = await Given.Connect(server);
+        await Echoes(client);
+        using var cancel = new CancellationTokenSource();
+        Task forever = server.ServeForeverAsync(cancel.Token);
+        await cancel.CancelAsync();
+        await Given.Until(() => !server.IsServing);
+        await Echoes(client);
+        Assert.False(forever.IsCompleted);
+        await client.DisposeAsync();
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => forever.Soon());
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.True(forever.IsCanceled);
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_ClosedBySomebodyElse_Returns()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        Task forever = server.ServeForeverAsync(TestContext.Current.CancellationToken);
+        server.Close();
+        await forever.Soon();
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_Twice_Throws()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        Task forever = server.ServeForeverAsync(TestContext.Current.CancellationToken);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => server.ServeForeverAsync(TestContext.Current.CancellationToken).Soon());
+        Assert.True(server.IsServing);
+        server.Close();
+        await forever.Soon();
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_OnClosedServer_Throws()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        server.Close();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => server.ServeForeverAsync(TestContext.Current.CancellationToken).Soon());
+        await Assert.ThrowsAsync<InvalidOperationException>(() => server.StartServingAsync(TestContext.Current.CancellationToken).Soon());
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_NotStartedYet_StartsServing()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo, new() { StartServing = false });
+        Task forever = server.ServeForeverAsync(TestContext.Current.CancellationToken);
+        await Given.Until(() => server.IsServing);
+        await using (ByteStreamConnection client = await Given.Connect(server))
+        {
+            await Echoes(client);
+        }
+
+        server.Close();
+        await forever.Soon();
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S7")]
+    public async Task StartServing_False_RefusesUntilStarted(Medium medium)
+    {
+        await using var server = await Start(medium, Given.Echo, new() { StartServing = false });
+        Assert.Single(server.EndPoints);
+        Assert.False(server.IsServing);
+        SocketException refused = await Assert.ThrowsAsync<SocketException>(() => Given.Connect(server));
+        Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
+
+        await server.StartServingAsync(TestContext.Current.CancellationToken).Soon();
+        await server.StartServingAsync(TestContext.Current.CancellationToken).Soon();
+        Assert.True(server.IsServing);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Echoes(client);
+    }
+
+    [Fact]
+    [Trait("Contract", "S7")]
+    public async Task StartServing_PortTakenMeanwhile_NamesTheAddressAndClosesTheOthers()
+    {
+        await using var server = await ByteStream.StartServerAsync(
+            Given.Echo, ["127.0.0.1", "127.0.0.2"], 0, new() { StartServing = false }, TestContext.Current.CancellationToken);
+        EndPoint first = server.EndPoints[0];
+        var second = (IPEndPoint)server.EndPoints[1];
+        // Bound and not listening yet: the kernel gives the port to whoever listens first.
+        await using var thief = await ByteStream.StartServerAsync(Given.Echo, second, null, TestContext.Current.CancellationToken);
+        AddressInUseException taken = await Assert.ThrowsAsync<AddressInUseException>(
+            () => server.StartServingAsync(TestContext.Current.CancellationToken).Soon());
+        Assert.Contains(second.ToString(), taken.Message, StringComparison.Ordinal);
+        Assert.False(server.IsServing);
+        Assert.Empty(server.EndPoints);
+        await Assert.ThrowsAsync<SocketException>(() => ByteStream.OpenConnectionAsync(first, null, TestContext.Current.CancellationToken).Soon());
+    }
+
+    [Fact]
+    [Trait("Contract", "S7")]
+    public async Task Dispose_NeverStarted_FreesTheAddress()
+    {
+        EndPoint endPoint;
+        await using (var server = await Start(Medium.Tcp, Given.Echo, new() { StartServing = false }))
+        {
+            endPoint = server.EndPoints[0];
+        }
+
+        await using var again = await ByteStream.StartServerAsync(Given.Echo, endPoint, null, TestContext.Current.CancellationToken);
+        Assert.Equal([endPoint], again.EndPoints);
+    }
+
+    [Fact]
+    public async Task Close_WhileClientsArrive_LosesCountOfNone()
+    {
+        // Over and over, so that the close meets an accept that is just done: nobody is left waiting, and no handler outlives the wait.
+        for (int i = 0; i < 60; i++)
+        {
+            int inside = 0;
+            await using var server = await Start(Medium.Tcp, async (reader, _, _) =>
+            {
+                Interlocked.Increment(ref inside);
+                try
+                {
+                    await reader.ReadAsync(-1, CancellationToken.None);
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref inside);
+                }
+            });
+            EndPoint endPoint = server.EndPoints[0];
+            Task[] clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() => Knock(endPoint)))];
+            server.Close();
+            await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
+            Assert.Equal(0, Volatile.Read(ref inside));
+            Assert.Equal(0, server.ClientCount);
+            await Task.WhenAll(clients).Soon();
+        }
+
+        static async Task Knock(EndPoint endPoint)
+        {
+            try
+            {
+                using var client = new TcpClient();
+                await client.ConnectAsync((IPEndPoint)endPoint);
+                await client.GetStream().WriteAsync("x"u8.ToArray());
+            }
+            catch (Exception error) when (error is SocketException or IOException)
+            {
+                // Refused, or reset by the close.
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Close_FromManyThreads_WhileStarting_Settles()
+    {
+        for (int i = 0; i < 30; i++)
+        {
+            await using var server = await Start(Medium.Tcp, Given.Echo, new() { StartServing = false });
+            var endPoint = (IPEndPoint)server.EndPoints[0];
+            Task start = Task.Run(() => server.StartServingAsync(CancellationToken.None), CancellationToken.None);
+            Task[] closes = [.. Enumerable.Range(0, 3).Select(_ => Task.Run(server.Close))];
+            await Task.WhenAll(closes).Soon();
+            await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
+            await start.ContinueWith(_ => { }, TaskScheduler.Default).Soon();
+            Assert.False(server.IsServing);
+            using var free = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            free.Bind(endPoint);
+        }
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task Start_Cancelled_BindsNothing()
+    {
+        using var cancelled = new CancellationTokenSource();
+        await cancelled.CancelAsync();
+        string path = _folder.File("c.sock");
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => ByteStream.StartUnixServerAsync(Given.Echo, path, null, cancelled.Token).Soon());
+        Assert.False(File.Exists(path));
+    }
+
+    [Fact]
+    public async Task Stop_HandlersThatListen_AreToldAndDeliverTheirReply()
+    {
+        await using var server = await Start(Medium.Tcp, async (reader, writer, stopping) =>
+        {
+            await reader.ReadLineAsync(CancellationToken.None);
+            try
+            {
+                await reader.ReadLineAsync(stopping);
+            }
+            catch (OperationCanceledException)
+            {
+                writer.Write("bye\n");
+            }
+        });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write("x\n");
+        await client.Writer.DrainAsync(CancellationToken.None);
+        await Given.Until(() => server.ClientCount == 1);
+        Task<int> stop = server.StopAsync(CancellationToken.None);
+        Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
+        Assert.Equal(0, await stop.Soon());
+    }
+
+    [Fact]
+    [Trait("Fault", "F42")]
+    public async Task Stop_HandlerThatIgnoresIt_IsAbortedAtTheDeadline()
+    {
+        using ILoggerFactory logs = Given.Logs(out FakeLogCollector collector);
+        await using var server = await Start(Medium.Tcp, Given.UntilEnd, new() { LoggerFactory = logs });
+        string name = server.EndPoints[0].ToString()!;
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        using var deadline = new CancellationTokenSource();
+        Task<int> stop = server.StopAsync(deadline.Token);
+        Assert.False(stop.IsCompleted);
+        await deadline.CancelAsync();
+        Assert.Equal(1, await stop.Soon());
+        await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
+        FakeLogRecord warning = Assert.Single(collector.AtLeast(LogLevel.Warning));
+        Assert.Contains(name, warning.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Fault", "F42")]
+    public async Task Stop_HandlerThatNeverReturns_IsLeftBehind()
+    {
+        using ILoggerFactory logs = Given.Logs(out FakeLogCollector collector);
+        var time = new FakeTimeProvider();
+        var released = new TaskCompletionSource();
+        await using var server = await Start(Medium.Tcp, (_, _, _) => released.Task, new() { LoggerFactory = logs, TimeProvider = time });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        Task<int> stop = server.StopAsync(new CancellationToken(canceled: true));
+        await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
+        await Given.Until(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return stop.IsCompleted;
+        });
+        Assert.Equal(1, await stop);
+        Assert.Contains("left behind", Assert.Single(collector.AtLeast(LogLevel.Error)).Message, StringComparison.Ordinal);
+        released.SetResult();
+        await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
+    }
+
+    [Fact]
+    public async Task Stop_ClientAcceptedAtThatMoment_IsTold()
+    {
+        // The middleware stands between the accept and the handler: it holds the client there until the stop has begun.
+        var entered = new TaskCompletionSource();
+        var go = new TaskCompletionSource();
+        var told = new TaskCompletionSource();
+        var options = new ByteStreamServerOptions().Use(next => async context =>
+        {
+            entered.SetResult();
+            await go.Task;
+            await next(context);
+        });
+        await using var server = await Start(Medium.Memory, async (reader, _, stopping) =>
+        {
+            stopping.UnsafeRegister(_ => told.SetResult(), null);
+            await reader.ReadAsync(-1, stopping);
+        }, options);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await entered.Task.Soon();
+        Task<int> stop = server.StopAsync(CancellationToken.None);
+        go.SetResult();
+        await told.Task.Soon();
+        Assert.Equal(0, await stop.Soon());
+    }
+
+    [Fact]
+    public async Task Change_OptionsAfterTheStart_ChangesNothing()
+    {
+        var options = new ByteStreamServerOptions { Limit = 10 };
+        await using var server = await Start(Medium.Memory, async (reader, writer, _) =>
+        {
+            await Assert.ThrowsAsync<LimitOverrunException>(() => reader.ReadLineAsync(CancellationToken.None).AsTask());
+            writer.Write("refused");
+        }, options);
+        options.Limit = 1000;
+        options.WriteBufferHighWater = 1;
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write(new string('x', 20) + "\n");
+        Assert.Equal("refused"u8.ToArray(), await client.Rest());
+    }
+
+    private static async Task Echoes(ByteStreamConnection client)
+    {
+        client.Writer.Write("ping\n");
+        Assert.Equal("ping\n"u8.ToArray(), await client.Line());
+    }
+
+    private Task<ByteStreamServer> Start(Medium medium, ByteStreamDelegate handler, ByteStreamServerOptions? options = null) =>
+        ByteStream.StartServerAsync(handler, Given.Address(medium, _folder), options, TestContext.Current.CancellationToken);
+}
