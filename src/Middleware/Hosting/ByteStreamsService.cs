@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using ByteStreams.Configuration;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -25,7 +26,7 @@ internal sealed class ByteStreamsService(
                     plan.Options,
                     cancellationToken).ConfigureAwait(false)));
             }
-            catch (Exception error) when (error is IOException or SocketException or PlatformNotSupportedException)
+            catch (Exception error) when (error is AddressInUseException or IOException or SocketException or PlatformNotSupportedException)
             {
                 errors.Add($"{plan.Path}:{EndpointKeys.Url}: {error.Message}");
             }

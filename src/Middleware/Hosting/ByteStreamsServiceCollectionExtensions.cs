@@ -1,6 +1,9 @@
+using ByteStreams;
 using ByteStreams.Hosting;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -27,5 +30,29 @@ public static class ByteStreamsServiceCollectionExtensions
         services.TryAddSingleton(new ByteStreamServers());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);
+    }
+
+    /// <summary>
+    /// Lets the application's own Kestrel listen through this library's transport instead of its stock one, on TCP and Unix sockets:
+    /// half-close works there too, replies survive the close, and a shortage of descriptors does not burn a core.
+    /// </summary>
+    /// <param name="services">The application's services.</param>
+    /// <param name="configure">Sets the listeners' options.</param>
+    /// <returns>The same services.</returns>
+    public static IServiceCollection AddByteStreamTransport(this IServiceCollection services, Action<ByteStreamServerOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        // Kestrel asks the last registered factory first whether it can bind an endpoint.
+        return services.AddSingleton<IConnectionListenerFactory>(provider =>
+        {
+            var options = new ByteStreamServerOptions { ApplicationServices = provider };
+            if (provider.GetService<ILoggerFactory>() is ILoggerFactory loggerFactory)
+            {
+                options.LoggerFactory = loggerFactory;
+            }
+
+            configure?.Invoke(options);
+            return new ByteStreamTransportFactory(options);
+        });
     }
 }
