@@ -85,8 +85,9 @@ public class ByteStreamTransportOptions
     public TimeSpan LingerTimeout { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>
-    /// How many bytes of such a peer are received and thrown away once the reply has left: 1 MiB by default, zero or more. Behind
-    /// them the peer is paused by TCP until <see cref="LingerTimeout"/> is over.
+    /// How many bytes of such a peer are received and thrown away at once when it has acknowledged the whole reply, and again in
+    /// each twentieth of <see cref="LingerTimeout"/>: 1 MiB by default (so at most 21 MiB in 2 s), zero or more. In between the
+    /// peer is paused by TCP. While it has not acknowledged the reply, only the time bounds it.
     /// </summary>
     public long LingerBytes { get; set; } = 1 << 20;
 

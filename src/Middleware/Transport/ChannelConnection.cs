@@ -15,6 +15,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     /// <summary>How much is received for somebody who only waits for the end; asyncio's own bound, twice its limit.</summary>
     private const long WatchBound = 2 * ByteStreamReader.DefaultLimit;
 
+    /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
+    private const int LingerSlices = 20;
+
     private static long _lastId = DateTime.UtcNow.Ticks;
 
     private readonly Lock _gate = new();
@@ -218,35 +221,38 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     /// <summary>
     /// Waits for the peer's end. A socket that is closed with unread bytes sends a reset, which destroys what the peer has not
-    /// read yet: so what arrives is received up to a bound, and behind the bound left where it pauses the peer.
+    /// read yet; so what arrives is received and thrown away: without a bound on its amount while the peer has not acknowledged
+    /// the whole reply (it may have to send before it reads), then LingerBytes at once and as many again in each slice of the
+    /// time. It ends when LingerTimeout has passed without an acknowledgement.
     /// </summary>
     private async Task LingerAsync()
     {
-        Task discarded = _input.DiscardAsync(_input.Discarded + _lingerBytes);
+        TimeSpan slice = _lingerTimeout / LingerSlices;
         int before = int.MaxValue;
-        while (!_input.IsEnded && _lingerTimeout > TimeSpan.Zero)
+        for (int i = 0; _lingerTimeout > TimeSpan.Zero; i++)
         {
             int unacknowledged = _channel.Unacknowledged;
-            if (unacknowledged >= before)
+            Task discarded = _input.DiscardAsync(unacknowledged > 0 ? long.MaxValue : _input.Discarded + _lingerBytes);
+            if (i % LingerSlices == 0)
             {
-                return;
+                if (i > 0 && (before == 0 || unacknowledged >= before))
+                {
+                    return;
+                }
+
+                before = unacknowledged;
             }
 
-            before = unacknowledged;
-            using var windowOver = new CancellationTokenSource();
-            Task window = Task.Delay(_lingerTimeout, _time, windowOver.Token);
-            await Task.WhenAny(discarded, window).ConfigureAwait(false);
+            using var sliceOver = new CancellationTokenSource();
+            Task over = Task.Delay(slice, _time, sliceOver.Token);
+            await Task.WhenAny(discarded, over).ConfigureAwait(false);
             if (_input.IsEnded)
             {
-                await windowOver.CancelAsync().ConfigureAwait(false);
+                await sliceOver.CancelAsync().ConfigureAwait(false);
                 return;
             }
 
-            await window.ConfigureAwait(false);
-            if (before == 0)
-            {
-                return;
-            }
+            await over.ConfigureAwait(false);
         }
     }
 
