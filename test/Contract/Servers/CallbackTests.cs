@@ -46,6 +46,7 @@ public sealed class CallbackTests : IDisposable
         await using (ByteStreamConnection failed = await Given.Connect(server))
         {
             failed.Writer.Write("x\n");
+            await failed.Writer.DrainAsync(CancellationToken.None);
             connected.Set();
             await Assert.ThrowsAsync<ConnectionResetException>(() => failed.Rest());
         }
