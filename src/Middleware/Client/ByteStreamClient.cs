@@ -28,7 +28,7 @@ internal static class ByteStreamClient
         }
 
         SocketOptions.SetBuffers(socket, options);
-        return MakePairAsync(Connected(socket, socket.RemoteEndPoint, options), null, options, cancellationToken);
+        return MakePairAsync(Connected(socket, Peer(socket), options), null, options, cancellationToken);
     }
 
     /// <summary>Opens the transport's connection, without TLS.</summary>
@@ -52,7 +52,7 @@ internal static class ByteStreamClient
             };
             try
             {
-                return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : socket.RemoteEndPoint, options);
+                return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : Peer(socket) ?? endPoint, options);
             }
             catch
             {
@@ -80,6 +80,19 @@ internal static class ByteStreamClient
             : options.AddressFamily;
         return [.. (await HostAddresses.ForConnectingAsync(dns.Host, family, cancellationToken).ConfigureAwait(false))
             .Select(address => new IPEndPoint(address, dns.Port))];
+    }
+
+    /// <summary>The peer's address; null where it has reset the connection already, which the first read or drain tells.</summary>
+    private static EndPoint? Peer(Socket socket)
+    {
+        try
+        {
+            return socket.RemoteEndPoint;
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
     }
 
     private static ChannelConnection Connected(Socket socket, EndPoint? remote, ByteStreamClientOptions options)

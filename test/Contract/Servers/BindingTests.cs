@@ -124,6 +124,7 @@ public sealed class BindingTests
             port = first.Port();
             await using ByteStreamConnection client = await Given.Connect(first);
             // The server closes first: the TIME_WAIT is on its side.
+            await Given.Until(() => first.ClientCount == 1);
             first.CloseClients();
             Assert.Empty(await client.Rest());
         }

@@ -31,6 +31,8 @@ public sealed class CallbackTests : IDisposable
     public async Task Throw_InCallback_ResetsClientLogsOneErrorAndServerGoesOn(Medium medium, bool synchronously)
     {
         string? id = null;
+        // A reset before the connect is done would be the connect's own error.
+        using var connected = new ManualResetEventSlim();
         await using var server = await Start(medium, Task (reader, writer, stopping) =>
         {
             if (Interlocked.CompareExchange(ref id, writer.Transport!.ConnectionId, null) is not null)
@@ -38,11 +40,14 @@ public sealed class CallbackTests : IDisposable
                 return Given.Echo(reader, writer, stopping);
             }
 
+            connected.Wait(TimeSpan.FromSeconds(10), CancellationToken.None);
             return synchronously ? throw new FormatException("bad") : ThrowLater(reader);
         });
         await using (ByteStreamConnection failed = await Given.Connect(server))
         {
             failed.Writer.Write("x\n");
+            await failed.Writer.DrainAsync(CancellationToken.None);
+            connected.Set();
             await Assert.ThrowsAsync<ConnectionResetException>(() => failed.Rest());
         }
 
@@ -103,11 +108,17 @@ public sealed class CallbackTests : IDisposable
     [Trait("Contract", "S1")]
     public async Task Throw_InMiddleware_ResetsClientAndLogsOneError()
     {
-        var options = new ByteStreamServerOptions { LoggerFactory = _logs }.Use(_ => _ => throw new FormatException("bad"));
+        var connected = new TaskCompletionSource();
+        var options = new ByteStreamServerOptions { LoggerFactory = _logs }.Use(_ => async _ =>
+        {
+            await connected.Task;
+            throw new FormatException("bad");
+        });
         await using var server = await ByteStream.StartServerAsync(
             Given.Echo, "127.0.0.1", 0, options, TestContext.Current.CancellationToken);
         await using (ByteStreamConnection client = await Given.Connect(server))
         {
+            connected.SetResult();
             await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
         }
 

@@ -386,9 +386,9 @@ public sealed class LifeTests : IDisposable
     }
 
     [Fact]
-    public async Task Stop_ClientAcceptedAtThatMoment_IsTold()
+    public async Task Stop_ClientStillInMiddleware_IsTold()
     {
-        // The middleware stands between the accept and the handler: it holds the client there until the stop has begun.
+        // The handler has not begun when the stop does.
         var entered = new TaskCompletionSource();
         var go = new TaskCompletionSource();
         var told = new TaskCompletionSource();
