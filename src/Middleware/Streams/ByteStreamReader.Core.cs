@@ -44,8 +44,9 @@ public sealed partial class ByteStreamReader
     internal void Detach()
     {
         int state = Enter();
+        // Gone as if read: a read that is still waking up measures from where the stream is now.
+        Discard(_buffer.Length);
         _buffer = default;
-        _arrived = _position;
         _held = false;
         _taken = 0;
         _closed = true;
