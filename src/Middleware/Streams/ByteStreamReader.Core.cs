@@ -44,16 +44,19 @@ public sealed partial class ByteStreamReader
     internal void Detach()
     {
         int state = Enter();
+        // Gone as if read: a read that is still waking up measures from where the stream is now.
+        Discard(_buffer.Length);
         _buffer = default;
         _held = false;
         _taken = 0;
         _closed = true;
+        _detached = true;
         Volatile.Write(ref _state, state);
     }
 
     /// <summary>
-    /// Gives back to the pipe what is buffered, so that another protocol goes on with it (W11), and keeps other reads out until
-    /// <see cref="EndUpgrade"/>.
+    /// Gives back to the pipe what is buffered, so that another protocol goes on with it (W11). Until <see cref="EndUpgrade"/> the
+    /// upgrade counts as a read that waits: another one fails at once and names it.
     /// </summary>
     /// <returns>The bytes that were buffered beyond what was read; still in the pipe, and valid until it is read.</returns>
     internal async ValueTask<ReadOnlySequence<byte>> BeginUpgradeAsync(string call)
@@ -77,6 +80,9 @@ public sealed partial class ByteStreamReader
             _input.AdvanceTo(rest.Start);
             _held = false;
             _buffer = default;
+            _arrived = _position;
+            Volatile.Write(ref _waitingCall, call);
+            Volatile.Write(ref _state, Waiting);
             return rest;
         }
         catch
@@ -86,9 +92,14 @@ public sealed partial class ByteStreamReader
         }
     }
 
-    /// <summary>Goes on over <paramref name="input"/>, or, where it is null, stays unusable behind a failed upgrade.</summary>
+    /// <summary>
+    /// Goes on over <paramref name="input"/>, or, where the upgrade has failed (null), over the pipe as it is: still plain, or
+    /// closed by whoever failed.
+    /// </summary>
     internal void EndUpgrade(PipeReader? input)
     {
+        Enter();
+        Volatile.Write(ref _waitingCall, null);
         if (input is not null)
         {
             _input = input;
@@ -124,6 +135,11 @@ public sealed partial class ByteStreamReader
             if (before == Waiting && !result.Owned)
             {
                 return ValueTask.FromException<TResult>(Collision(cut.Call));
+            }
+
+            if (before == Idle && _fed is not null)
+            {
+                CatchUp();
             }
 
             long length = cut.Measure(this);
@@ -165,12 +181,7 @@ public sealed partial class ByteStreamReader
         {
             while (true)
             {
-                if (_held)
-                {
-                    _input.AdvanceTo(_buffer.Start, _buffer.End);
-                    _held = false;
-                }
-
+                LetGo();
                 try
                 {
                     if (_closed)
@@ -183,7 +194,6 @@ public sealed partial class ByteStreamReader
                         bool waiting = !arrival.IsCompleted;
                         if (waiting)
                         {
-                            _writer?.FlushBeforeWait();
                             Volatile.Write(ref _waitingCall, cut.Call);
                             Volatile.Write(ref _state, Waiting);
                         }
@@ -191,6 +201,12 @@ public sealed partial class ByteStreamReader
                         ReadResult arrived;
                         try
                         {
+                            if (waiting)
+                            {
+                                // Without the turn: a pipe with inline scheduling runs the peer here, who may call this reader.
+                                _writer?.FlushBeforeWait();
+                            }
+
                             arrived = await arrival.ConfigureAwait(false);
                         }
                         finally
@@ -202,7 +218,15 @@ public sealed partial class ByteStreamReader
                             }
                         }
 
-                        Hold(arrived);
+                        if (_detached)
+                        {
+                            // Disposed while this read was waking up: what arrived lies in memory that is somebody else's by now.
+                            _ended = true;
+                        }
+                        else
+                        {
+                            Hold(arrived);
+                        }
                     }
                 }
                 catch (Exception) when (_closed && !cancellationToken.IsCancellationRequested)
@@ -233,11 +257,48 @@ public sealed partial class ByteStreamReader
         }
     }
 
+    /// <summary>
+    /// Takes up what was fed since the last look: who feeds by hand sees every read answer from all that was fed, as asyncio
+    /// does. Over a connection, where nobody can tell what has arrived from what has not, a read that can do without it does.
+    /// </summary>
+    private void CatchUp()
+    {
+        if (Buffered > _buffer.Length || (_fedEof && !_ended))
+        {
+            LetGo();
+            if (_input.TryRead(out ReadResult fed))
+            {
+                Hold(fed);
+            }
+        }
+    }
+
+    /// <summary>Tells the pipe what was taken, and that the rest was seen: it stays where it is.</summary>
+    private void LetGo()
+    {
+        if (_held)
+        {
+            _input.AdvanceTo(_buffer.Start, _buffer.End);
+            _held = false;
+            if (_buffer.IsEmpty)
+            {
+                // The pipe may reuse the segments that an empty buffer still points into.
+                _buffer = default;
+            }
+        }
+    }
+
     private void Hold(in ReadResult result)
     {
         _buffer = _taken == 0 ? result.Buffer : result.Buffer.Slice(_taken);
         _taken = 0;
         _held = true;
+        if (_fed is null)
+        {
+            // Who feeds by hand counts, as asyncio does, what no read has looked at yet.
+            Volatile.Write(ref _arrived, _position + _buffer.Length);
+        }
+
         _ended |= result.IsCompleted;
     }
 
@@ -260,7 +321,7 @@ public sealed partial class ByteStreamReader
     private void Discard(long length, SequencePosition end)
     {
         _buffer = _buffer.Slice(end);
-        _position += length;
+        Volatile.Write(ref _position, _position + length);
         if (!_held)
         {
             _taken += length;

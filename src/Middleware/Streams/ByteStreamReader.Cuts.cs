@@ -119,7 +119,9 @@ public sealed partial class ByteStreamReader
             }
             else if (_given is not null)
             {
-                _many = [.. _given.OrderBy(static separator => separator.Length)];
+                _many = _given is ReadOnlyMemory<byte>[] array && IsSortedByLength(array)
+                    ? array
+                    : [.. _given.OrderBy(static separator => separator.Length)];
                 _one = _many[0];
             }
 
@@ -151,16 +153,41 @@ public sealed partial class ByteStreamReader
 
             return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
         }
+
+        private static bool IsSortedByLength(ReadOnlySpan<ReadOnlyMemory<byte>> separators)
+        {
+            for (int i = 1; i < separators.Length; i++)
+            {
+                if (separators[i].Length < separators[i - 1].Length)
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
     }
 
-    /// <summary>One message, found and made by the caller's parser.</summary>
-    private sealed class MessageCut<T>(MessageParser<T> parser) : ICut, IResult<T>
+    /// <summary>One message, found and made by the caller's parser. An object, because the parser's message outlives the search.</summary>
+    private sealed class MessageCut<T> : ICut, IResult<T>
     {
-        private T _message = default!;
+        private readonly ByteStreamReader _owner;
+        private MessageParser<T>? _parser;
+        private T? _message;
+
+        private MessageCut(ByteStreamReader owner) => _owner = owner;
 
         public string Call => nameof(ReadMessageAsync);
 
         public bool Owned => true;
+
+        /// <summary>A reader that reads one message after the other needs one of these in all.</summary>
+        public static MessageCut<T> Rent(ByteStreamReader owner, MessageParser<T> parser)
+        {
+            MessageCut<T> cut = Interlocked.Exchange(ref owner._spareMessageCut, null) as MessageCut<T> ?? new(owner);
+            cut._parser = parser;
+            return cut;
+        }
 
         public Exception? Check() => null;
 
@@ -170,9 +197,11 @@ public sealed partial class ByteStreamReader
             if (!buffer.IsEmpty)
             {
                 var input = new SequenceReader<byte>(buffer);
-                if (parser(ref input, out _message))
+                if (_parser!(ref input, out _message))
                 {
-                    return input.Consumed;
+                    // As for a record: whether a message is too long does not depend on how many pieces it arrived in.
+                    return input.Consumed <= reader.Limit ? input.Consumed : throw new LimitOverrunException(
+                        $"A message of {input.Consumed} bytes is longer than the limit of {reader.Limit}.", (int)input.Consumed);
                 }
 
                 if (buffer.Length > reader.Limit)
@@ -185,7 +214,14 @@ public sealed partial class ByteStreamReader
             return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
         }
 
-        public T Make(in ReadOnlySequence<byte> bytes) => _message;
+        public T Make(in ReadOnlySequence<byte> bytes)
+        {
+            T message = _message!;
+            _message = default;
+            _parser = null;
+            _owner._spareMessageCut = this;
+            return message;
+        }
     }
 
     private readonly struct OwnedResult : IResult<byte[]>

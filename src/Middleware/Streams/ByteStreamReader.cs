@@ -49,6 +49,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private ByteStreamWriter? _writer;
     private int _state;
     private string? _waitingCall;
+    private object? _spareMessageCut;
 
     // Bytes that have arrived and were not handed out. They belong to the pipe's last ReadResult while _held; after a read that
     // was cancelled, or while one waits, AdvanceTo has been called with nothing consumed, so the bytes still lie where they lay;
@@ -56,11 +57,15 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private ReadOnlySequence<byte> _buffer;
     private bool _held;
     private long _taken;
+
+    // How many bytes of the stream were handed out or discarded, and how many had arrived: two numbers, so that AtEof and
+    // ToString answer at any moment, without the turn.
     private long _position;
-    private long _fedBytes;
+    private long _arrived;
     private bool _ended;
     private bool _fedEof;
     private volatile bool _closed;
+    private volatile bool _detached;
     private volatile Exception? _exception;
 
     /// <summary>Makes a reader that is fed by hand with <see cref="FeedData"/> and <see cref="FeedEof"/>.</summary>
@@ -104,7 +109,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <summary>The exception that every read throws, or null. Set when the connection is lost, and by <see cref="SetException"/>.</summary>
     public Exception? Exception => _exception;
 
-    private long Buffered => _fed is null ? _buffer.Length : _fedBytes - _position;
+    private long Buffered => Math.Max(0, Volatile.Read(ref _arrived) - Volatile.Read(ref _position));
 
     /// <summary>
     /// Reads up to <paramref name="n"/> bytes as soon as any are there, or everything to the end of the stream.
@@ -258,7 +263,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <param name="parser">Called with all buffered bytes each time more have arrived. It must not call this reader.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The message.</returns>
-    /// <exception cref="LimitOverrunException">More than <see cref="Limit"/> bytes are buffered and no message is whole; the buffer is intact.</exception>
+    /// <exception cref="LimitOverrunException">The message is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="IncompleteReadException">The stream ended before a message; at a clean end <c>Partial</c> is empty.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     /// <example>
@@ -276,7 +281,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     {
         ArgumentNullException.ThrowIfNull(parser);
         // One object is both the cut and its result: the parser finds the length and makes the message in one go.
-        var message = new MessageCut<T>(parser);
+        var message = MessageCut<T>.Rent(this, parser);
         return Read<MessageCut<T>, MessageCut<T>, T>(message, message, cancellationToken);
     }
 
@@ -307,7 +312,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
             return;
         }
 
-        Interlocked.Add(ref _fedBytes, data.Length);
+        Volatile.Write(ref _arrived, _arrived + data.Length);
         fed.Writer.Write(data);
         // Completes at once: nothing pauses the writer of a fed reader.
         _ = fed.Writer.FlushAsync();

@@ -1,0 +1,201 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.IO.Pipelines;
+using System.Net;
+using System.Reflection;
+
+namespace ByteStreams.Middleware.Tests.Streams;
+
+/// <summary>What the steady path of ReadLine + Write + Drain allocates. Alone, because the second half counts the whole process.</summary>
+[Collection(nameof(ReaderAllocationTests))]
+[CollectionDefinition(nameof(ReaderAllocationTests), DisableParallelization = true)]
+public class ReaderAllocationTests : ReaderTestBase
+{
+    private const int Messages = 100_000;
+    private const int Burst = 1_000;
+
+    private static readonly byte[] Line = Bytes(new string('x', 63) + "\n");
+
+    [Theory]
+    [InlineData("ReadLine")]
+    [InlineData("ReadUntil")]
+    [InlineData("ReadExactly")]
+    [InlineData("BorrowLine")]
+    [InlineData("BorrowUntil")]
+    [InlineData("BorrowUntil of several")]
+    [InlineData("BorrowExactly")]
+    [InlineData("ReadExactly into memory")]
+    [InlineData("ReadMessage")]
+    public void ReadAndWrite_EverythingBuffered_AllocatesOnlyTheReturnedArray(string kind)
+    {
+        var input = new Pipe(Unpaused());
+        var output = new Pipe(Unpaused());
+        var reader = new ByteStreamReader(input.Reader);
+        var writer = new ByteStreamWriter(output.Writer, reader);
+        byte[] memory = new byte[Line.Length];
+        byte[] newline = [(byte)'\n'];
+        ReadOnlyMemory<byte>[] separators = [newline, new byte[] { (byte)'\r', (byte)'\n' }];
+        IReadOnlyList<ReadOnlyMemory<byte>> several = separators;
+        MessageParser<int> parser = static (ref SequenceReader<byte> buffered, out int length) =>
+            buffered.TryAdvanceTo((byte)'\n') & (length = (int)buffered.Consumed) > 0;
+        long array = Measure(static () => GC.KeepAlive(new byte[64]));
+
+        Exchange(20);
+        long allocated = Exchange(Messages / Burst);
+
+        bool owned = kind is "ReadLine" or "ReadUntil" or "ReadExactly";
+        Assert.Equal(owned ? Messages * array : 0, allocated);
+
+        long Exchange(int bursts)
+        {
+            long sum = 0;
+            for (int burst = 0; burst < bursts; burst++)
+            {
+                // One more than is counted: the first read of a burst takes it from the pipe.
+                for (int i = 0; i <= Burst; i++)
+                {
+                    input.Writer.Write(Line);
+                }
+
+                Finish(input.Writer.FlushAsync());
+                Echo();
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                for (int i = 0; i < Burst; i++)
+                {
+                    Echo();
+                }
+
+                sum += GC.GetAllocatedBytesForCurrentThread() - before;
+                Assert.True(output.Reader.TryRead(out ReadResult sent));
+                Assert.Equal((Burst + 1) * Line.Length, sent.Buffer.Length);
+                output.Reader.AdvanceTo(sent.Buffer.End);
+            }
+
+            return sum;
+        }
+
+        void Echo()
+        {
+            switch (kind)
+            {
+                case "ReadLine":
+                    writer.Write(Now(reader.ReadLineAsync()));
+                    break;
+                case "ReadUntil":
+                    writer.Write(Now(reader.ReadUntilAsync(newline)));
+                    break;
+                case "ReadExactly":
+                    writer.Write(Now(reader.ReadExactlyAsync(Line.Length)));
+                    break;
+                case "BorrowLine":
+                    writer.Write(Now(reader.BorrowLineAsync()));
+                    break;
+                case "BorrowUntil":
+                    writer.Write(Now(reader.BorrowUntilAsync(newline)));
+                    break;
+                case "BorrowUntil of several":
+                    writer.Write(Now(reader.BorrowUntilAsync(several)));
+                    break;
+                case "BorrowExactly":
+                    writer.Write(Now(reader.BorrowExactlyAsync(Line.Length)));
+                    break;
+                case "ReadExactly into memory":
+                    Finish(reader.ReadExactlyAsync(memory.AsMemory()));
+                    writer.Write(memory);
+                    break;
+                default:
+                    writer.Write(memory.AsSpan(0, Now(reader.ReadMessageAsync(parser))));
+                    break;
+            }
+
+            Finish(writer.DrainAsync());
+        }
+    }
+
+    /// <summary>
+    /// Reads that wait, over real sockets, both ends counted. A debug build's async methods allocate their state machines, one for
+    /// each wait: there the bound only says that nothing large is allocated for a message.
+    /// </summary>
+    [Theory]
+    [InlineData("ReadLine")]
+    [InlineData("BorrowLine")]
+    public async Task PingPong_OverTcp_AllocatesOnlyTheReturnedArray(string kind)
+    {
+        bool borrow = kind == "BorrowLine";
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            (reader, writer) => borrow ? EchoBorrowed(reader, writer) : EchoOwned(reader, writer), "127.0.0.1", 0, cancellationToken: Test);
+        int port = ((IPEndPoint)server.EndPoints[0]).Port;
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", port, cancellationToken: Test);
+        int messages = Optimized ? Messages : Messages / 5;
+        await PlayAsync(client, messages / 5).WaitAsync(TimeSpan.FromSeconds(60), Test);
+
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        await PlayAsync(client, messages).WaitAsync(TimeSpan.FromSeconds(60), Test);
+        double perMessage = (GC.GetTotalAllocatedBytes(precise: true) - before) / (double)messages;
+
+        double array = borrow ? 0 : Measure(static () => GC.KeepAlive(new byte[64]));
+        TestContext.Current.SendDiagnosticMessage("{0}: {1:F2} bytes a message over the array", kind, perMessage - array);
+        // The smallest object is 24 bytes: 4 a message is what the runtime itself needs now and then, and the test runner.
+        Assert.InRange(perMessage - array, -1, Optimized ? 4 : 2048);
+    }
+
+    private static bool Optimized =>
+        typeof(ByteStreamReader).Assembly.GetCustomAttribute<DebuggableAttribute>() is not { IsJITOptimizerDisabled: true };
+
+    private static async Task PlayAsync(ByteStreamConnection client, int messages)
+    {
+        for (int i = 0; i < messages; i++)
+        {
+            client.Writer.Write(Line);
+            await client.Writer.DrainAsync();
+            ReadOnlySequence<byte> line = await client.Reader.BorrowLineAsync();
+            if (line.Length != Line.Length)
+            {
+                throw new InvalidDataException($"{line.Length} bytes came back for {Line.Length}.");
+            }
+        }
+    }
+
+    private static async Task EchoOwned(ByteStreamReader reader, ByteStreamWriter writer)
+    {
+        while (await reader.ReadLineAsync() is { Length: > 0 } line)
+        {
+            writer.Write(line);
+            await writer.DrainAsync();
+        }
+    }
+
+    private static async Task EchoBorrowed(ByteStreamReader reader, ByteStreamWriter writer)
+    {
+        while (await reader.BorrowLineAsync() is { Length: > 0 } line)
+        {
+            writer.Write(line);
+            await writer.DrainAsync();
+        }
+    }
+
+    private static PipeOptions Unpaused() => new(pauseWriterThreshold: 0, useSynchronizationContext: false);
+
+    private static long Measure(Action allocate)
+    {
+        allocate();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        allocate();
+        return GC.GetAllocatedBytesForCurrentThread() - before;
+    }
+
+    /// <summary>The result of a read that must have it already.</summary>
+    private static T Now<T>(ValueTask<T> read)
+    {
+        Assert.True(read.IsCompletedSuccessfully);
+        return read.GetAwaiter().GetResult();
+    }
+
+    private static void Finish(ValueTask done)
+    {
+        Assert.True(done.IsCompletedSuccessfully);
+        done.GetAwaiter().GetResult();
+    }
+
+    private static void Finish(ValueTask<FlushResult> done) => Now(done);
+}
