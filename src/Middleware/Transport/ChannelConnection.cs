@@ -12,9 +12,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
     IConnectionLifetimeFeature, IConnectionSocketFeature
 {
-    /// <summary>How much is received for somebody who only waits for the end; asyncio's own bound, twice its limit.</summary>
-    private const long WatchBound = 2 * ByteStreamReader.DefaultLimit;
-
     private static long s_lastId = DateTime.UtcNow.Ticks;
 
     private readonly Lock _gate = new();
@@ -22,12 +19,13 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
     private readonly TimeProvider _time;
+    private readonly long _watchBound;
     private readonly TimeSpan _lingerTimeout;
     private readonly long _lingerBytes;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private Task? _closing;
-    private ConnectionEndReason _reason;
+    private volatile ConnectionEndReason _reason;
     private bool _peerEnded;
     private bool _isClosed;
     private CancellationTokenSource? _closedSource;
@@ -38,8 +36,17 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
     {
         _channel = channel;
-        _input = new ChannelReader(channel, options.MaxReceiveBlock) { Ended = OnInputEnded };
-        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = Lose };
+        int limit = options switch
+        {
+            ByteStreamServerOptions server => server.Limit,
+            ByteStreamClientOptions client => client.Limit,
+            _ => ByteStreamReader.DefaultLimit,
+        };
+        // A reader asks for more while no more than its limit is buffered; a block no larger keeps the sum under twice that (R19).
+        _input = new ChannelReader(channel, Math.Min(options.MaxReceiveBlock, limit)) { Ended = OnInputEnded };
+        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = OnOutputLost };
+        // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
+        _watchBound = limit;
         _time = options.TimeProvider;
         _lingerTimeout = options.LingerTimeout;
         _lingerBytes = options.LingerBytes;
@@ -113,16 +120,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public long BytesSent => _output.BytesSent;
 
-    public ConnectionEndReason EndReason
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _reason;
-            }
-        }
-    }
+    public ConnectionEndReason EndReason => _reason;
 
     public (int HighWater, int LowWater) WriteBufferLimits
     {
@@ -153,7 +151,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public Task WaitClosedAsync()
     {
-        _input.Watch(WatchBound);
+        _input.Watch(_watchBound);
         return _closed.Task;
     }
 
@@ -210,8 +208,17 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         }
         finally
         {
-            _channel.Close();
-            End(null);
+            // First the right to end, then the end: closing the channel fails what is in flight, which must not look like a
+            // loss; and a loss or an abort that came before reports its own cause.
+            if (TryEnd(_reason))
+            {
+                var closed = new ConnectionAbortedException("The connection was closed from this side.");
+                _input.Fail(closed);
+                _output.Fail(closed);
+                _channel.Close();
+                End(null);
+            }
+
             closing.SetResult();
         }
     }
@@ -242,9 +249,10 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
                 return;
             }
 
-            await window.ConfigureAwait(false);
-            if (before == 0)
+            await Task.WhenAny(window, _closed.Task).ConfigureAwait(false);
+            if (before == 0 || _closed.Task.IsCompleted)
             {
+                await windowOver.CancelAsync().ConfigureAwait(false);
                 return;
             }
         }
@@ -261,6 +269,18 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         lock (_gate)
         {
             _peerEnded = true;
+        }
+    }
+
+    private void OnOutputLost(Exception loss)
+    {
+        if (loss is ConnectionAbortedException aborted)
+        {
+            Abort(aborted);
+        }
+        else
+        {
+            Lose(loss);
         }
     }
 
