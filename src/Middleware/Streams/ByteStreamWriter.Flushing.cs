@@ -27,7 +27,8 @@ public sealed partial class ByteStreamWriter
     {
         lock (_gate)
         {
-            if (_unflushed == 0 || _closing || _lost is not null)
+            // A flush that is at work sends the rest itself when it is done.
+            if (_unflushed == 0 || _flushing || _closing || _lost is not null)
             {
                 _enrolled = false;
                 return false;
@@ -52,6 +53,11 @@ public sealed partial class ByteStreamWriter
         {
             _closing = true;
             _unflushed = 0;
+            FailDrains(ClosedHere());
+            if (_connection is null)
+            {
+                _closed?.TrySetResult();
+            }
         }
 
         _guard?.Dispose();
@@ -118,8 +124,10 @@ public sealed partial class ByteStreamWriter
             throw new InvalidOperationException("Write was called after WriteEof: this direction has ended.");
         }
 
-        if (!_closing && _lost is null)
+        if (!_closing && _lost is null && !IsLinkEnded)
         {
+            // Whoever writes now has given up memory that was asked for before and not used.
+            _leased = false;
             return true;
         }
 
@@ -163,8 +171,9 @@ public sealed partial class ByteStreamWriter
     /// <summary>Hands what was written to the transport, unless it is busy with what it got before; then as soon as it is not.</summary>
     private void Flush()
     {
-        while (!_flushing && !_leased && _unflushed > 0 && _lost is null && !_closing && !_eof)
+        while (!_flushing && !_leased && (_unflushed > 0 || _recheck) && _lost is null && !_closing && !_eof)
         {
+            _recheck = false;
             _unflushed = 0;
             _old = false;
             try
@@ -201,22 +210,29 @@ public sealed partial class ByteStreamWriter
                 Lose(error);
             }
 
-            (TaskCompletionSource? drained, _drained) = (_drained, null);
+            // What was written meanwhile; if it goes above the mark, the drains wait for it too.
+            Flush();
             if (_lost is not null)
             {
-                drained?.TrySetException(_lost);
-                // Whoever waited may have left by cancellation; nobody is left then to observe it.
-                _ = drained?.Task.Exception;
+                FailDrains(_lost);
             }
-            else
+            else if (!_flushing)
             {
+                (TaskCompletionSource? drained, _drained) = (_drained, null);
                 drained?.TrySetResult();
             }
-
-            // What was written meanwhile; a drain that is called from now on waits for that.
-            Flush();
         }
     }
+
+    private void FailDrains(Exception error)
+    {
+        (TaskCompletionSource? drained, _drained) = (_drained, null);
+        drained?.TrySetException(error);
+        // Whoever waited may have left by cancellation; nobody is left then to observe it.
+        _ = drained?.Task.Exception;
+    }
+
+    private static ConnectionResetException ClosedHere() => new("The connection was closed from this side.");
 
     private void Flushed(in FlushResult result)
     {
@@ -235,5 +251,9 @@ public sealed partial class ByteStreamWriter
         }
 
         _lost ??= error as ConnectionResetException ?? new ConnectionResetException("The connection was lost.", error);
+        if (_connection is null && _closed?.TrySetException(_lost) == true)
+        {
+            _ = _closed.Task.Exception;
+        }
     }
 }

@@ -48,6 +48,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     private bool _old;
     private bool _enrolled;
     private bool _leased;
+    private bool _recheck;
     private bool _eof;
     private bool _closing;
     private bool _upgrading;
@@ -92,7 +93,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     public bool CanWriteEof => _connection is null || (_link?.CanWriteEof ?? false);
 
     /// <summary>Whether the connection is closed or being closed from this side, or is lost.</summary>
-    public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null;
+    public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null || IsLinkEnded;
 
     /// <summary>The peer's address; null where there is none.</summary>
     public EndPoint? RemoteEndPoint => _connection?.RemoteEndPoint;
@@ -120,6 +121,9 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
 
     /// <summary>The application protocol that TLS negotiated (ALPN); empty where there is none.</summary>
     public SslApplicationProtocol ApplicationProtocol => SslStream?.NegotiatedApplicationProtocol ?? default;
+
+    /// <summary>Whether the transport knows already what the next flush will find out.</summary>
+    private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };
 
     private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
 
@@ -226,6 +230,12 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
             if (!_leased)
             {
                 ArgumentOutOfRangeException.ThrowIfNegative(count);
+                if (count > 0 && !IsClosing)
+                {
+                    throw new InvalidOperationException(
+                        "Advance was called without memory: each Write takes back what GetMemory or GetSpan returned before it.");
+                }
+
                 return;
             }
 
@@ -242,7 +252,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     /// </summary>
     /// <param name="cancellationToken">Ends the wait only: no byte is taken back.</param>
     /// <returns>Done at once at or under the high-water mark. Any number of callers may wait; all are released.</returns>
-    /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side. The reader's stored exception is thrown first.</exception>
+    /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side, also while this waits. The reader's stored exception is thrown first.</exception>
     public ValueTask DrainAsync(CancellationToken cancellationToken = default)
     {
         if (_reader?.Exception is Exception stored)
@@ -258,17 +268,27 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
         Task drained;
         lock (_gate)
         {
+            if (IsLinkEnded && _eof)
+            {
+                Lose(new ConnectionResetException("The connection was lost."));
+            }
+
+            // An empty flush throws what ended the connection, even where nothing is left to send.
+            _recheck |= IsLinkEnded;
             Flush();
             if (_lost is not null)
             {
                 return ValueTask.FromException(_lost);
             }
 
+            if (_closing)
+            {
+                return ValueTask.FromException(ClosedHere());
+            }
+
             if (!_flushing)
             {
-                return _closing
-                    ? ValueTask.FromException(new ConnectionResetException("The connection was closed from this side."))
-                    : default;
+                return default;
             }
 
             _drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -298,6 +318,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
                     "This transport cannot end one direction only; listen through ByteStreams' own transport, or close the writer.");
             }
 
+            // A drain behind this waits, where that leaves more than the high-water mark.
+            Flush();
             _eof = true;
             _unflushed = 0;
             _output.Complete();
@@ -325,7 +347,11 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
                 _output.Complete();
             }
 
-            _closed?.TrySetResult();
+            FailDrains(ClosedHere());
+            if (_connection is null)
+            {
+                _closed?.TrySetResult();
+            }
         }
 
         _guard?.Dispose();
@@ -359,6 +385,10 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
                 else if (_closing)
                 {
                     _closed.SetResult();
+                }
+                else if (_lost is not null)
+                {
+                    _closed.SetException(_lost);
                 }
             }
 
@@ -411,5 +441,10 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
 
         int highWater = high ?? (low is int given ? checked(4 * given) : 65536);
         _link.WriteBufferLimits = (highWater, low ?? highWater / 4);
+        lock (_gate)
+        {
+            // What was under the mark before may be above it now.
+            _recheck = true;
+        }
     }
 }

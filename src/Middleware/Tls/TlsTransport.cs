@@ -24,6 +24,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
     private readonly Lock _gate = new();
+    private readonly (int HighWater, int LowWater) _limitsBelow;
     private Task? _closing;
 
     private TlsTransport(ConnectionContext connection, SslStream stream, IDuplexPipe below, TlsTimeouts timeouts, object options)
@@ -35,10 +36,11 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         SslStream = stream;
         Options = new TlsOptionsFeature(options);
         var channel = new TlsChannel(stream);
-        (int high, int low) = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
+        _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
+        (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
         _input = new ChannelReader(channel, largestBlock: 65536);
-        _output = new ChannelWriter(channel, high, low);
+        _output = new ChannelWriter(channel, high, low) { Lost = OnOutputLost };
     }
 
     public SslStream SslStream { get; }
@@ -63,7 +65,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         set => _output.SetLimits(value.HighWater, value.LowWater);
     }
 
-    public long WriteBufferSize => _output.Queued + _output.UnflushedBytes + (_linkBelow?.WriteBufferSize ?? 0);
+    public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
 
     SslProtocols ITlsHandshakeFeature.Protocol => SslStream.SslProtocol;
 
@@ -142,6 +144,11 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         _connection.Transport = this;
         SetFeatures(this, this);
         _connection.Features.Set(Options);
+        if (_linkBelow is not null)
+        {
+            // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
+            _linkBelow.WriteBufferLimits = (0, 0);
+        }
     }
 
     /// <summary>Puts back what was there before <see cref="Install"/>.</summary>
@@ -150,6 +157,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         _connection.Transport = _below;
         SetFeatures(null, _linkBelow);
         _connection.Features.Set<TlsOptionsFeature>(null);
+        if (_linkBelow is not null)
+        {
+            _linkBelow.WriteBufferLimits = _limitsBelow;
+        }
     }
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
@@ -193,7 +204,16 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
     private async Task CloseCoreAsync(ConnectionEndReason reason)
     {
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        if (reason == ConnectionEndReason.None && _input.IsEnded)
+        {
+            // A close_notify was seen here; the FIN below it, by nobody yet.
+            reason = ConnectionEndReason.ClosedByPeer;
+        }
+
         _output.Complete();
+
+        // A peer that will not read before it has sent everything must be able to send, as on the plain connection.
+        _ = _input.DiscardAsync(long.MaxValue);
         using var done = new CancellationTokenSource();
         Task timeout = Task.Delay(_timeouts.Shutdown, _timeouts.Time, done.Token);
         bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
@@ -210,6 +230,15 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         else
         {
             await _below.Output.CompleteAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void OnOutputLost(Exception loss)
+    {
+        // The loss of the connection below is known there already.
+        if (loss is ConnectionAbortedException)
+        {
+            Abort(ConnectionEndReason.Aborted, loss);
         }
     }
 

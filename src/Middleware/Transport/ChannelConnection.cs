@@ -12,9 +12,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
     IConnectionLifetimeFeature, IConnectionSocketFeature
 {
-    /// <summary>How much is received for somebody who only waits for the end; asyncio's own bound, twice its limit.</summary>
-    private const long WatchBound = 2 * ByteStreamReader.DefaultLimit;
-
     /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
     private const int LingerSlices = 20;
 
@@ -25,12 +22,13 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
     private readonly TimeProvider _time;
+    private readonly long _watchBound;
     private readonly TimeSpan _lingerTimeout;
     private readonly long _lingerBytes;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private Task? _closing;
-    private ConnectionEndReason _reason;
+    private volatile ConnectionEndReason _reason;
     private bool _peerEnded;
     private bool _isClosed;
     private CancellationTokenSource? _closedSource;
@@ -42,7 +40,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     {
         _channel = channel;
         _input = new ChannelReader(channel, options.ReceiveBlock) { Ended = OnInputEnded };
-        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = Lose };
+        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = OnOutputLost };
+        // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
+        _watchBound = options.ReceiveBlock;
         _time = options.TimeProvider;
         _lingerTimeout = options.LingerTimeout;
         _lingerBytes = options.LingerBytes;
@@ -116,16 +116,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public long BytesSent => _output.BytesSent;
 
-    public ConnectionEndReason EndReason
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _reason;
-            }
-        }
-    }
+    public ConnectionEndReason EndReason => _reason;
 
     public (int HighWater, int LowWater) WriteBufferLimits
     {
@@ -156,7 +147,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public Task WaitClosedAsync()
     {
-        _input.Watch(WatchBound);
+        _input.Watch(_watchBound);
         return _closed.Task;
     }
 
@@ -213,8 +204,17 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         }
         finally
         {
-            _channel.Close();
-            End(null);
+            // First the right to end, then the end: closing the channel fails what is in flight, which must not look like a
+            // loss; and a loss or an abort that came before reports its own cause.
+            if (TryEnd(_reason))
+            {
+                var closed = new ConnectionAbortedException("The connection was closed from this side.");
+                _input.Fail(closed);
+                _output.Fail(closed);
+                _channel.Close();
+                End(null);
+            }
+
             closing.SetResult();
         }
     }
@@ -252,7 +252,12 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
                 return;
             }
 
-            await over.ConfigureAwait(false);
+            await Task.WhenAny(over, _closed.Task).ConfigureAwait(false);
+            if (_closed.Task.IsCompleted)
+            {
+                await sliceOver.CancelAsync().ConfigureAwait(false);
+                return;
+            }
         }
     }
 
@@ -267,6 +272,18 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         lock (_gate)
         {
             _peerEnded = true;
+        }
+    }
+
+    private void OnOutputLost(Exception loss)
+    {
+        if (loss is ConnectionAbortedException aborted)
+        {
+            Abort(aborted);
+        }
+        else
+        {
+            Lose(loss);
         }
     }
 

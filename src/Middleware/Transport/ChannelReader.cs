@@ -38,6 +38,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     private long _received;
     private long _examined;
     private long _consumed;
+    private long _shown;
     private int _blockSize = SmallestBlock;
     private bool _moreLikely;
 
@@ -58,6 +59,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     private bool _discarding;
     private byte[]? _scratch;
     private long _discarded;
+    private long _discardBound;
     private bool _watching;
     private long _watchBound;
     private TaskCompletionSource? _changed;
@@ -93,6 +95,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 {
                     if (TryResult(out ReadResult result))
                     {
+                        ReceiveAhead(ref ended);
                         return new ValueTask<ReadResult>(result);
                     }
 
@@ -130,17 +133,28 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
     public override bool TryRead(out ReadResult result)
     {
+        bool ended = false;
+        bool any;
         lock (_gate)
         {
             ThrowIfUnreadable();
-            return TryResult(out result);
+            any = TryResult(out result);
+            ReceiveAhead(ref ended);
         }
+
+        if (ended)
+        {
+            Ended?.Invoke(_failure);
+        }
+
+        return any;
     }
 
     public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
 
     public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
     {
+        bool ended = false;
         lock (_gate)
         {
             if (_completed)
@@ -161,15 +175,23 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
                 _firstIndex = index;
                 _consumed = position;
-                _examined = Math.Max(_examined, position);
                 ReturnIfEmpty();
             }
 
             if (examined.GetObject() is Segment seen)
             {
-                // The segment may have been returned just now, when all of it was consumed; then it was examined too.
-                _examined = Math.Max(_examined, Math.Min(_received, seen.RunningIndex + examined.GetInteger()));
+                // Also backwards: whoever takes over the pipe has not seen what the last reader has. The segment may have been
+                // returned just now, when all of it was consumed; then it was examined too.
+                _examined = Math.Clamp(seen.RunningIndex + examined.GetInteger(), _consumed, _received);
             }
+
+            // What was consumed makes room under the bound for whoever waits for the end.
+            ReceiveAhead(ref ended);
+        }
+
+        if (ended)
+        {
+            Ended?.Invoke(_failure);
         }
     }
 
@@ -210,8 +232,8 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     }
 
     /// <summary>
-    /// Goes on receiving, up to <paramref name="bound"/> buffered bytes, although nobody reads, so that the peer's end or a
-    /// reset is noticed by somebody who waits for just that.
+    /// Goes on receiving although nobody reads, so that the peer's end or a reset is noticed by somebody who waits for just that:
+    /// up to <paramref name="bound"/> buffered bytes, and behind what a reader holds already, one block more.
     /// </summary>
     public void Watch(long bound)
     {
@@ -238,11 +260,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     {
         bool ended = false;
         Task done;
+
+        // Before the lock: a peer that sends fast keeps the receiving thread inside of it.
+        Volatile.Write(ref _discardBound, bound);
         lock (_gate)
         {
             _discarding = true;
-            _watching = true;
-            _watchBound = bound;
             ReceiveAhead(ref ended);
             if (_ended || _failure is not null || _discarded >= bound)
             {
@@ -324,8 +347,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
         return _failure is null ? false : throw _failure;
     }
 
-    private ReadOnlySequence<byte> Buffer() =>
-        _first is null ? default : new ReadOnlySequence<byte>(_first, _firstIndex, _last!, _last!.End);
+    private ReadOnlySequence<byte> Buffer()
+    {
+        _shown = _received;
+        return _first is null ? default : new ReadOnlySequence<byte>(_first, _firstIndex, _last!, _last!.End);
+    }
 
     /// <summary>Begins a wait or a receive. Answers true if something has changed already, false if it is in flight.</summary>
     private bool Receive(ref bool ended)
@@ -420,7 +446,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
     private void ReceiveAhead(ref bool ended)
     {
-        while (_watching && !_inFlight && !_ended && _failure is null && (_discarding ? _discarded : _received - _consumed) < _watchBound)
+        while (!_inFlight && !_ended && _failure is null
+            && (_discarding
+                ? _discarded < Volatile.Read(ref _discardBound)
+                : _watching && (_received - _consumed < _watchBound || _received == _shown)))
         {
             if (!Receive(ref ended))
             {
@@ -442,6 +471,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 try
                 {
                     wake = TryResult(out result);
+                    ReceiveAhead(ref ended);
                 }
                 catch (Exception error)
                 {
@@ -453,7 +483,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 _waiter.RunContinuationsAsynchronously = false;
             }
 
-            if (_discarding && (_ended || _failure is not null || _discarded >= _watchBound))
+            if (_discarding && (_ended || _failure is not null || _discarded >= _discardBound))
             {
                 (changed, _changed) = (_changed, null);
             }

@@ -53,7 +53,10 @@ internal sealed class ChannelWriter : PipeWriter
         SetLimits(highWater, lowWater);
     }
 
-    /// <summary>Called, outside of any lock, when a send has failed.</summary>
+    /// <summary>
+    /// Called, outside of any lock, when a send has failed; with a <see cref="ConnectionAbortedException"/> when this side gave
+    /// up: the output was completed with an exception, or its channel is closed.
+    /// </summary>
     public Action<Exception>? Lost { get; init; }
 
     /// <summary>Bytes that the channel has taken so far.</summary>
@@ -62,7 +65,16 @@ internal sealed class ChannelWriter : PipeWriter
     /// <summary>Bytes that were flushed and that the channel has not taken yet.</summary>
     public long Queued => Volatile.Read(ref _queued);
 
-    public (int High, int Low) Limits => (_highWater, _lowWater);
+    public (int High, int Low) Limits
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return (_highWater, _lowWater);
+            }
+        }
+    }
 
     /// <summary>Done when everything was sent and the direction was ended, or when that has become impossible; never faulted.</summary>
     public Task Finished => _finished.Task;
@@ -78,6 +90,7 @@ internal sealed class ChannelWriter : PipeWriter
         lock (_gate)
         {
             (_highWater, _lowWater) = (highWater, lowWater);
+            ReleaseIfDrained();
         }
     }
 
@@ -359,6 +372,11 @@ internal sealed class ChannelWriter : PipeWriter
             ReturnFirst();
         }
 
+        ReleaseIfDrained();
+    }
+
+    private void ReleaseIfDrained()
+    {
         if (_queued <= _lowWater && _drained is not null)
         {
             (TaskCompletionSource<FlushResult> drained, _drained) = (_drained, null);

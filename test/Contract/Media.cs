@@ -1,0 +1,67 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Transport;
+
+namespace ByteStreams.Contract.Tests;
+
+public sealed class TcpConnectionTests : ConnectionContract
+{
+    protected override int Runs => 200;
+
+    protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+}
+
+public sealed class UnixConnectionTests : ConnectionContract
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("bs-").FullName;
+    private int _count;
+
+    protected override int Runs => 200;
+
+    protected override bool NeedsUnread => true;
+
+    protected override EndPoint NewEndPoint() =>
+        new UnixDomainSocketEndPoint(Path.Combine(_folder, $"{Interlocked.Increment(ref _count)}.sock"));
+
+    protected override void Cleanup() => Directory.Delete(_folder, recursive: true);
+}
+
+public sealed class InMemoryConnectionTests : ConnectionContract
+{
+    protected override EndPoint NewEndPoint() => new InMemoryEndPoint(Guid.NewGuid().ToString());
+}
+
+public sealed class TlsConnectionTests : ConnectionContract
+{
+    protected override SslServerAuthenticationOptions ServerTls => TestCertificate.Server;
+
+    protected override SslClientAuthenticationOptions ClientTls => TestCertificate.Client;
+
+    protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+}
+
+/// <summary>A self-signed certificate, and a client that trusts exactly it.</summary>
+internal static class TestCertificate
+{
+    public static X509Certificate2 Certificate { get; } = Create();
+
+    public static SslServerAuthenticationOptions Server => new() { ServerCertificate = Certificate };
+
+    public static SslClientAuthenticationOptions Client => new()
+    {
+        TargetHost = "localhost",
+        RemoteCertificateValidationCallback = (_, certificate, _, _) =>
+            certificate is not null && certificate.GetRawCertData().AsSpan().SequenceEqual(Certificate.RawData),
+    };
+
+    private static X509Certificate2 Create()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
+        using X509Certificate2 made = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        return X509CertificateLoader.LoadPkcs12(made.Export(X509ContentType.Pkcs12), null);
+    }
+}
