@@ -8,6 +8,9 @@ internal static partial class NativeSocket
 {
     private const int SolSocket = 1;
     private const int SoPeerCred = 17;
+    private const int IpProtoTcp = 6;
+    private const int TcpInfo = 11;
+    private const byte TcpClose = 7;
 
     /// <summary>SIOCOUTQ on TCP, the same number on Unix sockets: bytes sent and not yet acknowledged, or not yet read by the peer.</summary>
     private const nuint SiocOutq = 0x5411;
@@ -38,6 +41,31 @@ internal static partial class NativeSocket
                 handle.DangerousRelease();
             }
         }
+    }
+
+    /// <summary>
+    /// Whether a TCP connection of which this side has not been shut down is gone altogether. The kernel tells a reset once, to
+    /// whichever call comes first; behind a send that was told, a receive says "end", as if the peer had finished.
+    /// </summary>
+    public static bool IsReset(Socket socket)
+    {
+        if (!OperatingSystem.IsLinux() || socket.AddressFamily == AddressFamily.Unix)
+        {
+            return false;
+        }
+
+        // tcp_info begins with the state: behind the peer's FIN that is CLOSE_WAIT, behind its reset CLOSE (tcp(7)).
+        Span<byte> state = stackalloc byte[1];
+        try
+        {
+            _ = socket.GetRawSocketOption(IpProtoTcp, TcpInfo, state);
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+
+        return state[0] == TcpClose;
     }
 
     /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)); null where the platform cannot say.</summary>

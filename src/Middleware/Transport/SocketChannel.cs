@@ -16,6 +16,7 @@ internal sealed class SocketChannel : ByteChannel
 
     private readonly Socket _socket;
     private List<ArraySegment<byte>>? _gather;
+    private volatile bool _shutdown;
 
     public SocketChannel(Socket socket)
     {
@@ -50,7 +51,10 @@ internal sealed class SocketChannel : ByteChannel
     {
         try
         {
-            return await _socket.ReceiveAsync(destination, SocketFlags.None).ConfigureAwait(false);
+            int received = await _socket.ReceiveAsync(destination, SocketFlags.None).ConfigureAwait(false);
+            return received > 0 || _shutdown || !NativeSocket.IsReset(_socket)
+                ? received
+                : throw new SocketException((int)SocketError.ConnectionReset);
         }
         catch (SocketException error)
         {
@@ -93,6 +97,7 @@ internal sealed class SocketChannel : ByteChannel
 
     public override ValueTask ShutdownSendAsync()
     {
+        _shutdown = true;
         try
         {
             _socket.Shutdown(SocketShutdown.Send);
