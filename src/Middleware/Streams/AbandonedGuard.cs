@@ -28,7 +28,8 @@ internal sealed class AbandonedGuard : IDisposable
     ~AbandonedGuard()
     {
         // Nothing is unsent: a writer with unsent bytes is still referenced by whoever will send them.
-        _connection.Features.Get<IByteStreamTransportFeature>()?.Close();
+        // Not through TLS, whose native state may have been finalized before this.
+        (_connection as IByteStreamTransportFeature ?? _connection.Features.Get<IByteStreamTransportFeature>())?.Close();
         try
         {
             StreamsLog.Abandoned(_logger, _connection.ConnectionId, _openedAt);

@@ -23,6 +23,12 @@ internal sealed class SocketChannel : ByteChannel
         _socket = socket;
         // Sends that the kernel cannot take now answer WouldBlock; asynchronous operations do not care.
         socket.Blocking = false;
+
+        // A socket that is finalized calls itself disposed without closing its handle, which the runtime's epoll table still
+        // refers to; whoever finds the abandoned connection (W12) could not close it any more.
+#pragma warning disable CA1816 // Not a Dispose of our own: the rule does not know this use.
+        GC.SuppressFinalize(socket);
+#pragma warning restore CA1816
     }
 
     public Socket Socket => _socket;

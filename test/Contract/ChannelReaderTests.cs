@@ -1,0 +1,307 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Text;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Contract.Tests;
+
+/// <summary>The rules of a PipeReader, and of the memory under it.</summary>
+public sealed class ChannelReaderTests
+{
+    private readonly ScriptedChannel _channel = new();
+    private readonly List<Exception?> _ends = [];
+    private readonly ChannelReader _reader;
+
+    public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536) { Ended = _ends.Add };
+
+    private static CancellationToken Test => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Read_BytesAreThere_ReturnsThemAtOnce()
+    {
+        _channel.Deliver("abc"u8.ToArray());
+        ValueTask<ReadResult> read = _reader.ReadAsync(Test);
+        Assert.True(read.IsCompleted);
+        ReadResult result = await read;
+        Assert.Equal("abc", Text(result.Buffer));
+        Assert.False(result.IsCompleted);
+        Assert.Equal(3, _reader.BytesReceived);
+    }
+
+    [Fact]
+    public async Task Read_NothingThere_HoldsNoBufferWhileItWaits()
+    {
+        Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
+        Assert.True(_channel.IsWaitPending);
+        Assert.Null(_channel.Block);
+        _channel.Deliver(1);
+        Assert.Equal(1, (await Soon(read)).Buffer.Length);
+    }
+
+    [Fact]
+    public async Task Advance_NothingConsumedAllExamined_TheNextReadWaitsForMore()
+    {
+        _channel.Deliver("ab"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _reader.AdvanceTo(buffer.Start, buffer.End);
+        Assert.False(_reader.TryRead(out _));
+        Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
+        Assert.False(read.IsCompleted);
+        _channel.Deliver("c"u8.ToArray());
+        Assert.Equal("abc", Text((await Soon(read)).Buffer));
+    }
+
+    [Fact]
+    public async Task Advance_NothingConsumedNothingExamined_TheNextReadReturnsTheSame()
+    {
+        _channel.Deliver("ab"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _reader.AdvanceTo(buffer.Start, buffer.End);
+        _reader.CancelPendingRead();
+        buffer = (await _reader.ReadAsync(Test)).Buffer;
+        // Also where a reader before has examined more: another takes over here (W11).
+        _reader.AdvanceTo(buffer.Start);
+        Assert.True(_reader.TryRead(out ReadResult again));
+        Assert.Equal("ab", Text(again.Buffer));
+    }
+
+    [Fact]
+    public async Task Advance_PartConsumed_KeepsTheRest()
+    {
+        _channel.Deliver("abcd"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _reader.AdvanceTo(buffer.GetPosition(1), buffer.GetPosition(2));
+        Assert.True(_reader.TryRead(out ReadResult rest));
+        Assert.Equal("bcd", Text(rest.Buffer));
+        _reader.AdvanceTo(rest.Buffer.End);
+        Assert.False(_reader.TryRead(out _));
+    }
+
+    [Fact]
+    public async Task Advance_BackwardsOrBeyond_Throws()
+    {
+        _channel.Deliver("abcd"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        SequencePosition start = buffer.Start;
+        _reader.AdvanceTo(buffer.GetPosition(2));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _reader.AdvanceTo(start));
+    }
+
+    [Fact]
+    public async Task Advance_EverythingConsumed_GivesTheBlockBackToThePool()
+    {
+        _channel.Deliver("ab"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        byte[] block = _channel.Block!;
+        _reader.AdvanceTo(buffer.End);
+        // The pool keeps the last block of a size for the thread that returned it.
+        Assert.Same(block, ArrayPool<byte>.Shared.Rent(block.Length));
+    }
+
+    [Fact]
+    public async Task Read_ManyBlocks_JoinsThemInOrder()
+    {
+        byte[] all = new byte[200000];
+        new Random(1).NextBytes(all);
+        _channel.Deliver(all);
+        while (true)
+        {
+            ReadResult result = await Soon(_reader.ReadAsync(Test).AsTask());
+            if (result.Buffer.Length == all.Length)
+            {
+                Assert.True(result.Buffer.ToArray().AsSpan().SequenceEqual(all));
+                // Consumed in steps that never meet a block's edge.
+                _reader.AdvanceTo(result.Buffer.GetPosition(50001), result.Buffer.End);
+                break;
+            }
+
+            _reader.AdvanceTo(result.Buffer.Start, result.Buffer.End);
+        }
+
+        _channel.Deliver(9);
+        ReadOnlySequence<byte> rest = (await Soon(_reader.ReadAsync(Test).AsTask())).Buffer;
+        Assert.True(rest.ToArray().AsSpan(0, 149999).SequenceEqual(all.AsSpan(50001)));
+        Assert.Equal(150000, rest.Length);
+    }
+
+    [Fact]
+    public async Task Read_WhileAnotherWaits_Throws()
+    {
+        Task<ReadResult> first = _reader.ReadAsync(Test).AsTask();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => _reader.ReadAsync(Test).AsTask());
+        Assert.Throws<InvalidOperationException>(() => _reader.TryRead(out _));
+        _channel.Deliver(1);
+        Assert.Equal(1, (await Soon(first)).Buffer.Length);
+    }
+
+    [Fact]
+    public async Task CancelPendingRead_WhileARead_WaitsReturnsCanceled()
+    {
+        Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
+        _reader.CancelPendingRead();
+        ReadResult result = await Soon(read);
+        Assert.True(result.IsCanceled);
+        Assert.True(result.Buffer.IsEmpty);
+    }
+
+    [Fact]
+    public async Task CancelPendingRead_BeforeARead_CancelsExactlyTheNext()
+    {
+        _reader.CancelPendingRead();
+        Assert.True((await _reader.ReadAsync(Test)).IsCanceled);
+        _channel.Deliver(1);
+        Assert.False((await _reader.ReadAsync(Test)).IsCanceled);
+    }
+
+    [Fact, Trait("Contract", "R18")]
+    public async Task Read_Cancelled_TheReceiveStaysInFlightAndItsBytesAreKept()
+    {
+        var channel = new ScriptedChannel { ReceivesWithoutWait = true };
+        var reader = new ChannelReader(channel, 65536);
+        using var cancel = new CancellationTokenSource();
+        Task<ReadResult> read = reader.ReadAsync(cancel.Token).AsTask();
+        Assert.True(channel.IsReceivePending);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(read));
+        Assert.True(channel.IsReceivePending);
+
+        // The next read joins the same receive, and one that is not there misses nothing.
+        Task<ReadResult> next = reader.ReadAsync(Test).AsTask();
+        channel.Deliver("abc"u8.ToArray());
+        Assert.Equal("abc", Text((await Soon(next)).Buffer));
+    }
+
+    [Fact]
+    public async Task Read_AlreadyCancelled_TakesNothing()
+    {
+        _channel.Deliver(1);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _reader.ReadAsync(new CancellationToken(canceled: true)).AsTask());
+        Assert.Equal(1, (await _reader.ReadAsync(Test)).Buffer.Length);
+    }
+
+    [Fact]
+    public async Task End_BehindBytes_IsSeenOnceTheyAreExamined()
+    {
+        _channel.Deliver("ab"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _reader.AdvanceTo(buffer.Start, buffer.End);
+        _channel.End();
+        ReadResult end = await _reader.ReadAsync(Test);
+        Assert.True(end.IsCompleted);
+        Assert.Equal("ab", Text(end.Buffer));
+        _reader.AdvanceTo(end.Buffer.End);
+        Assert.True((await _reader.ReadAsync(Test)).IsCompleted);
+        Assert.Equal([null], _ends);
+    }
+
+    [Fact]
+    public async Task Loss_BehindBytes_IsThrownOnceTheyAreExamined()
+    {
+        Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
+        _channel.Deliver("ab"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await Soon(read)).Buffer;
+        var loss = new ConnectionResetException("lost");
+        _reader.Fail(loss);
+        _reader.AdvanceTo(buffer.Start);
+        Assert.Equal("ab", Text((await _reader.ReadAsync(Test)).Buffer));
+        _reader.AdvanceTo(buffer.End);
+        Assert.Same(loss, await Assert.ThrowsAsync<ConnectionResetException>(() => _reader.ReadAsync(Test).AsTask()));
+        Assert.Same(loss, await Assert.ThrowsAsync<ConnectionResetException>(() => _reader.ReadAsync(Test).AsTask()));
+    }
+
+    [Fact]
+    public async Task Loss_WhileAReadWaits_IsThrownAndToldOnce()
+    {
+        Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
+        var loss = new ConnectionResetException("lost");
+        _channel.Fail(loss);
+        Assert.Same(loss, await Assert.ThrowsAsync<ConnectionResetException>(() => Soon(read)));
+        Assert.Equal([loss], _ends);
+    }
+
+    [Fact]
+    public async Task Complete_ReceiveInFlight_KeepsItsBlockOutOfThePoolUntilItIsDone()
+    {
+        var channel = new ScriptedChannel { ReceivesWithoutWait = true };
+        var reader = new ChannelReader(channel, 65536);
+        Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
+        byte[] block = channel.Block!;
+        reader.Complete();
+        byte[] rented = ArrayPool<byte>.Shared.Rent(block.Length);
+        Assert.NotSame(block, rented);
+        channel.Deliver(1, 2, 3);
+        Assert.Same(block, ArrayPool<byte>.Shared.Rent(block.Length));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => Soon(read));
+        Assert.Throws<InvalidOperationException>(() => reader.TryRead(out _));
+    }
+
+    [Fact, Trait("Contract", "R19")]
+    public async Task Watch_ReceivesUpToItsBoundAndGoesOnWhenBytesAreConsumed()
+    {
+        for (int i = 0; i < 10; i++)
+        {
+            _channel.Deliver(new byte[4096]);
+        }
+
+        _reader.Watch(10000);
+        Assert.Equal(3 * 4096, _reader.BytesReceived);
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        // Whoever reads has these now; one block more says whether the peer is still there.
+        Assert.Equal(4 * 4096, _reader.BytesReceived);
+        _reader.AdvanceTo(buffer.End);
+        Assert.Equal(6 * 4096, _reader.BytesReceived);
+    }
+
+    [Fact]
+    public void Watch_NobodyReads_TellsOfTheLoss()
+    {
+        _reader.Watch(1000);
+        var loss = new ConnectionResetException("lost");
+        _channel.Fail(loss);
+        Assert.Equal([loss], _ends);
+    }
+
+    [Fact, Trait("Contract", "W7")]
+    public async Task Discard_ThrowsAwayUpToTheBoundAndLeavesTheRestInTheMedium()
+    {
+        for (int i = 0; i < 10; i++)
+        {
+            _channel.Deliver(new byte[1000]);
+        }
+
+        Task done = _reader.DiscardAsync(2500);
+        await Soon(done);
+        Assert.Equal(3000, _reader.Discarded);
+
+        // Waiting for the close meanwhile changes nothing about it.
+        _reader.Watch(1);
+        Task again = _reader.DiscardAsync(long.MaxValue);
+        Assert.Equal(10000, _reader.Discarded);
+        Assert.False(again.IsCompleted);
+        _reader.Watch(1);
+        _channel.Deliver(new byte[1000]);
+        Assert.Equal(11000, _reader.Discarded);
+        Assert.False(again.IsCompleted);
+        _channel.End();
+        await Soon(again);
+    }
+
+    [Fact]
+    public async Task Discard_BytesBufferedBefore_StayReadable()
+    {
+        _channel.Deliver("keep"u8.ToArray());
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _ = _reader.DiscardAsync(1000);
+        _channel.Deliver("drop"u8.ToArray());
+        Assert.Equal("keep", Text(buffer));
+        Assert.Equal(8, _reader.BytesReceived);
+        Assert.Equal(4, _reader.Discarded);
+    }
+
+    private static string Text(in ReadOnlySequence<byte> bytes) => Encoding.Latin1.GetString(bytes);
+
+    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+
+    private static Task Soon(Task task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+}

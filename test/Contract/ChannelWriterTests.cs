@@ -1,0 +1,203 @@
+using System.IO.Pipelines;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Contract.Tests;
+
+/// <summary>The rules of a PipeWriter, and of the queue under it.</summary>
+public sealed class ChannelWriterTests
+{
+    private readonly ScriptedChannel _channel = new();
+    private readonly List<Exception> _losses = [];
+    private readonly ChannelWriter _writer;
+
+    public ChannelWriterTests() => _writer = new ChannelWriter(_channel, 100, 25) { Lost = _losses.Add };
+
+    private static CancellationToken Test => TestContext.Current.CancellationToken;
+
+    [Fact, Trait("Contract", "W1")]
+    public async Task Flush_SendsEverythingWrittenInOneSend()
+    {
+        Write("ab"u8);
+        Write("cd"u8);
+        Assert.Equal(4, _writer.UnflushedBytes);
+        Assert.Empty(_channel.Sends);
+        FlushResult result = await _writer.FlushAsync(Test);
+        Assert.False(result.IsCompleted);
+        Assert.Equal("abcd"u8.ToArray(), Assert.Single(_channel.Sends));
+        Assert.Equal(0, _writer.UnflushedBytes);
+        Assert.Equal(4, _writer.BytesSent);
+    }
+
+    [Fact]
+    public async Task Flush_SeveralBlocks_SendsThemInOrder()
+    {
+        byte[] all = new byte[300000];
+        new Random(1).NextBytes(all);
+        for (int from = 0; from < all.Length; from += 1001)
+        {
+            Write(all.AsSpan(from, Math.Min(1001, all.Length - from)));
+        }
+
+        await _writer.FlushAsync(Test);
+        Assert.Equal(all, _channel.Sent);
+    }
+
+    [Fact, Trait("Contract", "W6")]
+    public async Task Flush_AboveHighWater_WaitsUntilLowWater()
+    {
+        _channel.Paused = true;
+        Write(new byte[100]);
+        // At the mark is not above it.
+        Assert.True(_writer.FlushAsync(Test).AsTask().IsCompletedSuccessfully);
+        Write(new byte[1]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        Task<FlushResult> other = _writer.FlushAsync(Test).AsTask();
+        Assert.False(flush.IsCompleted);
+        Take(75);
+        Assert.Equal(26, _writer.Queued);
+        Assert.False(flush.IsCompleted);
+        Take(1);
+        await Soon(flush);
+        await Soon(other);
+        Assert.Equal(25, _writer.Queued);
+    }
+
+    [Fact, Trait("Contract", "W5")]
+    public async Task SetLimits_WhatIsQueuedIsUnderTheNewLowWater_ReleasesTheFlush()
+    {
+        _channel.Paused = true;
+        Write(new byte[200]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        _writer.SetLimits(500, 200);
+        await Soon(flush);
+        Assert.Throws<ArgumentOutOfRangeException>(() => _writer.SetLimits(1, 2));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _writer.SetLimits(1, -1));
+        Assert.Equal((500, 200), _writer.Limits);
+    }
+
+    [Fact]
+    public async Task Flush_Cancelled_KeepsTheBytes()
+    {
+        _channel.Paused = true;
+        Write(new byte[200]);
+        using var cancel = new CancellationTokenSource();
+        Task<FlushResult> flush = _writer.FlushAsync(cancel.Token).AsTask();
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(flush));
+        Take(200);
+        Assert.Equal(200, _channel.Sent.Length);
+    }
+
+    [Fact]
+    public async Task CancelPendingFlush_ReturnsCanceled()
+    {
+        _channel.Paused = true;
+        Write(new byte[200]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        _writer.CancelPendingFlush();
+        Assert.True((await Soon(flush)).IsCanceled);
+    }
+
+    [Fact]
+    public async Task Flush_BetweenGetMemoryAndAdvance_KeepsThePromisedMemory()
+    {
+        Write("ab"u8);
+        Memory<byte> memory = _writer.GetMemory(3);
+        await _writer.FlushAsync(Test);
+        Assert.Equal("ab"u8.ToArray(), _channel.Sent);
+        "cde"u8.CopyTo(memory.Span);
+        _writer.Advance(3);
+        await _writer.FlushAsync(Test);
+        Assert.Equal("abcde"u8.ToArray(), _channel.Sent);
+    }
+
+    [Fact]
+    public void Flush_WhileASendIsAtWork_LeavesItsBytesAlone()
+    {
+        _channel.Paused = true;
+        Write("ab"u8);
+        _ = _writer.FlushAsync(Test).AsTask();
+        Write("cd"u8);
+        _ = _writer.FlushAsync(Test).AsTask();
+        Write("ef"u8);
+        Take(1);
+        Take(3);
+        // "ef" was not flushed.
+        Assert.False(_channel.IsSendPending);
+        Assert.Equal("abcd"u8.ToArray(), _channel.Sent);
+        Assert.Equal(2, _writer.UnflushedBytes);
+    }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(1 << 20)]
+    public void Advance_OutsideTheMemory_Throws(int count)
+    {
+        _writer.GetMemory(10);
+        Assert.Throws<ArgumentOutOfRangeException>(() => _writer.Advance(count));
+    }
+
+    [Fact, Trait("Contract", "W3")]
+    public async Task Complete_SendsWhatWasWrittenAndThenEndsTheDirection()
+    {
+        _channel.Paused = true;
+        Write("ab"u8);
+        _writer.Complete();
+        Assert.Equal(0, _channel.Shutdowns);
+        Assert.False(_writer.Finished.IsCompleted);
+        Take(2);
+        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(10), Test);
+        Assert.Equal(1, _channel.Shutdowns);
+        _writer.Complete();
+        Assert.Equal(1, _channel.Shutdowns);
+        Assert.Throws<InvalidOperationException>(() => _writer.GetMemory());
+        await Assert.ThrowsAsync<InvalidOperationException>(() => _writer.FlushAsync(Test).AsTask());
+    }
+
+    [Fact]
+    public async Task Complete_WithAnException_DropsWhatWasWrittenAndSaysSo()
+    {
+        Write("ab"u8);
+        _writer.Complete(new InvalidOperationException("why"));
+        Assert.Empty(_channel.Sends);
+        Assert.Equal("why", Assert.IsType<ConnectionAbortedException>(Assert.Single(_losses)).Message);
+        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(10), Test);
+    }
+
+    [Fact, Trait("Fault", "F04")]
+    public async Task Flush_ConnectionLost_ThrowsFromThenOn()
+    {
+        _channel.Paused = true;
+        Write(new byte[200]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        var loss = new ConnectionResetException("lost");
+        _channel.Fail(loss);
+        Assert.Same(loss, await Assert.ThrowsAsync<ConnectionResetException>(() => Soon(flush)));
+        Write(new byte[5]);
+        Assert.Same(loss, await Assert.ThrowsAsync<ConnectionResetException>(() => _writer.FlushAsync(Test).AsTask()));
+        Assert.Equal([loss], _losses);
+        Assert.Equal(0, _writer.Queued);
+        Assert.Equal(0, _writer.UnflushedBytes);
+        Assert.True(_writer.Finished.IsCompletedSuccessfully);
+    }
+
+    private void Take(int count)
+    {
+        _channel.Take(count);
+    }
+
+    private void Write(ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            Span<byte> room = _writer.GetSpan();
+            int count = Math.Min(room.Length, bytes.Length);
+            bytes[..count].CopyTo(room);
+            _writer.Advance(count);
+            bytes = bytes[count..];
+        }
+    }
+
+    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+}

@@ -1,0 +1,173 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using ByteStreams.Transport;
+
+namespace ByteStreams.Contract.Tests;
+
+/// <summary>A medium in the hands of a test: what arrives, what is taken, and when.</summary>
+internal sealed class ScriptedChannel : ByteChannel
+{
+    private readonly Queue<byte[]> _arrived = new();
+    private TaskCompletionSource? _wait;
+    private TaskCompletionSource<int>? _receive;
+    private Memory<byte> _destination;
+    private TaskCompletionSource<int>? _send;
+    private ReadOnlySequence<byte> _source;
+    private Exception? _failure;
+    private bool _ended;
+
+    /// <summary>What each send took.</summary>
+    public List<byte[]> Sends { get; } = [];
+
+    public byte[] Sent => [.. Sends.SelectMany(send => send)];
+
+    /// <summary>While true, a send waits for <see cref="Take"/>.</summary>
+    public bool Paused { get; set; }
+
+    public bool IsSendPending => _send is not null;
+
+    public bool IsWaitPending => _wait is not null;
+
+    public bool IsReceivePending => _receive is not null;
+
+    /// <summary>The block that the last receive was given.</summary>
+    public byte[]? Block { get; private set; }
+
+    public int Shutdowns { get; private set; }
+
+    /// <summary>Skips the wait, as a medium that cannot wait without a buffer does.</summary>
+    public bool ReceivesWithoutWait { get; init; }
+
+    public void Deliver(params byte[] bytes)
+    {
+        _arrived.Enqueue(bytes);
+        Wake();
+    }
+
+    public void End()
+    {
+        _ended = true;
+        Wake();
+    }
+
+    public void Fail(Exception error)
+    {
+        _failure = error;
+        Wake();
+        (TaskCompletionSource<int>? send, _send) = (_send, null);
+        send?.SetException(error);
+    }
+
+    /// <summary>Takes some bytes of the send that waits.</summary>
+    public void Take(int count)
+    {
+        (TaskCompletionSource<int> send, _send) = (_send!, null);
+        Sends.Add(_source.Slice(0, count).ToArray());
+        send.SetResult(count);
+    }
+
+    public override ValueTask WaitToReceiveAsync()
+    {
+        if (ReceivesWithoutWait || _arrived.Count > 0 || _ended || _failure is not null)
+        {
+            return default;
+        }
+
+        _wait = new TaskCompletionSource();
+        return new ValueTask(_wait.Task);
+    }
+
+    public override ValueTask<int> ReceiveAsync(Memory<byte> destination)
+    {
+        Assert.Null(_receive);
+        Assert.False(destination.IsEmpty);
+        Block = MemoryMarshal.TryGetArray<byte>(destination, out ArraySegment<byte> block) ? block.Array : null;
+        if (TryReceive(destination, out int count))
+        {
+            return new ValueTask<int>(count);
+        }
+
+        if (_failure is not null)
+        {
+            return ValueTask.FromException<int>(_failure);
+        }
+
+        _destination = destination;
+        _receive = new TaskCompletionSource<int>();
+        return new ValueTask<int>(_receive.Task);
+    }
+
+    public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
+    {
+        Assert.Null(_send);
+        Assert.False(source.IsEmpty);
+        if (_failure is not null)
+        {
+            return ValueTask.FromException<int>(_failure);
+        }
+
+        if (Paused)
+        {
+            _source = source;
+            _send = new TaskCompletionSource<int>();
+            return new ValueTask<int>(_send.Task);
+        }
+
+        Sends.Add(source.ToArray());
+        return new ValueTask<int>((int)source.Length);
+    }
+
+    public override ValueTask ShutdownSendAsync()
+    {
+        Shutdowns++;
+        return default;
+    }
+
+    public override void Reset() => Close();
+
+    public override void Close() => Fail(new Microsoft.AspNetCore.Connections.ConnectionAbortedException("closed"));
+
+    private bool TryReceive(Memory<byte> destination, out int count)
+    {
+        if (_arrived.TryDequeue(out byte[]? bytes))
+        {
+            // As a socket: what does not fit stays for the next receive.
+            count = Math.Min(bytes.Length, destination.Length);
+            bytes.AsSpan(0, count).CopyTo(destination.Span);
+            if (count < bytes.Length)
+            {
+                byte[][] rest = [bytes[count..], .. _arrived];
+                _arrived.Clear();
+                foreach (byte[] piece in rest)
+                {
+                    _arrived.Enqueue(piece);
+                }
+            }
+
+            return true;
+        }
+
+        count = 0;
+        return _ended;
+    }
+
+    private void Wake()
+    {
+        (TaskCompletionSource? wait, _wait) = (_wait, null);
+        wait?.SetResult();
+        if (_receive is null)
+        {
+            return;
+        }
+
+        (TaskCompletionSource<int> receive, _receive) = (_receive, null);
+        if (TryReceive(_destination, out int count))
+        {
+            receive.SetResult(count);
+        }
+        else
+        {
+            receive.SetException(_failure!);
+        }
+    }
+}
