@@ -204,10 +204,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
     private async Task CloseCoreAsync(ConnectionEndReason reason)
     {
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        if (reason == ConnectionEndReason.None && _input.IsEnded)
+        if (reason == ConnectionEndReason.None)
         {
-            // A close_notify was seen here; the FIN below it, by nobody yet.
-            reason = ConnectionEndReason.ClosedByPeer;
+            // Who closed first is seen here, by the close_notify. Below, the peer's FIN may have come meanwhile, as the answer.
+            reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
         }
 
         _output.Complete();

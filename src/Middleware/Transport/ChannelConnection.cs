@@ -227,14 +227,12 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     /// </summary>
     private async Task LingerAsync()
     {
-        TimeSpan slice = _lingerTimeout / LingerSlices;
         int before = int.MaxValue;
         for (int i = 0; _lingerTimeout > TimeSpan.Zero; i++)
         {
-            int unacknowledged = _channel.Unacknowledged;
-            Task discarded = _input.DiscardAsync(unacknowledged > 0 ? long.MaxValue : _input.Discarded + _lingerBytes);
             if (i % LingerSlices == 0)
             {
+                int unacknowledged = _channel.Unacknowledged;
                 if (i > 0 && (before == 0 || unacknowledged >= before))
                 {
                     return;
@@ -244,17 +242,19 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
             }
 
             using var sliceOver = new CancellationTokenSource();
-            Task over = Task.Delay(slice, _time, sliceOver.Token);
-            await Task.WhenAny(discarded, over).ConfigureAwait(false);
-            if (_input.IsEnded)
+            Task over = Task.Delay(_lingerTimeout / LingerSlices, _time, sliceOver.Token);
+            Task discarded;
+            do
             {
-                await sliceOver.CancelAsync().ConfigureAwait(false);
-                return;
+                discarded = _input.DiscardAsync(_input.Discarded + _lingerBytes);
+                await Task.WhenAny(discarded, over).ConfigureAwait(false);
             }
+            while (!over.IsCompleted && !_input.IsEnded && _lingerBytes > 0 && _channel.Unacknowledged > 0);
 
-            await Task.WhenAny(over, _closed.Task).ConfigureAwait(false);
-            if (_closed.Task.IsCompleted)
+            await Task.WhenAny(over, _input.IsEnded ? Task.CompletedTask : _closed.Task).ConfigureAwait(false);
+            if (!over.IsCompleted)
             {
+                // The peer has ended, or somebody has aborted.
                 await sliceOver.CancelAsync().ConfigureAwait(false);
                 return;
             }
