@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
@@ -180,15 +179,16 @@ public static class ByteStream
     /// <returns>The two ends.</returns>
     public static (ByteStreamConnection First, ByteStreamConnection Second) CreatePair(ByteStreamClientOptions? options = null)
     {
-        options ??= new ByteStreamClientOptions();
+        options = (options ?? new ByteStreamClientOptions()).Snapshot();
+        string openedAt = AbandonedGuard.Caller();
         (InMemoryChannel first, InMemoryChannel second) = InMemoryChannel.CreatePair();
         return (End(first, "first"), End(second, "second"));
 
         ByteStreamConnection End(InMemoryChannel channel, string name) => new(
             new ChannelConnection(channel, new InMemoryEndPoint(name), new InMemoryEndPoint(name == "first" ? "second" : "first"), options),
             options.Limit,
-            NullLogger.Instance,
-            guarded: false);
+            options.LoggerFactory.CreateLogger("ByteStreams.Client"),
+            openedAt);
     }
 
     internal static ByteStreamDelegate Adapt(Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected)

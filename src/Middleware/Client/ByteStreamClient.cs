@@ -15,8 +15,9 @@ internal static class ByteStreamClient
         EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         options = options.Snapshot();
+        string openedAt = AbandonedGuard.Caller();
         ConnectionContext context = await OpenAsync(endPoint, options, cancellationToken).ConfigureAwait(false);
-        return await MakePairAsync(context, (endPoint as DnsEndPoint)?.Host, options, cancellationToken).ConfigureAwait(false);
+        return await MakePairAsync(context, (endPoint as DnsEndPoint)?.Host, options, openedAt, cancellationToken).ConfigureAwait(false);
     }
 
     public static Task<ByteStreamConnection> AdoptAsync(Socket socket, ByteStreamClientOptions options, CancellationToken cancellationToken)
@@ -28,7 +29,7 @@ internal static class ByteStreamClient
         }
 
         SocketOptions.SetBuffers(socket, options);
-        return MakePairAsync(Connected(socket, Peer(socket), options), null, options, cancellationToken);
+        return MakePairAsync(Connected(socket, Peer(socket), options), null, options, AbandonedGuard.Caller(), cancellationToken);
     }
 
     /// <summary>Opens the transport's connection, without TLS.</summary>
@@ -102,7 +103,7 @@ internal static class ByteStreamClient
     }
 
     private static async Task<ByteStreamConnection> MakePairAsync(
-        ConnectionContext context, string? host, ByteStreamClientOptions options, CancellationToken cancellationToken)
+        ConnectionContext context, string? host, ByteStreamClientOptions options, string openedAt, CancellationToken cancellationToken)
     {
         if (options.Tls is SslClientAuthenticationOptions tls)
         {
@@ -130,7 +131,7 @@ internal static class ByteStreamClient
         }
 
         ILogger logger = options.LoggerFactory.CreateLogger("ByteStreams.Client");
-        return new ByteStreamConnection(context, options.Limit, logger, guarded: true);
+        return new ByteStreamConnection(context, options.Limit, logger, openedAt);
     }
 
     /// <summary>The caller's options with the name to check: copied, since one object may serve many connections.</summary>

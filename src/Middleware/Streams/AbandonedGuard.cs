@@ -14,15 +14,11 @@ internal sealed class AbandonedGuard : IDisposable
     private readonly ILogger _logger;
     private readonly string _openedAt;
 
-    public AbandonedGuard(ConnectionContext connection, ILogger logger)
+    public AbandonedGuard(ConnectionContext connection, ILogger logger, string openedAt)
     {
         _connection = connection;
         _logger = logger;
-#if DEBUG
-        _openedAt = Environment.NewLine + new System.Diagnostics.StackTrace(skipFrames: 1, fNeedFileInfo: true);
-#else
-        _openedAt = "at a place that only debug builds of the library record";
-#endif
+        _openedAt = openedAt;
     }
 
     ~AbandonedGuard()
@@ -39,6 +35,14 @@ internal sealed class AbandonedGuard : IDisposable
             // A logger that is gone already must not end the process, as any exception from a finalizer does.
         }
     }
+
+    /// <summary>Who is calling, for the warning. To be asked before the first await, behind which the caller's stack is gone.</summary>
+    public static string Caller() =>
+#if DEBUG
+        Environment.NewLine + new System.Diagnostics.StackTrace(skipFrames: 1, fNeedFileInfo: true);
+#else
+        "at a place that only debug builds of the library record";
+#endif
 
     /// <summary>The writer was closed: nothing is left to guard.</summary>
     public void Dispose() => GC.SuppressFinalize(this);

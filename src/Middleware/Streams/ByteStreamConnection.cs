@@ -17,14 +17,11 @@ namespace ByteStreams;
 /// </example>
 public sealed class ByteStreamConnection : IAsyncDisposable
 {
-    internal ByteStreamConnection(ConnectionContext context, int limit, ILogger logger, bool guarded)
+    internal ByteStreamConnection(ConnectionContext context, int limit, ILogger logger, string openedAt)
     {
         Reader = new ByteStreamReader(context.Transport.Input, limit);
         Writer = new ByteStreamWriter(context.Transport.Output, Reader, context, logger, DeferredFlush.Shared);
-        if (guarded)
-        {
-            Writer.Guard(new AbandonedGuard(context, logger));
-        }
+        Writer.Guard(new AbandonedGuard(context, logger, openedAt));
     }
 
     /// <summary>What the peer sends.</summary>
