@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Streams;
 
@@ -115,7 +116,9 @@ public class ReaderTurnTests : ReaderTestBase
         var input = new Pipe();
         var output = new Pipe(new PipeOptions(readerScheduler: PipeScheduler.Inline, useSynchronizationContext: false));
         var reader = new ByteStreamReader(input.Reader);
-        var writer = new ByteStreamWriter(output.Writer, reader);
+        // Time stands still: nothing but the read sends what was written.
+        using var never = new DeferredFlush(new FakeTimeProvider());
+        var writer = new ByteStreamWriter(output.Writer, reader, connection: null, logger: null, never);
         Task<byte[]> peer = Peer();
         writer.Write("question\n");
 
