@@ -33,7 +33,15 @@ internal sealed class SocketChannel : ByteChannel
 
     public Socket Socket => _socket;
 
-    public override int Unacknowledged => NativeSocket.Unacknowledged(_socket);
+    public override int Unacknowledged
+    {
+        get
+        {
+            // TCP counts its FIN as one more.
+            int bytes = NativeSocket.Unacknowledged(_socket);
+            return _shutdown && bytes > 0 && _socket.AddressFamily != AddressFamily.Unix ? bytes - 1 : bytes;
+        }
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync()
