@@ -20,6 +20,8 @@ internal sealed class Peer : IAsyncDisposable
         process.BeginErrorReadLine();
     }
 
+    public int ProcessId => _process.Id;
+
     public Stream Input => _process.StandardInput.BaseStream;
 
     public Stream Output => _process.StandardOutput.BaseStream;

@@ -11,7 +11,6 @@ internal sealed class Place : IAsyncDisposable
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("bytestreams-");
     private readonly CancellationTokenSource _late = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
     private X509Certificate2? _certificate;
-    private ByteStreamServer? _server;
 
     public Place() => _late.CancelAfter(TimeSpan.FromSeconds(60));
 
@@ -24,8 +23,9 @@ internal sealed class Place : IAsyncDisposable
     /// <summary>An abstract name that nobody else has.</summary>
     public string Abstract => "@" + _folder.Name;
 
-    /// <summary>The port that the server of this place listens on.</summary>
-    public int Port => ((IPEndPoint)_server!.EndPoints[0]).Port;
+    public ByteStreamServer? Server { get; private set; }
+
+    public int Port => ((IPEndPoint)Server!.EndPoints[0]).Port;
 
     public string CertificateFile => System.IO.Path.Combine(_folder.FullName, "localhost.crt");
 
@@ -57,7 +57,7 @@ internal sealed class Place : IAsyncDisposable
     {
         options ??= new ByteStreamServerOptions();
         options.Tls = kind == "tls" ? ServerTls : null;
-        _server = kind switch
+        Server = kind switch
         {
             "unix" => await ByteStream.StartUnixServerAsync(handler, Path, options, Late),
             "abstract" => await ByteStream.StartUnixServerAsync(handler, Abstract, options, Late),
@@ -86,10 +86,10 @@ internal sealed class Place : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (_server is not null)
+        if (Server is not null)
         {
-            _server.AbortClients();
-            await _server.DisposeAsync().AsTask().WaitAsync(Peer.Patience);
+            Server.AbortClients();
+            await Server.DisposeAsync().AsTask().WaitAsync(Peer.Patience);
         }
 
         _late.Dispose();
