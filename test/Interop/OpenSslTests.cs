@@ -1,0 +1,119 @@
+namespace ByteStreams.Interop.Tests;
+
+/// <summary>OpenSSL's own client and server at the other end.</summary>
+[Trait("Peer", "openssl")]
+public class OpenSslTests
+{
+    /// <summary>What <c>-state</c> prints when the other side ends its direction as TLS demands.</summary>
+    private const string SawCloseNotify = "SSL3 alert read:warning:close notify";
+
+    [Fact]
+    [Trait("Contract", "S2")]
+    [Trait("Fault", "F24")]
+    public async Task Echo_SClientConnects_LinesComeBackAndCloseNotifyBehindThem()
+    {
+        await using var place = new Place();
+        await place.ServeAsync("tls", Handlers.EchoLines);
+        await using Peer client = Connect(place);
+
+        await client.SendAsync("hello\nbye\n"u8.ToArray());
+
+        Assert.Equal("hello\nbye\n", await client.FinishAsync());
+        Assert.Contains(SawCloseNotify, client.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Contract", "W3")]
+    [Trait("Fault", "F24")]
+    public async Task WriteEof_ClientIsSClient_ItSeesCloseNotifyThoughTheHandlerGoesOn()
+    {
+        await using var place = new Place();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await place.ServeAsync("tls", async (reader, writer, stopping) =>
+        {
+            writer.Write("that is all\n"u8);
+            writer.WriteEof();
+            Assert.Empty(await reader.ReadAsync(cancellationToken: stopping));
+            ended.SetResult();
+        });
+
+        await using Peer client = Connect(place);
+
+        Assert.Equal("that is all\n", await client.FinishAsync());
+        Assert.Contains(SawCloseNotify, client.Errors, StringComparison.Ordinal);
+        await ended.Task.WaitAsync(place.Late);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Trait("Contract", "W3")]
+    [Trait("Contract", "W7")]
+    [Trait("Fault", "F24")]
+    public async Task Connect_SServerReverses_AnswersAndSeesCloseNotify(bool halfClose)
+    {
+        await using var place = new Place();
+        Assert.NotNull(place.Certificate);
+        await using Peer server = Peer.Start(
+            "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", place.CertificateFile, "-key", place.KeyFile, "-rev", "-state");
+        await using ByteStreamConnection connection = await place.ConnectAsync("tls", await PortAsync(server));
+        var (reader, writer) = connection;
+
+        writer.Write("hello\nabc\n"u8);
+        Assert.Equal("olleh\n"u8.ToArray(), await reader.ReadLineAsync(place.Late));
+        Assert.Equal("cba\n"u8.ToArray(), await reader.ReadLineAsync(place.Late));
+
+        if (halfClose)
+        {
+            writer.WriteEof();
+            Assert.Empty(await reader.ReadAsync(cancellationToken: place.Late));
+        }
+        else
+        {
+            writer.Close();
+        }
+
+        await server.WaitForErrorAsync(SawCloseNotify);
+    }
+
+    [Fact]
+    [Trait("Contract", "W11")]
+    public async Task StartTls_SClientSpeaksSmtp_GoesOnEncrypted()
+    {
+        await using var place = new Place();
+        Assert.NotNull(place.Certificate);
+        await place.ServeAsync("tcp", async (reader, writer, stopping) =>
+        {
+            writer.Write("220 localhost\r\n"u8);
+            Assert.StartsWith("EHLO ", await reader.ReadTextLineAsync(cancellationToken: stopping), StringComparison.Ordinal);
+            writer.Write("250-localhost\r\n250 STARTTLS\r\n"u8);
+            Assert.Equal("STARTTLS", await reader.ReadTextLineAsync(cancellationToken: stopping));
+            writer.Write("220 go ahead\r\n"u8);
+            await writer.StartTlsAsync(place.ServerTls, stopping);
+            await Handlers.EchoLines(reader, writer, stopping);
+        });
+        await using Peer client = Connect(place, "-starttls", "smtp");
+
+        await client.SendAsync("secret\nbye\n"u8.ToArray());
+
+        // The last answer of the plain dialogue is the only one that s_client prints.
+        Assert.EndsWith("secret\nbye\n", await client.FinishAsync(), StringComparison.Ordinal);
+        Assert.Contains(SawCloseNotify, client.Errors, StringComparison.Ordinal);
+    }
+
+    private static Peer Connect(Place place, params string[] more) => Peer.Start(
+        "openssl", ["s_client", "-connect", $"127.0.0.1:{place.Port}", "-CAfile", place.CertificateFile,
+            "-verify_return_error", "-verify_hostname", "localhost", "-quiet", "-state", .. more]);
+
+    private static async Task<int> PortAsync(Peer server)
+    {
+        // ACCEPT 127.0.0.1:36537
+        string line;
+        do
+        {
+            line = await server.ReadLineAsync();
+        }
+        while (!line.StartsWith("ACCEPT", StringComparison.Ordinal));
+        return int.Parse(line[(line.LastIndexOf(':') + 1)..], null);
+    }
+}
