@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Hosting;
+using ByteStreams;
 using Microsoft.Extensions.Hosting;
 
 namespace StreamsHost;

@@ -1,4 +1,4 @@
-using ByteStreams.Configuration;
+using ByteStreams;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;

@@ -42,7 +42,7 @@ public abstract partial class ConnectionContract
     public async Task GetExtraInfo_Socket_IsThereWhereThereIsOne()
     {
         Link link = await ConnectAsync();
-        if (link.Writer.LocalEndPoint is Transport.InMemoryEndPoint)
+        if (link.Writer.LocalEndPoint is InMemoryEndPoint)
         {
             Assert.Null(link.Writer.GetExtraInfo("socket"));
             return;
@@ -63,7 +63,7 @@ public abstract partial class ConnectionContract
             return;
         }
 
-        var peer = Assert.IsType<Transport.UnixCredentials>(link.Writer.GetExtraInfo("peercred"));
+        var peer = Assert.IsType<UnixCredentials>(link.Writer.GetExtraInfo("peercred"));
         Assert.Equal(Environment.ProcessId, peer.ProcessId);
         Assert.Equal(peer, link.Writer.PeerCredentials);
         Assert.Equal(peer, link.Client.Writer.PeerCredentials);

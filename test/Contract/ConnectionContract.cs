@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Security;
 using System.Text;
-using ByteStreams.Transport;
 
 namespace ByteStreams.Contract.Tests;
 

@@ -1,6 +1,5 @@
 using System.Net;
 using ByteStreams;
-using ByteStreams.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 using StreamsHost.Handlers;
 

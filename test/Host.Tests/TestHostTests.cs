@@ -1,5 +1,4 @@
 using ByteStreams;
-using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.TestHost;
 using Microsoft.Extensions.DependencyInjection;

@@ -1,4 +1,4 @@
-namespace ByteStreams.Configuration;
+namespace ByteStreams;
 
 /// <summary>
 /// Endpoints are configured wrongly, or cannot be bound. All mistakes are in it, each a line that names the configuration key,

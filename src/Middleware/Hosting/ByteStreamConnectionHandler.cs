@@ -1,12 +1,11 @@
 using System.Collections;
 using System.Globalization;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace ByteStreams.Hosting;
+namespace ByteStreams;
 
 /// <summary>
 /// Adapts Kestrel's <see cref="ConnectionHandler"/> to the pair: for whoever composes Kestrel alone. Source: asyncio's

@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace ByteStreams.Hosting;
+namespace ByteStreams;
 
 /// <summary>The running servers of the application's endpoints, by name; a service to ask for. Empty before the host has started.</summary>
 public sealed class ByteStreamServers

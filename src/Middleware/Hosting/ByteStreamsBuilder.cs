@@ -1,8 +1,9 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 
-namespace ByteStreams.Hosting;
+namespace ByteStreams;
 
 /// <summary>
 /// Registers handlers and endpoints. The application's host starts the endpoints with itself and stops them with itself:

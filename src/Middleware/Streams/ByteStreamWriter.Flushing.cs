@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -2,7 +2,6 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
 using ByteStreams.Tls;
-using ByteStreams.Transport;
 
 namespace ByteStreams;
 

@@ -1,6 +1,5 @@
 using System.Net.Security;
 using System.Security.Authentication;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

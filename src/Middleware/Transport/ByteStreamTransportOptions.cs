@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams;
 
 /// <summary>How this library's transports treat every connection, accepted or opened.</summary>
 /// <remarks>Options are read once, when a server starts or a connection is opened.</remarks>

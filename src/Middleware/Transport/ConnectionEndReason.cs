@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams;
 
 /// <summary>Why a connection ended. The first cause stays.</summary>
 public enum ConnectionEndReason

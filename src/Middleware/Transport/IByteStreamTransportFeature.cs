@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams;
 
 /// <summary>
 /// What a connection of this library's transports can do beyond <c>ConnectionContext</c>: half-close, a close that loses nothing,

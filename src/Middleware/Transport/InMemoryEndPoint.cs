@@ -1,6 +1,6 @@
 using System.Net;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams;
 
 /// <summary>An address inside this process: a server that listens on it is reached by a connection to an equal one.</summary>
 /// <param name="name">The name; equal names are equal addresses.</param>

@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams;
 
 /// <summary>The process at the other end of a Unix socket when it connected (SO_PEERCRED, unix(7)). Linux only.</summary>
 /// <param name="ProcessId">Its process id; 0 if it is not visible from this pid namespace.</param>

@@ -291,7 +291,7 @@ public sealed class BindingTests
     [Fact]
     public async Task Start_OnMemoryAddressInUse_NamesIt()
     {
-        var endPoint = new Transport.InMemoryEndPoint("taken");
+        var endPoint = new InMemoryEndPoint("taken");
         await using var server = await ByteStream.StartServerAsync(Given.Echo, endPoint, null, TestContext.Current.CancellationToken);
         AddressInUseException inUse = await Assert.ThrowsAsync<AddressInUseException>(
             () => ByteStream.StartServerAsync(Given.Echo, endPoint, null, TestContext.Current.CancellationToken).Soon());

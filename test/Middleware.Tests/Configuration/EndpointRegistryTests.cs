@@ -1,4 +1,3 @@
-using ByteStreams.Configuration;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using ByteStreams.Configuration;
-using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Net;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
