@@ -342,6 +342,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
 
             _closing = true;
             _unflushed = 0;
+            // First: the transport notes which side closed, before the peer can answer the end that is sent here.
+            _link?.Close();
             if (!_eof && _lost is null)
             {
                 _output.Complete();
@@ -356,7 +358,6 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
 
         _guard?.Dispose();
         _reader?.Close();
-        _link?.Close();
     }
 
     /// <summary>Drops what is buffered and resets the connection. The reader sees the end.</summary>

@@ -203,13 +203,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
 
     private async Task CloseCoreAsync(ConnectionEndReason reason)
     {
-        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         if (reason == ConnectionEndReason.None)
         {
-            // Who closed first is seen here, by the close_notify. Below, the peer's FIN may have come meanwhile, as the answer.
+            // Who was first is settled before anything is sent. A close_notify was seen here; the FIN below it, by nobody yet.
             reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
         }
 
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         _output.Complete();
 
         // A peer that will not read before it has sent everything must be able to send, as on the plain connection.
