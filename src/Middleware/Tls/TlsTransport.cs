@@ -148,6 +148,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         {
             // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
             _linkBelow.WriteBufferLimits = (0, 0);
+            // Its native state goes with the connection, not with the next collection. (Kestrel's stock token fires at the peer's
+            // FIN, behind which replies are still sent; there the close does it.)
+            _connection.ConnectionClosed.UnsafeRegister(static stream => ((SslStream)stream!).Dispose(), SslStream);
         }
     }
 
@@ -230,6 +233,11 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         else
         {
             await _below.Output.CompleteAsync().ConfigureAwait(false);
+        }
+
+        if (_linkBelow is null)
+        {
+            await SslStream.DisposeAsync().ConfigureAwait(false);
         }
     }
 

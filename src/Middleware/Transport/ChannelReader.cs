@@ -16,7 +16,7 @@ namespace ByteStreams.Transport;
 /// </remarks>
 internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 {
-    /// <summary>What a block starts with: room for a few hundred lines, a quarter of a socket's usual receive window update.</summary>
+    /// <summary>What a block starts with: one page, room for most messages; who fills it gets a larger one.</summary>
     private const int SmallestBlock = 4096;
 
     /// <summary>Where a tail with less room than this is left alone: short receives cost a system call each.</summary>
@@ -550,6 +550,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     private void Fail(Exception exception, bool waiterOnly)
     {
         bool wake;
+        if (!waiterOnly)
+        {
+            // Before the lock: a peer that sends fast keeps the receiving thread inside of it.
+            Volatile.Write(ref _discardBound, 0);
+        }
+
         lock (_gate)
         {
             if (!waiterOnly)
