@@ -26,10 +26,14 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     public string SocketPath => Path.Combine(_folder, "echo.sock");
 
-    public static HostProcess Start(params string[] arguments)
+    public static HostProcess Start(params string[] arguments) => StartUnder([], arguments);
+
+    /// <summary>Starts the host through another program, such as <c>prlimit --nofile=400</c>, which becomes it.</summary>
+    public static HostProcess StartUnder(string[] wrapper, params string[] arguments)
     {
         string folder = Directory.CreateTempSubdirectory("streamshost-").FullName;
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost"))
+        string[] command = [.. wrapper, Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost")];
+        var start = new ProcessStartInfo(command[0])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -37,6 +41,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         };
         foreach (string argument in (string[])
             [
+                .. command[1..],
                 "--ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:0",
                 $"--ByteStreams:Endpoints:echo-unix:Url=unix:{Path.Combine(folder, "echo.sock")}",
                 "--ByteStreams:Endpoints:chat:Url=tcp://127.0.0.1:0",
@@ -60,6 +65,25 @@ internal sealed partial class HostProcess : IAsyncDisposable
             {
                 Announced.Add(match.Groups["name"].Value, line);
             }
+        }
+    }
+
+    /// <summary>The processor time that it has used.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
+    /// <summary>Waits for a line of its output that contains <paramref name="text"/>.</summary>
+    public async Task WaitForLineAsync(string text)
+    {
+        while (!(await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
+            ?? throw new InvalidOperationException($"The host ended: {await _errors}")).Contains(text, StringComparison.Ordinal))
+        {
         }
     }
 

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using ByteStreams;
 
@@ -94,5 +96,40 @@ public class HostProcessTests
 
         Assert.Equal(1, exitCode);
         Assert.Equal(2, errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+    }
+
+    [Fact(Timeout = 60000)]
+    [Trait("Fault", "F11")]
+    public async Task Accept_DescriptorsExhausted_WaitsQuietlyAndGoesOnWhenSomeAreFree()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() && File.Exists("/usr/bin/prlimit"), "prlimit (Debian: util-linux) sets the limit");
+        await using HostProcess host = HostProcess.StartUnder(["/usr/bin/prlimit", "--nofile=400"]);
+        await host.WaitUntilUpAsync();
+        var clients = new List<Socket>();
+        try
+        {
+            // More than the limit: those that are not accepted wait in the backlog.
+            for (int i = 0; i < 600; i++)
+            {
+                clients.Add(new Socket(SocketType.Stream, ProtocolType.Tcp));
+                await clients[i].ConnectAsync(IPAddress.Loopback, host.Port("echo"), Cancel);
+            }
+
+            // Two lines, a second apart, with little to do in between (stock Kestrel burns a core here).
+            await host.WaitForLineAsync("nearly all of the process's 400 descriptors are in use");
+            TimeSpan before = host.ProcessorTime;
+            await host.WaitForLineAsync("nearly all of the process's 400 descriptors are in use");
+            Assert.InRange(host.ProcessorTime - before, TimeSpan.Zero, TimeSpan.FromMilliseconds(500));
+
+            clients.GetRange(0, 500).ForEach(client => client.Dispose());
+            await clients[^1].SendAsync("still there?\n"u8.ToArray(), Cancel);
+            byte[] answer = new byte[13];
+            await new NetworkStream(clients[^1]).ReadExactlyAsync(answer, Cancel);
+            Assert.Equal("still there?\n"u8.ToArray(), answer);
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
     }
 }

@@ -35,6 +35,8 @@ internal sealed class SocketListener : IBoundListener
     private readonly CancellationTokenSource _unbound = new();
     private long? _lastLog;
     private int _unlogged;
+    private readonly DescriptorLimit _descriptors = DescriptorLimit.Current();
+    private bool _isShort;
     private int _left;
     private int _isUnbound;
 
@@ -122,8 +124,10 @@ internal sealed class SocketListener : IBoundListener
         {
             try
             {
+                await WaitForDescriptorsAsync().ConfigureAwait(false);
                 Socket accepted = await _accept(_unbound.Token).ConfigureAwait(false);
                 _left = 0;
+                _isShort = _descriptors.IsNear(accepted);
                 if (TryConnect(accepted) is ConnectionContext connection)
                 {
                     return connection;
@@ -252,23 +256,50 @@ internal sealed class SocketListener : IBoundListener
     private static EndPoint? Plain(EndPoint? endPoint) =>
         endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port) : endPoint;
 
-    private void Log(SocketException error, bool left)
+    /// <summary>Clients wait in the backlog while descriptors are short; it is looked ten times a second whether some are free.</summary>
+    private async Task WaitForDescriptorsAsync()
     {
-        long now = _options.TimeProvider.GetTimestamp();
-        _unlogged++;
-        if (_lastLog is not long last || _options.TimeProvider.GetElapsedTime(last, now) >= LogInterval)
+        while (_isShort)
         {
-            if (left)
+            if (IsTimeToLog())
             {
-                TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
-            }
-            else
-            {
-                TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+                TransportLog.DescriptorsShort(_logger, EndPoint.ToString(), _descriptors.Most);
             }
 
-            _lastLog = now;
-            _unlogged = 0;
+            await Task.Delay(ShortageWait, _options.TimeProvider, _unbound.Token).ConfigureAwait(false);
+            _isShort = _descriptors.IsNear();
         }
+    }
+
+    private void Log(SocketException error, bool left)
+    {
+        _unlogged++;
+        if (!IsTimeToLog())
+        {
+            return;
+        }
+
+        if (left)
+        {
+            TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+        }
+        else
+        {
+            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+        }
+
+        _unlogged = 0;
+    }
+
+    private bool IsTimeToLog()
+    {
+        long now = _options.TimeProvider.GetTimestamp();
+        if (_lastLog is long last && _options.TimeProvider.GetElapsedTime(last, now) < LogInterval)
+        {
+            return false;
+        }
+
+        _lastLog = now;
+        return true;
     }
 }

@@ -14,6 +14,10 @@ internal static partial class TransportLog
         "{EndPoint}: a client left before it was accepted ({Code}: {Message}); {Count} times since the last such line.")]
     public static partial void ClientLeft(ILogger logger, string? endPoint, SocketError code, string message, int count);
 
+    [LoggerMessage(303, LogLevel.Error,
+        "{EndPoint}: nearly all of the process's {Limit} descriptors are in use. No connection is accepted until some are free; raise the limit (ulimit -n, LimitNOFILE), or admit fewer connections.")]
+    public static partial void DescriptorsShort(ILogger logger, string? endPoint, long limit);
+
     [LoggerMessage(302, LogLevel.Warning,
         "The file of the Unix socket '{Path}' could not be removed: {Message} The next start replaces it, if it may.")]
     public static partial void FileNotRemoved(ILogger logger, string path, string message);
