@@ -44,7 +44,8 @@ public class ReaderAllocationTests : ReaderTestBase
         long allocated = Exchange(Messages / Burst);
 
         bool owned = kind is "ReadLine" or "ReadUntil" or "ReadExactly";
-        Assert.Equal(owned ? Messages * array : 0, allocated);
+        // The runtime allocates a little once when it compiles a hot method anew; a byte for every tenth message would be too much.
+        Assert.InRange(allocated - (owned ? Messages * array : 0), 0, Messages / 10);
 
         long Exchange(int bursts)
         {
