@@ -29,7 +29,10 @@ internal static class ByteStreamClient
         }
 
         SocketOptions.SetBuffers(socket, options);
-        return MakePairAsync(Connected(socket, Peer(socket), options), null, options, AbandonedGuard.Caller(), cancellationToken);
+        SocketOptions.Apply(socket, options);
+        // Whatever the engine: the runtime's event loop may know this socket already, and would be told of everything as well.
+        var channel = new SocketChannel(socket, Peer(socket));
+        return MakePairAsync(new ChannelConnection(channel, socket.LocalEndPoint, Peer(socket), options), null, options, AbandonedGuard.Caller(), cancellationToken);
     }
 
     /// <summary>Opens the transport's connection, without TLS.</summary>
@@ -45,22 +48,14 @@ internal static class ByteStreamClient
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            Socket socket = endPoint switch
-            {
-                DnsEndPoint dns => await HappyEyeballs
-                    .ConnectAsync(await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false), options, both.Token).ConfigureAwait(false),
-                _ => await HappyEyeballs.ConnectAsync([endPoint], options, both.Token).ConfigureAwait(false),
-            };
-            try
-            {
-                return Connected(socket, endPoint is UnixDomainSocketEndPoint ? endPoint : Peer(socket) ?? endPoint, options);
-            }
-            catch
-            {
-                // Reset as soon as it was connected; some systems then refuse every option.
-                socket.Dispose();
-                throw;
-            }
+            TransportEngine engine = TransportEngine.For(options);
+            IReadOnlyList<EndPoint> candidates = endPoint is DnsEndPoint dns
+                ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false)
+                : [endPoint];
+            SocketByteChannel channel = await HappyEyeballs
+                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, token), options, both.Token)
+                .ConfigureAwait(false);
+            return new ChannelConnection(channel, null, endPoint as UnixDomainSocketEndPoint, options);
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
@@ -94,12 +89,6 @@ internal static class ByteStreamClient
         {
             return null;
         }
-    }
-
-    private static ChannelConnection Connected(Socket socket, EndPoint? remote, ByteStreamClientOptions options)
-    {
-        SocketOptions.Apply(socket, options);
-        return new ChannelConnection(new SocketChannel(socket), socket.LocalEndPoint, remote, options);
     }
 
     private static async Task<ByteStreamConnection> MakePairAsync(

@@ -1,6 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
-using ByteStreams.Transport;
 
 namespace ByteStreams;
 
@@ -10,23 +8,20 @@ namespace ByteStreams;
 /// </summary>
 internal static class HappyEyeballs
 {
-    public static Task<Socket> ConnectAsync(
-        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken) =>
-        ConnectAsync(candidates, (endPoint, token) => ConnectOneAsync(endPoint, options, token), options, cancellationToken);
-
     /// <param name="candidates">In the order in which they are tried.</param>
     /// <param name="connect">One attempt; tests put their own in.</param>
     /// <param name="options">The delay and the clock.</param>
     /// <param name="cancellationToken">Ends every attempt.</param>
-    internal static async Task<Socket> ConnectAsync(
-        IReadOnlyList<EndPoint> candidates, Func<EndPoint, CancellationToken, Task<Socket>> connect,
+    public static async Task<TConnected> ConnectAsync<TConnected>(
+        IReadOnlyList<EndPoint> candidates, Func<EndPoint, CancellationToken, Task<TConnected>> connect,
         ByteStreamClientOptions options, CancellationToken cancellationToken)
+        where TConnected : class, IDisposable
     {
         using var losers = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         TimeSpan delay = options.HappyEyeballsDelay > TimeSpan.Zero ? options.HappyEyeballsDelay : Timeout.InfiniteTimeSpan;
-        var running = new List<(EndPoint EndPoint, Task<Socket> Attempt)>();
+        var running = new List<(EndPoint EndPoint, Task<TConnected> Attempt)>();
         var failures = new List<(EndPoint EndPoint, Exception Error)>();
-        Socket? winner = null;
+        TConnected? winner = null;
         int next = 0;
         try
         {
@@ -55,7 +50,7 @@ internal static class HappyEyeballs
         finally
         {
             await losers.CancelAsync().ConfigureAwait(false);
-            foreach ((_, Task<Socket> loser) in running)
+            foreach ((_, Task<TConnected> loser) in running)
             {
                 await CloseAsync(loser).ConfigureAwait(false);
             }
@@ -63,14 +58,15 @@ internal static class HappyEyeballs
     }
 
     /// <summary>Waits for a success (returned), a failure (noted; null) or the end of the delay (null), whichever comes first.</summary>
-    private static async Task<Socket?> FirstOrTurnAsync(
-        List<(EndPoint EndPoint, Task<Socket> Attempt)> running, List<(EndPoint EndPoint, Exception Error)> failures, TimeSpan delay, TimeProvider time, CancellationToken cancellationToken)
+    private static async Task<TConnected?> FirstOrTurnAsync<TConnected>(
+        List<(EndPoint EndPoint, Task<TConnected> Attempt)> running, List<(EndPoint EndPoint, Exception Error)> failures, TimeSpan delay, TimeProvider time, CancellationToken cancellationToken)
+        where TConnected : class, IDisposable
     {
         using var done = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Task turn = Task.Delay(delay, time, done.Token);
         Task first = await Task.WhenAny([.. running.Select(started => started.Attempt), turn]).ConfigureAwait(false);
         await done.CancelAsync().ConfigureAwait(false);
-        if (first is not Task<Socket> attempt)
+        if (first is not Task<TConnected> attempt)
         {
             return null;
         }
@@ -86,34 +82,13 @@ internal static class HappyEyeballs
         return null;
     }
 
-    private static async Task CloseAsync(Task<Socket> loser)
+    private static async Task CloseAsync<TConnected>(Task<TConnected> loser)
+        where TConnected : class, IDisposable
     {
         await ((Task)loser).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (loser.IsCompletedSuccessfully)
         {
             (await loser.ConfigureAwait(false)).Dispose();
-        }
-    }
-
-    private static async Task<Socket> ConnectOneAsync(EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
-    {
-        var socket = new Socket(
-            endPoint.AddressFamily, SocketType.Stream, endPoint is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
-        try
-        {
-            SocketOptions.SetBuffers(socket, options);
-            if (options.LocalEndPoint is IPEndPoint local && endPoint is IPEndPoint)
-            {
-                socket.Bind(local);
-            }
-
-            await socket.ConnectAsync(endPoint, cancellationToken).ConfigureAwait(false);
-            return socket;
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
         }
     }
 

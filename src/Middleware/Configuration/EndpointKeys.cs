@@ -23,6 +23,8 @@ internal static class EndpointKeys
         Flag(nameof(ByteStreamServerOptions.ReuseAddress), (options, value) => options.ReuseAddress = value),
         Flag(nameof(ByteStreamServerOptions.ReusePort), (options, value) => options.ReusePort = value),
         Flag(nameof(ByteStreamServerOptions.IPv6Only), (options, value) => options.IPv6Only = value),
+        Choice<ByteStreamEngine>(nameof(ByteStreamServerOptions.Engine), (options, value) => options.Engine = value),
+        Number(nameof(ByteStreamServerOptions.EventLoops), 1, 1024, (options, value) => options.EventLoops = value),
         Flag(nameof(ByteStreamServerOptions.NoDelay), (options, value) => options.NoDelay = value),
         Flag(nameof(ByteStreamServerOptions.KeepAlive), (options, value) => options.KeepAlive = value),
         Duration(nameof(ByteStreamServerOptions.KeepAliveTime), 1000, (options, value) => options.KeepAliveTime = value),
@@ -77,6 +79,22 @@ internal static class EndpointKeys
         set(options, value);
         return true;
     });
+
+    private static EndpointKey Choice<TChoice>(string name, Action<ByteStreamServerOptions, TChoice> set)
+        where TChoice : struct, Enum => new(
+        name,
+        $"one of {string.Join(", ", Enum.GetNames<TChoice>())}",
+        (text, options) =>
+        {
+            // A number would be taken for a name as well.
+            if (!Enum.TryParse(text, ignoreCase: true, out TChoice value) || !Enum.GetNames<TChoice>().Contains(text, StringComparer.OrdinalIgnoreCase))
+            {
+                return false;
+            }
+
+            set(options, value);
+            return true;
+        });
 
     private static EndpointKey Duration(string name, long leastMilliseconds, Action<ByteStreamServerOptions, TimeSpan> set) => new(
         name,

@@ -342,6 +342,11 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
         try
         {
+            if (connection is Transport.ChannelConnection accepted)
+            {
+                await accepted.StartAsync().ConfigureAwait(false);
+            }
+
             await built(connection).ConfigureAwait(false);
         }
         catch (Exception error)

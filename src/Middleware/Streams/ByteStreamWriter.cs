@@ -105,7 +105,9 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     public string? ConnectionId => _connection?.ConnectionId;
 
     /// <summary>The process at the other end of a Unix socket; null elsewhere.</summary>
-    public UnixCredentials? PeerCredentials => Socket is Socket socket ? NativeSocket.PeerCredentials(socket) : null;
+    public UnixCredentials? PeerCredentials => _connection?.Features.Get<IUnixPeerFeature>() is IUnixPeerFeature own
+        ? own.PeerCredentials
+        : Socket is Socket socket ? NativeSocket.PeerCredentials(socket) : null;
 
     /// <summary>The TLS stream that protects the connection; null where it is plain.</summary>
     public SslStream? SslStream => _connection?.Features.Get<Microsoft.AspNetCore.Server.Kestrel.Core.Features.ISslStreamFeature>()?.SslStream;

@@ -13,6 +13,11 @@ namespace ByteStreams.Transport;
 internal abstract class ByteChannel
 {
     /// <summary>
+    /// Called once, before anything else, where the connection's handler is about to start: completes where that should run.
+    /// </summary>
+    public virtual ValueTask StartAsync() => default;
+
+    /// <summary>
     /// Completes when a receive is likely to find bytes, the end or an error, so that no buffer is held by a connection that
     /// has nothing to put in it.
     /// </summary>

@@ -7,6 +7,30 @@ public class ByteStreamTransportOptions
     private int _writeBufferHighWater = 65536;
     private int? _writeBufferLowWater;
     private int _maxReceiveBlock = 262144;
+    private int? _eventLoops;
+
+    /// <summary>What drives the sockets: <see cref="ByteStreamEngine.Default"/> by default.</summary>
+    public ByteStreamEngine Engine { get; set; }
+
+    /// <summary>
+    /// How many event loops of the Linux engine share the connections, 1 to 1,024: one per processor that the process may use by
+    /// default (null). All servers and clients with the same number share the same loops. Fewer leave processors to other work;
+    /// more gain nothing. The <see cref="ByteStreamEngine.Socket"/> engine has none.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than 1,024.</exception>
+    public int? EventLoops
+    {
+        get => _eventLoops;
+        set
+        {
+            if (value is < 1 or > 1024)
+            {
+                throw new ArgumentOutOfRangeException(nameof(value), value, "EventLoops is 1 to 1024, or null for one per processor.");
+            }
+
+            _eventLoops = value;
+        }
+    }
 
     /// <summary>
     /// Whether TCP sends small segments at once instead of collecting them (TCP_NODELAY). True by default: the writer collects
@@ -94,6 +118,9 @@ public class ByteStreamTransportOptions
     /// <summary>The clock of every timeout. <see cref="TimeProvider.System"/> by default.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 
+    /// <summary>The engine in effect: the option, else the environment's, else the system's best.</summary>
+    internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : Transport.TransportEngine.Default;
+
     /// <summary>The largest block in effect: never so large that a receive brings much more than a reader's limit (R19).</summary>
     internal virtual int ReceiveBlock => MaxReceiveBlock;
 
@@ -104,6 +131,11 @@ public class ByteStreamTransportOptions
         {
             throw new ArgumentException(
                 $"WriteBufferLowWater ({WriteBufferLowWater}) is above WriteBufferHighWater ({WriteBufferHighWater}); lower it or raise the other.");
+        }
+
+        if (Engine == ByteStreamEngine.Epoll && !Transport.LibC.IsSupported)
+        {
+            throw new ArgumentException("Engine is Epoll, which needs Linux on x64 or arm64; use Socket, or leave it out, on this system.");
         }
 
         if (LingerTimeout < TimeSpan.Zero || LingerBytes < 0)

@@ -10,7 +10,7 @@ namespace ByteStreams.Transport;
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
 internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
-    IConnectionLifetimeFeature, IConnectionSocketFeature
+    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature
 {
     /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
     private const int LingerSlices = 20;
@@ -33,6 +33,8 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     private bool _isClosed;
     private CancellationTokenSource? _closedSource;
     private IDictionary<object, object?>? _items;
+    private EndPoint? _local;
+    private EndPoint? _remote;
     private string? _id;
 
     public ChannelConnection(
@@ -46,8 +48,8 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         _time = options.TimeProvider;
         _lingerTimeout = options.LingerTimeout;
         _lingerBytes = options.LingerBytes;
-        LocalEndPoint = local;
-        RemoteEndPoint = remote;
+        _local = local;
+        _remote = remote;
         Transport = this;
         Features = new FeatureCollection();
         Features.Set<IConnectionIdFeature>(this);
@@ -56,8 +58,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         Features.Set<IConnectionEndPointFeature>(this);
         Features.Set<IConnectionLifetimeFeature>(this);
         Features.Set<IByteStreamTransportFeature>(this);
-        if (channel is SocketChannel)
+        if (channel is SocketByteChannel)
         {
+            Features.Set<IUnixPeerFeature>(this);
             Features.Set<IConnectionSocketFeature>(this);
         }
     }
@@ -78,9 +81,17 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public override IDuplexPipe Transport { get; set; }
 
-    public override EndPoint? LocalEndPoint { get; set; }
+    public override EndPoint? LocalEndPoint
+    {
+        get => _local ??= (_channel as SocketByteChannel)?.LocalEndPoint;
+        set => _local = value;
+    }
 
-    public override EndPoint? RemoteEndPoint { get; set; }
+    public override EndPoint? RemoteEndPoint
+    {
+        get => _remote ??= (_channel as SocketByteChannel)?.RemoteEndPoint;
+        set => _remote = value;
+    }
 
     /// <summary>Fires when the connection is closed for good; not at the peer's FIN, behind which replies can still be sent.</summary>
     public override CancellationToken ConnectionClosed
@@ -104,7 +115,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         set => throw new NotSupportedException("ConnectionClosed belongs to the transport.");
     }
 
-    public Socket Socket => ((SocketChannel)_channel).Socket;
+    public Socket Socket => ((SocketByteChannel)_channel).Socket;
+
+    public UnixCredentials? PeerCredentials => ((SocketByteChannel)_channel).PeerCredentials;
 
     PipeReader IDuplexPipe.Input => _input;
 
@@ -125,6 +138,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     }
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
+
+    /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
+    public ValueTask StartAsync() => _channel.StartAsync();
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
 

@@ -34,7 +34,7 @@ internal sealed partial class DescriptorLimit
     /// Whether a descriptor that was just given out lies in the reserve: the system gives out the lowest that is free, so that
     /// all below it are in use.
     /// </summary>
-    public bool IsNear(Socket newest) => Most != long.MaxValue && newest.Handle >= Most - Math.Min(Reserve, Most / 8);
+    public bool IsNear(nint newest) => Most != long.MaxValue && newest >= Most - Math.Min(Reserve, Most / 8);
 
     /// <summary>Whether the next descriptor would lie in the reserve.</summary>
     public bool IsNear()
@@ -42,7 +42,7 @@ internal sealed partial class DescriptorLimit
         try
         {
             using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            return IsNear(probe);
+            return IsNear(probe.Handle);
         }
         catch (SocketException)
         {

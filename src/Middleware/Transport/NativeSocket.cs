@@ -6,11 +6,14 @@ namespace ByteStreams.Transport;
 /// <summary>The few facts about sockets that the runtime does not expose.</summary>
 internal static partial class NativeSocket
 {
-    private const int SolSocket = 1;
-    private const int SoPeerCred = 17;
-    private const int IpProtoTcp = 6;
-    private const int TcpInfo = 11;
-    private const byte TcpClose = 7;
+    public const int SolSocket = 1;
+    public const int SoPeerCred = 17;
+    public const int IpProtoTcp = 6;
+    public const int TcpInfo = 11;
+    public const byte TcpClose = 7;
+
+    /// <summary>The size of struct ucred: process, user and group.</summary>
+    public const int CredentialsSize = 12;
 
     /// <summary>SIOCOUTQ on TCP, the same number on Unix sockets: bytes sent and not yet acknowledged, or not yet read by the peer.</summary>
     private const nuint SiocOutq = 0x5411;
@@ -28,7 +31,7 @@ internal static partial class NativeSocket
         try
         {
             handle.DangerousAddRef(ref held);
-            return Ioctl((int)handle.DangerousGetHandle(), SiocOutq, out int bytes) == 0 ? bytes : 0;
+            return Unacknowledged((int)handle.DangerousGetHandle());
         }
         catch (ObjectDisposedException)
         {
@@ -42,6 +45,9 @@ internal static partial class NativeSocket
             }
         }
     }
+
+    /// <summary>As above, for a descriptor that cannot be closed meanwhile. Linux only.</summary>
+    public static int Unacknowledged(int descriptor) => Ioctl(descriptor, SiocOutq, out int bytes) == 0 ? bytes : 0;
 
     /// <summary>
     /// Whether a TCP connection of which this side has not been shut down is gone altogether. The kernel tells a reset once, to
@@ -76,7 +82,7 @@ internal static partial class NativeSocket
             return null;
         }
 
-        Span<byte> ucred = stackalloc byte[12];
+        Span<byte> ucred = stackalloc byte[CredentialsSize];
         try
         {
             _ = socket.GetRawSocketOption(SolSocket, SoPeerCred, ucred);
@@ -86,6 +92,12 @@ internal static partial class NativeSocket
             return null;
         }
 
+        return ReadCredentials(ucred);
+    }
+
+    /// <summary>Reads a struct ucred.</summary>
+    public static UnixCredentials ReadCredentials(ReadOnlySpan<byte> ucred)
+    {
         ReadOnlySpan<int> fields = MemoryMarshal.Cast<byte, int>(ucred);
         return new UnixCredentials(fields[0], (uint)fields[1], (uint)fields[2]);
     }

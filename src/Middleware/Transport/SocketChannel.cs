@@ -1,12 +1,13 @@
 using System.Buffers;
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace ByteStreams.Transport;
 
-/// <summary>A connected stream socket: the engine for every platform.</summary>
-internal sealed class SocketChannel : ByteChannel
+/// <summary>A connected stream socket on the runtime's own <see cref="System.Net.Sockets.Socket"/>: the engine for every platform.</summary>
+internal sealed class SocketChannel : SocketByteChannel
 {
     /// <summary>
     /// The most that one asynchronous send takes: the runtime reports it only when all of it is sent, and the low-water mark
@@ -18,9 +19,15 @@ internal sealed class SocketChannel : ByteChannel
     private List<ArraySegment<byte>>? _gather;
     private volatile bool _shutdown;
 
-    public SocketChannel(Socket socket)
+    public SocketChannel(Socket socket, EndPoint? remote = null)
     {
         _socket = socket;
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            LocalEndPoint = Plain(socket.LocalEndPoint);
+            RemoteEndPoint = Plain(remote ?? socket.RemoteEndPoint);
+        }
+
         // Sends that the kernel cannot take now answer WouldBlock; asynchronous operations do not care.
         socket.Blocking = false;
 
@@ -31,7 +38,15 @@ internal sealed class SocketChannel : ByteChannel
 #pragma warning restore CA1816
     }
 
-    public Socket Socket => _socket;
+    public override EndPoint? LocalEndPoint { get; }
+
+    public override EndPoint? RemoteEndPoint { get; }
+
+    public override nint Number => _socket.Handle;
+
+    public override Socket Socket => _socket;
+
+    public override UnixCredentials? PeerCredentials => NativeSocket.PeerCredentials(_socket);
 
     public override int Unacknowledged
     {

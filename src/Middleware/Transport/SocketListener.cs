@@ -31,7 +31,7 @@ internal sealed class SocketListener : IBoundListener
     private readonly UnixSocketFile? _file;
     private readonly ByteStreamServerOptions _options;
     private readonly ILogger _logger;
-    private readonly Func<CancellationToken, ValueTask<Socket>> _accept;
+    private readonly Func<CancellationToken, ValueTask<SocketByteChannel?>>? _injected;
     private readonly CancellationTokenSource _unbound = new();
     private long? _lastLog;
     private int _unlogged;
@@ -39,17 +39,18 @@ internal sealed class SocketListener : IBoundListener
     private bool _isShort;
     private int _left;
     private int _isUnbound;
+    private IAcceptor? _acceptor;
 
     private SocketListener(
         Socket socket, EndPoint endPoint, UnixSocketFile? file, ByteStreamServerOptions options, ILogger logger,
-        Func<CancellationToken, ValueTask<Socket>>? accept = null)
+        Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null)
     {
         _socket = socket;
         _address = endPoint;
         _file = file;
         _options = options;
         _logger = logger;
-        _accept = accept ?? _socket.AcceptAsync;
+        _injected = accept;
         EndPoint = endPoint;
     }
 
@@ -64,7 +65,7 @@ internal sealed class SocketListener : IBoundListener
     /// <param name="ipv6Only">Leaves IPv4 alone on <c>[::]</c>, whatever the options say.</param>
     /// <exception cref="IOException">It cannot be bound; the message names the address, the cause and the remedy.</exception>
     public static SocketListener Bind(
-        EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<Socket>>? accept = null,
+        EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null,
         bool ipv6Only = false)
     {
         // The runtime sets SO_REUSEADDR on whatever it binds as TCP. Its own option of that name would set SO_REUSEPORT as well, and
@@ -116,6 +117,7 @@ internal sealed class SocketListener : IBoundListener
         }
 
         _file?.EnsureOwn();
+        _acceptor = TransportEngine.For(_options).Accept(_socket, _options);
     }
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -125,12 +127,12 @@ internal sealed class SocketListener : IBoundListener
             try
             {
                 await WaitForDescriptorsAsync().ConfigureAwait(false);
-                Socket accepted = await _accept(_unbound.Token).ConfigureAwait(false);
+                SocketByteChannel? accepted = await AcceptOneAsync().ConfigureAwait(false);
                 _left = 0;
-                _isShort = _descriptors.IsNear(accepted);
-                if (TryConnect(accepted) is ConnectionContext connection)
+                if (accepted is not null)
                 {
-                    return connection;
+                    _isShort = _descriptors.IsNear(accepted.Number);
+                    return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
                 }
             }
             catch (OperationCanceledException)
@@ -167,6 +169,7 @@ internal sealed class SocketListener : IBoundListener
             // The file goes first: a client that finds it finds a listener.
             _file?.Remove(_logger);
             _unbound.Cancel();
+            _acceptor?.Dispose();
             if (_file is null && _address is UnixDomainSocketEndPoint)
             {
                 Release(_socket);
@@ -233,28 +236,9 @@ internal sealed class SocketListener : IBoundListener
         _ => new IOException($"{endPoint} cannot be {what}: {error.Message}.", error),
     };
 
-    /// <summary>Makes the connection; null for a client that has left already.</summary>
-    private ChannelConnection? TryConnect(Socket accepted)
-    {
-        try
-        {
-            SocketOptions.Apply(accepted, _options);
-            (EndPoint? local, EndPoint? remote) = _address is UnixDomainSocketEndPoint
-                ? (_address, null)
-                : (accepted.LocalEndPoint, accepted.RemoteEndPoint);
-            return new ChannelConnection(new SocketChannel(accepted), Plain(local), Plain(remote), _options);
-        }
-        catch (SocketException)
-        {
-            // Connected and gone, as a port scan does: nothing to tell anybody (S9).
-            accepted.Dispose();
-            return null;
-        }
-    }
-
-    /// <summary>An IPv4 client of a dual-mode listener is shown with its IPv4 address, as everybody writes it.</summary>
-    private static EndPoint? Plain(EndPoint? endPoint) =>
-        endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port) : endPoint;
+    private ValueTask<SocketByteChannel?> AcceptOneAsync() => _injected is not null
+        ? _injected(_unbound.Token)
+        : (_acceptor ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync(_unbound.Token);
 
     /// <summary>Clients wait in the backlog while descriptors are short; it is looked ten times a second whether some are free.</summary>
     private async Task WaitForDescriptorsAsync()

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace ByteStreams.Transport;
@@ -21,6 +22,28 @@ internal static class SocketOptions
         if (options.ReceiveBufferSize <= 0 || options.SendBufferSize <= 0)
         {
             throw new ArgumentException("ReceiveBufferSize and SendBufferSize are greater than zero; leave them out for the system's own.");
+        }
+    }
+
+    /// <summary>Makes a socket that is ready to be connected: bound and with its buffers, which count before the handshake only.</summary>
+    public static Socket Prepare(EndPoint endPoint, ByteStreamClientOptions options)
+    {
+        var socket = new Socket(
+            endPoint.AddressFamily, SocketType.Stream, endPoint is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        try
+        {
+            SetBuffers(socket, options);
+            if (options.LocalEndPoint is IPEndPoint local && endPoint is IPEndPoint)
+            {
+                socket.Bind(local);
+            }
+
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
 

@@ -5,3 +5,10 @@ namespace ByteStreams;
 /// <param name="UserId">Its effective user id.</param>
 /// <param name="GroupId">Its effective group id.</param>
 public readonly record struct UnixCredentials(int ProcessId, uint UserId, uint GroupId);
+
+/// <summary>What a connection of this library's transports knows of its peer on a Unix socket.</summary>
+internal interface IUnixPeerFeature
+{
+    /// <summary>Null where the connection is no Unix socket, or the platform cannot say.</summary>
+    UnixCredentials? PeerCredentials { get; }
+}

@@ -61,7 +61,7 @@ public sealed class AcceptTests : IDisposable
         (Socket near, Socket far) = await ConnectedPair();
         using (near)
         {
-            await using SocketListener listener = Listen(_ => failing ? throw new SocketException((int)SocketError.TooManyOpenSockets) : new(far));
+            await using SocketListener listener = Listen(_ => failing ? throw new SocketException((int)SocketError.TooManyOpenSockets) : new(new SocketChannel(far)));
             ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
             failing = false;
             _time.Advance(TimeSpan.FromMilliseconds(100));
@@ -80,7 +80,7 @@ public sealed class AcceptTests : IDisposable
         (Socket near, Socket far) = await ConnectedPair();
         using (near)
         {
-            await using SocketListener listener = Listen(_ => left-- > 0 ? throw new SocketException((int)SocketError.ConnectionAborted) : new(far));
+            await using SocketListener listener = Listen(_ => left-- > 0 ? throw new SocketException((int)SocketError.ConnectionAborted) : new(new SocketChannel(far)));
             ConnectionContext? connection = await listener.AcceptAsync(TestContext.Current.CancellationToken).Soon();
             Assert.NotNull(connection);
             connection.Abort();
@@ -119,7 +119,7 @@ public sealed class AcceptTests : IDisposable
         Assert.Equal(1, _accepts);
     }
 
-    private SocketListener Listen(Func<CancellationToken, ValueTask<Socket>> accept) => SocketListener.Bind(
+    private SocketListener Listen(Func<CancellationToken, ValueTask<SocketByteChannel?>> accept) => SocketListener.Bind(
         new IPEndPoint(IPAddress.Loopback, 0),
         new ByteStreamServerOptions { TimeProvider = _time },
         _logs.CreateLogger("test"),

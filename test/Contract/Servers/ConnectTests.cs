@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using ByteStreams.Transport;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Time.Testing;
@@ -123,8 +124,10 @@ public sealed class ConnectTests
     public async Task Connect_ReallyWithOneFamilyRefused_TakesTheOther()
     {
         await using var server = await ByteStream.StartServerAsync(Given.Echo, "127.0.0.1", 0, null, TestContext.Current.CancellationToken);
-        using Socket connected = await HappyEyeballs.ConnectAsync(
-            [new IPEndPoint(IPAddress.IPv6Loopback, server.Port()), server.EndPoints[0]], new(), TestContext.Current.CancellationToken).Soon();
+        var options = new ByteStreamClientOptions();
+        using SocketByteChannel connected = await HappyEyeballs.ConnectAsync(
+            [new IPEndPoint(IPAddress.IPv6Loopback, server.Port()), server.EndPoints[0]],
+            (endPoint, token) => TransportEngine.For(options).ConnectAsync(endPoint, options, token), options, TestContext.Current.CancellationToken).Soon();
         Assert.Equal(server.EndPoints[0], connected.RemoteEndPoint);
     }
 

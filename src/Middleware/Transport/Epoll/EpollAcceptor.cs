@@ -1,0 +1,185 @@
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// Accepts on whichever loop is free: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE).
+/// The connection goes to the loop with the fewest.
+/// </summary>
+internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
+{
+    /// <summary>So many clients in a row are accepted before the loop's other connections have their turn.</summary>
+    private const int MostInARow = 64;
+
+    private const int Ready = 1;
+    private const int Waiting = 2;
+    private const int Disposed = 4;
+
+    private readonly EventLoopGroup _group;
+    private readonly Socket _listening;
+    private readonly ByteStreamTransportOptions? _options;
+    private readonly bool _isUnix;
+    private readonly ulong[] _registrations;
+    private ManualResetValueTaskSourceCore<bool> _ready;
+    private int _state;
+    private int _inARow;
+
+    /// <param name="group">The loops.</param>
+    /// <param name="listening">Listens already; stays the caller's.</param>
+    /// <param name="options">What each accepted socket is given; null where it has inherited everything.</param>
+    public EpollAcceptor(EventLoopGroup group, Socket listening, ByteStreamTransportOptions? options)
+    {
+        _group = group;
+        _listening = listening;
+        _options = options;
+        _isUnix = listening.AddressFamily == AddressFamily.Unix;
+        listening.Blocking = false;
+        _registrations = new ulong[group.Loops.Count];
+        for (int i = 0; i < _registrations.Length; i++)
+        {
+            _registrations[i] = group.Loops[i].Add((int)listening.Handle, EpollEvents.In | EpollEvents.Exclusive, this);
+        }
+    }
+
+    public ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
+    {
+        if (_inARow < MostInARow && TryAccept(out SocketByteChannel? accepted))
+        {
+            _inARow++;
+            return new ValueTask<SocketByteChannel?>(accepted);
+        }
+
+        return AcceptLaterAsync(cancellationToken);
+    }
+
+    public void Dispose()
+    {
+        if ((Interlocked.Or(ref _state, Disposed) & Disposed) != 0)
+        {
+            return;
+        }
+
+        for (int i = 0; i < _registrations.Length; i++)
+        {
+            _group.Loops[i].Remove(_registrations[i]);
+            _group.Loops[i].Unregister((int)_listening.Handle);
+        }
+
+        if ((Interlocked.And(ref _state, ~Waiting) & Waiting) != 0)
+        {
+            _ready.RunContinuationsAsynchronously = true;
+            _ready.SetResult(false);
+        }
+    }
+
+    void IEventSink.OnEvents(EpollEvents events)
+    {
+        int before = Volatile.Read(ref _state);
+        int seen;
+        while ((seen = Interlocked.CompareExchange(ref _state, (before | Ready) & ~Waiting, before)) != before)
+        {
+            before = seen;
+        }
+
+        if ((before & Waiting) != 0)
+        {
+            _inARow = 0;
+            _ready.SetResult(true);
+        }
+    }
+
+    void IValueTaskSource.GetResult(short token) => _ready.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _ready.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _ready.OnCompleted(continuation, state, token, flags);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<SocketByteChannel?> AcceptLaterAsync(CancellationToken cancellationToken)
+    {
+        if (_inARow >= MostInARow)
+        {
+            _inARow = 0;
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        }
+
+        using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static self => ((EpollAcceptor)self!).Dispose(), this);
+        while (true)
+        {
+            if (TryAccept(out SocketByteChannel? accepted))
+            {
+                return accepted;
+            }
+
+            await WaitAsync().ConfigureAwait(false);
+        }
+    }
+
+    private ValueTask WaitAsync()
+    {
+        _ready.Reset();
+        short version = _ready.Version;
+        int before = Volatile.Read(ref _state);
+        while (true)
+        {
+            if ((before & (Ready | Disposed)) != 0)
+            {
+                return default;
+            }
+
+            int seen = Interlocked.CompareExchange(ref _state, before | Waiting, before);
+            if (seen == before)
+            {
+                return new ValueTask(this, version);
+            }
+
+            before = seen;
+        }
+    }
+
+    private bool TryAccept(out SocketByteChannel? accepted)
+    {
+        PeerAddress peer = default;
+        bool held = false;
+        SafeSocketHandle listening = _listening.SafeHandle;
+        int result;
+        try
+        {
+            listening.DangerousAddRef(ref held);
+            ObjectDisposedException.ThrowIf((Interlocked.And(ref _state, ~Ready) & Disposed) != 0, this);
+            Span<byte> address = peer;
+            result = LibC.Accept((int)listening.DangerousGetHandle(), _isUnix ? [] : address);
+        }
+        finally
+        {
+            if (held)
+            {
+                listening.DangerousRelease();
+            }
+        }
+
+        accepted = null;
+        if (result == -LibC.TryAgain)
+        {
+            return false;
+        }
+
+        if (result < 0)
+        {
+            // More clients may be waiting behind this one.
+            Interlocked.Or(ref _state, Ready);
+            throw Errno.IsOfClient(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
+        }
+
+        accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer);
+        if (_options is not null && (_options.SendBufferSize ?? _options.ReceiveBufferSize) is not null)
+        {
+            SocketOptions.SetBuffers(accepted.Socket, _options);
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,670 @@
+using System.Buffers;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
+
+namespace ByteStreams.Transport;
+
+/// <summary>A connected stream socket on an <see cref="EventLoop"/>: the engine for Linux.</summary>
+/// <remarks>
+/// Registered once and edge-triggered: an edge sets a flag, and a call clears it before it looks. A receive that was short has
+/// emptied the socket, so that the next one waits for an edge without asking. Whoever waits goes on inline on the loop's thread;
+/// after a close, on the thread pool.
+/// </remarks>
+internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSource
+{
+    /// <summary>
+    /// What one turn receives, and what it sends, at most: then the others on the loop have theirs (F10). Four of the largest
+    /// blocks, so that it costs a bulk transfer one system call in four.
+    /// </summary>
+    private const int TurnBytes = 1 << 20;
+
+    /// <summary>The pieces of one send. The kernel takes 1024; these few are blocks of up to 64 KiB and fill a socket's buffer.</summary>
+    private const int MostPieces = 16;
+
+    private const int Readable = 1;
+    private const int Writable = 2;
+
+    // The peer has ended or is gone: no further edge tells of the end behind a short receive.
+    private const int Hung = 4;
+    private const int ReceiveWaiting = 8;
+    private const int SendWaiting = 16;
+    private const int Starting = 32;
+    private const int Closed = 64;
+    private const int AllWaiting = ReceiveWaiting | SendWaiting | Starting;
+
+    private readonly EventLoop _loop;
+    private readonly Descriptor _descriptor;
+    private readonly bool _isUnix;
+    private readonly PeerAddress _peer;
+    private EndPoint? _local;
+    private EndPoint? _remote;
+    private Socket? _exposed;
+    private ulong _registration;
+    private bool _isRegistered;
+    private bool _watchesOut;
+    private volatile bool _shutdown;
+    private int _state;
+    private int _receivedInTurn;
+    private int _sentInTurn;
+    private ManualResetValueTaskSourceCore<bool> _receive;
+    private SendSignal? _send;
+
+    public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer)
+    {
+        _loop = loop;
+        _descriptor = descriptor;
+        _isUnix = isUnix;
+        _peer = peer;
+    }
+
+    public override EndPoint? LocalEndPoint => _isUnix ? null : _local ??= ReadLocalEndPoint();
+
+    public override EndPoint? RemoteEndPoint => _isUnix ? null : _remote ??= Plain(PeerAddress.ToEndPoint(_peer));
+
+    public override nint Number => _descriptor.DangerousGetHandle();
+
+    public override Socket Socket
+    {
+        get
+        {
+            lock (_descriptor)
+            {
+                // A descriptor of its own: whatever is done with it, the engine's cannot be closed under its feet.
+                return _exposed ??= Expose();
+            }
+        }
+    }
+
+    public override UnixCredentials? PeerCredentials
+    {
+        get
+        {
+            Span<byte> ucred = stackalloc byte[NativeSocket.CredentialsSize];
+            return _isUnix && GetOption(NativeSocket.SolSocket, NativeSocket.SoPeerCred, ucred) ? NativeSocket.ReadCredentials(ucred) : null;
+        }
+    }
+
+    public override int Unacknowledged
+    {
+        get
+        {
+            bool held = false;
+            try
+            {
+                int bytes = NativeSocket.Unacknowledged(Acquire(ref held));
+                // TCP counts its FIN as one more.
+                return _shutdown && bytes > 0 && !_isUnix ? bytes - 1 : bytes;
+            }
+            catch (ObjectDisposedException)
+            {
+                return 0;
+            }
+            finally
+            {
+                Release(held);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Completes on the loop's thread, so that the connection's handler runs there from its first line. Adding the registration
+    /// brings an event at once, because a new socket is writable: nothing else has to wake the loop.
+    /// </summary>
+    public override ValueTask StartAsync()
+    {
+        _receive.Reset();
+        Interlocked.Or(ref _state, Starting);
+        try
+        {
+            Register(EpollEvents.Out);
+        }
+        catch (Exception error)
+        {
+            Interlocked.And(ref _state, ~Starting);
+            return ValueTask.FromException(error);
+        }
+
+        return new ValueTask(this, _receive.Version);
+    }
+
+    public override ValueTask WaitToReceiveAsync()
+    {
+        bool yield = _receivedInTurn >= TurnBytes && Turn.Current is not null;
+        return !yield && (Volatile.Read(ref _state) & (Readable | Closed)) != 0 ? default : WaitAsync(yield);
+    }
+
+    public override ValueTask<int> ReceiveAsync(Memory<byte> destination)
+    {
+        if (_receivedInTurn >= TurnBytes && Turn.Current is not null)
+        {
+            return ReceiveLaterAsync(destination);
+        }
+
+        int received = TryReceive(destination.Span);
+        return received >= 0 ? new ValueTask<int>(received)
+            : received == -LibC.TryAgain ? ReceiveLaterAsync(destination)
+            : ValueTask.FromException<int>(Errno.ToConnectionException(-received));
+    }
+
+    public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
+    {
+        if (_sentInTurn >= TurnBytes && Turn.Current is not null)
+        {
+            return SendLaterAsync(source, yield: true);
+        }
+
+        int sent = TrySend(source);
+        return sent > 0 ? new ValueTask<int>(sent)
+            : IsTransient(sent) ? SendLaterAsync(source, yield: false)
+            : ValueTask.FromException<int>(Errno.ToConnectionException(-sent));
+    }
+
+    public override ValueTask ShutdownSendAsync()
+    {
+        _shutdown = true;
+        bool held = false;
+        try
+        {
+            int error = LibC.ShutdownSend(Acquire(ref held));
+            return error == 0 ? default : ValueTask.FromException(Errno.ToConnectionException(error));
+        }
+        catch (ObjectDisposedException)
+        {
+            return ValueTask.FromException(Errno.ToConnectionException(Errno.BadDescriptor));
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    public override void Reset()
+    {
+        bool held = false;
+        try
+        {
+            // A Unix socket has no reset of its own: its peer sees ECONNRESET if bytes were left unread here, else the end.
+            LibC.LingerZero(Acquire(ref held));
+        }
+        catch (ObjectDisposedException)
+        {
+            return;
+        }
+        finally
+        {
+            Release(held);
+        }
+
+        Close();
+    }
+
+    public override void Close()
+    {
+        lock (_descriptor)
+        {
+            if ((Interlocked.Or(ref _state, Closed) & Closed) != 0)
+            {
+                return;
+            }
+
+            if (_isRegistered)
+            {
+                _loop.Remove(_registration);
+                if (_exposed is not null)
+                {
+                    // The kernel forgets a registration with the last descriptor only, and that one may be in use for a while.
+                    _loop.Unregister((int)_descriptor.DangerousGetHandle());
+                }
+            }
+
+            _exposed?.Dispose();
+            _descriptor.Dispose();
+        }
+
+        int due = Interlocked.And(ref _state, ~AllWaiting) & AllWaiting;
+        Complete(due, asynchronously: true);
+    }
+
+    void IEventSink.OnEvents(EpollEvents events)
+    {
+        const EpollEvents gone = EpollEvents.HangUp | EpollEvents.Error;
+        int set = 0;
+        int wakes = Starting;
+        if ((events & (EpollEvents.In | EpollEvents.PeerHangUp | gone)) != 0)
+        {
+            set = (events & (EpollEvents.PeerHangUp | gone)) == 0 ? Readable : Readable | Hung;
+            wakes |= ReceiveWaiting;
+        }
+
+        if ((events & (EpollEvents.Out | gone)) != 0)
+        {
+            set |= Writable;
+            wakes |= SendWaiting;
+        }
+
+        int before = Volatile.Read(ref _state);
+        int seen;
+        while ((seen = Interlocked.CompareExchange(ref _state, (before | set) & ~wakes, before)) != before)
+        {
+            before = seen;
+        }
+
+        int due = before & wakes;
+        if (due != 0)
+        {
+            _receivedInTurn = 0;
+            _sentInTurn = 0;
+            if ((due & Starting) != 0 && _isUnix)
+            {
+                // A Unix socket tells of every block that the peer has read; from here on only who waits for it wants to know.
+                StopWatchingOut();
+            }
+
+            Complete(due, asynchronously: false);
+        }
+    }
+
+    void IValueTaskSource.GetResult(short token) => _receive.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _receive.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _receive.OnCompleted(continuation, state, token, flags);
+
+    private void Complete(int due, bool asynchronously)
+    {
+        if ((due & SendWaiting) != 0)
+        {
+            _send!.Complete(asynchronously);
+        }
+
+        if ((due & (ReceiveWaiting | Starting)) != 0)
+        {
+            _receive.RunContinuationsAsynchronously = asynchronously;
+            _receive.SetResult(true);
+        }
+    }
+
+    /// <summary>Waits for an edge; or, to let others have their turn, for the next look at what is there already.</summary>
+    private ValueTask WaitAsync(bool yield)
+    {
+        _receive.Reset();
+        short version = _receive.Version;
+        try
+        {
+            Register(EpollEvents.None);
+            int before = Volatile.Read(ref _state);
+            while (true)
+            {
+                if ((before & Closed) != 0 || (!yield && (before & Readable) != 0))
+                {
+                    return default;
+                }
+
+                int seen = Interlocked.CompareExchange(ref _state, (before & ~Readable) | ReceiveWaiting, before);
+                if (seen == before)
+                {
+                    break;
+                }
+
+                before = seen;
+            }
+
+            if (yield)
+            {
+                Rearm();
+            }
+
+            return new ValueTask(this, version);
+        }
+        catch (Exception error)
+        {
+            return ValueTask.FromException(error);
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> ReceiveLaterAsync(Memory<byte> destination)
+    {
+        while (true)
+        {
+            await WaitToReceiveAsync().ConfigureAwait(false);
+            int received = TryReceive(destination.Span);
+            if (received != -LibC.TryAgain)
+            {
+                return received >= 0 ? received : throw Errno.ToConnectionException(-received);
+            }
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> SendLaterAsync(ReadOnlySequence<byte> source, bool yield)
+    {
+        int sent = -LibC.TryAgain;
+        while (true)
+        {
+            if (sent == -LibC.TryAgain)
+            {
+                await WaitToSendAsync(yield).ConfigureAwait(false);
+            }
+            else
+            {
+                // The kernel has no memory for it. Nothing tells when it has some again.
+                await Task.Delay(10).ConfigureAwait(false);
+            }
+
+            yield = false;
+            sent = TrySend(source);
+            if (sent > 0)
+            {
+                return sent;
+            }
+
+            if (!IsTransient(sent))
+            {
+                throw Errno.ToConnectionException(-sent);
+            }
+        }
+    }
+
+    private ValueTask WaitToSendAsync(bool yield)
+    {
+        SendSignal signal = _send ??= new SendSignal();
+        signal.Reset();
+        short version = signal.Version;
+        try
+        {
+            WatchOut();
+            int before = Volatile.Read(ref _state);
+            while (true)
+            {
+                if ((before & Closed) != 0 || (!yield && (before & Writable) != 0))
+                {
+                    return default;
+                }
+
+                int seen = Interlocked.CompareExchange(ref _state, (before & ~Writable) | SendWaiting, before);
+                if (seen == before)
+                {
+                    break;
+                }
+
+                before = seen;
+            }
+
+            if (yield)
+            {
+                Rearm();
+            }
+
+            return new ValueTask(signal, version);
+        }
+        catch (Exception error)
+        {
+            return ValueTask.FromException(error);
+        }
+    }
+
+    private int TryReceive(Span<byte> destination)
+    {
+        bool held = false;
+        try
+        {
+            int descriptor = Acquire(ref held);
+            Interlocked.And(ref _state, ~Readable);
+            bool stopped = false;
+            int received = _isUnix ? LibC.Receive(descriptor, destination, out stopped) : LibC.Receive(descriptor, destination);
+            if (received > 0)
+            {
+                _receivedInTurn += received;
+                if (received == destination.Length || stopped || (Volatile.Read(ref _state) & Hung) != 0)
+                {
+                    Interlocked.Or(ref _state, Readable);
+                }
+            }
+            else if (received == 0 && !_shutdown && !_isUnix && IsReset())
+            {
+                received = -Errno.ConnectionReset;
+            }
+
+            return received;
+        }
+        catch (ObjectDisposedException)
+        {
+            return -Errno.BadDescriptor;
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    private unsafe int TrySend(in ReadOnlySequence<byte> source)
+    {
+        bool held = false;
+        try
+        {
+            int descriptor = Acquire(ref held);
+            if ((Volatile.Read(ref _state) & Writable) != 0)
+            {
+                Interlocked.And(ref _state, ~Writable);
+            }
+
+            int sent = source.IsSingleSegment ? LibC.Send(descriptor, source.FirstSpan) : SendPieces(descriptor, source);
+            if (sent > 0)
+            {
+                _sentInTurn += sent;
+            }
+
+            return sent;
+        }
+        catch (ObjectDisposedException)
+        {
+            return -Errno.BadDescriptor;
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    private static unsafe int SendPieces(int descriptor, in ReadOnlySequence<byte> source)
+    {
+        Pins pins = default;
+        LibC.Piece* pieces = stackalloc LibC.Piece[MostPieces];
+        int count = 0;
+        try
+        {
+            foreach (ReadOnlyMemory<byte> segment in source)
+            {
+                if (count == MostPieces)
+                {
+                    break;
+                }
+
+                if (!segment.IsEmpty)
+                {
+                    pins[count] = segment.Pin();
+                    pieces[count] = new LibC.Piece { Start = (byte*)pins[count].Pointer, Length = (nuint)segment.Length };
+                    count++;
+                }
+            }
+
+            return LibC.Send(descriptor, new ReadOnlySpan<LibC.Piece>(pieces, count));
+        }
+        finally
+        {
+            for (int i = 0; i < count; i++)
+            {
+                pins[i].Dispose();
+            }
+        }
+    }
+
+    private void Register(EpollEvents more)
+    {
+        if (Volatile.Read(ref _isRegistered))
+        {
+            return;
+        }
+
+        lock (_descriptor)
+        {
+            if (_isRegistered || (_state & Closed) != 0)
+            {
+                return;
+            }
+
+            _watchesOut = more != EpollEvents.None;
+            _registration = _loop.Add(
+                (int)_descriptor.DangerousGetHandle(), EpollEvents.In | EpollEvents.PeerHangUp | more, this);
+            Volatile.Write(ref _isRegistered, true);
+        }
+    }
+
+    /// <summary>Watches for room to send from now on; room that is there already is told at once.</summary>
+    private void WatchOut()
+    {
+        if (Volatile.Read(ref _watchesOut))
+        {
+            return;
+        }
+
+        Register(EpollEvents.None);
+        lock (_descriptor)
+        {
+            _watchesOut = true;
+            RearmLocked();
+        }
+    }
+
+    private void StopWatchingOut()
+    {
+        lock (_descriptor)
+        {
+            _watchesOut = (_state & SendWaiting) != 0;
+            RearmLocked();
+        }
+    }
+
+    private void Rearm()
+    {
+        lock (_descriptor)
+        {
+            RearmLocked();
+        }
+    }
+
+    private void RearmLocked()
+    {
+        if ((_state & Closed) == 0)
+        {
+            _loop.Change(
+                (int)_descriptor.DangerousGetHandle(),
+                EpollEvents.In | EpollEvents.PeerHangUp | (_watchesOut ? EpollEvents.Out : EpollEvents.None),
+                _registration);
+        }
+    }
+
+    /// <summary>As <see cref="NativeSocket.IsReset"/>: a reset that a send was told of reads as an end.</summary>
+    private bool IsReset()
+    {
+        Span<byte> state = stackalloc byte[1];
+        return GetOption(NativeSocket.IpProtoTcp, NativeSocket.TcpInfo, state) && state[0] == NativeSocket.TcpClose;
+    }
+
+    private bool GetOption(int level, int name, Span<byte> value)
+    {
+        bool held = false;
+        try
+        {
+            return LibC.GetOption(Acquire(ref held), level, name, value) == 0;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    private EndPoint? ReadLocalEndPoint()
+    {
+        Span<byte> address = stackalloc byte[LibC.AddressSize];
+        bool held = false;
+        try
+        {
+            return LibC.LocalAddress(Acquire(ref held), address) == 0 ? Plain(PeerAddress.ToEndPoint(address)) : null;
+        }
+        catch (ObjectDisposedException)
+        {
+            return null;
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    private Socket Expose()
+    {
+        bool held = false;
+        try
+        {
+            return new Socket(new SafeSocketHandle(LibC.Duplicate(Acquire(ref held)), ownsHandle: true));
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
+
+    private int Acquire(ref bool held)
+    {
+        _descriptor.DangerousAddRef(ref held);
+        return (int)_descriptor.DangerousGetHandle();
+    }
+
+    private void Release(bool held)
+    {
+        if (held)
+        {
+            _descriptor.DangerousRelease();
+        }
+    }
+
+    private static bool IsTransient(int sent) => -sent is LibC.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
+
+    [InlineArray(MostPieces)]
+    private struct Pins
+    {
+        private MemoryHandle _first;
+    }
+
+    /// <summary>What a send waits on.</summary>
+    private sealed class SendSignal : IValueTaskSource
+    {
+        private ManualResetValueTaskSourceCore<bool> _core;
+
+        public short Version => _core.Version;
+
+        public void Reset() => _core.Reset();
+
+        public void Complete(bool asynchronously)
+        {
+            _core.RunContinuationsAsynchronously = asynchronously;
+            _core.SetResult(true);
+        }
+
+        public void GetResult(short token) => _core.GetResult(token);
+
+        public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+
+        public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _core.OnCompleted(continuation, state, token, flags);
+    }
+}

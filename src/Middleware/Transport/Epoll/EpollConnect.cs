@@ -1,0 +1,58 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace ByteStreams.Transport;
+
+/// <summary>One attempt to connect, on an event loop.</summary>
+internal sealed class EpollConnect : IEventSink
+{
+    /// <summary>
+    /// The wait where a Unix server's backlog is full: the kernel refuses the attempt at once and tells nobody when there is room
+    /// (connect(2), EAGAIN).
+    /// </summary>
+    private static readonly TimeSpan BacklogWait = TimeSpan.FromMilliseconds(10);
+
+    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private EpollConnect()
+    {
+    }
+
+    /// <exception cref="SocketException">It could not be connected to.</exception>
+    /// <exception cref="OperationCanceledException">The token fired; the descriptor is the caller's to close.</exception>
+    public static async Task ConnectAsync(EventLoop loop, Descriptor descriptor, EndPoint endPoint, CancellationToken cancellationToken)
+    {
+        // Nobody else has the descriptor: it cannot be closed meanwhile.
+        int number = (int)descriptor.DangerousGetHandle();
+        byte[] address = endPoint.Serialize().Buffer[..endPoint.Serialize().Size].ToArray();
+        int error;
+        while ((error = LibC.Connect(number, address)) == LibC.TryAgain)
+        {
+            await Task.Delay(BacklogWait, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (error is LibC.InProgress or LibC.Interrupted)
+        {
+            var attempt = new EpollConnect();
+            ulong registration = loop.Add(number, EpollEvents.Out, attempt);
+            try
+            {
+                await attempt._done.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                loop.Unregister(number);
+                loop.Remove(registration);
+            }
+
+            error = LibC.PendingError(number);
+        }
+
+        if (error != 0)
+        {
+            throw Errno.ToException(error);
+        }
+    }
+
+    void IEventSink.OnEvents(EpollEvents events) => _done.TrySetResult();
+}

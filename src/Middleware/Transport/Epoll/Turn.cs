@@ -1,0 +1,64 @@
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// What a thread of the Linux engine does for one event: a handler goes on until it awaits something. Behind it whatever was left
+/// for the end of the turn is done, so that what a handler wrote leaves although it awaits something else (W1), without a timer.
+/// </summary>
+internal sealed class Turn
+{
+    [ThreadStatic]
+    private static Turn? _current;
+
+    private readonly Lock _gate = new();
+    private ITurnWork? _first;
+    private List<ITurnWork>? _more;
+
+    /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
+    public static Turn? Current => _current;
+
+    /// <summary>Makes a turn the calling thread's own.</summary>
+    public static void Begin(Turn turn) => _current = turn;
+
+    /// <summary>Leaves something for the end of the turn, on the turn's own thread. Twice in one turn is done once, or twice.</summary>
+    public void Add(ITurnWork work)
+    {
+        // Most turns write to one connection; whoever writes to many at once can afford the list.
+        ITurnWork? first = Interlocked.CompareExchange(ref _first, work, null);
+        if (first is null || first == work)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            (_more ??= []).Add(work);
+        }
+    }
+
+    /// <summary>Does what was left; by the thread itself at the end, or by another if the turn does not come to an end.</summary>
+    public void End()
+    {
+        if (_first is null)
+        {
+            return;
+        }
+
+        Interlocked.Exchange(ref _first, null)?.OnTurnEnd();
+        List<ITurnWork>? more;
+        lock (_gate)
+        {
+            (more, _more) = (_more, null);
+        }
+
+        foreach (ITurnWork work in more ?? [])
+        {
+            work.OnTurnEnd();
+        }
+    }
+}
+
+/// <summary>Something to do at the end of a <see cref="Turn"/>.</summary>
+internal interface ITurnWork
+{
+    void OnTurnEnd();
+}

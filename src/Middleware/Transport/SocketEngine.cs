@@ -1,0 +1,53 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace ByteStreams.Transport;
+
+/// <summary>The runtime's sockets, on every platform.</summary>
+internal sealed class SocketEngine : TransportEngine
+{
+    public static SocketEngine Instance { get; } = new();
+
+    public override IAcceptor Accept(Socket listening, ByteStreamTransportOptions options) => new Acceptor(listening, options);
+
+    public override async Task<SocketByteChannel> ConnectAsync(
+        EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        Socket socket = SocketOptions.Prepare(endPoint, options);
+        try
+        {
+            await socket.ConnectAsync(endPoint, cancellationToken).ConfigureAwait(false);
+            SocketOptions.Apply(socket, options);
+            return new SocketChannel(socket, endPoint);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private sealed class Acceptor(Socket listening, ByteStreamTransportOptions options) : IAcceptor
+    {
+        public async ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
+        {
+            Socket accepted = await listening.AcceptAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                SocketOptions.Apply(accepted, options);
+                return new SocketChannel(accepted);
+            }
+            catch (SocketException)
+            {
+                // Connected and gone, as a port scan does: nothing to tell anybody (S9).
+                accepted.Dispose();
+                return null;
+            }
+        }
+
+        public void Dispose()
+        {
+            // The listening socket is the listener's.
+        }
+    }
+}
