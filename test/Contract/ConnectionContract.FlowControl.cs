@@ -87,7 +87,8 @@ public abstract partial class ConnectionContract
         Task second = link.Writer.DrainAsync(Soon).AsTask();
         Task<long> read = DiscardAsync(link.Client.Reader);
         await second;
-        Assert.InRange(link.ServerLink.WriteBufferSize, 0, 16384);
+        // Down to low water, or never above high water where the reader was fast.
+        Assert.InRange(link.ServerLink.WriteBufferSize, 0, 65536);
         await first;
         link.Writer.Close();
         await read;

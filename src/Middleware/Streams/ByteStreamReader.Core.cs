@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
@@ -13,6 +14,9 @@ public sealed partial class ByteStreamReader
     {
         /// <summary>The public method's name, for the message of R17.</summary>
         string Call { get; }
+
+        /// <summary>The bytes that it cannot do without, where it knows; else 0.</summary>
+        int Needs { get; }
 
         /// <summary>Checks the arguments; they are wrong before anything else is (as in Python).</summary>
         Exception? Check();
@@ -76,7 +80,7 @@ public sealed partial class ByteStreamReader
                 Hold(await _input.ReadAsync().ConfigureAwait(false));
             }
 
-            ReadOnlySequence<byte> rest = _buffer;
+            ReadOnlySequence<byte> rest = _buffer.Sequence;
             _input.AdvanceTo(rest.Start);
             _held = false;
             _buffer = default;
@@ -181,6 +185,11 @@ public sealed partial class ByteStreamReader
         {
             while (true)
             {
+                if (cut.Needs > 0 && _input is ChannelReader direct)
+                {
+                    direct.Expect(cut.Needs - _buffer.Length);
+                }
+
                 LetGo();
                 try
                 {
@@ -290,7 +299,7 @@ public sealed partial class ByteStreamReader
 
     private void Hold(in ReadResult result)
     {
-        _buffer = _taken == 0 ? result.Buffer : result.Buffer.Slice(_taken);
+        _buffer = new UnreadBytes(_taken == 0 ? result.Buffer : result.Buffer.Slice(_taken));
         _taken = 0;
         _held = true;
         if (_fed is null)
@@ -305,32 +314,26 @@ public sealed partial class ByteStreamReader
     private TResult Take<TResultMaker, TResult>(TResultMaker result, long length)
         where TResultMaker : IResult<TResult>
     {
-        if (length == 0)
-        {
-            return result.Make(default);
-        }
-
-        SequencePosition end = _buffer.GetPosition(length);
-        TResult made = result.Make(_buffer.Slice(_buffer.Start, end));
-        Discard(length, end);
-        return made;
+        return result.Make(length == 0 ? default : Cut(length));
     }
 
-    private void Discard(long length) => Discard(length, _buffer.GetPosition(length));
+    private void Discard(long length) => Cut(length);
 
-    private void Discard(long length, SequencePosition end)
+    private ReadOnlySequence<byte> Cut(long length)
     {
-        _buffer = _buffer.Slice(end);
+        ReadOnlySequence<byte> cut = _buffer.Cut(length);
         Volatile.Write(ref _position, _position + length);
         if (!_held)
         {
             _taken += length;
         }
+
+        return cut;
     }
 
     private byte[] DiscardAll()
     {
-        byte[] all = _buffer.ToArray();
+        byte[] all = _buffer.Sequence.ToArray();
         Discard(all.Length);
         return all;
     }

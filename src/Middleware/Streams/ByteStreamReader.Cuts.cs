@@ -11,6 +11,8 @@ public sealed partial class ByteStreamReader
     {
         public string Call => call;
 
+        public int Needs => 0;
+
         public Exception? Check() => null;
 
         public long Measure(ByteStreamReader reader)
@@ -29,6 +31,8 @@ public sealed partial class ByteStreamReader
     private readonly struct ExactCut(string call, int n) : ICut
     {
         public string Call => call;
+
+        public int Needs => n;
 
         public Exception? Check() => n < 0
             ? new ArgumentOutOfRangeException(nameof(n), n, $"{call} takes zero or more bytes.")
@@ -53,12 +57,14 @@ public sealed partial class ByteStreamReader
 
         public readonly string Call => call;
 
+        public readonly int Needs => 0;
+
         public readonly Exception? Check() => null;
 
         public long Measure(ByteStreamReader reader)
         {
             long from = Math.Max(0, _searched - reader._position);
-            long newline = Separators.IndexOf(reader._buffer, (byte)'\n', from);
+            long newline = reader._buffer.IndexOf((byte)'\n', from);
             if (newline >= 0)
             {
                 if (newline <= reader.Limit)
@@ -106,6 +112,8 @@ public sealed partial class ByteStreamReader
 
         public string Call { get; }
 
+        public readonly int Needs => 0;
+
         public Exception? Check()
         {
             if (_given is { Count: 0 })
@@ -135,7 +143,7 @@ public sealed partial class ByteStreamReader
             long from = Math.Max(0, _searched - reader._position);
             if (buffered - from >= _one.Length)
             {
-                if (Separators.TryFind(reader._buffer, from, separators, out long start, out long end))
+                if (Separators.TryFind(reader._buffer.Sequence, from, separators, out long start, out long end))
                 {
                     return start <= reader.Limit ? end : throw new LimitOverrunException(
                         $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
@@ -179,6 +187,8 @@ public sealed partial class ByteStreamReader
 
         public string Call => nameof(ReadMessageAsync);
 
+        public int Needs => 0;
+
         public bool Owned => true;
 
         /// <summary>A reader that reads one message after the other needs one of these in all.</summary>
@@ -193,7 +203,7 @@ public sealed partial class ByteStreamReader
 
         public long Measure(ByteStreamReader reader)
         {
-            ReadOnlySequence<byte> buffer = reader._buffer;
+            ReadOnlySequence<byte> buffer = reader._buffer.Sequence;
             if (!buffer.IsEmpty)
             {
                 var input = new SequenceReader<byte>(buffer);

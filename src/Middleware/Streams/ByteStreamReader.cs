@@ -54,7 +54,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     // Bytes that have arrived and were not handed out. They belong to the pipe's last ReadResult while _held; after a read that
     // was cancelled, or while one waits, AdvanceTo has been called with nothing consumed, so the bytes still lie where they lay;
     // what is taken then is counted in _taken and given back to the pipe with its next result.
-    private ReadOnlySequence<byte> _buffer;
+    private UnreadBytes _buffer;
     private bool _held;
     private long _taken;
 
@@ -108,6 +108,8 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 
     /// <summary>The exception that every read throws, or null. Set when the connection is lost, and by <see cref="SetException"/>.</summary>
     public Exception? Exception => _exception;
+
+    internal bool HasBuffered => Buffered > 0;
 
     private long Buffered => Math.Max(0, Volatile.Read(ref _arrived) - Volatile.Read(ref _position));
 

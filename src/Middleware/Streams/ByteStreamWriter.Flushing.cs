@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
@@ -20,6 +21,9 @@ public sealed partial class ByteStreamWriter
             }
         }
     }
+
+    /// <summary>The handler has gone on to await something: what it wrote leaves now (W1).</summary>
+    void ITurnWork.OnTurnEnd() => FlushBeforeWait();
 
     /// <summary>One tick of <see cref="DeferredFlush"/>. Answers whether the writer stays enrolled.</summary>
     internal bool OnDeferredFlush()
@@ -102,6 +106,7 @@ public sealed partial class ByteStreamWriter
         lock (_gate)
         {
             _output = output ?? _output;
+            _direct = _output as ChannelWriter;
             _link = _connection?.Features.Get<IByteStreamTransportFeature>();
             _upgrading = false;
             if (_closing && output is not null)
@@ -141,6 +146,21 @@ public sealed partial class ByteStreamWriter
 
     private void Append(ReadOnlySpan<byte> data)
     {
+        if (_direct is not null)
+        {
+            if (data.Length >= LargeWrite && !_flushing)
+            {
+                WriteThrough(data);
+            }
+            else
+            {
+                _unflushed += data.Length;
+                _direct.Append(data);
+            }
+
+            return;
+        }
+
         _unflushed += data.Length;
         while (!data.IsEmpty)
         {
@@ -153,6 +173,15 @@ public sealed partial class ByteStreamWriter
         }
     }
 
+    /// <summary>Sends what was written before and these bytes at once, from where they lie; only what the kernel does not take is copied.</summary>
+    private void WriteThrough(ReadOnlySpan<byte> data)
+    {
+        _unflushed = 0;
+        _old = false;
+        // Where some of it was queued, a drain asks whether that is above the mark.
+        _recheck |= !_direct!.WriteThrough(data);
+    }
+
     private void Wrote()
     {
         if (_unflushed >= FlushAt)
@@ -160,10 +189,18 @@ public sealed partial class ByteStreamWriter
             Flush();
         }
 
-        if (_unflushed > 0 && !_enrolled)
+        if (_unflushed > 0)
         {
-            _enrolled = true;
-            _deferred.Enroll(this);
+            // On the engine's own threads the end of the turn sends it, elsewhere a timer.
+            if (Turn.Current is Turn turn)
+            {
+                turn.Add(this);
+            }
+            else if (!_enrolled)
+            {
+                _enrolled = true;
+                _deferred.Enroll(this);
+            }
         }
     }
 

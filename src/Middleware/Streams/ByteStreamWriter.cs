@@ -29,10 +29,13 @@ namespace ByteStreams;
 /// <see cref="GetMemory"/> and <see cref="Advance"/> belong together and are for one caller at a time.
 /// </para>
 /// </remarks>
-public sealed partial class ByteStreamWriter : IBufferWriter<byte>
+public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
 {
     /// <summary>Unflushed bytes that are sent without waiting for a drain: a socket's send buffer takes about as much at once.</summary>
     private const int FlushAt = 65536;
+
+    /// <summary>A write of this size is worth a system call of its own: below it, copying costs less (test/Benchmarks/Parts).</summary>
+    private const int LargeWrite = 16384;
 
     private readonly Lock _gate = new();
     private readonly ConnectionContext? _connection;
@@ -41,6 +44,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     private readonly DeferredFlush _deferred;
     private readonly Action _onFlushed;
     private PipeWriter _output;
+    private ChannelWriter? _direct;
     private IByteStreamTransportFeature? _link;
     private AbandonedGuard? _guard;
 
@@ -74,6 +78,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
     {
         ArgumentNullException.ThrowIfNull(output);
         _output = output;
+        _direct = output as ChannelWriter;
         _reader = reader;
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
@@ -154,9 +159,16 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
         {
             if (CanWrite())
             {
-                foreach (ReadOnlyMemory<byte> segment in data)
+                if (data.IsSingleSegment)
                 {
-                    Append(segment.Span);
+                    Append(data.FirstSpan);
+                }
+                else
+                {
+                    foreach (ReadOnlyMemory<byte> segment in data)
+                    {
+                        Append(segment.Span);
+                    }
                 }
 
                 Wrote();
@@ -265,6 +277,13 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancellationToken);
+        }
+
+        if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true } && Turn.Current is not null)
+        {
+            // The handler most likely answers what is buffered next: the answers leave together when it waits, or when the turn
+            // ends.
+            return default;
         }
 
         Task drained;

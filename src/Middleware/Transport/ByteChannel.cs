@@ -23,11 +23,26 @@ internal abstract class ByteChannel
     /// </summary>
     public abstract ValueTask WaitToReceiveAsync();
 
+    /// <summary>Whether it waits by <see cref="WaitToReceive"/>, which spares the steady path a task.</summary>
+    public virtual bool CallsReceiver => false;
+
+    /// <summary>
+    /// As <see cref="WaitToReceiveAsync"/>: answers true where a receive can be tried now; else it calls the receiver once, when it can.
+    /// </summary>
+    public virtual bool WaitToReceive(IReceiver receiver) => throw new NotSupportedException("This channel waits by WaitToReceiveAsync.");
+
     /// <summary>Receives 1 to all of <paramref name="destination"/> bytes; 0 at the end.</summary>
     public abstract ValueTask<int> ReceiveAsync(Memory<byte> destination);
 
     /// <summary>Takes 1 to all bytes of <paramref name="source"/>, which is not empty and stays untouched until then.</summary>
     public abstract ValueTask<int> SendAsync(ReadOnlySequence<byte> source);
+
+    /// <summary>
+    /// Takes what it can at once of <paramref name="queued"/>, which may be empty, and of <paramref name="more"/> behind it, from
+    /// where they lie.
+    /// </summary>
+    /// <returns>The bytes taken; 0 also where it cannot, or where the connection is lost, which the next send tells.</returns>
+    public virtual int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more) => 0;
 
     /// <summary>Tells the peer that no more bytes follow; receiving goes on.</summary>
     public abstract ValueTask ShutdownSendAsync();
@@ -40,4 +55,11 @@ internal abstract class ByteChannel
 
     /// <summary>Lets go of the medium. What waits fails.</summary>
     public abstract void Close();
+}
+
+/// <summary>Whoever waits for a <see cref="ByteChannel"/> to have something.</summary>
+internal interface IReceiver
+{
+    /// <summary>A receive can be tried. Called outside of any lock of the channel.</summary>
+    void OnReady();
 }

@@ -14,7 +14,7 @@ namespace ByteStreams.Transport;
 /// can be lost, whatever the channel does with cancellation (R18). A block is held only while it holds bytes or receives some.
 /// Whoever completes a receive runs the reader's continuation inline; cancellation never does.
 /// </remarks>
-internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
+internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, IReceiver
 {
     /// <summary>What a block starts with: one page, room for most messages; who fills it gets a larger one.</summary>
     private const int SmallestBlock = 4096;
@@ -25,9 +25,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     /// <summary>The block into which a closing connection throws what still arrives; 1 MiB takes 64 receives.</summary>
     private const int DiscardBlock = 16384;
 
+    /// <summary>The largest block for who says how much is needed; more arrives in several.</summary>
+    private const int LargestExpected = 262144;
+
     private readonly Lock _gate = new();
     private readonly ByteChannel _channel;
-    private readonly int _largestBlock;
+    private int _largestBlock;
     private readonly Action _onWaited;
     private readonly Action _onReceived;
 
@@ -54,6 +57,8 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
     private bool _waiting;
     private ManualResetValueTaskSourceCore<ReadResult> _waiter;
+    private CancellationToken _waitToken;
+    private CancellationToken _registered;
     private CancellationTokenRegistration _registration;
 
     private bool _discarding;
@@ -80,6 +85,24 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
     /// <summary>Bytes thrown away by <see cref="DiscardAsync"/> so far.</summary>
     public long Discarded => Volatile.Read(ref _discarded);
+
+    /// <summary>
+    /// A reader needs so many more bytes: the next block is that large, and later ones may be, beyond the bound of the others;
+    /// never more than <see cref="LargestExpected"/>.
+    /// </summary>
+    public void Expect(long more)
+    {
+        if (more <= _blockSize)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            _blockSize = (int)Math.Min(more + SmallestBlock, LargestExpected);
+            _largestBlock = Math.Max(_largestBlock, _blockSize);
+        }
+    }
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
@@ -108,6 +131,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 _waiting = true;
                 _waiter.Reset();
                 version = _waiter.Version;
+                _waitToken = cancellationToken;
+                if (cancellationToken != _registered)
+                {
+                    Register(cancellationToken);
+                }
             }
         }
         catch (Exception error)
@@ -120,12 +148,6 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
             {
                 Ended?.Invoke(_failure);
             }
-        }
-
-        if (cancellationToken.CanBeCanceled)
-        {
-            _registration = cancellationToken.UnsafeRegister(
-                static (reader, token) => ((ChannelReader)reader!).CancelWait(token), this);
         }
 
         return new ValueTask<ReadResult>(this, version);
@@ -226,6 +248,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
             _completed = true;
             ReturnAll();
+            Register(default);
         }
 
         Fail(new InvalidOperationException("The input was completed while a read was waiting."), waiterOnly: true);
@@ -301,13 +324,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     /// <summary>Every read from now on fails with <paramref name="exception"/>, behind what is buffered.</summary>
     public void Fail(Exception exception) => Fail(exception, waiterOnly: false);
 
-    ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
-    {
-        CancellationTokenRegistration registration = _registration;
-        _registration = default;
-        registration.Dispose();
-        return _waiter.GetResult(token);
-    }
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _waiter.GetResult(token);
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _waiter.GetStatus(token);
 
@@ -358,7 +375,15 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     {
         try
         {
-            if (!_moreLikely)
+            if (_channel.CallsReceiver)
+            {
+                if (!_channel.WaitToReceive(this))
+                {
+                    _inFlight = true;
+                    return false;
+                }
+            }
+            else if (!_moreLikely)
             {
                 ValueTask wait = _channel.WaitToReceiveAsync();
                 if (!wait.IsCompleted)
@@ -397,15 +422,22 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
         return true;
     }
 
+    void IReceiver.OnReady() => OnWaited();
+
     private void OnWaited()
     {
         bool ended = false;
+        Wakes wakes;
         lock (_gate)
         {
             _inFlight = false;
             try
             {
-                _wait.GetResult();
+                if (!_channel.CallsReceiver)
+                {
+                    _wait.GetResult();
+                }
+
                 if (!ReceiveIntoBlock(ref ended))
                 {
                     return;
@@ -416,15 +448,16 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 Lose(error, ref ended);
             }
 
-            ReceiveAhead(ref ended);
+            wakes = Settle(ref ended);
         }
 
-        Wake(ended);
+        Wake(wakes, ended);
     }
 
     private void OnReceived()
     {
         bool ended = false;
+        Wakes wakes;
         lock (_gate)
         {
             _inFlight = false;
@@ -438,10 +471,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
                 Lose(error, ref ended);
             }
 
-            ReceiveAhead(ref ended);
+            wakes = Settle(ref ended);
         }
 
-        Wake(ended);
+        Wake(wakes, ended);
     }
 
     private void ReceiveAhead(ref bool ended)
@@ -458,50 +491,51 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
         }
     }
 
-    private void Wake(bool ended)
+    /// <summary>Looks who can go on now that something has arrived or ended.</summary>
+    private Wakes Settle(ref bool ended)
     {
-        ReadResult result = default;
-        Exception? failure = null;
-        TaskCompletionSource? changed = null;
-        bool wake = false;
-        lock (_gate)
+        Wakes wakes = default;
+        ReceiveAhead(ref ended);
+        if (_waiting)
         {
-            if (_waiting)
+            try
             {
-                try
-                {
-                    wake = TryResult(out result);
-                    ReceiveAhead(ref ended);
-                }
-                catch (Exception error)
-                {
-                    failure = error;
-                    wake = true;
-                }
-
-                _waiting = !wake;
-                _waiter.RunContinuationsAsynchronously = false;
+                wakes.Waiter = TryResult(out wakes.Result);
+                ReceiveAhead(ref ended);
+            }
+            catch (Exception error)
+            {
+                wakes.Failure = error;
+                wakes.Waiter = true;
             }
 
-            if (_discarding && (_ended || _failure is not null || _discarded >= _discardBound))
-            {
-                (changed, _changed) = (_changed, null);
-            }
+            _waiting = !wakes.Waiter;
+            _waiter.RunContinuationsAsynchronously = false;
         }
 
+        if (_discarding && (_ended || _failure is not null || _discarded >= _discardBound))
+        {
+            (wakes.Changed, _changed) = (_changed, null);
+        }
+
+        return wakes;
+    }
+
+    private void Wake(in Wakes wakes, bool ended)
+    {
         if (ended)
         {
             Ended?.Invoke(_failure);
         }
 
-        changed?.TrySetResult();
-        if (failure is not null)
+        wakes.Changed?.TrySetResult();
+        if (wakes.Failure is not null)
         {
-            _waiter.SetException(failure);
+            _waiter.SetException(wakes.Failure);
         }
-        else if (wake)
+        else if (wakes.Waiter)
         {
-            _waiter.SetResult(result);
+            _waiter.SetResult(wakes.Result);
         }
     }
 
@@ -524,6 +558,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
         Segment tail = _last!;
         bool filled = count == tail.Free.Length;
         tail.Advance(count);
+        tail.Publish();
         Volatile.Write(ref _received, _received + count);
 
         // A receive that filled its block has more behind it: the next goes without a wait, into a larger block. A short one
@@ -584,7 +619,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
     {
         lock (_gate)
         {
-            if (!_waiting)
+            if (!_waiting || token != _waitToken)
             {
                 return;
             }
@@ -594,6 +629,16 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
         }
 
         _waiter.SetException(new OperationCanceledException(token));
+    }
+
+    /// <summary>
+    /// Most handlers pass the same token to every read: its registration stays when the read is done, and the next one finds it.
+    /// </summary>
+    private void Register(CancellationToken token)
+    {
+        _registration.Unregister();
+        _registered = token;
+        _registration = token.UnsafeRegister(static (reader, fired) => ((ChannelReader)reader!).CancelWait(fired), this);
     }
 
     private Memory<byte> Room()
@@ -659,5 +704,14 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>
 
         _consumed = _received;
         _examined = _received;
+    }
+
+    /// <summary>Who goes on, once the lock is released.</summary>
+    private struct Wakes
+    {
+        public ReadResult Result;
+        public Exception? Failure;
+        public TaskCompletionSource? Changed;
+        public bool Waiter;
     }
 }

@@ -99,30 +99,9 @@ internal sealed class ChannelWriter : PipeWriter
         ArgumentOutOfRangeException.ThrowIfNegative(sizeHint);
         lock (_gate)
         {
-            if (_completed)
-            {
-                throw new InvalidOperationException("The output was completed; nothing more can be written to it.");
-            }
-
+            ThrowIfCompleted();
             _leased = true;
-            if (_last is null || _last.Free.Length < Math.Max(1, sizeHint))
-            {
-                // The first block is small, for the many connections that say little; who fills it gets larger ones.
-                int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, LargestBlock);
-                Segment segment = _spare ?? new Segment();
-                _spare = null;
-                segment.Rent(Math.Max(grown, sizeHint), _last);
-                if (_last is null)
-                {
-                    segment.Rebase(0);
-                    _first = segment;
-                    _sentIndex = 0;
-                }
-
-                _last = segment;
-            }
-
-            return _last.Free;
+            return Room(sizeHint);
         }
     }
 
@@ -141,6 +120,61 @@ internal sealed class ChannelWriter : PipeWriter
                 _uncommitted += bytes;
             }
         }
+    }
+
+    /// <summary>As <c>Write</c>, with the lock taken once.</summary>
+    public void Append(ReadOnlySpan<byte> data)
+    {
+        lock (_gate)
+        {
+            ThrowIfCompleted();
+            AppendLocked(data);
+        }
+    }
+
+    /// <summary>
+    /// Flushes what was written before, and sends <paramref name="data"/> behind it from where it lies; what the channel does not
+    /// take is copied, and goes as it becomes ready.
+    /// </summary>
+    /// <returns>Whether nothing is left here.</returns>
+    public bool WriteThrough(ReadOnlySpan<byte> data)
+    {
+        Exception? lost = null;
+        bool clear;
+        lock (_gate)
+        {
+            ThrowIfCompleted();
+            Commit();
+            if (!_sending && _failure is null)
+            {
+                long before = _queued;
+                int taken = _channel.TrySend(before > 0 ? Committed() : default, data);
+                int queued = (int)Math.Min(taken, before);
+                if (queued > 0)
+                {
+                    Sent(queued);
+                }
+
+                data = data[(taken - queued)..];
+                Volatile.Write(ref _sent, _sent + taken - queued);
+            }
+
+            if (!data.IsEmpty)
+            {
+                AppendLocked(data);
+                Commit();
+                Send(ref lost);
+            }
+
+            clear = _queued == 0;
+        }
+
+        if (lost is not null)
+        {
+            Lost?.Invoke(lost);
+        }
+
+        return clear;
     }
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
@@ -229,11 +263,59 @@ internal sealed class ChannelWriter : PipeWriter
         }
     }
 
+    private void ThrowIfCompleted()
+    {
+        if (_completed)
+        {
+            throw new InvalidOperationException("The output was completed; nothing more can be written to it.");
+        }
+    }
+
+    private Memory<byte> Room(int sizeHint)
+    {
+        if (_last is null || _last.Free.Length < Math.Max(1, sizeHint))
+        {
+            // The first block is small, for the many connections that say little; who fills it gets larger ones.
+            int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, LargestBlock);
+            Segment segment = _spare ?? new Segment();
+            _spare = null;
+            _last?.Publish();
+            segment.Rent(Math.Max(grown, sizeHint), _last);
+            if (_last is null)
+            {
+                segment.Rebase(0);
+                _first = segment;
+                _sentIndex = 0;
+            }
+
+            _last = segment;
+        }
+
+        return _last.Free;
+    }
+
+    private void AppendLocked(ReadOnlySpan<byte> data)
+    {
+        // Whoever writes now has given up memory that was asked for before and not used.
+        _leased = false;
+        _uncommitted += data.Length;
+        while (!data.IsEmpty)
+        {
+            // One block for a small write, so that it is one piece of the send; blocks of the queue's own size for a large one.
+            Span<byte> room = Room(Math.Min(data.Length, SmallestBlock)).Span;
+            int count = Math.Min(room.Length, data.Length);
+            data[..count].CopyTo(room);
+            _last!.Advance(count);
+            data = data[count..];
+        }
+    }
+
     private void Commit()
     {
         if (_failure is null)
         {
             _queued += _uncommitted;
+            _last?.Publish();
         }
         else if (!_sending)
         {

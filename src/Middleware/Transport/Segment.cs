@@ -33,11 +33,10 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     /// <summary>Sets where the block begins in the connection's stream of bytes.</summary>
     public void Rebase(long runningIndex) => RunningIndex = runningIndex;
 
-    public void Advance(int count)
-    {
-        End += count;
-        Memory = _block.AsMemory(0, End);
-    }
+    public void Advance(int count) => End += count;
+
+    /// <summary>Makes what was written visible to sequences over this block.</summary>
+    public void Publish() => Memory = _block.AsMemory(0, End);
 
     public void Return()
     {

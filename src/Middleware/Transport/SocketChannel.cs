@@ -124,6 +124,30 @@ internal sealed class SocketChannel : SocketByteChannel
         };
     }
 
+    public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more)
+    {
+        int taken = 0;
+        try
+        {
+            if (!queued.IsEmpty)
+            {
+                taken = queued.IsSingleSegment
+                    ? _socket.Send(queued.FirstSpan, SocketFlags.None, out _)
+                    : _socket.Send(Gather(queued), SocketFlags.None, out _);
+                if (taken < queued.Length)
+                {
+                    return Math.Max(0, taken);
+                }
+            }
+
+            return taken + Math.Max(0, _socket.Send(more, SocketFlags.None, out _));
+        }
+        catch (ObjectDisposedException)
+        {
+            return taken;
+        }
+    }
+
     public override ValueTask ShutdownSendAsync()
     {
         _shutdown = true;

@@ -50,6 +50,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private int _sentInTurn;
     private ManualResetValueTaskSourceCore<bool> _receive;
     private SendSignal? _send;
+    private IReceiver? _receiver;
 
     public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer)
     {
@@ -115,7 +116,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     public override ValueTask StartAsync()
     {
         _receive.Reset();
-        Interlocked.Or(ref _state, Starting);
+        short version = _receive.Version;
+        bool closed = (Interlocked.Or(ref _state, Starting) & Closed) != 0;
         try
         {
             Register(EpollEvents.Out);
@@ -126,7 +128,22 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
             return ValueTask.FromException(error);
         }
 
-        return new ValueTask(this, _receive.Version);
+        // Aborted before it began: no event will come, unless the close has seen that somebody waits.
+        return closed && (Interlocked.And(ref _state, ~Starting) & Starting) != 0 ? default : new ValueTask(this, version);
+    }
+
+    public override bool CallsReceiver => true;
+
+    public override bool WaitToReceive(IReceiver receiver)
+    {
+        bool yield = _receivedInTurn >= TurnBytes && Turn.Current is not null;
+        if (!yield && (Volatile.Read(ref _state) & (Readable | Closed)) != 0)
+        {
+            return true;
+        }
+
+        _receiver = receiver;
+        return !TryWait(yield);
     }
 
     public override ValueTask WaitToReceiveAsync()
@@ -159,6 +176,29 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         return sent > 0 ? new ValueTask<int>(sent)
             : IsTransient(sent) ? SendLaterAsync(source, yield: false)
             : ValueTask.FromException<int>(Errno.ToConnectionException(-sent));
+    }
+
+    public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more)
+    {
+        if (_sentInTurn >= TurnBytes && Turn.Current is not null)
+        {
+            return 0;
+        }
+
+        bool held = false;
+        try
+        {
+            int descriptor = BeginSend(ref held);
+            return Math.Max(0, Counted(queued.IsEmpty ? LibC.Send(descriptor, more) : SendPieces(descriptor, queued, more)));
+        }
+        catch (ObjectDisposedException)
+        {
+            return 0;
+        }
+        finally
+        {
+            Release(held);
+        }
     }
 
     public override ValueTask ShutdownSendAsync()
@@ -280,49 +320,69 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
             _send!.Complete(asynchronously);
         }
 
-        if ((due & (ReceiveWaiting | Starting)) != 0)
+        if ((due & ReceiveWaiting) != 0 && _receiver is IReceiver receiver)
+        {
+            if (asynchronously)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(static waiting => waiting.OnReady(), receiver, preferLocal: false);
+            }
+            else
+            {
+                receiver.OnReady();
+            }
+        }
+        else if ((due & (ReceiveWaiting | Starting)) != 0)
         {
             _receive.RunContinuationsAsynchronously = asynchronously;
             _receive.SetResult(true);
         }
     }
 
-    /// <summary>Waits for an edge; or, to let others have their turn, for the next look at what is there already.</summary>
     private ValueTask WaitAsync(bool yield)
     {
         _receive.Reset();
         short version = _receive.Version;
+        _receiver = null;
         try
         {
-            Register(EpollEvents.None);
-            int before = Volatile.Read(ref _state);
-            while (true)
-            {
-                if ((before & Closed) != 0 || (!yield && (before & Readable) != 0))
-                {
-                    return default;
-                }
-
-                int seen = Interlocked.CompareExchange(ref _state, (before & ~Readable) | ReceiveWaiting, before);
-                if (seen == before)
-                {
-                    break;
-                }
-
-                before = seen;
-            }
-
-            if (yield)
-            {
-                Rearm();
-            }
-
-            return new ValueTask(this, version);
+            return TryWait(yield) ? new ValueTask(this, version) : default;
         }
         catch (Exception error)
         {
             return ValueTask.FromException(error);
         }
+    }
+
+    /// <summary>
+    /// Begins to wait for an edge; or, to let others have their turn, for the next look at what is there already. Answers whether
+    /// there is something to wait for.
+    /// </summary>
+    private bool TryWait(bool yield)
+    {
+        Register(EpollEvents.None);
+        int before = Volatile.Read(ref _state);
+        while (true)
+        {
+            if ((before & Closed) != 0 || (!yield && (before & Readable) != 0))
+            {
+                return false;
+            }
+
+            int seen = Interlocked.CompareExchange(ref _state, (before & ~Readable) | ReceiveWaiting, before);
+            if (seen == before)
+            {
+                break;
+            }
+
+            before = seen;
+        }
+
+        if (yield)
+        {
+            Rearm();
+        }
+
+        return true;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -441,24 +501,13 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         }
     }
 
-    private unsafe int TrySend(in ReadOnlySequence<byte> source)
+    private int TrySend(in ReadOnlySequence<byte> source)
     {
         bool held = false;
         try
         {
-            int descriptor = Acquire(ref held);
-            if ((Volatile.Read(ref _state) & Writable) != 0)
-            {
-                Interlocked.And(ref _state, ~Writable);
-            }
-
-            int sent = source.IsSingleSegment ? LibC.Send(descriptor, source.FirstSpan) : SendPieces(descriptor, source);
-            if (sent > 0)
-            {
-                _sentInTurn += sent;
-            }
-
-            return sent;
+            int descriptor = BeginSend(ref held);
+            return Counted(source.IsSingleSegment ? LibC.Send(descriptor, source.FirstSpan) : SendPieces(descriptor, source, default));
         }
         catch (ObjectDisposedException)
         {
@@ -470,17 +519,36 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         }
     }
 
-    private static unsafe int SendPieces(int descriptor, in ReadOnlySequence<byte> source)
+    private int BeginSend(ref bool held)
+    {
+        int descriptor = Acquire(ref held);
+        if ((Volatile.Read(ref _state) & Writable) != 0)
+        {
+            Interlocked.And(ref _state, ~Writable);
+        }
+
+        return descriptor;
+    }
+
+    private int Counted(int sent)
+    {
+        _sentInTurn += Math.Max(0, sent);
+        return sent;
+    }
+
+    private static unsafe int SendPieces(int descriptor, in ReadOnlySequence<byte> source, ReadOnlySpan<byte> more)
     {
         Pins pins = default;
-        LibC.Piece* pieces = stackalloc LibC.Piece[MostPieces];
+        LibC.Piece* pieces = stackalloc LibC.Piece[MostPieces + 1];
         int count = 0;
         try
         {
+            bool all = true;
             foreach (ReadOnlyMemory<byte> segment in source)
             {
                 if (count == MostPieces)
                 {
+                    all = false;
                     break;
                 }
 
@@ -492,7 +560,16 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
                 }
             }
 
-            return LibC.Send(descriptor, new ReadOnlySpan<LibC.Piece>(pieces, count));
+            fixed (byte* start = more)
+            {
+                bool both = all && !more.IsEmpty;
+                if (both)
+                {
+                    pieces[count] = new LibC.Piece { Start = start, Length = (nuint)more.Length };
+                }
+
+                return LibC.Send(descriptor, new ReadOnlySpan<LibC.Piece>(pieces, both ? count + 1 : count));
+            }
         }
         finally
         {

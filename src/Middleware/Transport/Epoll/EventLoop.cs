@@ -143,44 +143,59 @@ internal sealed unsafe class EventLoop
     {
         _turn = turn;
         uint batch = (uint)(Volatile.Read(ref _cursor) >> 8);
+        while (TryServe(turn, generation) && TryWait(generation, ++batch))
+        {
+        }
+    }
+
+    /// <summary>Serves what is left of the batch. Answers whether this thread still leads.</summary>
+    private bool TryServe(Turn turn, uint generation)
+    {
         while (true)
         {
             long cursor = Volatile.Read(ref _cursor);
             if ((uint)(cursor >> 32) != generation)
             {
-                return;
+                return false;
             }
 
             int index = (byte)cursor;
-            if (index < _count)
+            if (index >= _count)
             {
-                // Read before it is taken: once another leads, it may overwrite the batch.
-                (EpollEvents events, ulong data) = LibC.EventAt(_events, index);
-                if (Interlocked.CompareExchange(ref _cursor, cursor + 1, cursor) != cursor)
-                {
-                    return;
-                }
-
-                if (Find(data) is IEventSink sink)
-                {
-                    LoopWatchdog.Awake();
-                    _current = sink;
-                    sink.OnEvents(events);
-                    turn.End();
-                }
+                return true;
             }
-            else
-            {
-                if (Interlocked.CompareExchange(ref _cursor, Pack(generation, batch, Waiting), cursor) != cursor)
-                {
-                    return;
-                }
 
-                _current = null;
-                _count = LoopPolling.Wait(_epoll, _events, MostEvents);
-                Volatile.Write(ref _cursor, Pack(generation, ++batch, 0));
+            // Read before it is taken: once another leads, it may overwrite the batch.
+            (EpollEvents events, ulong data) = LibC.EventAt(_events, index);
+            if (Interlocked.CompareExchange(ref _cursor, cursor + 1, cursor) != cursor)
+            {
+                return false;
+            }
+
+            if (Find(data) is IEventSink sink)
+            {
+                LoopWatchdog.Awake();
+                _current = sink;
+                sink.OnEvents(events);
+                turn.End();
             }
         }
+    }
+
+    /// <summary>Waits for the next batch. Answers whether this thread still leads.</summary>
+    private bool TryWait(uint generation, uint batch)
+    {
+        long cursor = Volatile.Read(ref _cursor);
+        if ((uint)(cursor >> 32) != generation
+            || Interlocked.CompareExchange(ref _cursor, Pack(generation, batch, Waiting), cursor) != cursor)
+        {
+            return false;
+        }
+
+        _current = null;
+        _count = LoopPolling.Wait(_epoll, _events, MostEvents);
+        Volatile.Write(ref _cursor, Pack(generation, batch, 0));
+        return true;
     }
 
     private IEventSink? Find(ulong registration)
