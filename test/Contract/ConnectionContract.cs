@@ -21,6 +21,9 @@ public abstract partial class ConnectionContract : IAsyncLifetime
     /// <summary>Runs of what must hold every time.</summary>
     protected virtual int Runs => 20;
 
+    /// <summary>What drives the sockets of both sides.</summary>
+    protected virtual ByteStreamEngine Engine => ByteStreamEngine.Default;
+
     /// <summary>The TLS of the medium, if it has any.</summary>
     protected virtual SslServerAuthenticationOptions? ServerTls => null;
 
@@ -62,7 +65,7 @@ public abstract partial class ConnectionContract : IAsyncLifetime
     /// <summary>Starts a server with a handler of the test's own.</summary>
     protected async Task<ByteStreamServer> ServeAsync(ByteStreamDelegate handler, Action<ByteStreamServerOptions>? configure = null)
     {
-        var options = new ByteStreamServerOptions { Tls = ServerTls };
+        var options = new ByteStreamServerOptions { Tls = ServerTls, Engine = Engine };
         configure?.Invoke(options);
         ByteStreamServer server = await ByteStream.StartServerAsync(handler, NewEndPoint(), options, Soon);
         _owned.Add(new Stop(server));
@@ -71,7 +74,7 @@ public abstract partial class ConnectionContract : IAsyncLifetime
 
     protected async Task<ByteStreamConnection> OpenAsync(ByteStreamServer server, Action<ByteStreamClientOptions>? configure = null)
     {
-        var options = new ByteStreamClientOptions { Tls = ClientTls, LingerTimeout = TimeSpan.FromMilliseconds(200) };
+        var options = new ByteStreamClientOptions { Tls = ClientTls, Engine = Engine, LingerTimeout = TimeSpan.FromMilliseconds(200) };
         configure?.Invoke(options);
         return await ByteStream.OpenConnectionAsync(server.EndPoints[0], options, Soon);
     }

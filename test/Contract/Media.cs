@@ -42,6 +42,31 @@ public sealed class TlsConnectionTests : ConnectionContract
     protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
 }
 
+/// <summary>The same over the runtime's sockets, where the system's own default is another engine.</summary>
+public sealed class SocketEngineTcpConnectionTests : ConnectionContract
+{
+    protected override int Runs => 200;
+
+    protected override ByteStreamEngine Engine => ByteStreamEngine.Socket;
+
+    protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+}
+
+public sealed class SocketEngineUnixConnectionTests : ConnectionContract
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("bs-").FullName;
+    private int _count;
+
+    protected override ByteStreamEngine Engine => ByteStreamEngine.Socket;
+
+    protected override bool NeedsUnread => true;
+
+    protected override EndPoint NewEndPoint() =>
+        new UnixDomainSocketEndPoint(Path.Combine(_folder, $"{Interlocked.Increment(ref _count)}.sock"));
+
+    protected override void Cleanup() => Directory.Delete(_folder, recursive: true);
+}
+
 /// <summary>A self-signed certificate, and a client that trusts exactly it.</summary>
 internal static class TestCertificate
 {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
@@ -23,6 +24,12 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     /// <summary>The pieces of one send. The kernel takes 1024; these few are blocks of up to 64 KiB and fill a socket's buffer.</summary>
     private const int MostPieces = 16;
 
+    /// <summary>So many short turns in a row bring a handler that has blocked back to the loop.</summary>
+    private const int Probation = 64;
+
+    /// <summary>A turn that is no trouble to others on a loop.</summary>
+    private static readonly TimeSpan ShortTurn = TimeSpan.FromMilliseconds(1);
+
     private const int Readable = 1;
     private const int Writable = 2;
 
@@ -46,6 +53,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private bool _watchesOut;
     private volatile bool _shutdown;
     private int _state;
+    private int _probation;
     private int _receivedInTurn;
     private int _sentInTurn;
     private ManualResetValueTaskSourceCore<bool> _receive;
@@ -302,9 +310,18 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
                 StopWatchingOut();
             }
 
-            Complete(due, asynchronously: false);
+            if (Volatile.Read(ref _probation) == 0)
+            {
+                Complete(due, asynchronously: false);
+            }
+            else
+            {
+                LoopThread.RunBlocking(_ => CompleteOnProbation(due));
+            }
         }
     }
+
+    void IEventSink.OnBlocked() => Volatile.Write(ref _probation, Probation);
 
     void IValueTaskSource.GetResult(short token) => _receive.GetResult(token);
 
@@ -312,6 +329,21 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
 
     void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _receive.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>A handler that has blocked a loop goes on elsewhere, until it has shown that it does not block any more.</summary>
+    private void CompleteOnProbation(int due)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        Complete(due, asynchronously: false);
+        if (Stopwatch.GetElapsedTime(begun) > ShortTurn)
+        {
+            Volatile.Write(ref _probation, Probation);
+        }
+        else if (Volatile.Read(ref _probation) > 0)
+        {
+            Interlocked.Decrement(ref _probation);
+        }
+    }
 
     private void Complete(int due, bool asynchronously)
     {

@@ -23,6 +23,7 @@ internal sealed unsafe class EventLoop
 
     private readonly int _epoll;
     private readonly byte* _events;
+    private readonly LoopPolling _polling = new();
 
     private readonly Lock _gate = new();
     private readonly Slot[]?[] _chunks = new Slot[]?[MostChunks];
@@ -193,7 +194,7 @@ internal sealed unsafe class EventLoop
         }
 
         _current = null;
-        _count = LoopPolling.Wait(_epoll, _events, MostEvents);
+        _count = _polling.Wait(_epoll, _events, MostEvents);
         Volatile.Write(ref _cursor, Pack(generation, batch, 0));
         return true;
     }

@@ -11,14 +11,56 @@ internal sealed class LoopThread
     /// <summary>Long enough for bursts of blocking handlers to reuse threads; short enough for the memory of a rare burst.</summary>
     private static readonly TimeSpan KeptIdle = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// The most threads for handlers that block. They are a remedy and no way of working: a thread costs some 100 KiB, and what
+    /// blocks a thousand of them will block the next one too. Further handlers wait for one to be free.
+    /// </summary>
+    private const int MostBlocking = 1000;
+
     private static readonly Lock Gate = new();
     private static readonly List<LoopThread> Idle = [];
+    private static readonly Queue<Action<Turn>> Queued = [];
+    private static int _blocking;
 
     private readonly Turn _turn = new();
     private readonly object _signal = new();
     private Action<Turn>? _work;
 
     private LoopThread(Action<Turn> work) => _work = work;
+
+    /// <summary>Runs something that is likely to block; behind others where too many block already.</summary>
+    public static void RunBlocking(Action<Turn> work)
+    {
+        lock (Gate)
+        {
+            if (_blocking >= MostBlocking)
+            {
+                Queued.Enqueue(work);
+                return;
+            }
+
+            _blocking++;
+        }
+
+        Run(turn => RunQueued(work, turn));
+    }
+
+    private static void RunQueued(Action<Turn> work, Turn turn)
+    {
+        Action<Turn>? next = work;
+        while (next is not null)
+        {
+            next(turn);
+            turn.End();
+            lock (Gate)
+            {
+                if (!Queued.TryDequeue(out next))
+                {
+                    _blocking--;
+                }
+            }
+        }
+    }
 
     /// <summary>Runs something on a thread that nobody else waits for.</summary>
     public static void Run(Action<Turn> work)

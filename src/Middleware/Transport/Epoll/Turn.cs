@@ -16,8 +16,8 @@ internal sealed class Turn
     /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
     public static Turn? Current => _current;
 
-    /// <summary>Makes a turn the calling thread's own.</summary>
-    public static void Begin(Turn turn) => _current = turn;
+    /// <summary>Makes a turn the calling thread's own; null takes it away.</summary>
+    public static void Begin(Turn? turn) => _current = turn;
 
     /// <summary>Leaves something for the end of the turn, on the turn's own thread. Twice in one turn is done once, or twice.</summary>
     public void Add(ITurnWork work)

@@ -1,0 +1,61 @@
+using System.Net;
+using System.Text;
+using ByteStreams.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams.Contract.Tests.Engine;
+
+/// <summary>How many sends the answers to pipelined requests take.</summary>
+public sealed class CoalescingTests : IDisposable
+{
+    private readonly ScriptedChannel _channel = new();
+    private readonly ByteStreamReader _reader;
+    private readonly ByteStreamWriter _writer;
+
+    public CoalescingTests()
+    {
+        var connection = new ChannelConnection(_channel, new IPEndPoint(IPAddress.Loopback, 1), null, new ByteStreamServerOptions());
+        _reader = new ByteStreamReader(connection.Transport.Input);
+        _writer = new ByteStreamWriter(connection.Transport.Output, _reader, connection, NullLogger.Instance, DeferredFlush.Shared);
+        _channel.Deliver("a\nb\nc\n"u8.ToArray());
+    }
+
+    public void Dispose() => Turn.Begin(null);
+
+    [Fact, Trait("Contract", "W1")]
+    public async Task Drain_WhileMoreIsBufferedInATurn_LeavesTheSendToTheLastAnswer()
+    {
+        Turn.Begin(new Turn());
+        await EchoAsync(3);
+        Assert.Equal(["a\nb\nc\n"], Sends());
+    }
+
+    [Fact, Trait("Contract", "W1")]
+    public async Task TurnEnd_BehindAWriteWithoutDrain_Sends()
+    {
+        var turn = new Turn();
+        Turn.Begin(turn);
+        _writer.Write(await _reader.ReadLineAsync(TestContext.Current.CancellationToken));
+        Assert.Empty(Sends());
+        turn.End();
+        Assert.Equal(["a\n"], Sends());
+    }
+
+    [Fact]
+    public async Task Drain_OutsideOfATurn_SendsAtOnce()
+    {
+        await EchoAsync(3);
+        Assert.Equal(["a\n", "b\n", "c\n"], Sends());
+    }
+
+    private async Task EchoAsync(int lines)
+    {
+        for (int i = 0; i < lines; i++)
+        {
+            _writer.Write(await _reader.ReadLineAsync(TestContext.Current.CancellationToken));
+            await _writer.DrainAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    private IEnumerable<string> Sends() => _channel.Sends.Select(Encoding.ASCII.GetString);
+}

@@ -1,0 +1,208 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using ByteStreams.Contract.Tests.Servers;
+using ByteStreams.Transport;
+
+namespace ByteStreams.Contract.Tests.Engine;
+
+/// <summary>What the Linux engine promises beyond the contract of every connection. All on one loop: nobody else can help out.</summary>
+public sealed class EventLoopTests
+{
+    public EventLoopTests() => Assert.SkipUnless(LibC.IsSupported, "The engine needs Linux on x64 or arm64.");
+
+    [Fact]
+    public async Task Handler_FromItsFirstLine_RunsOnTheLoop()
+    {
+        var turns = new List<bool>();
+        await using ByteStreamServer server = await StartAsync(async (reader, writer, _) =>
+        {
+            turns.Add(Turn.Current is not null);
+            writer.Write(await reader.ReadLineAsync(TestContext.Current.CancellationToken));
+            turns.Add(Turn.Current is not null);
+        });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write("1\n");
+        Assert.Equal("1\n"u8.ToArray(), await client.Line());
+        Assert.Equal([true, true], turns);
+    }
+
+    [Fact, Trait("Fault", "F48")]
+    public async Task Handlers_TwoHundredThatBlock_DoNotStopTheOthers()
+    {
+        using var release = new ManualResetEventSlim();
+        int blocked = 0;
+        await using ByteStreamServer blocking = await StartAsync(async (reader, writer, _) =>
+        {
+            await reader.ReadLineAsync(TestContext.Current.CancellationToken);
+            Interlocked.Increment(ref blocked);
+            release.Wait(TestContext.Current.CancellationToken);
+            writer.Write("done\n");
+        });
+        await using ByteStreamServer echo = await StartAsync(Given.Echo);
+        await using ByteStreamConnection client = await Given.Connect(echo);
+        var blockers = new List<ByteStreamConnection>();
+        for (int i = 1; i <= 200; i++)
+        {
+            ByteStreamConnection blocker = await Given.Connect(blocking);
+            blockers.Add(blocker);
+            blocker.Writer.Write("block\n");
+            client.Writer.Write($"{i}\n");
+            Assert.Equal($"{i}\n", Encoding.ASCII.GetString(await client.Line()));
+        }
+
+        await Given.Until(() => Volatile.Read(ref blocked) == 200);
+        await using (ByteStreamConnection late = await Given.Connect(echo))
+        {
+            late.Writer.Write("late\n");
+            Assert.Equal("late\n"u8.ToArray(), await late.Line());
+        }
+
+        release.Set();
+        foreach (ByteStreamConnection blocker in blockers)
+        {
+            Assert.Equal("done\n"u8.ToArray(), await blocker.Line());
+            await blocker.DisposeAsync();
+        }
+    }
+
+    [Fact, Trait("Fault", "F48"), Trait("Contract", "W1")]
+    public async Task Handler_ThatWritesAndBlocks_WhatItWroteLeaves()
+    {
+        using var release = new ManualResetEventSlim();
+        await using ByteStreamServer server = await StartAsync((_, writer, _) =>
+        {
+            writer.Write("before\n");
+            release.Wait(TestContext.Current.CancellationToken);
+            return Task.CompletedTask;
+        });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        Assert.Equal("before\n"u8.ToArray(), await client.Line());
+        release.Set();
+    }
+
+    [Fact, Trait("Fault", "F10")]
+    public async Task Requests_TenThousandInOneSegment_AreAnsweredInOrderAndOthersMeanwhile()
+    {
+        await using ByteStreamServer server = await StartAsync(async (reader, writer, stopping) =>
+        {
+            while (await reader.ReadLineAsync(stopping) is { Length: > 0 } line)
+            {
+                writer.Write(line);
+                await writer.DrainAsync(stopping);
+            }
+        });
+        string requests = string.Concat(Enumerable.Range(0, 10_000).Select(i => $"{i}\n"));
+        await using ByteStreamConnection greedy = await Given.Connect(server);
+        await using ByteStreamConnection modest = await Given.Connect(server);
+        greedy.Writer.Write(requests);
+        modest.Writer.Write("hello\n");
+        Assert.Equal("hello\n"u8.ToArray(), await modest.Line());
+        byte[] answers = await greedy.Reader.ReadExactlyAsync(requests.Length, TestContext.Current.CancellationToken).Soon();
+        Assert.Equal(requests, Encoding.ASCII.GetString(answers));
+    }
+
+    [Fact, Trait("Fault", "F10")]
+    public async Task Receive_EndlessData_EndsItsTurnSoThatOthersHaveTheirs()
+    {
+        // The handler below never waits for anything but bytes, and bytes are always there.
+        using var stop = new CancellationTokenSource();
+        await using ByteStreamServer server = await StartAsync(async (reader, _, _) =>
+        {
+            while (!stop.IsCancellationRequested && !(await reader.BorrowAsync(CancellationToken.None)).IsEmpty)
+            {
+            }
+        });
+        await using ByteStreamServer echo = await StartAsync(Given.Echo);
+        using Socket flood = await Given.RawClient(server);
+        var flooding = Task.Run(() =>
+        {
+            byte[] block = new byte[1 << 18];
+            while (!stop.IsCancellationRequested)
+            {
+                flood.Send(block);
+            }
+        }, TestContext.Current.CancellationToken);
+        await using ByteStreamConnection client = await Given.Connect(echo);
+        for (int i = 0; i < 200; i++)
+        {
+            client.Writer.Write("ping\n");
+            Assert.Equal("ping\n"u8.ToArray(), await client.Line());
+        }
+
+        await stop.CancelAsync();
+        await flooding.Soon();
+    }
+
+    [Fact]
+    public async Task Start_ChannelThatWasClosedBefore_CompletesAtOnce()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        var options = new ByteStreamClientOptions { Engine = ByteStreamEngine.Epoll, EventLoops = 1 };
+        SocketByteChannel channel = await TransportEngine.For(options).ConnectAsync(listener.LocalEndPoint!, options, TestContext.Current.CancellationToken).Soon();
+        channel.Close();
+        await channel.StartAsync().Soon();
+        await Assert.ThrowsAnyAsync<Exception>(() => channel.ReceiveAsync(new byte[1]).Soon());
+    }
+
+    [Fact]
+    public async Task Descriptors_ReusedAtOnceByOthers_NeverCarryForeignBytes()
+    {
+        await using ByteStreamServer server = await StartAsync(async (reader, writer, stopping) =>
+        {
+            byte[] line = await reader.ReadLineAsync(stopping);
+            writer.Write(line);
+            if (line is [(byte)'a', ..])
+            {
+                // The descriptor is free, and taken by the next client, while this handler is still at it.
+                writer.Abort();
+                writer.Write("late\n");
+            }
+
+            await writer.DrainAsync(stopping);
+        });
+        await Parallel.ForAsync(0, 1000, TestContext.Current.CancellationToken, async (i, token) =>
+        {
+            await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(
+                server.EndPoints[0], new() { Engine = ByteStreamEngine.Epoll, EventLoops = 1, LingerTimeout = TimeSpan.Zero }, token);
+            string line = i % 2 == 0 ? $"a{i}\n" : $"b{i}\n";
+            client.Writer.Write(line);
+            try
+            {
+                byte[] answer = await client.Reader.ReadAsync(-1, token);
+                Assert.Equal(i % 2 == 0 ? "" : line, Encoding.ASCII.GetString(answer));
+            }
+            catch (IOException) when (i % 2 == 0)
+            {
+                // Its reset.
+            }
+        });
+    }
+
+    [Fact]
+    public async Task BlockingWork_BeyondTheMostThreads_WaitsForOneToBeFree()
+    {
+        using var release = new ManualResetEventSlim();
+        int running = 0;
+        int done = 0;
+        for (int i = 0; i < 1001; i++)
+        {
+            LoopThread.RunBlocking(_ =>
+            {
+                Interlocked.Increment(ref running);
+                release.Wait(CancellationToken.None);
+                Interlocked.Increment(ref done);
+            });
+        }
+
+        await Given.Until(() => Volatile.Read(ref running) >= 1000);
+        Assert.Equal(1000, Volatile.Read(ref running));
+        release.Set();
+        await Given.Until(() => Volatile.Read(ref done) == 1001);
+    }
+
+    private static Task<ByteStreamServer> StartAsync(ByteStreamDelegate handler) => ByteStream.StartServerAsync(
+        handler, new IPEndPoint(IPAddress.Loopback, 0), new() { Engine = ByteStreamEngine.Epoll, EventLoops = 1 }, TestContext.Current.CancellationToken);
+}
