@@ -29,7 +29,7 @@ class Figures:
 
     def median(self, workload, contender, field):
         """None where nothing was measured."""
-        values = [result[field] for result in self._rounds.get((workload, contender), {}).values()]
+        values = [result[field] for result in self._rounds.get((workload, contender), {}).values() if field in result]
         return median(values) if values else None
 
     def ratios(self, workload, contender):

@@ -35,6 +35,18 @@ def describe(options):
     }
 
 
+def busy_seconds(cores):
+    """What everything together has used of these cores, in the kernel's ticks of usually 10 ms."""
+    total = 0
+    with open("/proc/stat", encoding="utf-8") as statistics:
+        for line in statistics:
+            name, *ticks = line.split()
+            if name.removeprefix("cpu").isdigit() and int(name.removeprefix("cpu")) in cores:
+                user, nice, system, _idle, _iowait, irq, softirq = map(int, ticks[:7])
+                total += user + nice + system + irq + softirq
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def _cpu():
     with open("/proc/cpuinfo", encoding="utf-8") as info:
         for line in info:

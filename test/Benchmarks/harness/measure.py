@@ -1,9 +1,12 @@
 """Runs the workloads: warm-up, interleaved rounds, and a pass that counts system calls."""
 
 import json
+import resource
 import subprocess
+import time
 
 from contenders import LOAD
+from machine import busy_seconds
 from servers import Server, idle_cpu_shares
 
 COUNT_SECONDS = 1
@@ -22,6 +25,7 @@ class Measurement:
         self._contenders = contenders
         self._options = options
         self._server_core, self._load_core = cores
+        self._cores = set(cores)
         self._record = record
         self._shared = {}
         self._calls = None if not _can_count_calls() else True
@@ -112,13 +116,20 @@ class Measurement:
             command += ["--seconds", str(seconds), "--warmup", "0" if count else str(ROUND_WARMUP)]
         if count:
             command = ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(server.pid), "--", *command]
+        begun, others = time.monotonic(), self._others(server)
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        others = (self._others(server) - others) / (time.monotonic() - begun) / len(self._cores)
         if done.returncode != 0:
             raise LoadError(done.stderr.strip() or f"exit code {done.returncode}")
         result = json.loads(done.stdout)
         if count:
             return {"calls_per_message": int(done.stderr.split(",")[0]) / result["all_messages"]}
-        return result
+        return result | {"others": round(max(0.0, others), 3)}
+
+    def _others(self, server):
+        """Seconds that neither this server nor the load generators have used of the cores: what disturbs a measurement."""
+        generators = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return busy_seconds(self._cores) - server.cpu_seconds() - generators.ru_utime - generators.ru_stime
 
 
 def _serves(contender, workload):

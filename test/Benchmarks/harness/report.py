@@ -53,7 +53,7 @@ def _summary(figures, workloads, contenders):
 
 
 def _details(figures, workload, contenders):
-    header = ["", "messages/s", "ratio to C", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core"]
+    header = ["", "messages/s", "ratio to C", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
     header += [f"rate to {workload.beside}", f"p99 to {workload.beside}"] if workload.beside else []
     rows = []
     for contender in contenders:
@@ -65,7 +65,7 @@ def _details(figures, workload, contenders):
                f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "",
                _number(figures.median(key, name, "server_cpu_us")), _number(figures.calls(key, name)),
                *(_number(figures.median(key, name, field), 0) for field in ("p50_us", "p99_us", "p999_us")),
-               f"{figures.median(key, name, 'load_busy'):.0%}"]
+               *(f"{figures.median(key, name, field):.0%}" for field in ("load_busy", "others"))]
         if workload.beside:
             row += [_number(_relative(figures, workload, name, field)) for field in ("rate", "p99_us")]
         rows.append(row)
@@ -74,8 +74,8 @@ def _details(figures, workload, contenders):
 
 def _relative(figures, workload, name, field):
     """Against the contender's own figure of the workload that this one disturbs."""
-    undisturbed = figures.median(workload.beside, name, field)
-    return figures.median(workload.key, name, field) / undisturbed if undisturbed else None
+    own, undisturbed = (figures.median(key, name, field) for key in (workload.key, workload.beside))
+    return None if own is None or undisturbed is None else own / undisturbed
 
 
 def _idle(figures, contenders):

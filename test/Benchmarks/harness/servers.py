@@ -61,9 +61,8 @@ class Server:
         return self._process.poll() is None
 
     def cpu_seconds(self):
-        """Processor time of all its threads, to the nanosecond."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        """Processor time of all threads it has and had. The clock's number is the kernel's own for another process."""
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def stop(self):
         self._process.terminate()

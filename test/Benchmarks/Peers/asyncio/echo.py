@@ -28,17 +28,21 @@ async def echo_frames(reader, writer):
 async def serve(arguments):
     # A line may be as long as the other servers allow, and connections may come faster than they are accepted.
     options = {"limit": 1 << 20, "backlog": 4096}
+    # A server lives as long as somebody refers to it.
+    servers = []
     for port, handler in (arguments.line, echo_lines), (arguments.frame, echo_frames):
         if port:
-            await asyncio.start_server(handler, "127.0.0.1", port, **options)
+            servers.append(await asyncio.start_server(handler, "127.0.0.1", port, **options))
     for path, handler in (arguments.unix, echo_lines), (arguments.unix_frame, echo_frames):
         if path:
-            await asyncio.start_unix_server(handler, path, **options)
+            servers.append(await asyncio.start_unix_server(handler, path, **options))
 
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print("ready", flush=True)
     await ended.wait()
+    for server in servers:
+        server.close()
 
 
 def main():
