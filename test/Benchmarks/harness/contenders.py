@@ -72,6 +72,8 @@ CONTENDERS = [
     _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True),
     _dotnet("bytestreams-owned", "ByteStreams", title="ByteStreams, owned arrays", output="bytestreams",
             switches=("--owned",), blocking=True, own=True),
+    _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
+            switches=("--engine", "socket"), blocking=True, own=True),
     _dotnet("bytestreams-aot", "ByteStreams", "--use-current-runtime", "-p:PublishAot=true",
             title="ByteStreams, Native AOT", needs=("cc",), blocking=True, own=True),
     _dotnet("kestrel", "Kestrel", title="Kestrel, stock", blocking=True),

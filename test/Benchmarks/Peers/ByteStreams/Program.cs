@@ -6,7 +6,8 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 // The whole stack, as an application has it: the host, endpoints, and a handler from a scope of its own for each connection.
-var arguments = new PeerArguments(args, "--owned");
+var arguments = new PeerArguments(args, ["--owned"], ["--engine"]);
+ByteStreamEngine engine = arguments.Value("--engine") is string name ? Enum.Parse<ByteStreamEngine>(name, ignoreCase: true) : ByteStreamEngine.Default;
 HostApplicationBuilder builder = Host.CreateApplicationBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
 ByteStreamsBuilder streams = builder.Services.AddByteStreams().AddHandler<BlockingEcho>("block");
@@ -46,5 +47,9 @@ void AddUnix(string name, string? path, string handler)
     }
 }
 
-// What an endpoint's engine and loops are set by belongs here.
-static void Configure(ByteStreamServerOptions options) => options.Backlog = 4096;
+void Configure(ByteStreamServerOptions options)
+{
+    options.Backlog = 4096;
+    options.Engine = engine;
+    options.EventLoops = arguments.Threads;
+}

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 // Kestrel as it comes; with --inline both of its switches are set that keep a connection on the thread its data arrived on.
-var arguments = new PeerArguments(args, "--inline");
+var arguments = new PeerArguments(args, ["--inline"]);
 bool inline = arguments.Has("--inline");
 if (inline)
 {

@@ -10,9 +10,11 @@ internal sealed class PeerArguments
 
     /// <param name="args">--name value pairs, and the names in <paramref name="switches"/> alone.</param>
     /// <param name="switches">The server's own switches.</param>
-    public PeerArguments(string[] args, params string[] switches)
+    /// <param name="options">The server's own names that take a value.</param>
+    public PeerArguments(string[] args, string[]? switches = null, string[]? options = null)
     {
-        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads"];
+        switches ??= [];
+        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads", .. options ?? []];
         for (int i = 0; i < args.Length; i++)
         {
             if (switches.Contains(args[i]))
@@ -36,12 +38,14 @@ internal sealed class PeerArguments
 
     public int? Block => Number("--block");
 
-    public string? Unix => _values.GetValueOrDefault("--unix");
+    public string? Unix => Value("--unix");
 
-    public string? UnixFrame => _values.GetValueOrDefault("--unix-frame");
+    public string? UnixFrame => Value("--unix-frame");
 
     /// <summary>Event loops, where the server has such a number; the thread pool sizes itself by the processors it may use.</summary>
     public int Threads => Number("--threads") ?? 1;
+
+    public string? Value(string name) => _values.GetValueOrDefault(name);
 
     public bool Has(string name) => _switches.Contains(name);
 
