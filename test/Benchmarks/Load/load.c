@@ -1,0 +1,477 @@
+/* The load generator: one thread, epoll.
+ *
+ * Every connection sends an endless, periodic stream of messages that differ from each other and from every other
+ * connection's, and keeps `depth` of them unanswered. What comes back has to be that very stream: comparing it needs no
+ * parsing and no buffer per connection, and finds whatever is lost, repeated, reordered or given to the wrong one.
+ * Whatever the server does wrong ends the program with a message and exit code 1. The result is one line of JSON.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "load --line PORT | --frame PORT | --unix PATH | --unix-frame PATH   where the measured connections go, and what they send:\n"
+    "                            lines, or frames behind a 4-byte big-endian length\n"
+    "     --connections N        measured connections (64)\n"
+    "     --size BYTES           of a line with its end, or of a frame without its length (64)\n"
+    "     --depth N              messages in flight on each connection (1)\n"
+    "     --churn                a connection carries one message and is closed; then the next one is opened\n"
+    "     --idle N               as many further connections stay silent meanwhile ...\n"
+    "     --idle-echo            ... after one message each\n"
+    "     --blocking N           as many further connections have one message at a time in flight, at ...\n"
+    "     --block PORT           ... this port\n"
+    "     --memory N             measures no rate but resident memory for each of N idle connections\n"
+    "     --warmup S --seconds S before the measured window, and of it (0, 1)\n"
+    "     --pid N                the server, for its CPU time and memory\n";
+
+/* A server that answers nothing for this long has lost a message. */
+#define STUCK_NS 10000000000ULL
+/* Connections that are being opened at once: below every server's listen backlog. */
+#define OPENING 128
+
+/* Source addresses 127.0.0.1 to 127.0.0.64, each with ports of its own: TIME_WAIT holds 28,000 of one address for a minute. */
+#define SOURCES 64
+/* As many connections come and go before a server's memory is first looked at. */
+#define REHEARSAL 300
+
+enum { RECEIVE_BYTES = 512 * 1024, EVENTS = 512, SIDE_SIZE = 64, SUB_BITS = 7, BUCKETS = 48 << SUB_BITS };
+
+/* LOAD and CHURN are measured. Beside them: IDLE sends nothing, ONCE one message, LOOP one line after the other. */
+enum mode { LOAD, CHURN, IDLE, ONCE, LOOP };
+
+struct connection {
+  enum mode mode;
+  int fd;
+  int port;
+  uint32_t depth;
+  size_t message;    /* bytes of one message */
+  size_t period;     /* bytes of depth + 1 messages */
+  char *stream;      /* one period, and depth messages of the next: a send never has to wrap */
+  uint64_t due;      /* bytes that may be sent so far */
+  uint64_t sent;
+  uint64_t received;
+  uint64_t *issued;  /* when each unanswered message was due, ns: a ring of depth */
+};
+
+static struct {
+  const char *path;
+  int port, frame, churn, idle_echo, block_port;
+  unsigned connections, size, depth, idle, blocking, memory;
+  double warmup, seconds;
+  pid_t pid;
+} options = {.connections = 64, .size = 64, .depth = 1, .seconds = 1};
+
+static int epoll_fd, draining;
+static unsigned opened, outstanding;
+static uint64_t last_answer, side_answers, answers, histogram[BUCKETS];
+static clockid_t server_clock;
+static char receive_buffer[RECEIVE_BYTES];
+
+static void die(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("load: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+  exit(1);
+}
+
+static uint64_t clock_ns(clockid_t clock) {
+  struct timespec time;
+  if (clock_gettime(clock, &time)) die("the clock of process %d: %s", (int)options.pid, strerror(errno));
+  return (uint64_t)time.tv_sec * 1000000000ULL + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+static void *allocate(size_t count, size_t size) {
+  void *memory = calloc(count, size);
+  if (memory == NULL) die("out of memory");
+  return memory;
+}
+
+/* Log-linear: 128 steps in each power of two, so a value is at most 0.8 % off. */
+static unsigned bucket_of(uint64_t ns) {
+  if (ns < 1U << SUB_BITS) return (unsigned)ns;
+  unsigned shift = 63U - (unsigned)__builtin_clzll(ns) - SUB_BITS;
+  unsigned bucket = ((shift + 1) << SUB_BITS) + (unsigned)((ns >> shift) & ((1U << SUB_BITS) - 1));
+  return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+static double percentile_us(double fraction) {
+  uint64_t wanted = (uint64_t)((double)answers * fraction), seen = 0;
+  for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
+    seen += histogram[bucket];
+    if (seen > wanted) {
+      unsigned shift = bucket >> SUB_BITS;
+      if (shift == 0) return bucket / 1e3;
+      uint64_t low = (uint64_t)((bucket & ((1U << SUB_BITS) - 1)) | 1U << SUB_BITS) << (shift - 1);
+      return (double)low / 1e3;
+    }
+  }
+  return 0;
+}
+
+/* Letters only, so that a line has one \n. */
+static void write_message(char *at, size_t size, int frame, uint64_t seed) {
+  size_t body = size;
+  if (frame) {
+    uint32_t length = htonl((uint32_t)size);
+    memcpy(at, &length, sizeof length);
+    at += sizeof length;
+  } else {
+    at[--body] = '\n';
+  }
+  for (size_t i = 0; i < body; i++) {
+    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    at[i] = (char)('a' + (seed >> 33) % 26);
+  }
+}
+
+static void prepare(struct connection *c, enum mode mode, int port, unsigned index) {
+  int side = mode == LOOP, frame = !side && options.frame;
+  size_t size = side ? SIDE_SIZE : options.size;
+  c->mode = mode;
+  c->fd = -1;
+  c->port = port;
+  c->depth = mode == LOAD ? options.depth : 1;
+  c->message = size + (frame ? sizeof(uint32_t) : 0);
+  c->period = (c->depth + 1) * c->message;
+  c->stream = allocate(2 * c->depth + 1, c->message);
+  c->issued = allocate(c->depth, sizeof *c->issued);
+  for (unsigned i = 0; i <= c->depth; i++) write_message(c->stream + i * c->message, size, frame, (uint64_t)index << 32 | (uint64_t)mode << 28 | i);
+  memcpy(c->stream + c->period, c->stream, c->depth * c->message);
+}
+
+static int connected_socket(int port) {
+  int on = 1, fd;
+  if (port == 0) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (options.path == NULL || strlen(options.path) >= sizeof address.sun_path) die("no address, or one that is too long");
+    strcpy(address.sun_path, options.path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) die("socket: %s", strerror(errno));
+    if (connect(fd, (struct sockaddr *)&address, sizeof address)) die("connect to %s: %s", options.path, strerror(errno));
+    return fd;
+  }
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + opened % SOURCES)};
+  fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) die("socket: %s", strerror(errno));
+  /* The port is chosen by connect, for this destination. */
+  if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) ||
+      (!options.churn && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)))
+    die("setsockopt: %s", strerror(errno));
+  if (bind(fd, (struct sockaddr *)&source, sizeof source)) die("bind: %s", strerror(errno));
+  if (connect(fd, (struct sockaddr *)&address, sizeof address)) die("connect to port %d: %s", port, strerror(errno));
+  return fd;
+}
+
+static void send_due(struct connection *c) {
+  while (c->sent < c->due) {
+    ssize_t n = send(c->fd, c->stream + c->sent % c->period, (size_t)(c->due - c->sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EAGAIN) return;
+      if (errno == EINTR) continue;
+      die("send: %s", strerror(errno));
+    }
+    c->sent += (uint64_t)n;
+  }
+}
+
+static void issue(struct connection *c, uint64_t first, uint64_t count, uint64_t now) {
+  for (uint64_t i = first; i < first + count; i++) c->issued[i % c->depth] = now;
+  c->due += count * c->message;
+  outstanding += (unsigned)count;
+  send_due(c);
+}
+
+static void open_connection(struct connection *c) {
+  uint64_t begun = now_ns();
+  c->fd = connected_socket(c->port);
+  c->due = c->sent = c->received = 0;
+  opened++;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+  if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
+  if (c->mode != IDLE) issue(c, 0, c->depth, begun);
+}
+
+static void close_connection(struct connection *c) {
+  if (c->fd >= 0 && close(c->fd)) die("close: %s", strerror(errno));
+  c->fd = -1;
+}
+
+static void compare(struct connection *c, const char *bytes, size_t count) {
+  if (c->received + count > c->sent) die("the server sent %llu bytes for %llu", (unsigned long long)(c->received + count), (unsigned long long)c->sent);
+  while (count > 0) {
+    size_t at = (size_t)(c->received % c->period), part = c->period - at < count ? c->period - at : count;
+    if (memcmp(c->stream + at, bytes, part) != 0) die("other bytes came back, in the %zu from byte %llu", part, (unsigned long long)c->received);
+    c->received += part;
+    bytes += part;
+    count -= part;
+  }
+}
+
+static void count_answers(struct connection *c, uint64_t first, uint64_t count) {
+  uint64_t now = now_ns();
+  outstanding -= (unsigned)count;
+  last_answer = now;
+  if (c->mode == LOAD || c->mode == CHURN) {
+    for (uint64_t i = first; i < first + count; i++) histogram[bucket_of(now - c->issued[i % c->depth])]++;
+    answers += count;
+  } else {
+    side_answers += count;
+  }
+  if (c->mode == CHURN) {
+    close_connection(c);
+    if (!draining) open_connection(c);
+  } else if (c->mode != ONCE && !draining) {
+    issue(c, first + c->depth, count, now);
+  }
+}
+
+static void receive(struct connection *c, uint32_t events) {
+  int ending = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  for (;;) {
+    ssize_t n = recv(c->fd, receive_buffer, sizeof receive_buffer, MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EAGAIN) return;
+      if (errno == EINTR) continue;
+      die("recv: %s", strerror(errno));
+    }
+    if (n == 0) die("the server closed a connection after %llu bytes", (unsigned long long)c->received);
+    uint64_t before = c->received / c->message;
+    compare(c, receive_buffer, (size_t)n);
+    uint64_t after = c->received / c->message;
+    if (after > before) {
+      count_answers(c, before, after - before);
+      if (c->mode == CHURN) return;
+    }
+    if ((size_t)n < sizeof receive_buffer && !ending) return;
+  }
+}
+
+static void poll_events(int timeout_ms) {
+  struct epoll_event events[EVENTS];
+  int count = epoll_wait(epoll_fd, events, EVENTS, timeout_ms);
+  if (count < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
+  for (int i = 0; i < count; i++) {
+    struct connection *c = events[i].data.ptr;
+    if (events[i].events & EPOLLOUT) send_due(c);
+    if (events[i].events & ~(uint32_t)EPOLLOUT) receive(c, events[i].events);
+  }
+  if (outstanding > 0 && now_ns() - last_answer > STUCK_NS) die("%u messages were not answered", outstanding);
+}
+
+static void wait_for_answers(unsigned left) {
+  last_answer = now_ns();
+  while (outstanding > left) poll_events(1000);
+}
+
+static void pause_ms(long ms) {
+  struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+  nanosleep(&time, NULL);
+}
+
+static long server_descriptors(void) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)options.pid);
+  DIR *directory = opendir(path);
+  if (directory == NULL) die("%s: %s", path, strerror(errno));
+  long count = 0;
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+/* Until the server has opened (or closed) its ends: nothing else tells that a silent connection was accepted. */
+static void wait_for_descriptors(long wanted, int rising) {
+  /* A runtime opens and closes a few of its own. */
+  enum { OWN = 8 };
+  uint64_t begun = now_ns();
+  while (rising ? server_descriptors() < wanted - OWN : server_descriptors() > wanted + OWN) {
+    if (now_ns() - begun > STUCK_NS) die("the server has %ld descriptors, not %ld", server_descriptors(), wanted);
+    pause_ms(1);
+  }
+}
+
+static struct connection *open_side(unsigned count, enum mode mode, int port) {
+  struct connection *side = allocate(count, sizeof *side);
+  long before = mode == IDLE ? server_descriptors() : 0;
+  for (unsigned i = 0; i < count; i++) {
+    prepare(&side[i], mode, port, i);
+    open_connection(&side[i]);
+    if (mode == ONCE) wait_for_answers(OPENING);
+    if (mode == IDLE && (i % OPENING == OPENING - 1 || i == count - 1)) wait_for_descriptors(before + i + 1, 1);
+  }
+  if (mode == ONCE) wait_for_answers(0);
+  return side;
+}
+
+static long resident_kib(void) {
+  char path[64], line[256];
+  long kib = -1;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)options.pid);
+  FILE *status = fopen(path, "r");
+  if (status == NULL) die("%s: %s", path, strerror(errno));
+  while (kib < 0 && fgets(line, sizeof line, status) != NULL) sscanf(line, "VmRSS: %ld kB", &kib);
+  fclose(status);
+  if (kib < 0) die("no VmRSS in %s", path);
+  return kib;
+}
+
+/* The memory once it has stood still for half a second, or after five seconds as it is then. */
+static long settled_kib(void) {
+  long last = resident_kib();
+  for (int still = 0, polls = 0; still < 5 && polls < 50; polls++) {
+    pause_ms(100);
+    long next = resident_kib();
+    still = next == last ? still + 1 : 0;
+    last = next;
+  }
+  return last;
+}
+
+static void close_all(struct connection *all, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    close_connection(&all[i]);
+    free(all[i].stream);
+    free(all[i].issued);
+  }
+  free(all);
+}
+
+static void rehearse(void) {
+  long before = server_descriptors();
+  close_all(open_side(REHEARSAL, ONCE, options.port), REHEARSAL);
+  wait_for_descriptors(before, 0);
+}
+
+static void run_until(uint64_t end) {
+  for (uint64_t now = now_ns(); now < end; now = now_ns()) poll_events((int)((end - now) / 1000000) + 1);
+}
+
+static void measure(void) {
+  struct connection *load = allocate(options.connections, sizeof *load);
+  for (unsigned i = 0; i < options.connections; i++) {
+    prepare(&load[i], options.churn ? CHURN : LOAD, options.port, i);
+    open_connection(&load[i]);
+  }
+  uint64_t all = 0, begun = last_answer = now_ns();
+  run_until(begun + (uint64_t)(options.warmup * 1e9));
+  all = answers;
+  answers = side_answers = 0;
+  memset(histogram, 0, sizeof histogram);
+  uint64_t start = now_ns(), own = clock_ns(CLOCK_PROCESS_CPUTIME_ID), server = options.pid ? clock_ns(server_clock) : 0;
+  run_until(start + (uint64_t)(options.seconds * 1e9));
+  server = options.pid ? clock_ns(server_clock) - server : 0;
+  own = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
+  double seconds = (double)(now_ns() - start) / 1e9;
+  uint64_t messages = answers, side = side_answers;
+  /* Beside handlers that block, that is a result. */
+  if (messages == 0 && options.blocking == 0) die("no message was answered");
+  double p50 = percentile_us(0.5), p99 = percentile_us(0.99), p999 = percentile_us(0.999);
+  draining = 1;
+  wait_for_answers(0);
+  close_all(load, options.connections);
+  printf("{\"messages\": %llu, \"all_messages\": %llu, \"seconds\": %.3f, \"rate\": %.1f, \"load_busy\": %.3f, \"blocking_messages\": %llu",
+         (unsigned long long)messages, (unsigned long long)(all + answers), seconds, (double)messages / seconds, (double)own / 1e9 / seconds,
+         (unsigned long long)side);
+  if (messages > 0) printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f", p50, p99, p999);
+  if (messages > 0 && options.pid)
+    printf(", \"server_busy\": %.3f, \"server_cpu_us\": %.3f", (double)server / 1e9 / seconds, (double)server / 1e3 / (double)messages);
+  puts("}");
+}
+
+static void measure_memory(void) {
+  rehearse();
+  long before = settled_kib();
+  open_side(options.memory, options.idle_echo ? ONCE : IDLE, options.port);
+  long after = settled_kib();
+  printf("{\"connections\": %u, \"before_kib\": %ld, \"after_kib\": %ld, \"kib_per_connection\": %.3f}\n", options.memory, before, after,
+         (double)(after - before) / options.memory);
+}
+
+static void timed_out(int signal) {
+  (void)signal;
+  static const char text[] = "load: the server does not accept\n";
+  _exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 2 : 1);
+}
+
+static void parse(int count, char **values) {
+  enum { LINE = 1, FRAME, UNIX, UNIX_FRAME, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
+  static const struct option names[] = {
+      {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"connections", 1, 0, CONNECTIONS},
+      {"size", 1, 0, SIZE}, {"depth", 1, 0, DEPTH}, {"churn", 0, 0, CHURNS}, {"idle", 1, 0, IDLES}, {"idle-echo", 0, 0, IDLE_ECHO},
+      {"blocking", 1, 0, BLOCKING}, {"block", 1, 0, BLOCK}, {"memory", 1, 0, MEMORY}, {"warmup", 1, 0, WARMUP}, {"seconds", 1, 0, SECONDS},
+      {"pid", 1, 0, PID}, {0}};
+  int option;
+  while ((option = getopt_long(count, values, "", names, NULL)) != -1) {
+    if (option == FRAME || option == UNIX_FRAME) options.frame = 1;
+    switch (option) {
+      case LINE: case FRAME: options.port = atoi(optarg); break;
+      case UNIX: case UNIX_FRAME: options.path = optarg; break;
+      case CONNECTIONS: options.connections = (unsigned)atoi(optarg); break;
+      case SIZE: options.size = (unsigned)atoi(optarg); break;
+      case DEPTH: options.depth = (unsigned)atoi(optarg); break;
+      case CHURNS: options.churn = 1; break;
+      case IDLES: options.idle = (unsigned)atoi(optarg); break;
+      case IDLE_ECHO: options.idle_echo = 1; break;
+      case BLOCKING: options.blocking = (unsigned)atoi(optarg); break;
+      case BLOCK: options.block_port = atoi(optarg); break;
+      case MEMORY: options.memory = (unsigned)atoi(optarg); break;
+      case WARMUP: options.warmup = atof(optarg); break;
+      case SECONDS: options.seconds = atof(optarg); break;
+      case PID: options.pid = atoi(optarg); break;
+      default: fputs(usage, stderr); exit(2);
+    }
+  }
+  int needs_pid = options.memory > 0 || (options.idle > 0 && !options.idle_echo);
+  if (optind != count || (options.port == 0) == (options.path == NULL) || options.connections == 0 || options.size == 0 || options.depth == 0 ||
+      (needs_pid && options.pid == 0) || (options.blocking > 0 && options.block_port == 0)) {
+    fputs(usage, stderr);
+    exit(2);
+  }
+}
+
+int main(int count, char **values) {
+  parse(count, values);
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit)) die("getrlimit: %s", strerror(errno));
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit)) die("setrlimit: %s", strerror(errno));
+  if (options.pid && (errno = clock_getcpuclockid(options.pid, &server_clock)) != 0) die("process %d: %s", (int)options.pid, strerror(errno));
+  if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1: %s", strerror(errno));
+  /* Connecting blocks; what ends it when nobody accepts is the alarm. */
+  signal(SIGALRM, timed_out);
+  alarm((unsigned)(options.warmup + options.seconds) + 120);
+  if (options.memory > 0) {
+    measure_memory();
+    return 0;
+  }
+  long before = options.pid ? server_descriptors() : 0;
+  struct connection *idle = open_side(options.idle, options.idle_echo ? ONCE : IDLE, options.port);
+  struct connection *blocking = open_side(options.blocking, LOOP, options.block_port);
+  measure();
+  close_all(idle, options.idle);
+  close_all(blocking, options.blocking);
+  /* What comes next is not to be measured beside the end of all these. */
+  if (options.pid) wait_for_descriptors(before, 0);
+  return 0;
+}

@@ -1,0 +1,52 @@
+using Benchmarks;
+using Benchmarks.Kestrel;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+// Kestrel as it comes; with --inline both of its switches are set that keep a connection on the thread its data arrived on.
+var arguments = new PeerArguments(args, ["--inline"]);
+bool inline = arguments.Has("--inline");
+if (inline)
+{
+    Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+}
+
+WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+builder.Logging.SetMinimumLevel(LogLevel.Warning);
+builder.WebHost.UseSockets(options =>
+{
+    options.UnsafePreferInlineScheduling = inline;
+    options.Backlog = 4096;
+});
+builder.WebHost.ConfigureKestrel(kestrel =>
+{
+    Listen<LineHandler>(kestrel, arguments.Line);
+    Listen<FrameHandler>(kestrel, arguments.Frame);
+    Listen<BlockingHandler>(kestrel, arguments.Block);
+    if (arguments.Unix is string unix)
+    {
+        kestrel.ListenUnixSocket(unix, listen => listen.UseConnectionHandler<LineHandler>());
+    }
+
+    if (arguments.UnixFrame is string unixFrame)
+    {
+        kestrel.ListenUnixSocket(unixFrame, listen => listen.UseConnectionHandler<FrameHandler>());
+    }
+});
+
+await using WebApplication application = builder.Build();
+await application.StartAsync();
+Console.WriteLine("ready");
+await application.WaitForShutdownAsync();
+
+static void Listen<THandler>(KestrelServerOptions kestrel, int? port) where THandler : ConnectionHandler
+{
+    if (port is int number)
+    {
+        kestrel.Listen(System.Net.IPAddress.Loopback, number, listen => listen.UseConnectionHandler<THandler>());
+    }
+}

@@ -1,0 +1,103 @@
+"""The servers that are compared: how each is built and started. One row each."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+REPOSITORY = HERE.parent.parent
+ARTIFACTS = HERE / "artifacts"
+PEERS = HERE / "Peers"
+LOAD = ARTIFACTS / "load"
+# uvloop is Debian's, and so is the interpreter it belongs to.
+PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    title: str
+    needs: tuple
+    build: tuple
+    command: tuple
+    unix: bool = True
+    blocking: bool = False
+    loops: bool = True           # can use more than one core
+    own: bool = False            # this project's
+
+    def missing(self):
+        """Why it cannot run here, or None."""
+        for need in self.needs:
+            if need.startswith("python:"):
+                module = need.removeprefix("python:")
+                if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode != 0:
+                    return f"Python's {module} is not installed"
+            elif "*" in need:
+                if not list(Path("/").glob(need)):
+                    return f"/{need} does not exist"
+            elif shutil.which(need) is None:
+                return f"{need} is not installed"
+        return None
+
+
+def _c(source, target, *options):
+    return ("cc", "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", str(target), str(source))
+
+
+BUILD_LOAD = _c(HERE / "Load" / "load.c", LOAD)
+
+
+def _cargo():
+    return ("cargo", "build", "--quiet", "--release", "--offline", "--manifest-path", str(PEERS / "tokio" / "Cargo.toml"),
+            "--config", 'source.crates-io.replace-with="debian"',
+            "--config", 'source.debian.directory="/usr/share/cargo/registry"',
+            "--target-dir", str(ARTIFACTS / "tokio"))
+
+
+def _dotnet(name, folder, *options, switches=(), needs=(), **more):
+    """The build output lies apart from the solution's own, so that neither disturbs the other's restore."""
+    title = more.pop("title")
+    target = ARTIFACTS / more.pop("output", name)
+    intermediate = ARTIFACTS / "dotnet" / target.name
+    build = ("dotnet", "publish", str(PEERS / folder), "-c", "Release", "-v", "quiet", "--nologo",
+             "--artifacts-path", str(intermediate), "-o", str(target), *options)
+    return Contender(name, title, ("dotnet", *needs), build, (str(target / f"Benchmarks.{folder}"), *switches), **more)
+
+
+CONTENDERS = [
+    Contender("c", "C, epoll", ("cc",), _c(PEERS / "epoll" / "epoll.c", ARTIFACTS / "epoll", "-pthread"), (str(ARTIFACTS / "epoll"),)),
+    Contender("tokio", "Tokio", ("cargo", "usr/share/cargo/registry/tokio-1*"), _cargo(), (str(ARTIFACTS / "tokio" / "release" / "echo"),)),
+    Contender("go", "Go", ("go",), ("go", "build", "-o", str(ARTIFACTS / "go"), str(PEERS / "go" / "main.go")), (str(ARTIFACTS / "go"),)),
+    _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True),
+    _dotnet("bytestreams-owned", "ByteStreams", title="ByteStreams, owned arrays", output="bytestreams",
+            switches=("--owned",), blocking=True, own=True),
+    _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
+            switches=("--engine", "socket"), blocking=True, own=True),
+    _dotnet("bytestreams-aot", "ByteStreams", "--use-current-runtime", "-p:PublishAot=true",
+            title="ByteStreams, Native AOT", needs=("cc",), blocking=True, own=True),
+    _dotnet("kestrel", "Kestrel", title="Kestrel, stock", blocking=True),
+    _dotnet("kestrel-inline", "Kestrel", title="Kestrel, inline", output="kestrel", switches=("--inline",), blocking=True),
+    _dotnet("dotnetty", "DotNetty", title="DotNetty", unix=False),
+    _dotnet("streamreader", "StreamReader", title="System.IO.StreamReader"),
+    Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
+    Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
+]
+
+
+def build(contenders):
+    """Builds each once; returns those that can run, and says which cannot and why."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    subprocess.run(BUILD_LOAD, check=True)
+    done, able = set(), []
+    for contender in contenders:
+        reason = contender.missing()
+        if reason is not None:
+            print(f"SKIPPED: {contender.title}: {reason}", flush=True)
+            continue
+        if contender.build and contender.build not in done:
+            print(f"building {contender.title}", flush=True)
+            subprocess.run(contender.build, check=True, stdin=subprocess.DEVNULL)
+            done.add(contender.build)
+        able.append(contender)
+    return able

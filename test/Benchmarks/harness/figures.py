@@ -1,0 +1,45 @@
+"""Medians and ratios of the recorded rounds."""
+
+from statistics import median
+
+YARDSTICK = "c"
+
+
+class Figures:
+    """Looks results up by workload and contender."""
+
+    def __init__(self, results):
+        self._rounds = {}
+        self._calls = {}
+        self.idle = {}
+        self.errors = []
+        for result in results:
+            kind, key = result["kind"], (result.get("workload"), result.get("contender"))
+            if kind == "round":
+                self._rounds.setdefault(key, {})[result["round"]] = result
+            elif kind == "calls":
+                self._calls[key] = result["calls_per_message"]
+            elif kind == "idle":
+                self.idle[result["contender"]] = result["cpu_share"]
+            elif kind == "error":
+                self.errors.append(result)
+
+    def has(self, workload, contender):
+        return (workload, contender) in self._rounds
+
+    def median(self, workload, contender, field):
+        """None where nothing was measured."""
+        values = [result[field] for result in self._rounds.get((workload, contender), {}).values() if field in result]
+        return median(values) if values else None
+
+    def ratios(self, workload, contender):
+        """The contender's rate over the yardstick's of the same round."""
+        own, yardstick = (self._rounds.get((workload, name), {}) for name in (contender, YARDSTICK))
+        return [own[number]["rate"] / yardstick[number]["rate"] for number in own if number in yardstick]
+
+    def ratio(self, workload, contender):
+        ratios = self.ratios(workload, contender)
+        return median(ratios) if ratios else None
+
+    def calls(self, workload, contender):
+        return self._calls.get((workload, contender))

@@ -1,0 +1,63 @@
+"""What the figures were measured on and with."""
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+
+from contenders import PYTHON
+
+# What each prints, without the words around the number.
+VERSIONS = {
+    "gcc": ("cc", "-dumpfullversion"),
+    "Go": ("go", "env", "GOVERSION"),
+    "Rust": ("rustc", "--version"),
+    ".NET SDK": ("dotnet", "--version"),
+    "Python": (PYTHON, "--version"),
+    "uvloop": (PYTHON, "-c", "import uvloop; print(uvloop.__version__)"),
+}
+
+
+def describe(options):
+    return {
+        "day": datetime.date.today().isoformat(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "versions": {name: re.search(r"\d[\w.]*", text).group() for name, command in VERSIONS.items() if (text := _output(command))},
+        "revision": _output(("git", "describe", "--always", "--dirty")),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "warmup": options.warmup,
+        "server_core": options.server_core,
+        "load_core": options.load_core,
+    }
+
+
+def busy_seconds(cores):
+    """What everything together has used of these cores, in the kernel's ticks of usually 10 ms."""
+    total = 0
+    with open("/proc/stat", encoding="utf-8") as statistics:
+        for line in statistics:
+            name, *ticks = line.split()
+            if name.removeprefix("cpu").isdigit() and int(name.removeprefix("cpu")) in cores:
+                user, nice, system, _idle, _iowait, irq, softirq = map(int, ticks[:7])
+                total += user + nice + system + irq + softirq
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu():
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _output(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,145 @@
+"""Runs the workloads: warm-up, interleaved rounds, and a pass that counts system calls."""
+
+import json
+import resource
+import subprocess
+import time
+
+from contenders import LOAD
+from machine import busy_seconds
+from servers import Server, idle_cpu_shares
+
+COUNT_SECONDS = 1
+# A round's connections are made and answered once before its window opens.
+ROUND_WARMUP = 0.2
+
+
+class LoadError(Exception):
+    """The load generator found the server at fault."""
+
+
+class Measurement:
+    """Measures; every result goes to `record` as it comes."""
+
+    def __init__(self, contenders, options, cores, record):
+        self._contenders = contenders
+        self._options = options
+        self._server_core, self._load_core = cores
+        self._cores = set(cores)
+        self._record = record
+        self._shared = {}
+        self._calls = None if not _can_count_calls() else True
+        self.failures = []
+
+    def run(self, workloads):
+        if self._calls is None:
+            print("SKIPPED: system calls per message: perf cannot count raw_syscalls:sys_enter here", flush=True)
+        try:
+            if any(not (workload.memory or workload.own_process) for workload in workloads):
+                self._shared = self._start(self._contenders, self._server_core, 1)
+            for workload in workloads:
+                contenders = [c for c in self._contenders if _serves(c, workload)]
+                print(f"{workload.key}: {workload.title}", flush=True)
+                (self._memory if workload.memory else self._rate)(workload, contenders)
+            # Now that each has served everything: what was warmed must not keep a core busy.
+            if self._shared:
+                for name, share in idle_cpu_shares(self._shared, self._options.seconds).items():
+                    self._record("idle", contender=name, cpu_share=round(share, 5))
+        finally:
+            self._stop(self._shared)
+
+    @staticmethod
+    def _start(contenders, core, threads):
+        servers = {}
+        try:
+            for contender in contenders:
+                servers[contender.name] = Server(contender, core, threads)
+        except BaseException:
+            Measurement._stop(servers)
+            raise
+        return servers
+
+    @staticmethod
+    def _stop(servers):
+        for server in servers.values():
+            server.stop()
+
+    def _memory(self, workload, contenders):
+        for number in range(self._options.rounds):
+            for contender in contenders:
+                server = Server(contender, self._server_core, workload.threads)
+                try:
+                    self._attempt("round", workload, server, round=number)
+                finally:
+                    server.stop()
+
+    def _rate(self, workload, contenders):
+        own = self._start(contenders, self._server_core if workload.pinned else None, workload.threads) if workload.own_process else None
+        servers = own if own is not None else self._shared
+        try:
+            standing = [c for c in contenders
+                        if self._attempt("warmup", workload, servers[c.name], seconds=self._options.warmup)]
+            for number in range(self._options.rounds):
+                # Nobody always follows the same neighbour.
+                turn = number % max(1, len(standing))
+                for contender in standing[turn:] + standing[:turn]:
+                    self._attempt("round", workload, servers[contender.name], seconds=self._options.seconds, round=number)
+            if self._calls and workload.count_calls:
+                for contender in standing:
+                    self._attempt("calls", workload, servers[contender.name], seconds=COUNT_SECONDS, count=True)
+        finally:
+            if own is not None:
+                self._stop(own)
+
+    def _attempt(self, kind, workload, server, seconds=None, count=False, **fields):
+        name = server.contender.name
+        try:
+            result = self._load(workload, server, seconds, count)
+        except LoadError as error:
+            print(f"FAILED: {workload.key}, {server.contender.title}: {error}", flush=True)
+            self._record("error", workload=workload.key, contender=name, message=str(error), **fields)
+            self.failures.append((workload.key, name))
+            if not server.alive:
+                raise RuntimeError(f"{server.contender.title} is gone") from error
+            return False
+        if kind != "warmup":
+            self._record(kind, workload=workload.key, contender=name, **fields, **result)
+        return True
+
+    def _load(self, workload, server, seconds, count):
+        core = None if not workload.pinned else self._server_core if workload.shared_core else self._load_core
+        command = [] if core is None else ["taskset", "-c", str(core)]
+        command += [str(LOAD), f"--{workload.endpoint}", str(server.endpoints[workload.endpoint]), "--pid", str(server.pid), *workload.load]
+        if workload.blocking:
+            command += ["--block", str(server.endpoints["block"])]
+        if seconds is not None:
+            command += ["--seconds", str(seconds), "--warmup", "0" if count else str(ROUND_WARMUP)]
+        if count:
+            command = ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(server.pid), "--", *command]
+        begun, others = time.monotonic(), self._others(server)
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        others = (self._others(server) - others) / (time.monotonic() - begun) / len(self._cores)
+        if done.returncode != 0:
+            raise LoadError(done.stderr.strip() or f"exit code {done.returncode}")
+        result = json.loads(done.stdout)
+        if count:
+            return {"calls_per_message": int(done.stderr.split(",")[0]) / result["all_messages"]}
+        return result | {"others": round(max(0.0, others), 3)}
+
+    def _others(self, server):
+        """Seconds that neither this server nor the load generators have used of the cores: what disturbs a measurement."""
+        generators = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return busy_seconds(self._cores) - server.cpu_seconds() - generators.ru_utime - generators.ru_stime
+
+
+def _serves(contender, workload):
+    return ((contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
+            and (contender.loops or workload.threads == 1))
+
+
+def _can_count_calls():
+    try:
+        done = subprocess.run(["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "--", "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0 and done.stderr.split(",")[0].isdigit()

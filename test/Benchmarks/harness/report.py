@@ -1,0 +1,110 @@
+"""Writes performance.md: everything between the markers is generated, the prose around them stays."""
+
+from figures import Figures
+from plot import panels
+
+BEGIN, END = "<!-- generated from here; `test/Benchmarks/run` writes it -->", "<!-- generated to here -->"
+
+
+def write(results, workloads, contenders, output):
+    figures = Figures(results)
+    rated = [workload for workload in workloads if not workload.memory]
+    plots = _plots(figures, rated, contenders, output / "performance")
+    parts = [_machine(results[0]), *plots, _summary(figures, workloads, contenders)]
+    parts += [_details(figures, workload, contenders) for workload in rated]
+    parts += [_idle(figures, contenders), _errors(figures)]
+    text = "\n\n".join([BEGIN, *(part for part in parts if part), END])
+    page = output / "performance.md"
+    old = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    before, found_begin, rest = old.partition(BEGIN)
+    _, found_end, after = rest.partition(END)
+    if not found_begin or not found_end:
+        raise RuntimeError(f"{page} has lost its markers, '{BEGIN}' and '{END}'")
+    page.write_text(before + text + after, encoding="utf-8")
+
+
+def _table(header, rows):
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value, digits=2):
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _machine(machine):
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (f"Measured {machine['day']}, revision {machine['revision']}, on {machine['cores']} cores of {machine['cpu']}, "
+            f"Linux {machine['kernel']}; {versions}. {machine['rounds']} rounds of {machine['seconds']:g} s after {machine['warmup']:g} s of "
+            f"warm-up; servers on core {machine['server_core']}, load on core {machine['load_core']}.")
+
+
+def _summary(figures, workloads, contenders):
+    """The ratio to C of each workload; where memory is measured, that."""
+    def cell(workload, name):
+        if workload.memory:
+            return _number(figures.median(workload.key, name, "kib_per_connection"), 1)
+        return _number(figures.ratio(workload.key, name))
+
+    rows = [[contender.title, *(cell(workload, contender.name) for workload in workloads)] for contender in contenders]
+    legend = "\n".join(f"- {workload.key}: {workload.title}" for workload in workloads)
+    return (f"## Summary\n\nRates as ratios to C's in the same round, medians of the rounds; the workloads of memory in KiB for each "
+            f"connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
+
+
+def _details(figures, workload, contenders):
+    header = ["", "messages/s", "ratio to C", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
+    header += [f"rate to {workload.beside}", f"p99 to {workload.beside}"] if workload.beside else []
+    rows = []
+    for contender in contenders:
+        key, name = workload.key, contender.name
+        if not figures.has(key, name):
+            continue
+        ratios = figures.ratios(key, name)
+        row = [contender.title, _number(figures.median(key, name, "rate"), 0), _number(figures.ratio(key, name)),
+               f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "",
+               _number(figures.median(key, name, "server_cpu_us")), _number(figures.calls(key, name)),
+               *(_number(figures.median(key, name, field), 0) for field in ("p50_us", "p99_us", "p999_us")),
+               *(f"{figures.median(key, name, field):.0%}" for field in ("load_busy", "others"))]
+        if workload.beside:
+            row += [_number(_relative(figures, workload, name, field)) for field in ("rate", "p99_us")]
+        rows.append(row)
+    return f"## {workload.key}: {workload.title}\n\n{_table(header, rows)}" if rows else ""
+
+
+def _relative(figures, workload, name, field):
+    """Against the contender's own figure of the workload that this one disturbs."""
+    own, undisturbed = (figures.median(key, name, field) for key in (workload.key, workload.beside))
+    return None if own is None or undisturbed is None else own / undisturbed
+
+
+def _idle(figures, contenders):
+    if not figures.idle:
+        return ""
+    rows = [[contender.title, f"{figures.idle[contender.name]:.3%}"] for contender in contenders if contender.name in figures.idle]
+    return f"## Nobody is there\n\nWhat a server that has served all of this uses of a core once nobody talks to it.\n\n{_table(['', 'CPU'], rows)}"
+
+
+def _errors(figures):
+    if not figures.errors:
+        return ""
+    return "## Failures\n\n" + "\n".join(f"- {error['workload']}, {error['contender']}: {error['message']}" for error in figures.errors)
+
+
+def _plots(figures, workloads, contenders, folder):
+    def write_plot(name, title, value):
+        shown = [(f"{workload.key}: {workload.title}", [(contender.title, figure, contender.own) for contender in contenders
+                                                          if (figure := value(workload.key, contender.name)) is not None])
+                 for workload in workloads]
+        shown = [(heading, bars) for heading, bars in shown if bars]
+        if not shown:
+            return ""
+        (folder / f"{name}.svg").write_text(panels(title, shown), encoding="utf-8")
+        return f"![{title}](performance/{name}.svg)"
+
+    def cpu(key, name):
+        yardstick, own = (figures.median(key, contender, "server_cpu_us") for contender in ("c", name))
+        return own / yardstick if own and yardstick else None
+
+    return [write_plot("rate", "Messages per second, C epoll = 1: longer is better", figures.ratio),
+            write_plot("cpu", "Server CPU per message, C epoll = 1: shorter is better", cpu)]

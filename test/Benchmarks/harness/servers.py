@@ -1,0 +1,86 @@
+"""Server processes: started, found listening, looked at and ended."""
+
+import errno
+import random
+import select
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from contenders import ARTIFACTS
+
+READY_WITHIN = 30
+ENDS_WITHIN = 20
+
+
+class Server:
+    """One process of a contender, with every endpoint it has."""
+
+    def __init__(self, contender, core, threads=1):
+        self.contender = contender
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        folder = Path(self._folder.name)
+        self.endpoints = {"line": self._port(), "frame": self._port()}
+        if contender.unix:
+            self.endpoints |= {"unix": str(folder / "line"), "unix-frame": str(folder / "frame")}
+        if contender.blocking:
+            self.endpoints["block"] = self._port()
+        command = [] if core is None else ["taskset", "-c", str(core)]
+        command += [*contender.command, "--threads", str(threads)]
+        for name, value in self.endpoints.items():
+            command += [f"--{name}", str(value)]
+        self._log = open(ARTIFACTS / f"{contender.name}.log", "ab")
+        # A folder of its own: no configuration file of somebody else's is found there.
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder)
+        self.pid = self._process.pid
+        self._await_ready()
+
+    @staticmethod
+    def _port():
+        """A free one, below the range from which outgoing connections take theirs."""
+        while True:
+            port = random.randrange(10000, 32000)
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    return port
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+
+    def _await_ready(self):
+        readable, _, _ = select.select([self._process.stdout], [], [], READY_WITHIN)
+        if not readable or self._process.stdout.readline() != b"ready\n":
+            self.stop()
+            raise RuntimeError(f"{self.contender.title} did not start; its output is in {self._log.name}")
+
+    @property
+    def alive(self):
+        return self._process.poll() is None
+
+    def cpu_seconds(self):
+        """Processor time of all threads it has and had. The clock's number is the kernel's own for another process."""
+        return time.clock_gettime(~self.pid << 3 | 2)
+
+    def stop(self):
+        self._process.terminate()
+        try:
+            self._process.wait(ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            print(f"{self.contender.title} did not end on SIGTERM within {ENDS_WITHIN} s: killed", flush=True)
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+        self._folder.cleanup()
+
+
+def idle_cpu_shares(servers, seconds):
+    """The share of a core that each uses while nobody talks to it."""
+    before = {name: server.cpu_seconds() for name, server in servers.items()}
+    began = time.monotonic()
+    time.sleep(seconds)
+    elapsed = time.monotonic() - began
+    return {name: (server.cpu_seconds() - before[name]) / elapsed for name, server in servers.items()}

@@ -1,0 +1,44 @@
+"""What is measured. One row each; `load` are the load generator's own options."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    key: str
+    title: str
+    load: tuple = ()
+    endpoint: str = "line"       # line, frame, unix, unix-frame
+    shared_core: bool = False    # client and server on one core
+    pinned: bool = True
+    threads: int = 1
+    own_process: bool = False    # a server process of its own, of the same warm-up
+    memory: bool = False         # resident memory instead of a rate
+    blocking: bool = False       # needs --block
+    count_calls: bool = True
+    beside: str = ""             # the workload that this one disturbs
+
+    @property
+    def unix(self):
+        return self.endpoint.startswith("unix")
+
+
+def workloads(idle):
+    """All of them, with `idle` connections where connections idle."""
+    return [
+        Workload("a", "64-byte lines, 64 connections, 1 in flight"),
+        Workload("b", "64-byte lines, 64 connections, 16 in flight", ("--depth", "16")),
+        Workload("c", "1 KiB frames, 64 connections", ("--size", "1024"), "frame"),
+        Workload("d", "64 KiB frames, 8 connections", ("--size", "65536", "--connections", "8"), "frame"),
+        Workload("e", "one connection, client and server on one core", ("--connections", "1"), shared_core=True),
+        Workload("f", "connect, one line, close; 64 at a time", ("--churn",)),
+        Workload("g", f"KiB per idle connection, {idle:,} only connected", ("--memory", str(idle)), memory=True),
+        Workload("g1", f"KiB per idle connection, {idle:,} after one echoed line each", ("--memory", str(idle), "--idle-echo"), memory=True),
+        # h, TLS, and i, relaying, belong here.
+        Workload("j", "a, two loops on two cores, nothing pinned", pinned=False, threads=2, own_process=True),
+        Workload("k", f"a, while {idle:,} connections idle", ("--idle", str(idle), "--idle-echo"), own_process=True, count_calls=False, beside="a"),
+        Workload("l", "a, beside 200 handlers that block", ("--blocking", "200"), own_process=True, blocking=True, count_calls=False, beside="a"),
+        Workload("m", "one connection, client and server on two idle cores", ("--connections", "1")),
+        Workload("u", "a over a Unix socket", endpoint="unix"),
+        Workload("v", "b over a Unix socket", ("--depth", "16"), "unix"),
+    ]
