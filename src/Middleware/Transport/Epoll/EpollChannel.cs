@@ -316,7 +316,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
             }
             else
             {
-                LoopThread.RunBlocking(_ => CompleteOnProbation(due));
+                CompleteApart(due);
             }
         }
     }
@@ -329,6 +329,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
 
     void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _receive.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>In a method of its own, so that the closure is made only here.</summary>
+    private void CompleteApart(int due) => LoopThread.RunBlocking(_ => CompleteOnProbation(due));
 
     /// <summary>A handler that has blocked a loop goes on elsewhere, until it has shown that it does not block any more.</summary>
     private void CompleteOnProbation(int due)

@@ -44,15 +44,26 @@ internal sealed class Turn
         }
 
         Interlocked.Exchange(ref _first, null)?.OnTurnEnd();
+        if (_more is not null)
+        {
+            EndMore();
+        }
+    }
+
+    private void EndMore()
+    {
         List<ITurnWork>? more;
         lock (_gate)
         {
             (more, _more) = (_more, null);
         }
 
-        foreach (ITurnWork work in more ?? [])
+        if (more is not null)
         {
-            work.OnTurnEnd();
+            foreach (ITurnWork work in more)
+            {
+                work.OnTurnEnd();
+            }
         }
     }
 }
