@@ -3,12 +3,11 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace ByteStreams.Transport;
 
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
-internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
+internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
     IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature
 {
@@ -51,18 +50,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         _local = local;
         _remote = remote;
         Transport = this;
-        Features = new FeatureCollection();
-        Features.Set<IConnectionIdFeature>(this);
-        Features.Set<IConnectionItemsFeature>(this);
-        Features.Set<IConnectionTransportFeature>(this);
-        Features.Set<IConnectionEndPointFeature>(this);
-        Features.Set<IConnectionLifetimeFeature>(this);
-        Features.Set<IByteStreamTransportFeature>(this);
-        if (channel is SocketByteChannel)
-        {
-            Features.Set<IUnixPeerFeature>(this);
-            Features.Set<IConnectionSocketFeature>(this);
-        }
     }
 
     public override string ConnectionId
@@ -70,8 +57,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         get => _id ??= Interlocked.Increment(ref _lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
         set => _id = value;
     }
-
-    public override IFeatureCollection Features { get; }
 
     public override IDictionary<object, object?> Items
     {
