@@ -47,10 +47,21 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
         connection.Features.Get<ServerClient>()?.Writer = writer;
         CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
-        using IDisposable? scope = _logger.BeginScope(new ConnectionScope(connection, _endpointName));
+        // As Kestrel does for its own: where nobody logs, nobody reads the scope.
+        using IDisposable? scope = _logger.IsEnabled(LogLevel.Critical) ? _logger.BeginScope(new ConnectionScope(connection, _endpointName)) : null;
         try
         {
-            await _clientConnected(reader, writer, stopping).ConfigureAwait(false);
+            try
+            {
+                await _clientConnected(reader, writer, stopping).ConfigureAwait(false);
+            }
+            finally
+            {
+                if (writer.HandlerScope is IAsyncDisposable ended)
+                {
+                    await ended.DisposeAsync().ConfigureAwait(false);
+                }
+            }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
