@@ -222,7 +222,7 @@ public sealed partial class ByteStreamWriter
                 if (!_flush.IsCompleted)
                 {
                     _flushing = true;
-                    _flush.UnsafeOnCompleted(_onFlushed);
+                    _flush.UnsafeOnCompleted(_onFlushed ??= OnFlushed);
                     return;
                 }
 

@@ -9,7 +9,7 @@ namespace ByteStreams.Transport;
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
 internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
-    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature
+    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IInputOwner, IOutputOwner
 {
     /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
     private const int LingerSlices = 20;
@@ -37,8 +37,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
     {
         _channel = channel;
-        _input = new ChannelReader(channel, options.ReceiveBlock) { Ended = OnInputEnded };
-        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = OnOutputLost };
+        _input = new ChannelReader(channel, options.ReceiveBlock, this);
+        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater, this);
         _options = options;
         _local = local;
         _remote = remote;
@@ -256,7 +256,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
-    private void OnInputEnded(Exception? loss)
+    void IInputOwner.OnInputEnded(Exception? loss)
     {
         if (loss is not null)
         {
@@ -270,7 +270,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
-    private void OnOutputLost(Exception loss)
+    void IOutputOwner.OnOutputLost(Exception loss)
     {
         if (loss is ConnectionAbortedException aborted)
         {
