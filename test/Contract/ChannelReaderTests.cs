@@ -7,13 +7,15 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Contract.Tests;
 
 /// <summary>The rules of a PipeReader, and of the memory under it.</summary>
-public sealed class ChannelReaderTests
+public sealed class ChannelReaderTests : IInputOwner
 {
     private readonly ScriptedChannel _channel = new();
     private readonly List<Exception?> _ends = [];
     private readonly ChannelReader _reader;
 
-    public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536) { Ended = _ends.Add };
+    public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536, this);
+
+    void IInputOwner.OnInputEnded(Exception? loss) => _ends.Add(loss);
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 

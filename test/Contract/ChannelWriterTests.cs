@@ -5,13 +5,15 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Contract.Tests;
 
 /// <summary>The rules of a PipeWriter, and of the queue under it.</summary>
-public sealed class ChannelWriterTests
+public sealed class ChannelWriterTests : IOutputOwner
 {
     private readonly ScriptedChannel _channel = new();
     private readonly List<Exception> _losses = [];
     private readonly ChannelWriter _writer;
 
-    public ChannelWriterTests() => _writer = new ChannelWriter(_channel, 100, 25) { Lost = _losses.Add };
+    public ChannelWriterTests() => _writer = new ChannelWriter(_channel, 100, 25, this);
+
+    void IOutputOwner.OnOutputLost(Exception loss) => _losses.Add(loss);
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 

@@ -40,42 +40,74 @@ public class ByteStreamConnectionHandler : ConnectionHandler
     }
 
     /// <inheritdoc/>
-    public override async Task OnConnectedAsync(ConnectionContext connection)
+    public override Task OnConnectedAsync(ConnectionContext connection)
     {
         ArgumentNullException.ThrowIfNull(connection);
-        var reader = new ByteStreamReader(connection.Transport.Input, _limit);
-        var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
-        connection.Features.Get<ServerClient>()?.Writer = writer;
-        CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
-        using IDisposable? scope = _logger.BeginScope(new ConnectionScope(connection, _endpointName));
+        return ServeAsync(connection, server: null);
+    }
+
+    /// <summary>As <see cref="OnConnectedAsync"/>, on behalf of the server that accepted the connection.</summary>
+    internal async Task ServeAsync(ConnectionContext connection, ByteStreamServer? server)
+    {
         try
         {
-            await _clientConnected(reader, writer, stopping).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
-        {
-            // The way most handlers stop: a read or a wait was given the token. What was written is delivered.
-            ServerLog.HandlerStopped(_logger, connection.ConnectionId);
-        }
-        catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
-        {
-            ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
-            writer.Abort();
-        }
-        catch (Exception error)
-        {
-            ServerLog.HandlerFailed(_logger, error, connection.ConnectionId);
-            writer.Abort(ConnectionEndReason.HandlerError, error);
-        }
+            if (server is not null)
+            {
+                await server.BeginAsync(connection).ConfigureAwait(false);
+            }
 
-        writer.Close();
-        if (connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link)
-        {
-            // The loss of a connection after its handler has returned has nobody to tell.
-            await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
+            var reader = new ByteStreamReader(connection.Transport.Input, _limit);
+            var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
+            connection.Features.Get<ServerClient>()?.Writer = writer;
+            // As Kestrel does for its own: where nobody logs, nobody reads the scope.
+            using IDisposable? scope = _logger.IsEnabled(LogLevel.Critical) ? _logger.BeginScope(new ConnectionScope(connection, _endpointName)) : null;
+            CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+            try
+            {
+                try
+                {
+                    await _clientConnected(reader, writer, stopping).ConfigureAwait(false);
+                }
+                finally
+                {
+                    if (writer.HandlerScope is IAsyncDisposable ended)
+                    {
+                        await ended.DisposeAsync().ConfigureAwait(false);
+                    }
+                }
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+            {
+                // The way most handlers stop: a read or a wait was given the token. What was written is delivered.
+                ServerLog.HandlerStopped(_logger, connection.ConnectionId);
+            }
+            catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
+            {
+                ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
+                writer.Abort();
+            }
+            catch (Exception error)
+            {
+                ServerLog.HandlerFailed(_logger, error, connection.ConnectionId);
+                writer.Abort(ConnectionEndReason.HandlerError, error);
+            }
 
-        reader.Detach();
+            writer.Close();
+            if (connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link)
+            {
+                // The loss of a connection after its handler has returned has nobody to tell.
+                await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            reader.Detach();
+        }
+        finally
+        {
+            if (server is not null)
+            {
+                await server.LeaveAsync(connection).ConfigureAwait(false);
+            }
+        }
     }
 
     /// <summary>

@@ -12,36 +12,12 @@ internal static class HandlerActivator
     {
         IServiceScopeFactory scopes = services.GetRequiredService<IServiceScopeFactory>();
         ObjectFactory<THandler> make = ActivatorUtilities.CreateFactory<THandler>([]);
-        return async (reader, writer, stopping) =>
+        return (reader, writer, stopping) =>
         {
-            AsyncServiceScope scope = scopes.CreateAsyncScope();
-            await using (scope.ConfigureAwait(false))
-            {
-                // The application's own registration wins, and its scope disposes it.
-                if (scope.ServiceProvider.GetService<THandler>() is THandler registered)
-                {
-                    await registered.OnConnectedAsync(reader, writer, stopping).ConfigureAwait(false);
-                    return;
-                }
-
-                THandler handler = make(scope.ServiceProvider, []);
-                try
-                {
-                    await handler.OnConnectedAsync(reader, writer, stopping).ConfigureAwait(false);
-                }
-                finally
-                {
-                    switch (handler)
-                    {
-                        case IAsyncDisposable asynchronous:
-                            await asynchronous.DisposeAsync().ConfigureAwait(false);
-                            break;
-                        case IDisposable disposable:
-                            disposable.Dispose();
-                            break;
-                    }
-                }
-            }
+            // The scope ends with the handler's task, and who awaits that task ends it: one asynchronous frame for both.
+            var scope = new HandlerScope<THandler>(scopes.CreateAsyncScope(), make);
+            writer.HandlerScope = scope;
+            return scope.ServeAsync(reader, writer, stopping);
         };
     }
 }

@@ -41,7 +41,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
         var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
-        ConnectionDelegate inner = handler.OnConnectedAsync;
+        ConnectionDelegate serve = handler.OnConnectedAsync;
+        ConnectionDelegate inner = serve;
         if (options.Tls is not null)
         {
             var timeouts = new TlsTimeouts(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider);
@@ -49,7 +50,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
 
         ConnectionDelegate built = options.Build(inner);
-        _kestrel = new ListenerKestrel(context => RunAsync(built, context), TryAdd, options.LoggerFactory);
+        // With nothing between, one asynchronous frame does for both: it is 160 bytes of each idle connection.
+        ConnectionDelegate run = ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this) : context => RunAsync(built, context);
+        _kestrel = new ListenerKestrel(run, TryAdd, options.LoggerFactory);
     }
 
     /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
@@ -331,7 +334,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    private async Task RunAsync(ConnectionDelegate built, ConnectionContext connection)
+    /// <summary>Kestrel has taken a client over. Completes where its handler should run.</summary>
+    internal ValueTask BeginAsync(ConnectionContext connection)
     {
         ServerClient client = _clients[connection];
         client.Notification = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
@@ -340,27 +344,34 @@ public sealed class ByteStreamServer : IAsyncDisposable
             client.RequestClose();
         }
 
+        return connection is Transport.ChannelConnection accepted ? accepted.StartAsync() : default;
+    }
+
+    /// <summary>The client was served; it is gone when its connection is.</summary>
+    internal async Task LeaveAsync(ConnectionContext connection)
+    {
+        // Kestrel would dispose it next; until then the client is not gone.
+        await connection.DisposeAsync().ConfigureAwait(false);
+        _clients.TryRemove(connection, out _);
+        SignalIfGone();
+    }
+
+    private async Task RunAsync(ConnectionDelegate built, ConnectionContext connection)
+    {
         try
         {
-            if (connection is Transport.ChannelConnection accepted)
-            {
-                await accepted.StartAsync().ConfigureAwait(false);
-            }
-
+            await BeginAsync(connection).ConfigureAwait(false);
             await built(connection).ConfigureAwait(false);
         }
         catch (Exception error)
         {
             // Only middleware throws here. A clean end would tell the client that it was served.
             ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
-            client.Abort(ConnectionEndReason.HandlerError, error);
+            _clients[connection].Abort(ConnectionEndReason.HandlerError, error);
         }
         finally
         {
-            // Kestrel would dispose it next; until then the client is not gone.
-            await connection.DisposeAsync().ConfigureAwait(false);
-            _clients.TryRemove(connection, out _);
-            SignalIfGone();
+            await LeaveAsync(connection).ConfigureAwait(false);
         }
     }
 

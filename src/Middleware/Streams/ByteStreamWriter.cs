@@ -42,7 +42,6 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     private readonly ByteStreamReader? _reader;
     private readonly ILogger _logger;
     private readonly DeferredFlush _deferred;
-    private readonly Action _onFlushed;
     private PipeWriter _output;
     private ChannelWriter? _direct;
     private IByteStreamTransportFeature? _link;
@@ -61,6 +60,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
 
     private bool _flushing;
     private ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter _flush;
+    private Action? _onFlushed;
     private TaskCompletionSource? _drained;
     private TaskCompletionSource? _closed;
 
@@ -84,7 +84,6 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
         _logger = logger ?? NullLogger.Instance;
         _deferred = deferred;
-        _onFlushed = OnFlushed;
         reader?.Attach(this);
     }
 

@@ -14,7 +14,7 @@ namespace ByteStreams.Tls;
 /// A TLS connection over another one: the pipe of plain bytes, and the feature with half-close by close_notify and a close that
 /// sends it. Works over this library's transports and over Kestrel's stock one.
 /// </summary>
-internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
+internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IOutputOwner,
     ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
     private readonly ConnectionContext _connection;
@@ -40,7 +40,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
         _input = new ChannelReader(channel, largestBlock: 65536);
-        _output = new ChannelWriter(channel, high, low) { Lost = OnOutputLost };
+        _output = new ChannelWriter(channel, high, low, this);
     }
 
     public SslStream SslStream { get; }
@@ -241,7 +241,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature,
         }
     }
 
-    private void OnOutputLost(Exception loss)
+    void IOutputOwner.OnOutputLost(Exception loss)
     {
         // The loss of the connection below is known there already.
         if (loss is ConnectionAbortedException)

@@ -3,30 +3,26 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace ByteStreams.Transport;
 
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
-internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
+internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
-    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature
+    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IInputOwner, IOutputOwner
 {
     /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
     private const int LingerSlices = 20;
 
     private static long _lastId = DateTime.UtcNow.Ticks;
 
-    private readonly Lock _gate = new();
+    // Also the lock of the state below: nobody else locks it, and a lock of its own would cost each idle connection 40 bytes.
     private readonly ByteChannel _channel;
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
-    private readonly TimeProvider _time;
-    private readonly long _watchBound;
-    private readonly TimeSpan _lingerTimeout;
-    private readonly long _lingerBytes;
-    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ByteStreamTransportOptions _options;
 
+    private TaskCompletionSource? _closed;
     private Task? _closing;
     private volatile ConnectionEndReason _reason;
     private bool _peerEnded;
@@ -41,28 +37,12 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
     {
         _channel = channel;
-        _input = new ChannelReader(channel, options.ReceiveBlock) { Ended = OnInputEnded };
-        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater) { Lost = OnOutputLost };
-        // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
-        _watchBound = options.ReceiveBlock;
-        _time = options.TimeProvider;
-        _lingerTimeout = options.LingerTimeout;
-        _lingerBytes = options.LingerBytes;
+        _input = new ChannelReader(channel, options.ReceiveBlock, this);
+        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater, this);
+        _options = options;
         _local = local;
         _remote = remote;
         Transport = this;
-        Features = new FeatureCollection();
-        Features.Set<IConnectionIdFeature>(this);
-        Features.Set<IConnectionItemsFeature>(this);
-        Features.Set<IConnectionTransportFeature>(this);
-        Features.Set<IConnectionEndPointFeature>(this);
-        Features.Set<IConnectionLifetimeFeature>(this);
-        Features.Set<IByteStreamTransportFeature>(this);
-        if (channel is SocketByteChannel)
-        {
-            Features.Set<IUnixPeerFeature>(this);
-            Features.Set<IConnectionSocketFeature>(this);
-        }
     }
 
     public override string ConnectionId
@@ -70,8 +50,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         get => _id ??= Interlocked.Increment(ref _lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
         set => _id = value;
     }
-
-    public override IFeatureCollection Features { get; }
 
     public override IDictionary<object, object?> Items
     {
@@ -98,7 +76,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     {
         get
         {
-            lock (_gate)
+            lock (_channel)
             {
                 if (_closedSource is null)
                 {
@@ -163,8 +141,9 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public Task WaitClosedAsync()
     {
-        _input.Watch(_watchBound);
-        return _closed.Task;
+        // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
+        _input.Watch(_options.ReceiveBlock);
+        return Closed().Task;
     }
 
     public override async ValueTask DisposeAsync()
@@ -177,7 +156,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     private Task CloseAsync(ConnectionEndReason reason)
     {
-        lock (_gate)
+        lock (_channel)
         {
             if (_closing is not null)
             {
@@ -244,7 +223,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     private async Task LingerAsync()
     {
         int before = int.MaxValue;
-        for (int i = 0; _lingerTimeout > TimeSpan.Zero; i++)
+        for (int i = 0; _options.LingerTimeout > TimeSpan.Zero; i++)
         {
             if (i % LingerSlices == 0)
             {
@@ -258,16 +237,16 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
             }
 
             using var sliceOver = new CancellationTokenSource();
-            Task over = Task.Delay(_lingerTimeout / LingerSlices, _time, sliceOver.Token);
+            Task over = Task.Delay(_options.LingerTimeout / LingerSlices, _options.TimeProvider, sliceOver.Token);
             Task discarded;
             do
             {
-                discarded = _input.DiscardAsync(_input.Discarded + _lingerBytes);
+                discarded = _input.DiscardAsync(_input.Discarded + _options.LingerBytes);
                 await Task.WhenAny(discarded, over).ConfigureAwait(false);
             }
-            while (!over.IsCompleted && !_input.IsEnded && _lingerBytes > 0 && _channel.Unacknowledged > 0);
+            while (!over.IsCompleted && !_input.IsEnded && _options.LingerBytes > 0 && _channel.Unacknowledged > 0);
 
-            await Task.WhenAny(over, _input.IsEnded ? Task.CompletedTask : _closed.Task).ConfigureAwait(false);
+            await Task.WhenAny(over, _input.IsEnded ? Task.CompletedTask : Closed().Task).ConfigureAwait(false);
             if (!over.IsCompleted)
             {
                 // The peer has ended, or somebody has aborted.
@@ -277,7 +256,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         }
     }
 
-    private void OnInputEnded(Exception? loss)
+    void IInputOwner.OnInputEnded(Exception? loss)
     {
         if (loss is not null)
         {
@@ -285,13 +264,13 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
             return;
         }
 
-        lock (_gate)
+        lock (_channel)
         {
             _peerEnded = true;
         }
     }
 
-    private void OnOutputLost(Exception loss)
+    void IOutputOwner.OnOutputLost(Exception loss)
     {
         if (loss is ConnectionAbortedException aborted)
         {
@@ -323,7 +302,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     /// <summary>Takes the right to end the connection abruptly, also while it is closing.</summary>
     private bool TryEnd(ConnectionEndReason reason)
     {
-        lock (_gate)
+        lock (_channel)
         {
             if (_isClosed)
             {
@@ -336,23 +315,33 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
         }
     }
 
+    /// <summary>What waits for the end, made for the first that does, at the latest for the end itself.</summary>
+    private TaskCompletionSource Closed()
+    {
+        lock (_channel)
+        {
+            return _closed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+
     private void End(Exception? loss)
     {
         CancellationTokenSource? source;
-        lock (_gate)
+        lock (_channel)
         {
             _isClosed = true;
             source = _closedSource;
         }
 
+        TaskCompletionSource closed = Closed();
         if (loss is null)
         {
-            _closed.TrySetResult();
+            closed.TrySetResult();
         }
-        else if (_closed.TrySetException(loss))
+        else if (closed.TrySetException(loss))
         {
             // Nobody has to wait for the close; the reader and the writer throw the same cause.
-            _ = _closed.Task.Exception;
+            _ = closed.Task.Exception;
         }
 
         // Whoever registered with the token is not run on the thread that noticed the end: it may be a receiving one.

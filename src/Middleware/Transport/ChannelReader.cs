@@ -31,12 +31,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private readonly Lock _gate = new();
     private readonly ByteChannel _channel;
     private int _largestBlock;
-    private readonly Action _onWaited;
-    private readonly Action _onReceived;
+    private readonly IInputOwner? _owner;
 
     private Segment? _first;
     private Segment? _last;
-    private Segment? _spare;
     private int _firstIndex;
     private long _received;
     private long _examined;
@@ -49,6 +47,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private bool _intoBlock;
     private ValueTaskAwaiter _wait;
     private ValueTaskAwaiter<int> _receive;
+
+    // Made at first use: an event loop calls the reader itself, and finds the bytes there.
+    private Action? _onWaited;
+    private Action? _onReceived;
 
     private bool _ended;
     private Exception? _failure;
@@ -69,16 +71,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private long _watchBound;
     private TaskCompletionSource? _changed;
 
-    public ChannelReader(ByteChannel channel, int largestBlock)
+    public ChannelReader(ByteChannel channel, int largestBlock, IInputOwner? owner = null)
     {
         _channel = channel;
         _largestBlock = Math.Max(SmallestBlock, largestBlock);
-        _onWaited = OnWaited;
-        _onReceived = OnReceived;
+        _owner = owner;
     }
-
-    /// <summary>Called, outside of any lock, when the peer has ended its direction (null) or the connection is lost.</summary>
-    public Action<Exception?>? Ended { get; init; }
 
     /// <summary>Bytes received so far, the discarded ones included.</summary>
     public long BytesReceived => Volatile.Read(ref _received) + Volatile.Read(ref _discarded);
@@ -146,7 +144,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         {
             if (ended)
             {
-                Ended?.Invoke(_failure);
+                _owner?.OnInputEnded(_failure);
             }
         }
 
@@ -166,7 +164,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         if (ended)
         {
-            Ended?.Invoke(_failure);
+            _owner?.OnInputEnded(_failure);
         }
 
         return any;
@@ -213,7 +211,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         if (ended)
         {
-            Ended?.Invoke(_failure);
+            _owner?.OnInputEnded(_failure);
         }
     }
 
@@ -270,7 +268,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         if (ended)
         {
-            Ended?.Invoke(_failure);
+            _owner?.OnInputEnded(_failure);
         }
     }
 
@@ -303,7 +301,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         if (ended)
         {
-            Ended?.Invoke(_failure);
+            _owner?.OnInputEnded(_failure);
         }
 
         return done;
@@ -390,7 +388,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 {
                     _wait = wait.GetAwaiter();
                     _inFlight = true;
-                    _wait.UnsafeOnCompleted(_onWaited);
+                    _wait.UnsafeOnCompleted(_onWaited ??= OnWaited);
                     return false;
                 }
 
@@ -414,7 +412,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _receive = receive.GetAwaiter();
             _inFlight = true;
             _intoBlock = true;
-            _receive.UnsafeOnCompleted(_onReceived);
+            _receive.UnsafeOnCompleted(_onReceived ??= OnReceived);
             return false;
         }
 
@@ -525,7 +523,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         if (ended)
         {
-            Ended?.Invoke(_failure);
+            _owner?.OnInputEnded(_failure);
         }
 
         wakes.Changed?.TrySetResult();
@@ -654,8 +652,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             return _last.Free;
         }
 
-        Segment segment = _spare ?? new Segment();
-        _spare = null;
+        Segment segment = Segment.Take();
         segment.Rent(_blockSize, _last);
         if (_last is null)
         {
@@ -678,7 +675,6 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
 
         first.Return();
-        _spare ??= first;
     }
 
     private void ReturnIfEmpty()

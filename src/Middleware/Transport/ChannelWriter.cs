@@ -22,12 +22,10 @@ internal sealed class ChannelWriter : PipeWriter
 
     private readonly Lock _gate = new();
     private readonly ByteChannel _channel;
-    private readonly Action _onSent;
-    private readonly Action _onShutdown;
+    private readonly IOutputOwner? _owner;
 
     private Segment? _first;
     private Segment? _last;
-    private Segment? _spare;
     private int _sentIndex;
     private long _uncommitted;
     private long _queued;
@@ -43,21 +41,19 @@ internal sealed class ChannelWriter : PipeWriter
     private bool _shutdownBegun;
     private Exception? _failure;
     private TaskCompletionSource<FlushResult>? _drained;
-    private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _isFinished;
+    private TaskCompletionSource? _finished;
 
-    public ChannelWriter(ByteChannel channel, int highWater, int lowWater)
+    // Made at first use: most connections never find a socket full.
+    private Action? _onSent;
+    private Action? _onShutdown;
+
+    public ChannelWriter(ByteChannel channel, int highWater, int lowWater, IOutputOwner? owner = null)
     {
         _channel = channel;
-        _onSent = OnSent;
-        _onShutdown = OnShutdown;
+        _owner = owner;
         SetLimits(highWater, lowWater);
     }
-
-    /// <summary>
-    /// Called, outside of any lock, when a send has failed; with a <see cref="ConnectionAbortedException"/> when this side gave
-    /// up: the output was completed with an exception, or its channel is closed.
-    /// </summary>
-    public Action<Exception>? Lost { get; init; }
 
     /// <summary>Bytes that the channel has taken so far.</summary>
     public long BytesSent => Volatile.Read(ref _sent);
@@ -77,7 +73,22 @@ internal sealed class ChannelWriter : PipeWriter
     }
 
     /// <summary>Done when everything was sent and the direction was ended, or when that has become impossible; never faulted.</summary>
-    public Task Finished => _finished.Task;
+    public Task Finished
+    {
+        get
+        {
+            lock (_gate)
+            {
+                _finished ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                if (_isFinished)
+                {
+                    _finished.TrySetResult();
+                }
+
+                return _finished.Task;
+            }
+        }
+    }
 
     public override bool CanGetUnflushedBytes => true;
 
@@ -171,7 +182,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         if (lost is not null)
         {
-            Lost?.Invoke(lost);
+            _owner?.OnOutputLost(lost);
         }
 
         return clear;
@@ -204,7 +215,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         if (lost is not null)
         {
-            Lost?.Invoke(lost);
+            _owner?.OnOutputLost(lost);
         }
 
         if (_failure is Exception failure)
@@ -250,7 +261,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         if (lost is not null)
         {
-            Lost?.Invoke(lost);
+            _owner?.OnOutputLost(lost);
         }
     }
 
@@ -277,8 +288,7 @@ internal sealed class ChannelWriter : PipeWriter
         {
             // The first block is small, for the many connections that say little; who fills it gets larger ones.
             int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, LargestBlock);
-            Segment segment = _spare ?? new Segment();
-            _spare = null;
+            Segment segment = Segment.Take();
             _last?.Publish();
             segment.Rent(Math.Max(grown, sizeHint), _last);
             if (_last is null)
@@ -325,6 +335,15 @@ internal sealed class ChannelWriter : PipeWriter
         _uncommitted = 0;
     }
 
+    private void Finish()
+    {
+        lock (_gate)
+        {
+            _isFinished = true;
+            _finished?.TrySetResult();
+        }
+    }
+
     private void Send(ref Exception? lost)
     {
         try
@@ -336,7 +355,7 @@ internal sealed class ChannelWriter : PipeWriter
                 {
                     _sending = true;
                     _send = send.GetAwaiter();
-                    _send.UnsafeOnCompleted(_onSent);
+                    _send.UnsafeOnCompleted(_onSent ??= OnSent);
                     return;
                 }
 
@@ -351,12 +370,12 @@ internal sealed class ChannelWriter : PipeWriter
                 if (shutdown.IsCompleted)
                 {
                     shutdown.GetAwaiter().GetResult();
-                    _finished.TrySetResult();
+                    Finish();
                     return;
                 }
 
                 _shutdown = shutdown.GetAwaiter();
-                _shutdown.UnsafeOnCompleted(_onShutdown);
+                _shutdown.UnsafeOnCompleted(_onShutdown ??= OnShutdown);
             }
         }
         catch (Exception error)
@@ -386,7 +405,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         if (lost is not null)
         {
-            Lost?.Invoke(lost);
+            _owner?.OnOutputLost(lost);
         }
     }
 
@@ -403,10 +422,10 @@ internal sealed class ChannelWriter : PipeWriter
             Fail(error);
         }
 
-        _finished.TrySetResult();
+        Finish();
         if (lost is not null)
         {
-            Lost?.Invoke(lost);
+            _owner?.OnOutputLost(lost);
         }
     }
 
@@ -484,7 +503,7 @@ internal sealed class ChannelWriter : PipeWriter
             _ = drained.Task.Exception;
         }
 
-        _finished.TrySetResult();
+        Finish();
     }
 
     private void ReturnFirst()
@@ -498,7 +517,6 @@ internal sealed class ChannelWriter : PipeWriter
         }
 
         first.Return();
-        _spare ??= first;
     }
 
     private void ReturnAll()

@@ -5,6 +5,18 @@ namespace ByteStreams.Transport;
 /// <summary>A pooled block in a connection's queue of bytes.</summary>
 internal sealed class Segment : ReadOnlySequenceSegment<byte>
 {
+    /// <summary>
+    /// How many unused ones a thread keeps. A handler takes one or two at a time and gives them back before the next handler of
+    /// its loop runs, so that a few serve all; kept by its connection, each would cost it 64 bytes while it is idle.
+    /// </summary>
+    private const int MostSpares = 64;
+
+    [ThreadStatic]
+    private static Segment? _spares;
+
+    [ThreadStatic]
+    private static int _spareCount;
+
     private byte[] _block = [];
 
     /// <summary>Bytes written so far; the block's own are <c>[0, End)</c>.</summary>
@@ -16,6 +28,20 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     public int Capacity => _block.Length;
 
     public Segment? NextSegment => (Segment?)Next;
+
+    /// <summary>An empty one; <see cref="Rent"/> gives it its block.</summary>
+    public static Segment Take()
+    {
+        if (_spares is not Segment spare)
+        {
+            return new Segment();
+        }
+
+        _spares = spare.NextSegment;
+        _spareCount--;
+        spare.Next = null;
+        return spare;
+    }
 
     public void Rent(int size, Segment? previous)
     {
@@ -38,11 +64,18 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     /// <summary>Makes what was written visible to sequences over this block.</summary>
     public void Publish() => Memory = _block.AsMemory(0, End);
 
+    /// <summary>Gives the block back, and this too: nothing may refer to it but a position that is looked at before the next <see cref="Take"/>.</summary>
     public void Return()
     {
         ArrayPool<byte>.Shared.Return(_block);
         _block = [];
         Memory = default;
         Next = null;
+        if (_spareCount < MostSpares)
+        {
+            Next = _spares;
+            _spares = this;
+            _spareCount++;
+        }
     }
 }

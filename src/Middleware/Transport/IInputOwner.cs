@@ -1,0 +1,11 @@
+namespace ByteStreams.Transport;
+
+/// <summary>Whose input a <see cref="ChannelReader"/> is.</summary>
+internal interface IInputOwner
+{
+    /// <summary>
+    /// Called once, outside of any lock, when the peer has ended its direction or the connection is lost.
+    /// </summary>
+    /// <param name="loss">The cause of the loss; null at the end.</param>
+    void OnInputEnded(Exception? loss);
+}
