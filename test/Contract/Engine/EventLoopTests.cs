@@ -148,6 +148,22 @@ public sealed class EventLoopTests
     }
 
     [Fact]
+    public async Task CloseClients_BeforeTheirHandlersBegin_EndsThemAll()
+    {
+        // The close waits for the peer's end, the start for the loop: at the same time, on the same channel.
+        await using ByteStreamServer server = await StartAsync(Given.Echo);
+        for (int i = 0; i < 100; i++)
+        {
+            using Socket client = await Given.RawClient(server);
+            SpinWait.SpinUntil(() => server.ClientCount > 0);
+            server.CloseClients();
+            Assert.Equal(0, await client.ReceiveAsync(new byte[1], TestContext.Current.CancellationToken).AsTask().Soon());
+            client.Dispose();
+            await Given.Until(() => server.ClientCount == 0);
+        }
+    }
+
+    [Fact]
     public async Task Descriptors_ReusedAtOnceByOthers_NeverCarryForeignBytes()
     {
         await using ByteStreamServer server = await StartAsync(async (reader, writer, stopping) =>

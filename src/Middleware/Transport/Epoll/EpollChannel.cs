@@ -57,7 +57,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private int _receivedInTurn;
     private int _sentInTurn;
     private ManualResetValueTaskSourceCore<bool> _receive;
-    private SendSignal? _send;
+    private Signal? _send;
+    private StartSignal? _start;
     private IReceiver? _receiver;
 
     public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer)
@@ -123,21 +124,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     /// </summary>
     public override ValueTask StartAsync()
     {
-        _receive.Reset();
-        short version = _receive.Version;
-        bool closed = (Interlocked.Or(ref _state, Starting) & Closed) != 0;
-        try
-        {
-            Register(EpollEvents.Out);
-        }
-        catch (Exception error)
-        {
-            Interlocked.And(ref _state, ~Starting);
-            return ValueTask.FromException(error);
-        }
-
-        // Aborted before it began: no event will come, unless the close has seen that somebody waits.
-        return closed && (Interlocked.And(ref _state, ~Starting) & Starting) != 0 ? default : new ValueTask(this, version);
+        _start = new StartSignal(this);
+        return new ValueTask(_start, _start.Version);
     }
 
     public override bool CallsReceiver => true;
@@ -355,9 +343,14 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
             _send!.Complete(asynchronously);
         }
 
-        if ((due & ReceiveWaiting) != 0 && _receiver is IReceiver receiver)
+        if ((due & ReceiveWaiting) != 0)
         {
-            if (asynchronously)
+            if (_receiver is not IReceiver receiver)
+            {
+                _receive.RunContinuationsAsynchronously = asynchronously;
+                _receive.SetResult(true);
+            }
+            else if (asynchronously)
             {
                 ThreadPool.UnsafeQueueUserWorkItem(static waiting => waiting.OnReady(), receiver, preferLocal: false);
             }
@@ -366,11 +359,40 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
                 receiver.OnReady();
             }
         }
-        else if ((due & (ReceiveWaiting | Starting)) != 0)
+
+        // Last: what a handler does first may take a while, and whoever closes before it begins waits to receive at the same time.
+        if ((due & Starting) != 0)
         {
-            _receive.RunContinuationsAsynchronously = asynchronously;
-            _receive.SetResult(true);
+            CompleteStart(asynchronously);
         }
+    }
+
+    private void Begin()
+    {
+        bool closed = (Interlocked.Or(ref _state, Starting) & Closed) != 0;
+        try
+        {
+            Register(EpollEvents.Out);
+        }
+        catch (SocketException error)
+        {
+            Interlocked.And(ref _state, ~Starting);
+            _start!.Fail(error);
+            return;
+        }
+
+        // Closed before it began: no event will come, unless the close has seen that somebody waits.
+        if (closed && (Interlocked.And(ref _state, ~Starting) & Starting) != 0)
+        {
+            CompleteStart(asynchronously: true);
+        }
+    }
+
+    private void CompleteStart(bool asynchronously)
+    {
+        StartSignal start = _start!;
+        _start = null;
+        start.Complete(asynchronously);
     }
 
     private ValueTask WaitAsync(bool yield)
@@ -466,7 +488,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
 
     private ValueTask WaitToSendAsync(bool yield)
     {
-        SendSignal signal = _send ??= new SendSignal();
+        Signal signal = _send ??= new Signal();
         signal.Reset();
         short version = signal.Version;
         try
@@ -757,8 +779,18 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         private MemoryHandle _first;
     }
 
+    /// <summary>What a start waits on. Only when somebody does, it begins: else the handler's first line ran wherever that was.</summary>
+    private sealed class StartSignal(EpollChannel channel) : Signal
+    {
+        public override void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+        {
+            base.OnCompleted(continuation, state, token, flags);
+            channel.Begin();
+        }
+    }
+
     /// <summary>What a send waits on.</summary>
-    private sealed class SendSignal : IValueTaskSource
+    private class Signal : IValueTaskSource
     {
         private ManualResetValueTaskSourceCore<bool> _core;
 
@@ -772,11 +804,17 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
             _core.SetResult(true);
         }
 
+        public void Fail(Exception error)
+        {
+            _core.RunContinuationsAsynchronously = true;
+            _core.SetException(error);
+        }
+
         public void GetResult(short token) => _core.GetResult(token);
 
         public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
 
-        public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        public virtual void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
             _core.OnCompleted(continuation, state, token, flags);
     }
 }
