@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -39,6 +40,7 @@ public sealed class EventLoopTests
             release.Wait(TestContext.Current.CancellationToken);
             writer.Write("done\n");
         });
+        using var released = new Released(release);
         await using ByteStreamServer echo = await StartAsync(Given.Echo);
         await using ByteStreamConnection client = await Given.Connect(echo);
         var blockers = new List<ByteStreamConnection>();
@@ -66,6 +68,84 @@ public sealed class EventLoopTests
         }
     }
 
+    [Fact, Trait("Fault", "F48")]
+    public async Task Handler_OfAListenerWhereOneHasBlocked_RunsApartFromTheLoop()
+    {
+        using var release = new ManualResetEventSlim();
+        var threads = new ConcurrentQueue<int>();
+        await using ByteStreamServer blocking = await StartAsync(async (reader, _, _) =>
+        {
+            if (await reader.ReadLineAsync(TestContext.Current.CancellationToken) is [(byte)'b', ..])
+            {
+                release.Wait(TestContext.Current.CancellationToken);
+            }
+
+            threads.Enqueue(Environment.CurrentManagedThreadId);
+        });
+        using var released = new Released(release);
+        await using ByteStreamServer other = await StartAsync(async (reader, _, _) =>
+        {
+            await reader.ReadLineAsync(TestContext.Current.CancellationToken);
+            threads.Enqueue(Environment.CurrentManagedThreadId);
+        });
+        int loop = await ThreadOf(other);
+        Assert.Equal(loop, await ThreadOf(blocking));
+        await using ByteStreamConnection first = await Given.Connect(blocking);
+        first.Writer.Write("block\n");
+
+        // Once this is answered, another thread leads the loop.
+        int next = await ThreadOf(other);
+        Assert.NotEqual(loop, next);
+        Assert.NotEqual(next, await ThreadOf(blocking));
+        Assert.Equal(next, await ThreadOf(other));
+        release.Set();
+
+        async Task<int> ThreadOf(ByteStreamServer server)
+        {
+            await using ByteStreamConnection client = await Given.Connect(server);
+            client.Writer.Write("go\n");
+            int thread = 0;
+            await Given.Until(() => threads.TryDequeue(out thread));
+            return thread;
+        }
+    }
+
+    [Fact]
+    public void Suspicion_AfterOneBlocked_EndsWith256ShortTurns()
+    {
+        var suspicion = new BlockingSuspicion();
+        Assert.False(suspicion.IsRaised);
+        suspicion.OnBlocked();
+        for (int i = 0; i < 256; i++)
+        {
+            Assert.True(suspicion.IsRaised);
+            suspicion.OnShortTurn();
+        }
+
+        Assert.False(suspicion.IsRaised);
+        suspicion.OnShortTurn();
+        Assert.False(suspicion.IsRaised);
+    }
+
+    [Fact]
+    public void Suspicion_AfterManyBlocked_EndsWith16384ShortTurns()
+    {
+        var suspicion = new BlockingSuspicion();
+        for (int i = 0; i < 1000; i++)
+        {
+            suspicion.OnBlocked();
+        }
+
+        for (int i = 0; i < 16_383; i++)
+        {
+            suspicion.OnShortTurn();
+        }
+
+        Assert.True(suspicion.IsRaised);
+        suspicion.OnShortTurn();
+        Assert.False(suspicion.IsRaised);
+    }
+
     [Fact, Trait("Fault", "F48"), Trait("Contract", "W1")]
     public async Task Handler_ThatWritesAndBlocks_WhatItWroteLeaves()
     {
@@ -76,6 +156,7 @@ public sealed class EventLoopTests
             release.Wait(TestContext.Current.CancellationToken);
             return Task.CompletedTask;
         });
+        using var released = new Released(release);
         await using ByteStreamConnection client = await Given.Connect(server);
         Assert.Equal("before\n"u8.ToArray(), await client.Line());
         release.Set();
@@ -221,4 +302,10 @@ public sealed class EventLoopTests
 
     private static Task<ByteStreamServer> StartAsync(ByteStreamDelegate handler) => ByteStream.StartServerAsync(
         handler, new IPEndPoint(IPAddress.Loopback, 0), new() { Engine = ByteStreamEngine.Epoll, EventLoops = 1 }, TestContext.Current.CancellationToken);
+
+    /// <summary>Declared behind a server, it lets the handlers go that the server's end would wait for, however the test ends.</summary>
+    private sealed class Released(ManualResetEventSlim release) : IDisposable
+    {
+        public void Dispose() => release.Set();
+    }
 }

@@ -22,6 +22,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     private readonly ByteStreamTransportOptions? _options;
     private readonly bool _isUnix;
     private readonly ulong[] _registrations;
+    private readonly BlockingSuspicion _suspicion = new();
     private ManualResetValueTaskSourceCore<bool> _ready;
     private int _state;
     private int _inARow;
@@ -174,7 +175,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
             throw Errno.IsOfClient(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
-        accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer);
+        accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);
         if (_options is not null && (_options.SendBufferSize ?? _options.ReceiveBufferSize) is not null)
         {
             SocketOptions.SetBuffers(accepted.Socket, _options);

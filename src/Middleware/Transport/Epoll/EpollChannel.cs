@@ -24,7 +24,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     /// <summary>The pieces of one send. The kernel takes 1024; these few are blocks of up to 64 KiB and fill a socket's buffer.</summary>
     private const int MostPieces = 16;
 
-    /// <summary>So many short turns in a row bring a handler that has blocked back to the loop.</summary>
+    /// <summary>So many short turns in a row bring a handler that has blocked back to the loop, and clear one that is suspected.</summary>
     private const int Probation = 64;
 
     /// <summary>A turn that is no trouble to others on a loop.</summary>
@@ -45,6 +45,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private readonly Descriptor _descriptor;
     private readonly bool _isUnix;
     private readonly PeerAddress _peer;
+    private readonly BlockingSuspicion? _suspicion;
     private EndPoint? _local;
     private EndPoint? _remote;
     private Socket? _exposed;
@@ -53,7 +54,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private bool _watchesOut;
     private volatile bool _shutdown;
     private int _state;
-    private int _probation;
+    private int _trust;
     private int _receivedInTurn;
     private int _sentInTurn;
     private ManualResetValueTaskSourceCore<bool> _receive;
@@ -61,8 +62,14 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private StartSignal? _start;
     private IReceiver? _receiver;
 
-    public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer)
+    /// <param name="loop">The loop that its handler runs on.</param>
+    /// <param name="descriptor">The connected socket; this closes it.</param>
+    /// <param name="isUnix">Whether it is of the address family AF_UNIX.</param>
+    /// <param name="peer">Whom it is connected to.</param>
+    /// <param name="suspicion">What is known of the listener's other handlers; null for a client, which has no kin.</param>
+    public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer, BlockingSuspicion? suspicion)
     {
+        _suspicion = suspicion;
         _loop = loop;
         _descriptor = descriptor;
         _isUnix = isUnix;
@@ -298,7 +305,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
                 StopWatchingOut();
             }
 
-            if (Volatile.Read(ref _probation) == 0)
+            if (IsTrusted())
             {
                 Complete(due, asynchronously: false);
             }
@@ -309,7 +316,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         }
     }
 
-    void IEventSink.OnBlocked() => Volatile.Write(ref _probation, Probation);
+    void IEventSink.OnBlocked() => Distrust();
 
     void IValueTaskSource.GetResult(short token) => _receive.GetResult(token);
 
@@ -318,21 +325,41 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _receive.OnCompleted(continuation, state, token, flags);
 
+    /// <summary>
+    /// Whether the handler may run on the loop: it has not blocked it, at least not lately, and is known for short turns where others
+    /// of its listener block.
+    /// </summary>
+    private bool IsTrusted()
+    {
+        int trust = Volatile.Read(ref _trust);
+        return trust >= Probation || (trust >= 0 && _suspicion is not { IsRaised: true });
+    }
+
+    private void Distrust()
+    {
+        Volatile.Write(ref _trust, -Probation);
+        _suspicion?.OnBlocked();
+    }
+
     /// <summary>In a method of its own, so that the closure is made only here.</summary>
     private void CompleteApart(int due) => LoopThread.RunBlocking(_ => CompleteOnProbation(due));
 
-    /// <summary>A handler that has blocked a loop goes on elsewhere, until it has shown that it does not block any more.</summary>
+    /// <summary>A handler that may block goes on elsewhere, until it has shown that it does not.</summary>
     private void CompleteOnProbation(int due)
     {
         long begun = Stopwatch.GetTimestamp();
         Complete(due, asynchronously: false);
         if (Stopwatch.GetElapsedTime(begun) > ShortTurn)
         {
-            Volatile.Write(ref _probation, Probation);
+            Distrust();
         }
-        else if (Volatile.Read(ref _probation) > 0)
+        else
         {
-            Interlocked.Decrement(ref _probation);
+            _suspicion?.OnShortTurn();
+            if (Volatile.Read(ref _trust) < Probation)
+            {
+                Interlocked.Increment(ref _trust);
+            }
         }
     }
 

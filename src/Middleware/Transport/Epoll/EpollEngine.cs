@@ -38,7 +38,7 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
         {
             EventLoop loop = group.Next();
             await EpollConnect.ConnectAsync(loop, descriptor, endPoint, cancellationToken).ConfigureAwait(false);
-            return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.Of(endPoint));
+            return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.Of(endPoint), suspicion: null);
         }
         catch
         {
