@@ -41,8 +41,8 @@ class Contender:
         return None
 
 
-def _c(source, target, *options):
-    return ("cc", "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", str(target), str(source))
+def _c(source, target, *options, libraries=()):
+    return ("cc", "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", str(target), str(source), *libraries)
 
 
 BUILD_LOAD = _c(HERE / "Load" / "load.c", LOAD)
@@ -67,6 +67,8 @@ def _dotnet(name, folder, *options, switches=(), needs=(), **more):
 
 CONTENDERS = [
     Contender("c", "C, epoll", ("cc",), _c(PEERS / "epoll" / "epoll.c", ARTIFACTS / "epoll", "-pthread"), (str(ARTIFACTS / "epoll"),)),
+    Contender("iouring", "C, io_uring", ("cc", "usr/include/liburing*"), _c(PEERS / "iouring" / "iouring.c", ARTIFACTS / "iouring", libraries=("-luring",)),
+              (str(ARTIFACTS / "iouring"),), loops=False),
     Contender("tokio", "Tokio", ("cargo", "usr/share/cargo/registry/tokio-1*"), _cargo(), (str(ARTIFACTS / "tokio" / "release" / "echo"),)),
     Contender("go", "Go", ("go",), ("go", "build", "-o", str(ARTIFACTS / "go"), str(PEERS / "go" / "main.go")), (str(ARTIFACTS / "go"),)),
     _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True),
