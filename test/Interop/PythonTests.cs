@@ -26,6 +26,27 @@ public class PythonTests
         Assert.Equal("10000 lines, then the end\n", await python.FinishAsync());
     }
 
+    [Theory]
+    [InlineData("unix")]
+    [InlineData("abstract")]
+    public async Task Echo_PythonPassesDescriptorsWithItsLines_AllLinesComeBackAndNoDescriptorIsKept(string kind)
+    {
+        // The kernel ends a receive where a descriptor was passed, although more bytes lie behind it.
+        await using var place = new Place();
+        var allLieThere = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        string address = await place.ServeAsync(kind, async (reader, writer, stopping) =>
+        {
+            await allLieThere.Task.WaitAsync(place.Late);
+            await Handlers.EchoLines(reader, writer, stopping);
+        });
+
+        await using Peer python = Peer.StartPython("pass_descriptors.py", address, "40");
+        Assert.Equal("sent", await python.ReadLineAsync());
+        allLieThere.SetResult();
+
+        Assert.Equal("40 lines, and nobody has the descriptor\n", await python.FinishAsync());
+    }
+
     [Fact]
     [Trait("Contract", "S2")]
     public async Task Echo_PythonSends10000LinesOverTls_PythonGetsThemAllAndTheEnd()

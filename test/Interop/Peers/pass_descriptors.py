@@ -1,0 +1,30 @@
+"""pass_descriptors.py ADDRESS COUNT: sends COUNT lines over a Unix socket, every other one with a descriptor; demands them all
+back, and that nobody holds the descriptors when the connection has ended."""
+
+import os
+import socket
+import sys
+
+import address
+
+path, count = address.unix_path(sys.argv[1].removeprefix("unix:")), int(sys.argv[2])
+reading, writing = os.pipe()
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.settimeout(10)
+    connection.connect(path)
+    for i in range(count):
+        line = f"{i}\n".encode()
+        if i % 2 == 0:
+            socket.send_fds(connection, [line], [writing])
+        else:
+            connection.sendall(line)
+    os.close(writing)
+    print("sent", flush=True)
+    with connection.makefile("rb") as answers:
+        for i in range(count):
+            answer = answers.readline()
+            assert answer == f"{i}\n".encode(), (i, answer)
+        connection.shutdown(socket.SHUT_WR)
+        assert answers.read() == b""
+assert os.read(reading, 1) == b"", "somebody wrote to the pipe"
+print(f"{count} lines, and nobody has the descriptor")
