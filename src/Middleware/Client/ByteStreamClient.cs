@@ -96,10 +96,11 @@ internal static class ByteStreamClient
     {
         if (options.Tls is SslClientAuthenticationOptions tls)
         {
-            var timeouts = new TlsTimeouts(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider);
+            SslClientAuthenticationOptions withHost = WithHost(tls, options.ServerHostName, host);
+            var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
             try
             {
-                (await TlsTransport.AuthenticateAsync(context, context.Transport, WithHost(tls, options.ServerHostName, host), timeouts, cancellationToken)
+                (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, settings, cancellationToken)
                     .ConfigureAwait(false)).Install();
             }
             catch (Exception error)

@@ -54,6 +54,12 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     /// <summary>How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default.</summary>
     public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
+    /// it for the end: somebody in between can then cut what the peer sends, unnoticed.
+    /// </summary>
+    public bool TlsRequireCloseNotify { get; set; } = true;
+
     /// <summary>Where the connection logs. Nowhere by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 

@@ -1,61 +1,100 @@
+using System.Globalization;
+using System.Text;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>Reads <c>Endpoints:&lt;name&gt;</c> sections. Every error is noted, none is thrown: they are reported together.</summary>
+/// <summary>Reads a <c>ByteStreams</c> section. Every error is noted, none is thrown: they are reported together.</summary>
 internal static class EndpointConfiguration
 {
     public const string Endpoints = "Endpoints";
+    public const string Defaults = "Defaults";
+    public const string MaxConnections = "MaxConnections";
 
-    /// <summary>The endpoints of a <c>ByteStreams</c> section.</summary>
+    private static readonly string[] Known = [MaxConnections, Defaults, Endpoints];
+
+    private static readonly string[] KnownOfEndpoint =
+        [.. EndpointTable.Endpoint.All.Select(setting => setting.Name), .. EndpointTable.Listening.All.Select(setting => setting.Name)];
+
+    /// <summary>The endpoints of a section.</summary>
     /// <param name="section">The section.</param>
     /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>
     public static IEnumerable<EndpointRegistration> Read(IConfiguration section, ICollection<string> errors)
     {
-        foreach (IConfigurationSection unknown in section.GetChildren().Where(child => !Is(child.Key, Endpoints)))
+        foreach (IConfigurationSection unknown in section.GetChildren().Where(child => !Known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
         {
-            errors.Add(Unknown(unknown, [Endpoints]));
+            errors.Add(SettingTable.Unknown(unknown, Known));
         }
 
-        return [.. section.GetSection(Endpoints).GetChildren().Select(endpoint => Read(endpoint, errors))];
+        _ = ReadMaxConnections(section, errors);
+        IConfigurationSection defaults = section.GetSection(Defaults);
+        if (defaults.GetSection(nameof(EndpointSettings.Url)) is { Value: not null } url)
+        {
+            errors.Add($"{url.Path}: each endpoint has a Url of its own; it is no default.");
+        }
+
+        // Once for its mistakes; what it says is read again for each endpoint.
+        Apply(defaults, new EndpointSettings(), errors);
+        return [.. section.GetSection(Endpoints).GetChildren().Select(endpoint => new EndpointRegistration(
+            endpoint.Key, null, null, Callback: null, Configure: null, endpoint.Path, [defaults, endpoint]))];
     }
 
-    private static EndpointRegistration Read(IConfigurationSection endpoint, ICollection<string> errors)
+    /// <summary>The connections of all endpoints together; null where nothing is said or something wrong, zero for no limit.</summary>
+    public static int? ReadMaxConnections(IConfiguration section, ICollection<string> errors)
     {
-        IReadOnlyList<string> known = [EndpointKeys.Url, EndpointKeys.Handler, .. EndpointKeys.All.Select(key => key.Name)];
-        var settings = new List<(EndpointKey Key, string Path, string Text)>();
-        foreach (IConfigurationSection child in endpoint.GetChildren())
+        IConfigurationSection key = section.GetSection(MaxConnections);
+        if (key.Value is not string text)
         {
-            EndpointKey? key = EndpointKeys.All.FirstOrDefault(candidate => Is(candidate.Name, child.Key));
-            if (key is not null && child.Value is string text)
+            return null;
+        }
+
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int most))
+        {
+            return most;
+        }
+
+        errors.Add($"{key.Path}: '{text}' is not valid. It takes a whole number, at least 1, or 0 for no limit.");
+        return null;
+    }
+
+    /// <summary>Sets what a section of an endpoint, or the defaults, says.</summary>
+    public static void Apply(IConfigurationSection section, EndpointSettings settings, ICollection<string> errors)
+    {
+        foreach (IConfigurationSection child in section.GetChildren())
+        {
+            if (EndpointTable.Listening.All.Any(setting => SettingTable.Is(setting.Name, child.Key)))
             {
-                settings.Add((key, child.Path, text));
+                EndpointTable.Listening.Read(child, settings.Server, errors);
             }
-            else if (!known.Any(name => Is(name, child.Key)))
+            else if (KnownOfEndpoint.Contains(child.Key, StringComparer.OrdinalIgnoreCase))
             {
-                errors.Add(Unknown(child, known));
+                EndpointTable.Endpoint.Read(child, settings, errors);
             }
-            else if (child.Value is null && child.GetChildren().Any())
+            else
             {
-                errors.Add($"{child.Path}: takes one value, not a section.");
+                errors.Add(SettingTable.Unknown(child, KnownOfEndpoint));
+            }
+        }
+    }
+
+    /// <summary>Everything that sections say, to see whether it has changed.</summary>
+    /// <param name="sections">The sections, the later ones over the earlier.</param>
+    /// <param name="keys">Which of their keys.</param>
+    public static string Signature(IReadOnlyList<IConfigurationSection> sections, Func<string, bool> keys)
+    {
+        var text = new StringBuilder();
+        foreach (IConfigurationSection section in sections)
+        {
+            text.Append('[').AppendLine(section.Path);
+            foreach ((string key, string? value) in section.AsEnumerable(makePathsRelative: true)
+                .Where(pair => pair.Value is not null && keys(pair.Key.Split(':')[0]))
+                .OrderBy(pair => pair.Key, StringComparer.OrdinalIgnoreCase))
+            {
+                text.Append(key).Append('=').AppendLine(value);
             }
         }
 
-        return new EndpointRegistration(
-            endpoint.Key,
-            endpoint[EndpointKeys.Url],
-            endpoint[EndpointKeys.Handler],
-            Callback: null,
-            Configure: null,
-            endpoint.Path,
-            settings);
+        return text.ToString();
     }
-
-    private static string Unknown(IConfigurationSection key, IEnumerable<string> known) =>
-        EndpointKeys.Nearest(key.Key, known) is string nearest
-            ? $"{key.Path}: there is no such key. Did you mean '{nearest}'?"
-            : $"{key.Path}: there is no such key. Known are {string.Join(", ", known)}.";
-
-    private static bool Is(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
 }

@@ -5,12 +5,12 @@ using ByteStreams.Transport;
 namespace ByteStreams.Configuration;
 
 /// <summary>
-/// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one),
+/// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,
 /// <c>unix:/path</c>, or <c>unix:@name</c> in Linux' abstract namespace. <c>{temp}</c> in a path stands for the temporary folder.
 /// </summary>
 internal sealed record EndpointUrl
 {
-    private const string Forms = "Write tcp://host:port, unix:/path or unix:@name";
+    private const string Forms = "Write tcp://host:port, tls://host:port, unix:/path or unix:@name";
 
     private EndpointUrl(string? host, int port, EndPoint? endPoint)
     {
@@ -23,6 +23,9 @@ internal sealed record EndpointUrl
     public string? Host { get; }
 
     public int Port { get; }
+
+    /// <summary>Whether it says that the endpoint speaks TLS.</summary>
+    public bool IsTls { get; private init; }
 
     /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
     public EndPoint? EndPoint { get; }
@@ -38,6 +41,11 @@ internal sealed record EndpointUrl
         else if (text.StartsWith("tcp://", StringComparison.OrdinalIgnoreCase))
         {
             url = ParseTcp(text, text["tcp://".Length..], out error);
+        }
+        else if (text.StartsWith("tls://", StringComparison.OrdinalIgnoreCase))
+        {
+            EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], out error);
+            url = tcp is null ? null : tcp with { IsTls = true };
         }
         else if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
         {
@@ -57,12 +65,13 @@ internal sealed record EndpointUrl
 
     private static EndpointUrl? ParseTcp(string text, string authority, out string? error)
     {
+        string scheme = text[..text.IndexOf(':', StringComparison.Ordinal)].ToLowerInvariant();
         string rest = authority.TrimEnd('/');
         int colon = rest.LastIndexOf(':');
         // An IPv6 address has colons of its own, in brackets.
         if (colon < 0 || rest.IndexOf(']', StringComparison.Ordinal) > colon)
         {
-            error = $"'{text}' has no port. Write tcp://host:port; port 0 takes a free one.";
+            error = $"'{text}' has no port. Write {scheme}://host:port; port 0 takes a free one.";
             return null;
         }
 
@@ -73,7 +82,7 @@ internal sealed record EndpointUrl
         }
         else if (host.Contains(':', StringComparison.Ordinal))
         {
-            error = $"'{text}' has an IPv6 address without brackets. Write tcp://[{host}]:{rest[(colon + 1)..]}.";
+            error = $"'{text}' has an IPv6 address without brackets. Write {scheme}://[{host}]:{rest[(colon + 1)..]}.";
             return null;
         }
 

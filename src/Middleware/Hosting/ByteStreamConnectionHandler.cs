@@ -84,12 +84,17 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
             {
                 ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
-                writer.Abort();
+                writer.Abort(lost is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, null);
             }
             catch (Exception error)
             {
                 ServerLog.HandlerFailed(_logger, error, connection.ConnectionId);
-                writer.Abort(ConnectionEndReason.HandlerError, error);
+                writer.Abort(error is LimitOverrunException ? ConnectionEndReason.LimitExceeded : ConnectionEndReason.HandlerError, error);
+            }
+
+            if (stopping.IsCancellationRequested)
+            {
+                connection.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.Drained);
             }
 
             writer.Close();

@@ -1,5 +1,8 @@
+using System.Diagnostics.Metrics;
 using ByteStreams;
+using ByteStreams.Admission;
 using ByteStreams.Hosting;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -26,8 +29,11 @@ public static class ByteStreamsServiceCollectionExtensions
 
         var registry = new EndpointRegistry();
         services.AddLogging();
+        services.AddMetrics();
         services.AddSingleton(registry);
         services.TryAddSingleton(new ByteStreamServers());
+        services.TryAddSingleton(provider => new ByteStreamMetrics(provider.GetService<IMeterFactory>()));
+        services.TryAddSingleton(_ => new ConnectionTotal(registry.MaxConnections));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);
     }

@@ -1,5 +1,7 @@
+using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;
@@ -11,6 +13,7 @@ internal sealed class EndpointRegistry
     private readonly List<EndpointRegistration> _endpoints = [];
     private readonly List<IConfiguration> _sections = [];
     private readonly List<(string Name, Action<ByteStreamServerOptions> Configure)> _configured = [];
+    private readonly Dictionary<string, (string Signature, AdmissionControl? Control)> _controls = new(StringComparer.OrdinalIgnoreCase);
 
     public void Add(string name, Func<IServiceProvider, ByteStreamDelegate> handler)
     {
@@ -20,6 +23,12 @@ internal sealed class EndpointRegistry
             throw new ArgumentException($"There is a handler '{name}' already; names of handlers are unique, whatever their case.", nameof(name));
         }
     }
+
+    /// <summary>The sections, to hear when they change.</summary>
+    public IReadOnlyList<IConfiguration> Sections => _sections;
+
+    /// <summary>The connections of all endpoints together as configuration has them; null to derive the number, zero for no limit.</summary>
+    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadMaxConnections(section, [])).LastOrDefault(most => most is not null);
 
     public void Add(EndpointRegistration endpoint) => _endpoints.Add(endpoint);
 
@@ -65,27 +74,39 @@ internal sealed class EndpointRegistry
     private EndpointPlan? Plan(EndpointRegistration endpoint, IServiceProvider services, ILoggerFactory loggerFactory, List<string> errors)
     {
         int before = errors.Count;
-        EndpointUrl? url = EndpointUrl.Parse(endpoint.Url, out string? wrong);
+        var options = new ByteStreamServerOptions { LoggerFactory = loggerFactory, ApplicationServices = services, Name = endpoint.Name };
+        if (services.GetService<TimeProvider>() is TimeProvider time)
+        {
+            options.TimeProvider = time;
+        }
+
+        var settings = new EndpointSettings { Server = options, Url = endpoint.Url, Handler = endpoint.Handler };
+        for (int i = 0; i < endpoint.Sections.Count; i++)
+        {
+            // The defaults come first; their mistakes were noted once, for all endpoints.
+            EndpointConfiguration.Apply(endpoint.Sections[i], settings, i < endpoint.Sections.Count - 1 ? [] : errors);
+        }
+
+        EndpointUrl? url = EndpointUrl.Parse(settings.Url, out string? wrong);
         if (url is null)
         {
-            errors.Add($"{endpoint.Path}:{EndpointKeys.Url}: {wrong}");
+            errors.Add($"{endpoint.Path}:{nameof(EndpointSettings.Url)}: {wrong}");
         }
 
         Func<IServiceProvider, ByteStreamDelegate>? handler = null;
-        if (endpoint.Callback is null && (endpoint.Handler is null || !_handlers.TryGetValue(endpoint.Handler, out handler)))
+        if (endpoint.Callback is null && (settings.Handler is null || !_handlers.TryGetValue(settings.Handler, out handler)))
         {
-            errors.Add(string.IsNullOrEmpty(endpoint.Handler)
-                ? $"{endpoint.Path}:{EndpointKeys.Handler}: is missing. {Known("Handlers", _handlers.Keys)}"
-                : $"{endpoint.Path}:{EndpointKeys.Handler}: there is no handler '{endpoint.Handler}'. {Known("Handlers", _handlers.Keys)}");
+            errors.Add(string.IsNullOrEmpty(settings.Handler)
+                ? $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: is missing. {Known("Handlers", _handlers.Keys)}"
+                : $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: there is no handler '{settings.Handler}'. {Known("Handlers", _handlers.Keys)}");
         }
 
-        var options = new ByteStreamServerOptions { LoggerFactory = loggerFactory, ApplicationServices = services, Name = endpoint.Name };
-        foreach ((EndpointKey key, string path, string text) in endpoint.Settings)
+        // The defaults may say how TLS is spoken; that it is, only the endpoint itself says.
+        bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetSection(nameof(EndpointSettings.Tls)).Exists();
+        bool isTls = (url is { IsTls: true } || hasOwnTls) && settings.Tls.IsEnabled;
+        if (errors.Count == before)
         {
-            if (!key.TryApply(text, options))
-            {
-                errors.Add($"{path}: '{text}' is not valid. It takes {key.Takes}.");
-            }
+            EndpointPipeline.Check(settings, isTls, endpoint.Path, errors);
         }
 
         if (errors.Count > before)
@@ -95,6 +116,8 @@ internal sealed class EndpointRegistry
 
         try
         {
+            options.HandlerName = settings.Handler ?? "a delegate";
+            EndpointPipeline.Add(settings, isTls, Control(endpoint, settings, services));
             endpoint.Configure?.Invoke(options);
             foreach ((_, Action<ByteStreamServerOptions> configure) in _configured.Where(configured => Is(configured.Name, endpoint.Name)))
             {
@@ -109,7 +132,29 @@ internal sealed class EndpointRegistry
             return null;
         }
 
-        return new EndpointPlan(endpoint.Name, endpoint.Path, url!, endpoint.Callback ?? handler!(services), options);
+        return new EndpointPlan(
+            endpoint.Name,
+            endpoint.Path,
+            url!,
+            endpoint.Callback ?? handler!(services),
+            options,
+            EndpointConfiguration.Signature(endpoint.Sections, _ => true),
+            EndpointConfiguration.Signature(
+                endpoint.Sections,
+                key => EndpointTable.Listening.All.Any(setting => Is(setting.Name, key))));
+    }
+
+    /// <summary>An endpoint keeps its places over a change of anything else, so that connections that are open stay counted.</summary>
+    private AdmissionControl? Control(EndpointRegistration endpoint, EndpointSettings settings, IServiceProvider services)
+    {
+        string signature = EndpointConfiguration.Signature(endpoint.Sections, key => Is(key, nameof(EndpointSettings.Admission)));
+        if (!_controls.TryGetValue(endpoint.Name, out (string Signature, AdmissionControl? Control) known) || known.Signature != signature)
+        {
+            known = (signature, EndpointPipeline.Control(settings, services));
+            _controls[endpoint.Name] = known;
+        }
+
+        return known.Control;
     }
 
     private static string Known(string what, IEnumerable<string> names)
@@ -120,6 +165,3 @@ internal sealed class EndpointRegistry
 
     private static bool Is(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
 }
-
-/// <summary>An endpoint that was found to be in order.</summary>
-internal sealed record EndpointPlan(string Name, string Path, EndpointUrl Url, ByteStreamDelegate Handler, ByteStreamServerOptions Options);

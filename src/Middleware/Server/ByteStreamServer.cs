@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
@@ -27,6 +28,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
     private readonly ByteStreamServerOptions _options;
     private readonly ListenerKestrel _kestrel;
     private readonly ILogger _logger;
+    private volatile ConnectionDelegate _run;
+    private IReadOnlyList<IDisposable> _owned;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IReadOnlyList<EndPoint> _endPoints = [];
@@ -40,19 +43,27 @@ public sealed class ByteStreamServer : IAsyncDisposable
     {
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
+        (_run, _owned) = Build(clientConnected, options);
+        _kestrel = new ListenerKestrel(context => _run(context), TryAdd, options.LoggerFactory);
+    }
+
+    /// <summary>What runs for each connection: middleware and handler; and what they hold.</summary>
+    private (ConnectionDelegate Run, IReadOnlyList<IDisposable> Owned) Build(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
+    {
         var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
         ConnectionDelegate serve = handler.OnConnectedAsync;
         ConnectionDelegate inner = serve;
         if (options.Tls is not null)
         {
-            var timeouts = new TlsTimeouts(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider);
-            inner = new TlsServerMiddleware(inner, options.Tls, timeouts, options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
+            var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
+            inner = new TlsServerMiddleware(
+                inner, _ => options.Tls, options.Tls, settings, handshakes: null, options.Name, ByteStreamMetrics.Of(options),
+                options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 
-        ConnectionDelegate built = options.Build(inner);
+        ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned);
         // With nothing between, one asynchronous frame does for both: it is 160 bytes of each idle connection.
-        ConnectionDelegate run = ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this) : context => RunAsync(built, context);
-        _kestrel = new ListenerKestrel(run, TryAdd, options.LoggerFactory);
+        return (ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this) : context => RunAsync(built, context), owned);
     }
 
     /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
@@ -225,13 +236,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         // The name before the close, which forgets the addresses.
         string name = _options.Name ?? string.Join(", ", EndPoints);
         Close();
-        // First the flag, then the list: a client that is accepted and not yet known to Kestrel looks at the flag later.
-        _stopping = true;
-        foreach (ServerClient client in _clients.Values)
-        {
-            client.RequestClose();
-        }
-
+        RequestCloseClients();
         await _gone.Task.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         int left = _clients.Count;
         if (left > 0)
@@ -251,6 +256,37 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
 
         return left;
+    }
+
+    /// <summary>
+    /// New connections are served in another way from now on; those that are open go on as they began. The listeners stay as they
+    /// are, whatever the options say of them.
+    /// </summary>
+    /// <exception cref="ArgumentException">The options are not valid; nothing has changed.</exception>
+    internal void Reconfigure(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
+    {
+        (ConnectionDelegate run, IReadOnlyList<IDisposable> owned) = Build(clientConnected, options.Snapshot());
+        _run = run;
+        DisposeOwned(Interlocked.Exchange(ref _owned, owned));
+    }
+
+    private static void DisposeOwned(IReadOnlyList<IDisposable> owned)
+    {
+        foreach (IDisposable held in owned)
+        {
+            held.Dispose();
+        }
+    }
+
+    /// <summary>Tells the handlers to end, those of clients that are just being accepted included.</summary>
+    internal void RequestCloseClients()
+    {
+        // First the flag, then the list: a client that is accepted and not yet known to Kestrel looks at the flag later.
+        _stopping = true;
+        foreach (ServerClient client in _clients.Values)
+        {
+            client.RequestClose();
+        }
     }
 
     internal static async Task<ByteStreamServer> StartAsync(
@@ -395,5 +431,6 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
 
         await _kestrel.DisposeAsync().ConfigureAwait(false);
+        DisposeOwned(Interlocked.Exchange(ref _owned, []));
     }
 }

@@ -11,6 +11,7 @@ namespace ByteStreams;
 public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
+    private readonly List<IDisposable> _owned = [];
     private int _limit = ByteStreamReader.DefaultLimit;
     private int _backlog = 512;
 
@@ -77,6 +78,12 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default.</summary>
     public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
+    /// it for the end: somebody in between can then cut what the peer sends, unnoticed.
+    /// </summary>
+    public bool TlsRequireCloseNotify { get; set; } = true;
+
     /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
     public string? Name { get; set; }
 
@@ -98,19 +105,45 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     IConnectionBuilder IConnectionBuilder.Use(Func<ConnectionDelegate, ConnectionDelegate> middleware) => Use(middleware);
 
-    ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask);
+    ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
+
+    /// <summary>The handler's name where endpoints are told about.</summary>
+    internal string? HandlerName { get; set; }
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
-    internal ConnectionDelegate Build(ConnectionDelegate handler)
+    /// <param name="handler">The innermost.</param>
+    /// <param name="owned">What the middleware holds, to be disposed with the server.</param>
+    internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned)
     {
-        ConnectionDelegate built = handler;
-        for (int i = _middleware.Count - 1; i >= 0; i--)
+        // Copies share the list with what they were copied from, to which the middleware was added.
+        lock (_owned)
         {
-            built = _middleware[i](built);
-        }
+            _owned.Clear();
+            try
+            {
+                ConnectionDelegate built = handler;
+                for (int i = _middleware.Count - 1; i >= 0; i--)
+                {
+                    built = _middleware[i](built);
+                }
 
-        return built;
+                owned = [.. _owned];
+                return built;
+            }
+            catch
+            {
+                foreach (IDisposable made in _owned)
+                {
+                    made.Dispose();
+                }
+
+                throw;
+            }
+        }
     }
+
+    /// <summary>Called by middleware while it is built: the server disposes this when it ends.</summary>
+    internal void Owns(IDisposable held) => _owned.Add(held);
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 

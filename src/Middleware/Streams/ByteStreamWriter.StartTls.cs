@@ -63,7 +63,7 @@ public sealed partial class ByteStreamWriter
             var below = new DuplexPipe(_connection.Transport.Input, plain);
             try
             {
-                TlsTransport tls = await TlsTransport.AuthenticateAsync(_connection, below, options, TlsTimeouts.Default, cancellationToken)
+                TlsTransport tls = await TlsTransport.AuthenticateAsync(_connection, below, options, options, TlsSettings.Default, cancellationToken)
                     .ConfigureAwait(false);
                 tls.Install();
                 (input, output) = (tls.Input, tls.Output);

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 
 namespace ByteStreams.Tls;
 
@@ -7,6 +8,9 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 {
     private readonly Stream _input = input.AsStream(leaveOpen: true);
     private readonly Stream _output = output.AsStream(leaveOpen: true);
+
+    /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
+    public bool HasEnded { get; private set; }
 
     public override bool CanRead => true;
 
@@ -22,13 +26,16 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
         set => throw new NotSupportedException();
     }
 
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        _input.ReadAsync(buffer, cancellationToken);
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        ValueTask<int> read = _input.ReadAsync(buffer, cancellationToken);
+        return read.IsCompletedSuccessfully ? new(Note(read.Result, buffer.Length)) : NoteAsync(read, buffer.Length);
+    }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        _input.ReadAsync(buffer, offset, count, cancellationToken);
+        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
-    public override int Read(byte[] buffer, int offset, int count) => _input.Read(buffer, offset, count);
+    public override int Read(byte[] buffer, int offset, int count) => Note(_input.Read(buffer, offset, count), count);
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
         _output.WriteAsync(buffer, cancellationToken);
@@ -45,4 +52,13 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 
     public override void SetLength(long value) => throw new NotSupportedException();
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> NoteAsync(ValueTask<int> read, int asked) => Note(await read.ConfigureAwait(false), asked);
+
+    private int Note(int count, int asked)
+    {
+        HasEnded |= count == 0 && asked > 0;
+        return count;
+    }
 }

@@ -7,8 +7,14 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Tls;
 
 /// <summary>TLS as a medium: what is sent is encrypted, what is received was decrypted, the end of a direction is a close_notify.</summary>
-internal sealed class TlsChannel(SslStream tls) : ByteChannel
+/// <param name="tls">The TLS connection.</param>
+/// <param name="below">What it lies over.</param>
+/// <param name="requireCloseNotify">Whether an end without close_notify is a truncation.</param>
+internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool requireCloseNotify) : ByteChannel
 {
+    /// <summary>Whether the peer has ended without close_notify.</summary>
+    public bool IsTruncated { get; private set; }
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync() => _ = await ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
 
@@ -17,7 +23,13 @@ internal sealed class TlsChannel(SslStream tls) : ByteChannel
     {
         try
         {
-            return await tls.ReadAsync(destination).ConfigureAwait(false);
+            int count = await tls.ReadAsync(destination).ConfigureAwait(false);
+            // SslStream does not read on behind close_notify: whoever has met the end below has not seen one.
+            return count > 0 || destination.IsEmpty || !below.HasEnded || !requireCloseNotify ? count : throw Truncated(null);
+        }
+        catch (Exception error) when (below.HasEnded && error is IOException and not (ConnectionResetException or TlsTruncatedException))
+        {
+            throw Truncated(error);
         }
         catch (Exception error) when (AsLoss(error) is not null)
         {
@@ -57,10 +69,16 @@ internal sealed class TlsChannel(SslStream tls) : ByteChannel
 
     public override void Close() => tls.Dispose();
 
+    private TlsTruncatedException Truncated(Exception? error)
+    {
+        IsTruncated = true;
+        return new TlsTruncatedException("The peer ended the TLS connection without close_notify; what it sent may have been cut.", error);
+    }
+
     /// <summary>What the layer above calls a lost connection; null for what is no loss.</summary>
     private static Exception? AsLoss(Exception error) => error switch
     {
-        ConnectionResetException or ConnectionAbortedException => error,
+        ConnectionResetException or ConnectionAbortedException or TlsTruncatedException => error,
         IOException { InnerException: ConnectionResetException or ConnectionAbortedException } => error.InnerException,
         // A completed pipe or a disposed stream below: the connection was closed from this side meanwhile.
         ObjectDisposedException or InvalidOperationException =>

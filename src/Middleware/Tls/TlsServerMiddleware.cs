@@ -1,30 +1,33 @@
-using System.Net.Security;
 using System.Security.Authentication;
+using ByteStreams.Telemetry;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;
 
 /// <summary>Speaks TLS with the client before the next middleware sees the connection.</summary>
+/// <param name="next">The next middleware.</param>
+/// <param name="options">What a handshake is made with: see <see cref="TlsTransport.AuthenticateAsync"/>.</param>
+/// <param name="shown">The options as <c>GetExtraInfo("sslcontext")</c> shows them.</param>
+/// <param name="settings">Times.</param>
+/// <param name="handshakes">The bound on handshakes in progress; null for none.</param>
+/// <param name="endpoint">Where handshakes are counted; null finds the endpoint by its address.</param>
+/// <param name="metrics">What counts them.</param>
+/// <param name="logger">Told why handshakes fail.</param>
 internal sealed class TlsServerMiddleware(
-    ConnectionDelegate next, SslServerAuthenticationOptions options, TlsTimeouts timeouts, ILogger logger)
+    ConnectionDelegate next, Func<TlsAttempt, object> options, object shown, TlsSettings settings, TlsHandshakes? handshakes,
+    string? endpoint, ByteStreamMetrics metrics, ILogger logger)
 {
     public async Task OnConnectionAsync(ConnectionContext context)
     {
-        TlsTransport tls;
-        try
+        TlsTransport? tls = await HandshakeAsync(context).ConfigureAwait(false);
+        if (tls is null)
         {
-            tls = await TlsTransport.AuthenticateAsync(context, context.Transport, options, timeouts, CancellationToken.None)
-                .ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is AuthenticationException or IOException or OperationCanceledException)
-        {
-            // The alert that says why has been written; a clean close delivers it.
-            TlsLog.HandshakeFailed(logger, context.ConnectionId, (error.InnerException ?? error).Message);
-            context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.TlsHandshakeFailed);
             return;
         }
 
+        context.Features.Set(TlsFacts.Of(tls.SslStream));
         tls.Install();
         try
         {
@@ -35,5 +38,47 @@ internal sealed class TlsServerMiddleware(
             await tls.CloseAsync(ConnectionEndReason.None).ConfigureAwait(false);
             tls.Uninstall();
         }
+    }
+
+    private async ValueTask<TlsTransport?> HandshakeAsync(ConnectionContext context)
+    {
+        var attempt = new TlsAttempt();
+        EndpointTelemetry counted = metrics.Endpoint(endpoint ?? LogText.Of(context.LocalEndPoint));
+        long began = settings.Time.GetTimestamp();
+        using TlsHandshakes.Handshake? place = handshakes?.Begin();
+        counted.BeginHandshake();
+        (ConnectionEndReason Reason, string Explanation) failure;
+        try
+        {
+            TlsTransport tls = await TlsTransport.AuthenticateAsync(
+                context, context.Transport, options(attempt), shown, settings, place?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
+            metrics.HandshakeEnded(
+                counted.Name, TlsFacts.VersionOf(tls.SslStream.SslProtocol), ConnectionEndReason.None, settings.Time.GetElapsedTime(began));
+            return tls;
+        }
+        catch (AuthenticationException error)
+        {
+            failure = attempt.Verdict != ConnectionEndReason.None ? (attempt.Verdict, attempt.Explanation!)
+                : error.InnerException is OperationCanceledException ? (ConnectionEndReason.TlsHandshakeTimeout, error.Message)
+                : (ConnectionEndReason.TlsHandshakeFailed, (error.InnerException ?? error).Message);
+        }
+        catch (OperationCanceledException)
+        {
+            failure = (ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)");
+        }
+        catch (Exception lost) when (lost is IOException or ConnectionAbortedException)
+        {
+            failure = (ConnectionEndReason.TlsHandshakeFailed, lost.Message);
+        }
+        finally
+        {
+            counted.EndHandshake();
+        }
+
+        // The alert that says why has been written; a clean close delivers it.
+        TlsLog.HandshakeFailed(logger, context.ConnectionId, LogText.Of(context.RemoteEndPoint), EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
+        metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
+        ConnectionLink.Of(context).Close(failure.Reason);
+        return null;
     }
 }

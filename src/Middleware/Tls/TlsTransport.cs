@@ -14,33 +14,37 @@ namespace ByteStreams.Tls;
 /// A TLS connection over another one: the pipe of plain bytes, and the feature with half-close by close_notify and a close that
 /// sends it. Works over this library's transports and over Kestrel's stock one.
 /// </summary>
-internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IOutputOwner,
+internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress, IOutputOwner,
     ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
     private readonly ConnectionContext _connection;
     private readonly IDuplexPipe _below;
     private readonly IByteStreamTransportFeature? _linkBelow;
-    private readonly TlsTimeouts _timeouts;
+    private readonly IConnectionProgress? _progressBelow;
+    private readonly TlsChannel _channel;
+    private readonly TlsSettings _settings;
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
     private readonly Lock _gate = new();
     private readonly (int HighWater, int LowWater) _limitsBelow;
     private Task? _closing;
 
-    private TlsTransport(ConnectionContext connection, SslStream stream, IDuplexPipe below, TlsTimeouts timeouts, object options)
+    private TlsTransport(
+        ConnectionContext connection, SslStream stream, DuplexPipeStream raw, IDuplexPipe below, TlsSettings settings, object options)
     {
         _connection = connection;
         _below = below;
         _linkBelow = connection.Features.Get<IByteStreamTransportFeature>();
-        _timeouts = timeouts;
+        _progressBelow = connection.Features.Get<IConnectionProgress>();
+        _settings = settings;
         SslStream = stream;
         Options = new TlsOptionsFeature(options);
-        var channel = new TlsChannel(stream);
+        _channel = new TlsChannel(stream, raw, settings.RequireCloseNotify);
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
-        _input = new ChannelReader(channel, largestBlock: 65536);
-        _output = new ChannelWriter(channel, high, low, this);
+        _input = new ChannelReader(_channel, largestBlock: 65536);
+        _output = new ChannelWriter(_channel, high, low, this);
     }
 
     public SslStream SslStream { get; }
@@ -66,6 +70,21 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     }
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
+
+    public bool IsWaitingForInput => _input.IsWaiting;
+
+    public long BufferedInput => _input.Buffered;
+
+    public bool IsInputEnded => _input.IsEnded;
+
+    public bool IsOutputEnded => _output.IsCompleted;
+
+    public bool IsClosed => _progressBelow?.IsClosed ?? false;
+
+    public long FirstByteAt => _progressBelow?.FirstByteAt ?? 0;
+
+    /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
+    private bool IsOverOwn => _linkBelow is not (null or StockTransport);
 
     SslProtocols ITlsHandshakeFeature.Protocol => SslStream.SslProtocol;
 
@@ -101,30 +120,35 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     /// <summary>Does the handshake on the connection's present pipe.</summary>
     /// <param name="connection">The connection; its <c>Transport</c> is not replaced, see <see cref="Install"/>.</param>
     /// <param name="below">The pipe to protect.</param>
-    /// <param name="options"><see cref="SslServerAuthenticationOptions"/> or <see cref="SslClientAuthenticationOptions"/>.</param>
-    /// <param name="timeouts">How long the handshake and the close may take.</param>
+    /// <param name="options">
+    /// <see cref="SslServerAuthenticationOptions"/>, <see cref="ServerOptionsSelectionCallback"/> or <see cref="SslClientAuthenticationOptions"/>.
+    /// </param>
+    /// <param name="shown">What <c>GetExtraInfo("sslcontext")</c> shows.</param>
+    /// <param name="settings">How long the handshake and the close may take.</param>
     /// <param name="cancellationToken">Ends the handshake; the connection is of no use then.</param>
     /// <exception cref="AuthenticationException">The handshake failed, or the peer left during it, or it took too long.</exception>
     public static async Task<TlsTransport> AuthenticateAsync(
-        ConnectionContext connection, IDuplexPipe below, object options, TlsTimeouts timeouts, CancellationToken cancellationToken)
+        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, CancellationToken cancellationToken)
     {
-        var stream = new SslStream(new DuplexPipeStream(below.Input, below.Output), leaveInnerStreamOpen: true);
-        using var timeout = new CancellationTokenSource(timeouts.Handshake, timeouts.Time);
+        var raw = new DuplexPipeStream(below.Input, below.Output);
+        var stream = new SslStream(raw, leaveInnerStreamOpen: true);
+        using var timeout = new CancellationTokenSource(settings.Handshake, settings.Time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
             await (options switch
             {
                 SslServerAuthenticationOptions server => stream.AuthenticateAsServerAsync(server, both.Token),
+                ServerOptionsSelectionCallback select => stream.AuthenticateAsServerAsync(select, null, both.Token),
                 SslClientAuthenticationOptions client => stream.AuthenticateAsClientAsync(client, both.Token),
                 _ => throw new ArgumentException("Server or client options are needed.", nameof(options)),
             }).ConfigureAwait(false);
-            return new TlsTransport(connection, stream, below, timeouts, options);
+            return new TlsTransport(connection, stream, raw, below, settings, shown);
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
-            throw new AuthenticationException($"The TLS handshake took longer than {timeouts.Handshake.TotalSeconds:0.###} s.", late);
+            throw new AuthenticationException($"The TLS handshake took longer than {settings.Handshake.TotalSeconds:0.###} s.", late);
         }
         catch (IOException left) when (left is not ConnectionResetException)
         {
@@ -144,10 +168,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _connection.Transport = this;
         SetFeatures(this, this);
         _connection.Features.Set(Options);
-        if (_linkBelow is not null)
+        if (IsOverOwn)
         {
             // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
-            _linkBelow.WriteBufferLimits = (0, 0);
+            _linkBelow!.WriteBufferLimits = (0, 0);
             // Its native state goes with the connection, not with the next collection. (Kestrel's stock token fires at the peer's
             // FIN, behind which replies are still sent; there the close does it.)
             _connection.ConnectionClosed.UnsafeRegister(static stream => ((SslStream)stream!).Dispose(), SslStream);
@@ -160,9 +184,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _connection.Transport = _below;
         SetFeatures(null, _linkBelow);
         _connection.Features.Set<TlsOptionsFeature>(null);
-        if (_linkBelow is not null)
+        if (IsOverOwn)
         {
-            _linkBelow.WriteBufferLimits = _limitsBelow;
+            _linkBelow!.WriteBufferLimits = _limitsBelow;
         }
     }
 
@@ -209,7 +233,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         if (reason == ConnectionEndReason.None)
         {
             // Who was first is settled before anything is sent. A close_notify was seen here; the FIN below it, by nobody yet.
-            reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
+            reason = _channel.IsTruncated ? ConnectionEndReason.TlsTruncated
+                : _input.IsEnded ? ConnectionEndReason.ClosedByPeer
+                : ConnectionEndReason.ClosedLocally;
         }
 
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
@@ -218,13 +244,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         // A peer that will not read before it has sent everything must be able to send, as on the plain connection.
         _ = _input.DiscardAsync(long.MaxValue);
         using var done = new CancellationTokenSource();
-        Task timeout = Task.Delay(_timeouts.Shutdown, _timeouts.Time, done.Token);
+        Task timeout = Task.Delay(_settings.Shutdown, _settings.Time, done.Token);
         bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
         await done.CancelAsync().ConfigureAwait(false);
         if (!inTime)
         {
             Abort(ConnectionEndReason.Aborted, new TimeoutException(
-                $"What was written could not be sent within the TLS shutdown timeout of {_timeouts.Shutdown.TotalSeconds:0.###} s."));
+                $"What was written could not be sent within the TLS shutdown timeout of {_settings.Shutdown.TotalSeconds:0.###} s."));
         }
         else if (_linkBelow is not null)
         {
@@ -235,7 +261,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             await _below.Output.CompleteAsync().ConfigureAwait(false);
         }
 
-        if (_linkBelow is null)
+        if (!IsOverOwn)
         {
             await SslStream.DisposeAsync().ConfigureAwait(false);
         }
@@ -254,6 +280,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     {
         IFeatureCollection features = _connection.Features;
         features.Set(link);
+        features.Set(tls ?? _progressBelow);
         features.Set<ISslStreamFeature>(tls);
         features.Set<ITlsHandshakeFeature>(tls);
         features.Set<ITlsConnectionFeature>(tls);

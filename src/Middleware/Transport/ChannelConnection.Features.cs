@@ -15,7 +15,7 @@ internal sealed partial class ChannelConnection : IFeatureCollection
 
     private static readonly Type[] OwnFeatures =
     [
-        typeof(IConnectionTransportFeature), typeof(IByteStreamTransportFeature), typeof(IConnectionLifetimeFeature),
+        typeof(IConnectionTransportFeature), typeof(IByteStreamTransportFeature), typeof(IConnectionProgress), typeof(IConnectionLifetimeFeature),
         typeof(IConnectionEndPointFeature), typeof(IConnectionIdFeature), typeof(IConnectionItemsFeature),
     ];
 

@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Connections.Features;
 namespace ByteStreams.Transport;
 
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
-internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature,
+internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
     IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IInputOwner, IOutputOwner
 {
@@ -27,6 +27,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     private volatile ConnectionEndReason _reason;
     private bool _peerEnded;
     private bool _isClosed;
+    private long _firstByteAt;
     private CancellationTokenSource? _closedSource;
     private IDictionary<object, object?>? _items;
     private EndPoint? _local;
@@ -116,6 +117,18 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     }
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
+
+    bool IConnectionProgress.IsWaitingForInput => _input.IsWaiting;
+
+    long IConnectionProgress.BufferedInput => _input.Buffered;
+
+    bool IConnectionProgress.IsInputEnded => Volatile.Read(ref _peerEnded);
+
+    bool IConnectionProgress.IsOutputEnded => _output.IsCompleted;
+
+    bool IConnectionProgress.IsClosed => Volatile.Read(ref _isClosed);
+
+    long IConnectionProgress.FirstByteAt => Volatile.Read(ref _firstByteAt);
 
     /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
     public ValueTask StartAsync() => _channel.StartAsync();
@@ -255,6 +268,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             }
         }
     }
+
+    void IInputOwner.OnInputBegun() => Volatile.Write(ref _firstByteAt, _options.TimeProvider.GetTimestamp());
 
     void IInputOwner.OnInputEnded(Exception? loss)
     {

@@ -81,6 +81,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Bytes received so far, the discarded ones included.</summary>
     public long BytesReceived => Volatile.Read(ref _received) + Volatile.Read(ref _discarded);
 
+    /// <summary>Whether a read waits.</summary>
+    public bool IsWaiting => Volatile.Read(ref _waiting);
+
+    /// <summary>Bytes that were received and not consumed.</summary>
+    public long Buffered => Volatile.Read(ref _received) - Volatile.Read(ref _consumed);
+
     /// <summary>Bytes thrown away by <see cref="DiscardAsync"/> so far.</summary>
     public long Discarded => Volatile.Read(ref _discarded);
 
@@ -545,6 +551,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             ended = true;
             ReturnIfEmpty();
             return;
+        }
+
+        if (_received + _discarded == 0)
+        {
+            _owner?.OnInputBegun();
         }
 
         if (_scratch is not null)

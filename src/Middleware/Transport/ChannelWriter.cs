@@ -61,6 +61,9 @@ internal sealed class ChannelWriter : PipeWriter
     /// <summary>Bytes that were flushed and that the channel has not taken yet.</summary>
     public long Queued => Volatile.Read(ref _queued);
 
+    /// <summary>Whether nothing more can be written.</summary>
+    public bool IsCompleted => Volatile.Read(ref _completed);
+
     public (int High, int Low) Limits
     {
         get

@@ -3,6 +3,9 @@ namespace ByteStreams.Transport;
 /// <summary>Whose input a <see cref="ChannelReader"/> is.</summary>
 internal interface IInputOwner
 {
+    /// <summary>Called once, under the reader's lock, before the first byte is counted.</summary>
+    void OnInputBegun();
+
     /// <summary>
     /// Called once, outside of any lock, when the peer has ended its direction or the connection is lost.
     /// </summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -269,6 +270,7 @@ internal sealed class SocketListener : IBoundListener
         }
         else
         {
+            ByteStreamMetrics.Of(_options).AcceptFailed(_options.Name ?? EndPoint.ToString()!, error.SocketErrorCode.ToString());
             TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
         }
 

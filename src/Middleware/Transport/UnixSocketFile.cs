@@ -200,24 +200,10 @@ internal sealed partial class UnixSocketFile
             throw new PlatformNotSupportedException("UnixSocketGroup needs a Unix system; leave it out on Windows.");
         }
 
-        uint id = uint.TryParse(group, out uint number) ? number : GroupId(group);
-        if (Native.Chown(path, uint.MaxValue, id) != 0)
+        if (Native.Chown(path, uint.MaxValue, UnixAccounts.Group(group)) != 0)
         {
             throw new IOException(
                 $"The group of the Unix socket '{path}' cannot be set to '{group}': {Marshal.GetLastPInvokeErrorMessage()}. The user must be root or a member of it.");
-        }
-    }
-
-    private static uint GroupId(string name)
-    {
-        // getgrnam's answer is overwritten by its next call; servers start one after the other here.
-        lock (typeof(Native))
-        {
-            nint entry = Native.GetGroup(name);
-            return entry == 0
-                ? throw new IOException($"There is no group '{name}' on this system.")
-                // struct group: two pointers (name, password), then the id, on every 64-bit Unix.
-                : (uint)Marshal.ReadInt32(entry, 2 * nint.Size);
         }
     }
 
@@ -267,8 +253,5 @@ internal sealed partial class UnixSocketFile
 
         [LibraryImport("libc", EntryPoint = "chown", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
         public static partial int Chown(string path, uint owner, uint group);
-
-        [LibraryImport("libc", EntryPoint = "getgrnam", StringMarshalling = StringMarshalling.Utf8)]
-        public static partial nint GetGroup(string name);
     }
 }

@@ -1,0 +1,64 @@
+using ByteStreams;
+using ByteStreams.Admission;
+using ByteStreams.Hosting;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Microsoft.AspNetCore.Hosting;
+
+/// <summary>Bounds who may connect, and how many, on any connection builder.</summary>
+public static class AdmissionConnectionBuilderExtensions
+{
+    /// <summary>
+    /// Bounds connections: in all, of the endpoint, of each client, and their rates. Place it before everything that costs something;
+    /// what it says of single clients stands behind the PROXY protocol, if that is placed before it.
+    /// </summary>
+    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
+    /// <param name="builder">The builder.</param>
+    /// <param name="configure">Sets the limits.</param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentException">The options are not valid; thrown when the server starts.</exception>
+    public static TBuilder UseAdmission<TBuilder>(this TBuilder builder, Action<AdmissionOptions> configure)
+        where TBuilder : IConnectionBuilder
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(configure);
+        var options = new AdmissionOptions();
+        configure(options);
+        builder.Use(next =>
+        {
+            var control = new AdmissionControl(options, builder.ApplicationServices.GetService<ConnectionTotal>(), builder.Time());
+            return Places(Clients(next, control), control);
+        });
+        return builder;
+    }
+
+    /// <summary>Refuses clients by address, and by user on Unix sockets. Place it behind the PROXY protocol and before TLS.</summary>
+    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
+    /// <param name="builder">The builder.</param>
+    /// <param name="configure">Sets the lists.</param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentException">A network is not valid, or there is no such user or group; thrown when the server starts.</exception>
+    public static TBuilder UseAccessList<TBuilder>(this TBuilder builder, Action<AccessListOptions> configure)
+        where TBuilder : IConnectionBuilder
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(configure);
+        var options = new AccessListOptions();
+        configure(options);
+        builder.Use(next => AccessList(next, options, builder));
+        return builder;
+    }
+
+    internal static ConnectionDelegate AccessList(ConnectionDelegate next, AccessListOptions options, IConnectionBuilder builder)
+    {
+        options.Validate();
+        return new AccessListMiddleware(next, options, builder.Logger("ByteStreams.Admission")).OnConnectionAsync;
+    }
+
+    internal static ConnectionDelegate Places(ConnectionDelegate next, AdmissionControl control) =>
+        control.HasPlaces ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
+
+    internal static ConnectionDelegate Clients(ConnectionDelegate next, AdmissionControl control) =>
+        control.KnowsClients ? new ClientAdmissionMiddleware(next, control).OnConnectionAsync : next;
+}

@@ -1,0 +1,115 @@
+using System.Threading.RateLimiting;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams;
+
+/// <summary>What happens to a connection for which there is no place.</summary>
+public enum WhenFull
+{
+    /// <summary>It is refused at once.</summary>
+    Refuse,
+
+    /// <summary>It waits, unread, until another one ends.</summary>
+    Queue,
+}
+
+/// <summary>How many connections an endpoint takes, and how fast.</summary>
+public sealed class AdmissionOptions
+{
+    /// <summary>Connections of the endpoint at once, at least 1. No limit but the total one by default.</summary>
+    public int? MaxConnections { get; set; }
+
+    /// <summary>
+    /// Connections of one client at once, at least 1; a client is a network of <see cref="IPv4PrefixLength"/> or
+    /// <see cref="IPv6PrefixLength"/>. No limit by default. Unix sockets have no such clients. On an endpoint that receives PROXY
+    /// headers the client is the one that they name.
+    /// </summary>
+    public int? MaxConnectionsPerClient { get; set; }
+
+    /// <summary>How many bits of an IPv4 address make a client: 32 by default, 0 to 32.</summary>
+    public int IPv4PrefixLength { get; set; } = 32;
+
+    /// <summary>How many bits of an IPv6 address make a client: 64 by default, as providers give each household one such network; 0 to 128.</summary>
+    public int IPv6PrefixLength { get; set; } = 64;
+
+    /// <summary>New connections a second that the endpoint takes on average, at least 1. No limit by default.</summary>
+    public int? ConnectionsPerSecond { get; set; }
+
+    /// <summary>New connections that it takes at once, when few have come before: a second's by default, at least 1.</summary>
+    public int? Burst { get; set; }
+
+    /// <summary>New connections a second from one client, at least 1. No limit by default.</summary>
+    public int? ConnectionsPerSecondPerClient { get; set; }
+
+    /// <summary>New connections from one client at once: a second's by default, at least 1.</summary>
+    public int? BurstPerClient { get; set; }
+
+    /// <summary>
+    /// Clients whose rate is remembered, at least 2: 1,000,000 by default. Beyond it the longest unseen are forgotten; one costs
+    /// about 300 bytes while it is remembered.
+    /// </summary>
+    public int MaxTrackedClients { get; set; } = 1_000_000;
+
+    /// <summary>What happens when all places (the endpoint's, or those of all endpoints together) are taken: <see cref="WhenFull.Refuse"/> by default.</summary>
+    public WhenFull WhenFull { get; set; }
+
+    /// <summary>Connections that may wait for a place: 1,024 by default, at least 1. The next is refused. Each costs its socket and about 2 KiB.</summary>
+    public int QueueLength { get; set; } = 1024;
+
+    /// <summary>How long one waits: 10 s by default, greater than zero.</summary>
+    public TimeSpan QueueTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Sent to a refused connection before its end, in UTF-8, such as <c>421 too many connections\r\n</c>; nothing by default, and
+    /// the connection is reset. It is sent as it is, also where the endpoint speaks TLS.
+    /// </summary>
+    public string? Banner { get; set; }
+
+    /// <summary>
+    /// A limiter of one's own over connections, beside the rates above: a connection whose lease is not acquired is refused
+    /// (<see cref="ConnectionEndReason.RefusedRate"/>); a lease is disposed with its connection. Not disposed here.
+    /// </summary>
+    public PartitionedRateLimiter<ConnectionContext>? RateLimiter { get; set; }
+
+    internal void Validate()
+    {
+        foreach ((string name, int? value) in new (string, int?)[]
+        {
+            (nameof(MaxConnections), MaxConnections), (nameof(MaxConnectionsPerClient), MaxConnectionsPerClient),
+            (nameof(ConnectionsPerSecond), ConnectionsPerSecond), (nameof(Burst), Burst),
+            (nameof(ConnectionsPerSecondPerClient), ConnectionsPerSecondPerClient), (nameof(BurstPerClient), BurstPerClient),
+            (nameof(QueueLength), QueueLength),
+        })
+        {
+            if (value < 1)
+            {
+                throw new ArgumentException($"Admission:{name} is at least 1; leave it out for no limit.");
+            }
+        }
+
+        if (IPv4PrefixLength is < 0 or > 32 || IPv6PrefixLength is < 0 or > 128)
+        {
+            throw new ArgumentException("Admission:IPv4PrefixLength is 0 to 32, and IPv6PrefixLength 0 to 128.");
+        }
+
+        if (MaxTrackedClients < 2)
+        {
+            throw new ArgumentException("Admission:MaxTrackedClients is at least 2.");
+        }
+
+        if (QueueTimeout <= TimeSpan.Zero)
+        {
+            throw new ArgumentException("Admission:QueueTimeout is greater than zero.");
+        }
+
+        if (Burst is not null && ConnectionsPerSecond is null)
+        {
+            throw new ArgumentException("Admission:Burst needs ConnectionsPerSecond.");
+        }
+
+        if (BurstPerClient is not null && ConnectionsPerSecondPerClient is null)
+        {
+            throw new ArgumentException("Admission:BurstPerClient needs ConnectionsPerSecondPerClient.");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+using System.Globalization;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>
+/// Times as they are written: <c>00:01:30</c>, or a number with its unit: <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c>, <c>1d</c>.
+/// A bare number is none: the framework takes it for days.
+/// </summary>
+internal static class Duration
+{
+    /// <summary>For schemas.</summary>
+    public const string Pattern = @"^(\d+(\.\d+)?(ms|s|m|h|d)|(\d+\.)?\d+:\d+(:\d+(\.\d+)?)?)$";
+
+    private static readonly (string Unit, TimeSpan One)[] Units =
+    [
+        ("ms", TimeSpan.FromMilliseconds(1)), ("s", TimeSpan.FromSeconds(1)), ("m", TimeSpan.FromMinutes(1)),
+        ("h", TimeSpan.FromHours(1)), ("d", TimeSpan.FromDays(1)),
+    ];
+
+    public static bool TryParse(string text, out TimeSpan value)
+    {
+        foreach ((string unit, TimeSpan one) in Units)
+        {
+            if (text.EndsWith(unit, StringComparison.OrdinalIgnoreCase)
+                && double.TryParse(text.AsSpan(0, text.Length - unit.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double count)
+                && count * one.TotalDays < 36500)
+            {
+                value = one * count;
+                return true;
+            }
+        }
+
+        value = default;
+        return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value);
+    }
+
+    public static string Show(TimeSpan time) => time.ToString("c", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,133 @@
+using System.Security.Cryptography.X509Certificates;
+using static ByteStreams.Configuration.Settings;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>Every key of an endpoint. One table, so that reading, messages, documentation and schema cannot disagree.</summary>
+internal static class EndpointTable
+{
+    private const string Networks = "networks such as 10.0.0.0/8, single addresses, or unix";
+    private const string FilePath = "the path of a file";
+
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    private static readonly SettingTable<TlsCertificateOptions> Certificate = new(
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Path), FilePath, o => o.Path, (o, v) => o.Path = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.KeyPath), FilePath, o => o.KeyPath, (o, v) => o.KeyPath = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Password), "a text", o => o.Password, (o, v) => o.Password = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Store), "the name of a store, such as My", o => o.Store, (o, v) => o.Store = v),
+        Choice<TlsCertificateOptions, StoreLocation>(nameof(TlsCertificateOptions.StoreLocation), o => o.StoreLocation, (o, v) => o.StoreLocation = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Subject), "a text", o => o.Subject, (o, v) => o.Subject = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Thumbprint), "a thumbprint", o => o.Thumbprint, (o, v) => o.Thumbprint = v),
+        List<TlsCertificateOptions>(nameof(TlsCertificateOptions.Hosts), "host names", o => o.Hosts),
+        Flag<TlsCertificateOptions>(nameof(TlsCertificateOptions.Default), o => o.Default, (o, v) => o.Default = v));
+
+    private static readonly SettingTable<TlsServerOptions> Tls = new(
+        new SectionListSetting<TlsServerOptions, TlsCertificateOptions>(nameof(TlsServerOptions.Certificates), o => o.Certificates, Certificate),
+        Choice<TlsServerOptions, TlsVersion>(nameof(TlsServerOptions.MinimumVersion), o => o.MinimumVersion, (o, v) => o.MinimumVersion = v),
+        Choice<TlsServerOptions, TlsVersion>(nameof(TlsServerOptions.MaximumVersion), o => o.MaximumVersion, (o, v) => o.MaximumVersion = v),
+        List<TlsServerOptions>(nameof(TlsServerOptions.ApplicationProtocols), "names of protocols", o => o.ApplicationProtocols),
+        Choice<TlsServerOptions, ClientCertificates>(nameof(TlsServerOptions.ClientCertificates), o => o.ClientCertificates, (o, v) => o.ClientCertificates = v),
+        Text<TlsServerOptions>(nameof(TlsServerOptions.ClientCaPath), FilePath, o => o.ClientCaPath, (o, v) => o.ClientCaPath = v),
+        Choice<TlsServerOptions, X509RevocationMode>(nameof(TlsServerOptions.ClientRevocation), o => o.ClientRevocation, (o, v) => o.ClientRevocation = v),
+        List<TlsServerOptions>(nameof(TlsServerOptions.AllowedCommonNames), "common names", o => o.AllowedCommonNames),
+        List<TlsServerOptions>(nameof(TlsServerOptions.AllowedDnsNames), "host names", o => o.AllowedDnsNames),
+        List<TlsServerOptions>(nameof(TlsServerOptions.AllowedUris), "URIs", o => o.AllowedUris),
+        Time<TlsServerOptions>(nameof(TlsServerOptions.HandshakeTimeout), TimeSpan.Zero, o => o.HandshakeTimeout, (o, v) => o.HandshakeTimeout = v),
+        Number<TlsServerOptions>(nameof(TlsServerOptions.MaxHandshakes), 1, int.MaxValue, o => o.MaxHandshakes, (o, v) => o.MaxHandshakes = v),
+        Time<TlsServerOptions>(nameof(TlsServerOptions.ShutdownTimeout), TimeSpan.Zero, o => o.ShutdownTimeout, (o, v) => o.ShutdownTimeout = v),
+        Flag<TlsServerOptions>(nameof(TlsServerOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v),
+        Flag<TlsServerOptions>(nameof(TlsServerOptions.StapleOcsp), o => o.StapleOcsp, (o, v) => o.StapleOcsp = v)) { CanBeDisabled = true };
+
+    private static readonly SettingTable<ProxyProtocolOptions> ProxyProtocol = new(
+        List<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.TrustedNetworks), Networks, o => o.TrustedNetworks),
+        Time<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.Timeout), TimeSpan.Zero, o => o.Timeout, (o, v) => o.Timeout = v),
+        Number<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.MaxHeaderBytes), 16, 65551, o => o.MaxHeaderBytes, (o, v) => o.MaxHeaderBytes = v)) { CanBeDisabled = true };
+
+    private static readonly SettingTable<AdmissionOptions> Admission = new(
+        Number<AdmissionOptions>(nameof(AdmissionOptions.MaxConnections), 1, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.MaxConnectionsPerClient), 1, int.MaxValue, o => o.MaxConnectionsPerClient, (o, v) => o.MaxConnectionsPerClient = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.IPv4PrefixLength), 0, 32, o => o.IPv4PrefixLength, (o, v) => o.IPv4PrefixLength = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.IPv6PrefixLength), 0, 128, o => o.IPv6PrefixLength, (o, v) => o.IPv6PrefixLength = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.ConnectionsPerSecond), 1, int.MaxValue, o => o.ConnectionsPerSecond, (o, v) => o.ConnectionsPerSecond = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.Burst), 1, int.MaxValue, o => o.Burst, (o, v) => o.Burst = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.ConnectionsPerSecondPerClient), 1, int.MaxValue, o => o.ConnectionsPerSecondPerClient, (o, v) => o.ConnectionsPerSecondPerClient = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.BurstPerClient), 1, int.MaxValue, o => o.BurstPerClient, (o, v) => o.BurstPerClient = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.MaxTrackedClients), 2, int.MaxValue, o => o.MaxTrackedClients, (o, v) => o.MaxTrackedClients = v),
+        Choice<AdmissionOptions, WhenFull>(nameof(AdmissionOptions.WhenFull), o => o.WhenFull, (o, v) => o.WhenFull = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.QueueLength), 1, int.MaxValue, o => o.QueueLength, (o, v) => o.QueueLength = v),
+        Time<AdmissionOptions>(nameof(AdmissionOptions.QueueTimeout), TimeSpan.Zero, o => o.QueueTimeout, (o, v) => o.QueueTimeout = v),
+        Text<AdmissionOptions>(nameof(AdmissionOptions.Banner), "a text", o => o.Banner, (o, v) => o.Banner = v)) { CanBeDisabled = true };
+
+    private static readonly SettingTable<AccessListOptions> Access = new(
+        List<AccessListOptions>(nameof(AccessListOptions.Allow), Networks, o => o.Allow),
+        List<AccessListOptions>(nameof(AccessListOptions.Deny), Networks, o => o.Deny),
+        List<AccessListOptions>(nameof(AccessListOptions.AllowedUsers), "names or numbers of users", o => o.AllowedUsers),
+        List<AccessListOptions>(nameof(AccessListOptions.AllowedGroups), "names or numbers of groups", o => o.AllowedGroups)) { CanBeDisabled = true };
+
+    private static readonly SettingTable<TimeoutOptions> Timeouts = new(
+        Time<TimeoutOptions>(nameof(TimeoutOptions.FirstByte), TimeSpan.Zero, o => o.FirstByte, (o, v) => o.FirstByte = v),
+        Time<TimeoutOptions>(nameof(TimeoutOptions.ReceiveIdle), TimeSpan.Zero, o => o.ReceiveIdle, (o, v) => o.ReceiveIdle = v),
+        Time<TimeoutOptions>(nameof(TimeoutOptions.SendStall), TimeSpan.Zero, o => o.SendStall, (o, v) => o.SendStall = v == TimeSpan.Zero ? null : v, orZero: true),
+        Number<TimeoutOptions>(nameof(TimeoutOptions.MinReceiveRate), 1, int.MaxValue, o => o.MinReceiveRate, (o, v) => o.MinReceiveRate = v),
+        Time<TimeoutOptions>(nameof(TimeoutOptions.MinReceiveRateGrace), TimeSpan.Zero, o => o.MinReceiveRateGrace, (o, v) => o.MinReceiveRateGrace = v),
+        Time<TimeoutOptions>(nameof(TimeoutOptions.Lifetime), TimeSpan.Zero, o => o.Lifetime, (o, v) => o.Lifetime = v),
+        Time<TimeoutOptions>(nameof(TimeoutOptions.HalfClosed), TimeSpan.Zero, o => o.HalfClosed, (o, v) => o.HalfClosed = v)) { CanBeDisabled = true };
+
+    private static readonly SettingTable<TelemetryOptions> Telemetry = new(
+        Flag<TelemetryOptions>(nameof(TelemetryOptions.SummaryLog), o => o.SummaryLog, (o, v) => o.SummaryLog = v),
+        Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v)) { CanBeDisabled = true };
+
+    /// <summary>What says how sockets are, and is fixed once they listen.</summary>
+    public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.Limit), 1, int.MaxValue, o => o.Limit, (o, v) => o.Limit = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.Backlog), 1, int.MaxValue, o => o.Backlog, (o, v) => o.Backlog = v),
+        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReuseAddress), o => o.ReuseAddress, (o, v) => o.ReuseAddress = v),
+        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReusePort), o => o.ReusePort, (o, v) => o.ReusePort = v),
+        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.IPv6Only), o => o.IPv6Only, (o, v) => o.IPv6Only = v),
+        Choice<ByteStreamServerOptions, ByteStreamEngine>(nameof(ByteStreamServerOptions.Engine), o => o.Engine, (o, v) => o.Engine = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.EventLoops), 1, 1024, o => o.EventLoops, (o, v) => o.EventLoops = v),
+        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.NoDelay), o => o.NoDelay, (o, v) => o.NoDelay = v),
+        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAlive), o => o.KeepAlive, (o, v) => o.KeepAlive = v),
+        Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveTime), Second, o => o.KeepAliveTime, (o, v) => o.KeepAliveTime = v),
+        Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveInterval), Second, o => o.KeepAliveInterval, (o, v) => o.KeepAliveInterval = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveCount), 1, 127, o => o.KeepAliveCount, (o, v) => o.KeepAliveCount = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReceiveBufferSize), 1, int.MaxValue, o => o.ReceiveBufferSize, (o, v) => o.ReceiveBufferSize = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.SendBufferSize), 1, int.MaxValue, o => o.SendBufferSize, (o, v) => o.SendBufferSize = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.WriteBufferHighWater), 0, int.MaxValue, o => o.WriteBufferHighWater, (o, v) => o.WriteBufferHighWater = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.WriteBufferLowWater), 0, int.MaxValue, o => o.WriteBufferLowWater, (o, v) => o.WriteBufferLowWater = v),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.MaxReceiveBlock), 4096, int.MaxValue, o => o.MaxReceiveBlock, (o, v) => o.MaxReceiveBlock = v),
+        Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerTimeout), TimeSpan.Zero, o => o.LingerTimeout, (o, v) => o.LingerTimeout = v, orZero: true),
+        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerBytes), 0, int.MaxValue, o => o.LingerBytes, (o, v) => o.LingerBytes = v),
+        new ValueSetting<ByteStreamServerOptions>(
+            nameof(ByteStreamServerOptions.UnixSocketMode), "an octal file mode such as 0660", new SettingSchema("string", Pattern: "^[0-7]{1,4}$"), _ => null, TryMode),
+        Text<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketGroup), "a group's name or number", o => o.UnixSocketGroup, (o, v) => o.UnixSocketGroup = v));
+
+    /// <summary>The rest: which handler, and what surrounds it.</summary>
+    public static SettingTable<EndpointSettings> Endpoint { get; } = new(
+        Text<EndpointSettings>(nameof(EndpointSettings.Url), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Url, (o, v) => o.Url = v),
+        Text<EndpointSettings>(nameof(EndpointSettings.Handler), "the name of a handler", o => o.Handler, (o, v) => o.Handler = v),
+        new SectionSetting<EndpointSettings, TelemetryOptions>(nameof(EndpointSettings.Telemetry), o => o.Telemetry, Telemetry),
+        new SectionSetting<EndpointSettings, AdmissionOptions>(nameof(EndpointSettings.Admission), o => o.Admission, Admission),
+        new SectionSetting<EndpointSettings, ProxyProtocolOptions>(nameof(EndpointSettings.ProxyProtocol), o => o.ProxyProtocol, ProxyProtocol),
+        new SectionSetting<EndpointSettings, AccessListOptions>(nameof(EndpointSettings.Access), o => o.Access, Access),
+        new SectionSetting<EndpointSettings, TlsServerOptions>(nameof(EndpointSettings.Tls), o => o.Tls, Tls),
+        new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts));
+
+    private static bool TryMode(string text, ByteStreamServerOptions options)
+    {
+        int mode = 0;
+        foreach (char digit in text)
+        {
+            if (digit is < '0' or > '7' || mode > 0x1FF)
+            {
+                return false;
+            }
+
+            mode = (mode * 8) + (digit - '0');
+        }
+
+        options.UnixSocketMode = (UnixFileMode)mode;
+        return text.Length > 0 && mode <= 0x1FF;
+    }
+}

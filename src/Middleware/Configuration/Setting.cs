@@ -1,0 +1,157 @@
+using Microsoft.Extensions.Configuration;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>One key of the configuration: reading it, the message about a wrong value, its documentation and its schema come from here.</summary>
+/// <param name="Name">As in the file; case does not matter.</param>
+internal abstract record Setting(string Name)
+{
+    /// <summary>What a value may be, for messages and documentation.</summary>
+    public abstract string Takes { get; }
+
+    /// <summary>The value where nothing is said, as it would be written; null where there is none.</summary>
+    public abstract string? Default { get; }
+
+    /// <summary>The keys within it, for a section or a list of them.</summary>
+    public virtual SettingTable? Table => null;
+
+    /// <summary>Whether it is a list.</summary>
+    public virtual bool IsList => false;
+
+    /// <summary>What a value is in JSON, as far as a schema can say it.</summary>
+    public virtual SettingSchema Schema => new("string");
+}
+
+/// <summary>A value in a JSON schema.</summary>
+/// <param name="Type">string, integer or boolean.</param>
+/// <param name="Least">The least integer.</param>
+/// <param name="Most">The greatest integer.</param>
+/// <param name="Pattern">What a string matches.</param>
+/// <param name="Values">The only values.</param>
+internal sealed record SettingSchema(
+    string Type, long? Least = null, long? Most = null, string? Pattern = null, IReadOnlyList<string>? Values = null);
+
+/// <summary>A key that sets something of <typeparamref name="TOptions"/>.</summary>
+internal abstract record Setting<TOptions>(string Name) : Setting(Name)
+{
+    /// <summary>Reads the key. A mistake is noted and changes nothing.</summary>
+    public abstract void Read(IConfigurationSection section, TOptions options, ICollection<string> errors);
+}
+
+/// <summary>A key with one value.</summary>
+internal sealed record ValueSetting<TOptions>(
+    string Name, string TakesText, SettingSchema Kind, Func<TOptions, string?> Show, Func<string, TOptions, bool> TryApply) : Setting<TOptions>(Name)
+    where TOptions : new()
+{
+    public override string Takes => TakesText;
+
+    public override string? Default => Show(new TOptions());
+
+    public override SettingSchema Schema => Kind;
+
+    public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
+    {
+        if (section.Value is not string text)
+        {
+            if (section.GetChildren().Any())
+            {
+                errors.Add($"{section.Path}: takes one value, not a section.");
+            }
+        }
+        else if (!TryApply(text, options))
+        {
+            errors.Add($"{section.Path}: '{text}' is not valid. It takes {Takes}.");
+        }
+    }
+}
+
+/// <summary>A key with a list of texts: an array, or one text with commas, as an environment variable has it. It replaces the default's list.</summary>
+internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func<TOptions, IList<string>> List) : Setting<TOptions>(Name)
+{
+    public override string Takes => TakesText;
+
+    public override string? Default => null;
+
+    public override bool IsList => true;
+
+    public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
+    {
+        IList<string> list = List(options);
+        list.Clear();
+        if (section.Value is string text)
+        {
+            foreach (string part in text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+            {
+                list.Add(part);
+            }
+        }
+
+        foreach (IConfigurationSection item in section.GetChildren())
+        {
+            if (item.Value is string value)
+            {
+                list.Add(value);
+            }
+            else
+            {
+                errors.Add($"{item.Path}: takes one value, not a section.");
+            }
+        }
+    }
+}
+
+/// <summary>A section of keys.</summary>
+internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOptions, SectionState<TSection>> Get, SettingTable<TSection> Keys)
+    : Setting<TOptions>(Name)
+    where TSection : new()
+{
+    public override string Takes => "a section";
+
+    public override string? Default => null;
+
+    public override SettingTable Table => Keys;
+
+    public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
+    {
+        SectionState<TSection> state = Get(options);
+        state.IsPresent = true;
+        Keys.Read(section, state, errors);
+    }
+}
+
+/// <summary>A list of sections. It replaces the default's list.</summary>
+internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOptions, IList<TItem>> List, SettingTable<TItem> Keys)
+    : Setting<TOptions>(Name)
+    where TItem : new()
+{
+    public override string Takes => "a list of sections";
+
+    public override string? Default => null;
+
+    public override SettingTable Table => Keys;
+
+    public override bool IsList => true;
+
+    public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
+    {
+        IList<TItem> list = List(options);
+        list.Clear();
+        foreach (IConfigurationSection item in section.GetChildren())
+        {
+            var state = new SectionState<TItem>();
+            Keys.Read(item, state, errors);
+            list.Add(state.Options);
+        }
+    }
+}
+
+/// <summary>A section as it was read: its options, whether it stood there at all, and whether it was switched off.</summary>
+internal sealed class SectionState<TSection>
+    where TSection : new()
+{
+    public TSection Options { get; } = new();
+
+    public bool IsPresent { get; set; }
+
+    public bool IsEnabled { get; set; } = true;
+}

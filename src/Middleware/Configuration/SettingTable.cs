@@ -1,0 +1,104 @@
+using Microsoft.Extensions.Configuration;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>The keys of a section.</summary>
+internal abstract class SettingTable
+{
+    /// <summary>The key with which a section is switched off.</summary>
+    public const string Enabled = "Enabled";
+
+    /// <summary>The options that the keys set; each key's documentation is that of the property of its name.</summary>
+    public abstract Type Options { get; }
+
+    public abstract IReadOnlyList<Setting> All { get; }
+
+    /// <summary>Whether the section can be switched off by <see cref="Enabled"/>.</summary>
+    public bool CanBeDisabled { get; init; }
+
+    public static bool Is(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>The message about a key that is not there.</summary>
+    public static string Unknown(IConfigurationSection key, IReadOnlyList<string> known) =>
+        Nearest(key.Key, known) is string nearest
+            ? $"{key.Path}: there is no such key. Did you mean '{nearest}'?"
+            : $"{key.Path}: there is no such key. Known are {string.Join(", ", known)}.";
+
+    /// <summary>The known key that is nearest to a misspelt one; null where none is near.</summary>
+    public static string? Nearest(string name, IEnumerable<string> known) => known
+        .Select(candidate => (candidate, distance: Distance(name.ToUpperInvariant(), candidate.ToUpperInvariant())))
+        .Where(pair => pair.distance <= Math.Max(2, name.Length / 3))
+        .OrderBy(pair => pair.distance)
+        .Select(pair => pair.candidate)
+        .FirstOrDefault();
+
+    /// <summary>Levenshtein's distance, on the one row that it needs.</summary>
+    private static int Distance(string left, string right)
+    {
+        int[] row = [.. Enumerable.Range(0, right.Length + 1)];
+        for (int i = 1; i <= left.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= right.Length; j++)
+            {
+                int above = row[j];
+                row[j] = left[i - 1] == right[j - 1] ? diagonal : 1 + Math.Min(diagonal, Math.Min(above, row[j - 1]));
+                diagonal = above;
+            }
+        }
+
+        return row[right.Length];
+    }
+}
+
+/// <summary>The keys of a section that sets <typeparamref name="TOptions"/>.</summary>
+internal sealed class SettingTable<TOptions>(params IReadOnlyList<Setting<TOptions>> settings) : SettingTable
+    where TOptions : new()
+{
+    public override Type Options => typeof(TOptions);
+
+    public override IReadOnlyList<Setting> All => settings;
+
+    /// <summary>Reads every key of a section; each mistake is a line.</summary>
+    public void Read(IConfigurationSection section, SectionState<TOptions> state, ICollection<string> errors)
+    {
+        foreach (IConfigurationSection child in section.GetChildren())
+        {
+            if (CanBeDisabled && Is(child.Key, Enabled))
+            {
+                ReadEnabled(child, state, errors);
+            }
+            else
+            {
+                Read(child, state.Options, errors);
+            }
+        }
+    }
+
+    /// <summary>Reads one key.</summary>
+    public void Read(IConfigurationSection child, TOptions options, ICollection<string> errors)
+    {
+        if (settings.FirstOrDefault(setting => Is(setting.Name, child.Key)) is Setting<TOptions> known)
+        {
+            known.Read(child, options, errors);
+        }
+        else
+        {
+            IEnumerable<string> names = settings.Select(setting => setting.Name);
+            errors.Add(Unknown(child, [.. CanBeDisabled ? names.Prepend(Enabled) : names]));
+        }
+    }
+
+    private static void ReadEnabled(IConfigurationSection section, SectionState<TOptions> state, ICollection<string> errors)
+    {
+        if (bool.TryParse(section.Value, out bool enabled))
+        {
+            state.IsEnabled = enabled;
+        }
+        else
+        {
+            errors.Add($"{section.Path}: '{section.Value}' is not valid. It takes true or false.");
+        }
+    }
+}

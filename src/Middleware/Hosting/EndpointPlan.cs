@@ -1,0 +1,14 @@
+using ByteStreams.Configuration;
+
+namespace ByteStreams.Hosting;
+
+/// <summary>An endpoint that was found to be in order.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Path">How messages name it.</param>
+/// <param name="Url">Where it listens.</param>
+/// <param name="Handler">What serves it.</param>
+/// <param name="Options">How, with the middleware that surrounds it.</param>
+/// <param name="Signature">Everything that configuration says of it: the same text, the same endpoint.</param>
+/// <param name="ListeningSignature">The part that a socket which listens cannot change any more.</param>
+internal sealed record EndpointPlan(
+    string Name, string Path, EndpointUrl Url, ByteStreamDelegate Handler, ByteStreamServerOptions Options, string Signature, string ListeningSignature);

@@ -1,0 +1,22 @@
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Hosting;
+
+/// <summary>What the host of the endpoints logs. Ids 800 to 899.</summary>
+internal static partial class HostingLog
+{
+    [LoggerMessage(800, LogLevel.Error, "The configuration has changed and is not taken over, what ran before goes on: {Mistake}")]
+    public static partial void ConfigurationRefused(ILogger logger, string mistake);
+
+    [LoggerMessage(801, LogLevel.Information, "Endpoint {Endpoint} was added.")]
+    public static partial void EndpointAdded(ILogger logger, string endpoint);
+
+    [LoggerMessage(802, LogLevel.Information, "Endpoint {Endpoint} was removed: it listens no more, and its handlers are told to end.")]
+    public static partial void EndpointRemoved(ILogger logger, string endpoint);
+
+    [LoggerMessage(803, LogLevel.Information, "Endpoint {Endpoint} was changed: new connections are served by its new settings.")]
+    public static partial void EndpointChanged(ILogger logger, string endpoint);
+
+    [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
+    public static partial void ReloadFailed(ILogger logger, Exception error);
+}

@@ -1,0 +1,5 @@
+using System.Net;
+
+namespace ByteStreams.ProxyProtocol;
+
+internal sealed record ProxyProtocolFeature(ProxyHeader Header, EndPoint? ProxyEndPoint, EndPoint? ListeningEndPoint) : IProxyProtocolFeature;

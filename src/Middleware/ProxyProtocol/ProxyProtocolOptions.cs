@@ -1,0 +1,41 @@
+using ByteStreams.Admission;
+
+namespace ByteStreams;
+
+/// <summary>
+/// Whose PROXY headers are believed, and how they are received. Every connection has to come from a trusted network and to begin
+/// with a valid header of version 1 or 2; it is never guessed whether one is there.
+/// </summary>
+public sealed class ProxyProtocolOptions
+{
+    /// <summary>
+    /// The networks of the proxies, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> stands for whoever may connect to a Unix
+    /// socket. Required: whoever else may send a header may claim to be anybody.
+    /// </summary>
+    public IList<string> TrustedNetworks { get; } = [];
+
+    /// <summary>How long the whole header may take from the accept on: 5 s by default, greater than zero.</summary>
+    public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>The longest header of version 2 that is taken, in bytes: 4,096 by default, 16 to 65,551.</summary>
+    public int MaxHeaderBytes { get; set; } = 4096;
+
+    internal void Validate()
+    {
+        if (TrustedNetworks.Count == 0)
+        {
+            throw new ArgumentException("ProxyProtocol:TrustedNetworks is empty: name the networks of the proxies, such as 10.0.0.0/8, or unix.");
+        }
+
+        _ = NetworkList.Parse(TrustedNetworks, "ProxyProtocol:TrustedNetworks");
+        if (Timeout <= TimeSpan.Zero)
+        {
+            throw new ArgumentException("ProxyProtocol:Timeout is greater than zero.");
+        }
+
+        if (MaxHeaderBytes is < ProxyProtocol.ProxyHeaderReader.FixedLength or > ProxyProtocol.ProxyHeaderReader.FixedLength + ushort.MaxValue)
+        {
+            throw new ArgumentException("ProxyProtocol:MaxHeaderBytes is 16 to 65,551.");
+        }
+    }
+}

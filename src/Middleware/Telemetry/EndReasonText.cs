@@ -1,0 +1,31 @@
+using System.Text;
+
+namespace ByteStreams.Telemetry;
+
+/// <summary>Reasons as logs, metrics and traces write them: <c>closed_by_peer</c>.</summary>
+internal static class EndReasonText
+{
+    private static readonly string[] Texts = [.. Enum.GetValues<ConnectionEndReason>().Select(reason => SnakeCase(reason.ToString()))];
+
+    public static string Of(ConnectionEndReason reason) => Texts[(int)reason];
+
+    /// <summary>Whether the connection never reached its handler because it was not wanted.</summary>
+    public static bool IsRefusal(ConnectionEndReason reason) =>
+        reason is (>= ConnectionEndReason.RefusedTotal and <= ConnectionEndReason.RefusedUser) or ConnectionEndReason.ProxyUntrusted;
+
+    private static string SnakeCase(string name)
+    {
+        var text = new StringBuilder();
+        foreach (char letter in name)
+        {
+            if (char.IsUpper(letter) && text.Length > 0)
+            {
+                text.Append('_');
+            }
+
+            text.Append(char.ToLowerInvariant(letter));
+        }
+
+        return text.ToString();
+    }
+}

@@ -1,0 +1,19 @@
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Telemetry;
+
+/// <summary>What telemetry logs. Ids 700 to 799.</summary>
+internal static partial class TelemetryLog
+{
+    [LoggerMessage(700, LogLevel.Information,
+        "Connection {ConnectionId} ended: {Reason}. Endpoint {Endpoint}, handler {Handler}, peer {Peer}, proxy {Proxy}, TLS {TlsVersion}, server name {ServerName}, client {ClientName}, {BytesReceived} bytes in, {BytesSent} bytes out, first byte after {FirstByteMilliseconds} ms, {DurationMilliseconds} ms in all.")]
+    public static partial void ConnectionEnded(
+        ILogger logger, string connectionId, string reason, string endpoint, string handler, string peer, string proxy, string tlsVersion,
+        string serverName, string clientName, long bytesReceived, long bytesSent, string firstByteMilliseconds, long durationMilliseconds);
+
+    [LoggerMessage(710, LogLevel.Debug, "Connection {ConnectionId} {Direction} {Count} bytes, {Shown} of them shown:{Dump}")]
+    public static partial void Bytes(ILogger logger, string connectionId, string direction, long count, int shown, string dump);
+
+    [LoggerMessage(711, LogLevel.Debug, "Connection {ConnectionId} {Direction} the end.")]
+    public static partial void End(ILogger logger, string connectionId, string direction);
+}

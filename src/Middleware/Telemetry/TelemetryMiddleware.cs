@@ -1,0 +1,132 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Tls;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Telemetry;
+
+/// <summary>Counts a connection while it is open, and tells how it was when it has ended: one line, one measurement, one activity.</summary>
+internal sealed class TelemetryMiddleware(
+    ConnectionDelegate next, TelemetryOptions options, string? endpointName, string? handlerName, ByteStreamMetrics metrics, TimeProvider time, ILogger logger)
+{
+    /// <summary>Who wants connections as activities listens to this source.</summary>
+    private static readonly ActivitySource Source = new(ByteStreamMetrics.MeterName);
+
+    private EndpointTelemetry? _endpoint = endpointName is null ? null : metrics.Endpoint(endpointName);
+
+    public async Task OnConnectionAsync(ConnectionContext context)
+    {
+        IByteStreamTransportFeature link = ConnectionLink.Of(context);
+        EndpointTelemetry endpoint = _endpoint ??= metrics.Endpoint(LogText.Of(context.LocalEndPoint));
+        var record = new ConnectionRecord(context, link, time.GetTimestamp());
+        endpoint.Enter(record);
+        Activity? activity = options.Tracing && Source.HasListeners() ? Begin(endpoint.Name, record) : null;
+        try
+        {
+            await next(context).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            // Whoever is outside of this resets the connection as well; the reason has to be there before the line is written.
+            link.Abort(ConnectionEndReason.HandlerError, error);
+            throw;
+        }
+        finally
+        {
+            // Middleware that has refused the connection has closed it; one that has only returned leaves that to the server.
+            link.Close();
+            await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            endpoint.Leave(record);
+            End(endpoint.Name, record, activity);
+        }
+    }
+
+    private static Activity? Begin(string endpoint, ConnectionRecord record)
+    {
+        Activity? activity = Source.StartActivity($"connection {endpoint}", ActivityKind.Server);
+        if (activity is { IsAllDataRequested: true })
+        {
+            activity.SetTag("bytestreams.endpoint", endpoint);
+            activity.SetTag("bytestreams.connection.id", record.Connection.ConnectionId);
+            activity.SetTag("network.transport", record.Connection.LocalEndPoint is UnixDomainSocketEndPoint ? "unix" : "tcp");
+            SetAddress(activity, "network.peer", record.Peer);
+            SetAddress(activity, "network.local", record.Connection.LocalEndPoint);
+        }
+
+        return activity;
+    }
+
+    private static void SetAddress(Activity activity, string prefix, EndPoint? endPoint)
+    {
+        if (endPoint is IPEndPoint ip)
+        {
+            activity.SetTag($"{prefix}.address", ip.Address.ToString());
+            activity.SetTag($"{prefix}.port", ip.Port);
+        }
+        else if (endPoint is not null)
+        {
+            activity.SetTag($"{prefix}.address", LogText.Of(endPoint));
+        }
+    }
+
+    private void End(string endpoint, ConnectionRecord record, Activity? activity)
+    {
+        ConnectionContext context = record.Connection;
+        ConnectionEndReason reason = record.Link.EndReason;
+        TimeSpan duration = time.GetElapsedTime(record.Began);
+        metrics.ConnectionEnded(endpoint, reason, duration);
+        if (activity is not null)
+        {
+            EndActivity(activity, record, reason);
+        }
+
+        if (!options.SummaryLog || !logger.IsEnabled(LogLevel.Information))
+        {
+            return;
+        }
+
+        IProxyProtocolFeature? proxy = context.Features.Get<IProxyProtocolFeature>();
+        TlsFacts? tls = context.Features.Get<TlsFacts>();
+        long firstByteAt = ConnectionLink.Progress(context).FirstByteAt;
+        TelemetryLog.ConnectionEnded(
+            logger,
+            context.ConnectionId,
+            EndReasonText.Of(reason),
+            endpoint,
+            handlerName ?? "-",
+            LogText.Of(proxy?.Header.Source ?? record.Peer),
+            proxy is null ? "-" : LogText.Of(proxy.ProxyEndPoint),
+            tls?.Version ?? "-",
+            tls?.ServerName is { Length: > 0 } serverName ? LogText.Escape(serverName) : "-",
+            tls?.ClientName is { Length: > 0 } clientName ? LogText.Escape(clientName) : "-",
+            record.Link.BytesReceived,
+            record.Link.BytesSent,
+            firstByteAt == 0 ? "-" : ((long)time.GetElapsedTime(record.Began, firstByteAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture),
+            (long)duration.TotalMilliseconds);
+    }
+
+    private static void EndActivity(Activity activity, ConnectionRecord record, ConnectionEndReason reason)
+    {
+        activity.SetTag("bytestreams.end_reason", EndReasonText.Of(reason));
+        activity.SetTag("bytestreams.bytes_received", record.Link.BytesReceived);
+        activity.SetTag("bytestreams.bytes_sent", record.Link.BytesSent);
+        if (record.Connection.Features.Get<TlsFacts>() is TlsFacts tls)
+        {
+            activity.SetTag("tls.protocol.name", "tls");
+            activity.SetTag("tls.protocol.version", tls.Version);
+            activity.SetTag("tls.client.server_name", tls.ServerName is null ? null : LogText.Escape(tls.ServerName));
+        }
+
+        if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)
+        {
+            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.Of(reason));
+            activity.SetTag("error.type", EndReasonText.Of(reason));
+        }
+
+        activity.Dispose();
+    }
+}

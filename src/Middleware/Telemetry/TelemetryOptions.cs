@@ -1,0 +1,14 @@
+namespace ByteStreams;
+
+/// <summary>What is told about connections.</summary>
+public sealed class TelemetryOptions
+{
+    /// <summary>Whether each connection leaves one line in the log when it ends (Information, category <c>ByteStreams.Connection</c>). True by default.</summary>
+    public bool SummaryLog { get; set; } = true;
+
+    /// <summary>Whether each connection is an activity of the source <c>ByteStreams</c>, where somebody listens to it. True by default.</summary>
+    public bool Tracing { get; set; } = true;
+
+    /// <summary>The endpoint's name in all three; the address that is listened on by default.</summary>
+    public string? Endpoint { get; set; }
+}

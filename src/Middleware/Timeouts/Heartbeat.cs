@@ -1,0 +1,102 @@
+using System.Runtime.CompilerServices;
+
+namespace ByteStreams.Timeouts;
+
+/// <summary>
+/// One timer for all connections of a clock: it looks at each of them once a second, and stands still while there is none.
+/// </summary>
+internal sealed class Heartbeat
+{
+    /// <summary>How often: seconds are what timeouts are written in, and 10,000 looks take less than a millisecond.</summary>
+    public static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+
+    private static readonly ConditionalWeakTable<TimeProvider, Heartbeat> OfClocks = [];
+
+    private readonly Lock _gate = new();
+    private readonly TimeProvider _time;
+    private readonly long _began;
+    private ConnectionTimeouts[] _connections = new ConnectionTimeouts[16];
+    private int _count;
+    private ITimer? _timer;
+
+    private Heartbeat(TimeProvider time)
+    {
+        _time = time;
+        _began = time.GetTimestamp();
+    }
+
+    public static Heartbeat Of(TimeProvider time) => OfClocks.GetValue(time, static clock => new Heartbeat(clock));
+
+    /// <summary>Tenths of a second since the heartbeat began; 32 bits of them are 13 years.</summary>
+    public uint Now => (uint)(_time.GetElapsedTime(_began).Ticks / (TimeSpan.TicksPerSecond / 10));
+
+    /// <summary>Connections that are looked at.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _count;
+            }
+        }
+    }
+
+    public void Add(ConnectionTimeouts connection)
+    {
+        lock (_gate)
+        {
+            if (_count == _connections.Length)
+            {
+                Array.Resize(ref _connections, _count * 2);
+            }
+
+            _connections[_count++] = connection;
+            // Without the caller's execution context, which would live as long as the timer.
+            using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
+            {
+                _timer ??= _time.CreateTimer(static beat => ((Heartbeat)beat!).Beat(), this, Period, Period);
+            }
+        }
+    }
+
+    private void Beat()
+    {
+        List<(ConnectionTimeouts Connection, ConnectionEndReason Reason)>? late = null;
+        lock (_gate)
+        {
+            uint now = Now;
+            int kept = 0;
+            for (int i = 0; i < _count; i++)
+            {
+                ConnectionTimeouts connection = _connections[i];
+                if (connection.IsOver)
+                {
+                    continue;
+                }
+
+                _connections[kept++] = connection;
+                ConnectionEndReason reason = connection.Look(now);
+                if (reason != ConnectionEndReason.None)
+                {
+                    (late ??= []).Add((connection, reason));
+                }
+            }
+
+            Array.Clear(_connections, kept, _count - kept);
+            _count = kept;
+            if (_count == 0)
+            {
+                _timer?.Dispose();
+                _timer = null;
+                _connections = new ConnectionTimeouts[16];
+            }
+        }
+
+        // Outside of the lock: an end wakes whoever waits for it.
+        foreach ((ConnectionTimeouts connection, ConnectionEndReason reason) in late ?? [])
+        {
+            connection.End(reason);
+        }
+    }
+}

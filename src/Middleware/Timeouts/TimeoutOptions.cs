@@ -1,0 +1,64 @@
+namespace ByteStreams;
+
+/// <summary>
+/// How long a peer may take for what. Each is separate, none resets another, and all are measured by a monotonic clock (a wall
+/// clock that jumps changes nothing). They are looked at each second, so an end may come up to 1.1 s late, and never early.
+/// </summary>
+/// <remarks>
+/// A connection that is over its time is closed: what was written is delivered if the peer takes it within 5 s, and a read that
+/// waits fails. A stalled sender's is aborted. Nothing of this costs a timer or an allocation per read.
+/// </remarks>
+public sealed class TimeoutOptions
+{
+    /// <summary>How long after its begin the first byte must have come. None by default (null).</summary>
+    public TimeSpan? FirstByte { get; set; }
+
+    /// <summary>
+    /// How long a read may wait without a byte. None by default (null). What is sent does not count; nor does time in which nobody
+    /// reads, since then it is not the peer who is late.
+    /// </summary>
+    public TimeSpan? ReceiveIdle { get; set; }
+
+    /// <summary>
+    /// How long bytes may wait without the peer taking one: 60 s by default, null for ever. It bounds what peers that never read
+    /// can hold.
+    /// </summary>
+    public TimeSpan? SendStall { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>
+    /// Bytes a second, on average, at which the rest of a message must arrive once a part of it is there and a read waits for the
+    /// rest (slow senders: slowloris). None by default (null), at least 1.
+    /// </summary>
+    public int? MinReceiveRate { get; set; }
+
+    /// <summary>How long such a message may take before its rate is looked at: 5 s by default.</summary>
+    public TimeSpan MinReceiveRateGrace { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a connection may last in all. No bound by default (null).</summary>
+    public TimeSpan? Lifetime { get; set; }
+
+    /// <summary>How long one direction may stay open behind the end of the other. No bound by default (null).</summary>
+    public TimeSpan? HalfClosed { get; set; }
+
+    internal bool IsEmpty => FirstByte is null && ReceiveIdle is null && SendStall is null && MinReceiveRate is null && Lifetime is null && HalfClosed is null;
+
+    internal void Validate()
+    {
+        foreach ((string name, TimeSpan? value) in new (string, TimeSpan?)[]
+        {
+            (nameof(FirstByte), FirstByte), (nameof(ReceiveIdle), ReceiveIdle), (nameof(SendStall), SendStall),
+            (nameof(MinReceiveRateGrace), MinReceiveRateGrace), (nameof(Lifetime), Lifetime), (nameof(HalfClosed), HalfClosed),
+        })
+        {
+            if (value is TimeSpan time && (time <= TimeSpan.Zero || time > TimeSpan.FromDays(365)))
+            {
+                throw new ArgumentException($"Timeouts:{name} is greater than zero and at most 365 days; leave it out for none.");
+            }
+        }
+
+        if (MinReceiveRate < 1)
+        {
+            throw new ArgumentException("Timeouts:MinReceiveRate is at least 1 byte a second; leave it out for none.");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+using System.Security.Cryptography.X509Certificates;
+
+namespace ByteStreams;
+
+/// <summary>Where a certificate and its key are: a pair of PEM files, one PFX file, or the system's store.</summary>
+public sealed class TlsCertificateOptions
+{
+    /// <summary>The file: PEM with the certificate and those between it and its authority, or PFX (PKCS #12), told apart by what is in it.</summary>
+    public string? Path { get; set; }
+
+    /// <summary>The PEM file of the private key; that of the certificate where it is left out.</summary>
+    public string? KeyPath { get; set; }
+
+    /// <summary>The password of the key or of the PFX file. None by default.</summary>
+    public string? Password { get; set; }
+
+    /// <summary>The system's store to look in, such as <c>My</c>, in place of a file.</summary>
+    public string? Store { get; set; }
+
+    /// <summary>Whose store: <c>CurrentUser</c> by default, or <c>LocalMachine</c>.</summary>
+    public StoreLocation StoreLocation { get; set; } = StoreLocation.CurrentUser;
+
+    /// <summary>What the subject in the store contains; of several valid ones that which expires last is taken.</summary>
+    public string? Subject { get; set; }
+
+    /// <summary>The thumbprint in the store, in place of the subject.</summary>
+    public string? Thumbprint { get; set; }
+
+    /// <summary>The names that it serves, with <c>*.</c> for one label; the certificate's own names where the list is empty.</summary>
+    public IList<string> Hosts { get; } = [];
+
+    /// <summary>Whether it serves clients that ask for no name, or for one that no certificate has.</summary>
+    public bool Default { get; set; }
+
+    internal void Validate()
+    {
+        if ((Path is null) == (Store is null))
+        {
+            throw new ArgumentException("Tls:Certificates: each has a Path or a Store, and not both.");
+        }
+
+        if (Store is not null && (Subject is null) == (Thumbprint is null))
+        {
+            throw new ArgumentException("Tls:Certificates: a Store needs a Subject or a Thumbprint to look for, and not both.");
+        }
+
+        if (Store is not null && (KeyPath is not null || Password is not null))
+        {
+            throw new ArgumentException("Tls:Certificates: KeyPath and Password belong to a Path; the Store has the key.");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Transport;
+
+/// <summary>The transport feature of any connection: its own, or one that is laid over Kestrel's stock transport here.</summary>
+internal static class ConnectionLink
+{
+    public static IByteStreamTransportFeature Of(ConnectionContext context)
+    {
+        if (context.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature own)
+        {
+            return own;
+        }
+
+        var laidOver = new StockTransport(context);
+        context.Transport = laidOver;
+        context.Features.Set<IByteStreamTransportFeature>(laidOver);
+        context.Features.Set<IConnectionProgress>(laidOver);
+        return laidOver;
+    }
+
+    public static IConnectionProgress Progress(ConnectionContext context) =>
+        context.Features.Get<IConnectionProgress>() ?? new ForeignProgress(Of(context));
+
+    /// <summary>Of a transport that has the feature and is not ours: nobody knows whether a read waits, so one counts as waiting.</summary>
+    private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
+    {
+        public bool IsWaitingForInput => true;
+
+        public long BufferedInput => 0;
+
+        public bool IsInputEnded => link.EndReason == ConnectionEndReason.ClosedByPeer;
+
+        public bool IsOutputEnded => link.EndReason != ConnectionEndReason.None;
+
+        public bool IsClosed => link.EndReason != ConnectionEndReason.None;
+
+        public long FirstByteAt => 0;
+    }
+}

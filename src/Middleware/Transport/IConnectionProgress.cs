@@ -1,0 +1,23 @@
+namespace ByteStreams.Transport;
+
+/// <summary>How far a connection is, for timeouts and the summary: read from other threads while it is used, so each is a snapshot.</summary>
+internal interface IConnectionProgress
+{
+    /// <summary>Whether a read waits for the peer's bytes: then the peer is late, and not this side.</summary>
+    bool IsWaitingForInput { get; }
+
+    /// <summary>Bytes that were received and not consumed: while a read waits, a message that is not whole.</summary>
+    long BufferedInput { get; }
+
+    /// <summary>Whether the peer has ended its direction.</summary>
+    bool IsInputEnded { get; }
+
+    /// <summary>Whether this side has ended its direction.</summary>
+    bool IsOutputEnded { get; }
+
+    /// <summary>Whether the connection is closed for good.</summary>
+    bool IsClosed { get; }
+
+    /// <summary>The clock's timestamp of the first byte received; zero before it.</summary>
+    long FirstByteAt { get; }
+}

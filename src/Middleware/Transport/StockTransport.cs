@@ -1,0 +1,237 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// What can be had of <see cref="IByteStreamTransportFeature"/> on a transport that is not this library's, Kestrel's stock one
+/// above all: counts, the reason of the end, close and abort. Half-close cannot, and says so.
+/// </summary>
+internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress
+{
+    private readonly ConnectionContext _context;
+    private readonly CountingReader _input;
+    private readonly CountingWriter _output;
+    private int _reason;
+
+    public StockTransport(ConnectionContext context)
+    {
+        _context = context;
+        _input = new CountingReader(context.Transport.Input);
+        _output = new CountingWriter(context.Transport.Output);
+    }
+
+    public PipeReader Input => _input;
+
+    public PipeWriter Output => _output;
+
+    public bool CanWriteEof => false;
+
+    public long BytesReceived => _input.Received;
+
+    public long BytesSent => _output.Sent;
+
+    public ConnectionEndReason EndReason
+    {
+        get
+        {
+            var reason = (ConnectionEndReason)Volatile.Read(ref _reason);
+            return reason != ConnectionEndReason.None || !_context.ConnectionClosed.IsCancellationRequested ? reason
+                : _input.IsEnded ? ConnectionEndReason.ClosedByPeer
+                : ConnectionEndReason.ResetByPeer;
+        }
+    }
+
+    public (int HighWater, int LowWater) WriteBufferLimits
+    {
+        get => (65536, 16384);
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value.LowWater);
+            ArgumentOutOfRangeException.ThrowIfLessThan(value.HighWater, value.LowWater);
+            throw new NotSupportedException("The limits of this transport belong to it (SocketTransportOptions.MaxWriteBufferSize).");
+        }
+    }
+
+    public long WriteBufferSize => _output.Waiting;
+
+    public bool IsWaitingForInput => _input.IsWaiting;
+
+    public long BufferedInput => _input.Buffered;
+
+    public bool IsInputEnded => _input.IsEnded;
+
+    public bool IsOutputEnded => _output.IsCompleted;
+
+    public bool IsClosed => _context.ConnectionClosed.IsCancellationRequested && _output.IsCompleted;
+
+    public long FirstByteAt => _input.FirstByteAt;
+
+    public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
+    {
+        if (reason == ConnectionEndReason.None)
+        {
+            reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
+        }
+
+        _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+        _output.Complete();
+    }
+
+    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    {
+        _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+        _context.Abort(cause as ConnectionAbortedException ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!));
+    }
+
+    public Task WaitClosedAsync()
+    {
+        // A context that is made by hand may have no such token.
+        if (!_context.ConnectionClosed.CanBeCanceled || _context.ConnectionClosed.IsCancellationRequested)
+        {
+            return Task.CompletedTask;
+        }
+
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _context.ConnectionClosed.UnsafeRegister(static source => ((TaskCompletionSource)source!).TrySetResult(), closed);
+        return closed.Task;
+    }
+
+    /// <summary>Counts what comes: what a read shows beyond what the last one has left.</summary>
+    private sealed class CountingReader(PipeReader inner) : PipeReader
+    {
+        private long _left;
+        private ReadOnlySequence<byte> _shown;
+        private volatile bool _waiting;
+        private volatile bool _ended;
+        private long _received;
+        private long _firstByteAt;
+
+        public long Received => Volatile.Read(ref _received);
+
+        public long Buffered => Volatile.Read(ref _left);
+
+        public bool IsWaiting => _waiting;
+
+        public bool IsEnded => _ended;
+
+        public long FirstByteAt => Volatile.Read(ref _firstByteAt);
+
+        public override async ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+        {
+            _waiting = true;
+            try
+            {
+                return Count(await inner.ReadAsync(cancellationToken).ConfigureAwait(false));
+            }
+            finally
+            {
+                _waiting = false;
+            }
+        }
+
+        public override bool TryRead(out ReadResult result)
+        {
+            bool any = inner.TryRead(out result);
+            if (any)
+            {
+                Count(result);
+            }
+
+            return any;
+        }
+
+        public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+        public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+        {
+            Volatile.Write(ref _left, _shown.Slice(consumed).Length);
+            _shown = default;
+            inner.AdvanceTo(consumed, examined);
+        }
+
+        public override void CancelPendingRead() => inner.CancelPendingRead();
+
+        public override void Complete(Exception? exception = null) => inner.Complete(exception);
+
+        private ReadResult Count(in ReadResult result)
+        {
+            _shown = result.Buffer;
+            long more = _shown.Length - _left;
+            if (more > 0)
+            {
+                if (_received == 0)
+                {
+                    Volatile.Write(ref _firstByteAt, Stopwatch.GetTimestamp());
+                }
+
+                Volatile.Write(ref _received, _received + more);
+                Volatile.Write(ref _left, _shown.Length);
+            }
+
+            _ended |= result.IsCompleted;
+            return result;
+        }
+    }
+
+    /// <summary>Counts what the transport has taken.</summary>
+    private sealed class CountingWriter(PipeWriter inner) : PipeWriter
+    {
+        private long _written;
+        private long _sent;
+        private volatile bool _completed;
+
+        public long Sent => Volatile.Read(ref _sent);
+
+        public long Waiting => Volatile.Read(ref _written) - Volatile.Read(ref _sent);
+
+        public bool IsCompleted => _completed;
+
+        public override bool CanGetUnflushedBytes => inner.CanGetUnflushedBytes;
+
+        public override long UnflushedBytes => inner.UnflushedBytes;
+
+        public override void Advance(int bytes)
+        {
+            inner.Advance(bytes);
+            Volatile.Write(ref _written, _written + bytes);
+        }
+
+        public override Memory<byte> GetMemory(int sizeHint = 0) => inner.GetMemory(sizeHint);
+
+        public override Span<byte> GetSpan(int sizeHint = 0) => inner.GetSpan(sizeHint);
+
+        public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+        {
+            long flushed = _written;
+            ValueTask<FlushResult> flush = inner.FlushAsync(cancellationToken);
+            if (!flush.IsCompletedSuccessfully)
+            {
+                return WaitAsync(flush, flushed);
+            }
+
+            Volatile.Write(ref _sent, flushed);
+            return flush;
+        }
+
+        public override void CancelPendingFlush() => inner.CancelPendingFlush();
+
+        public override void Complete(Exception? exception = null)
+        {
+            if (!_completed)
+            {
+                _completed = true;
+                inner.Complete(exception);
+            }
+        }
+
+        private async ValueTask<FlushResult> WaitAsync(ValueTask<FlushResult> flush, long flushed)
+        {
+            FlushResult result = await flush.ConfigureAwait(false);
+            Volatile.Write(ref _sent, flushed);
+            return result;
+        }
+    }
+}
