@@ -15,6 +15,10 @@ public sealed class ChannelReaderTests : IInputOwner
 
     public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536, this);
 
+    void IInputOwner.OnInputBegun()
+    {
+    }
+
     void IInputOwner.OnInputEnded(Exception? loss) => _ends.Add(loss);
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;

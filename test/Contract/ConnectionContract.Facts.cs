@@ -102,8 +102,12 @@ public abstract partial class ConnectionContract
     public async Task Writer_CollectedWithoutClose_IsClosedWithAWarning()
     {
         var log = new FakeLogCollector();
-        var read = new TaskCompletionSource<byte[]>(TaskCreationOptions.RunContinuationsAsynchronously);
-        ByteStreamServer server = await ServeAsync(async (reader, _, _) => read.SetResult(await reader.ReadAsync(cancellationToken: Soon)));
+        var read = new TaskCompletionSource<(byte[], Exception?)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        ByteStreamServer server = await ServeAsync(async (reader, _, _) =>
+        {
+            byte[] arrived = await reader.ReadExactlyAsync("forgotten".Length, Soon);
+            read.SetResult((arrived, await Record.ExceptionAsync(async () => await reader.ReadExactlyAsync(1, Soon))));
+        });
         // Not in the test framework's own context, whose threads remember the last task that they ran.
         await Task.Run(() => OpenAndForgetAsync(server, log), Soon);
         while (!read.Task.IsCompleted)
@@ -113,8 +117,10 @@ public abstract partial class ConnectionContract
             await Task.Delay(10, Soon);
         }
 
-        // What was written before it was forgotten has arrived, and then the end.
-        Assert.Equal("forgotten", Text(await read.Task));
+        // What was written before it was forgotten has arrived, and then the end; a cut where TLS could have said that it was meant.
+        (byte[] arrived, Exception? end) = await read.Task;
+        Assert.Equal("forgotten", Text(arrived));
+        Assert.IsType(ServerTls is null ? typeof(IncompleteReadException) : typeof(TlsTruncatedException), end);
         await UntilAsync(() => log.Count > 0);
         FakeLogRecord warning = Assert.Single(log.GetSnapshot(), record => record.Level == LogLevel.Warning);
         Assert.Equal(101, warning.Id.Id);

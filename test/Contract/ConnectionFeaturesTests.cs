@@ -33,7 +33,7 @@ public sealed class ConnectionFeaturesTests : IDisposable
             model[own.Key] = own.Value;
         }
 
-        Assert.Equal(6, model.Count());
+        Assert.Equal(7, model.Count());
         var random = new Random(seed);
         for (int i = 0; i < 500; i++)
         {

@@ -1,5 +1,4 @@
 using System.Threading.RateLimiting;
-using ByteStreams.Transport;
 
 namespace ByteStreams.Admission;
 

@@ -28,7 +28,4 @@ internal sealed class EndpointSettings
 
     /// <summary>How long peers may take. On by default, with a send stall of 60 s.</summary>
     public SectionState<TimeoutOptions> Timeouts { get; } = new();
-
-    /// <summary>Whether the endpoint's own section has <see cref="Tls"/>, and not only the defaults.</summary>
-    public bool HasOwnTls { get; set; }
 }

@@ -12,7 +12,7 @@ namespace ByteStreams.Hosting;
 
 /// <summary>Starts the endpoints with the host, follows their configuration while they run, and drains them with the host.</summary>
 internal sealed class ByteStreamsService(
-    EndpointRegistry registry, ByteStreamServers servers, IServiceProvider services, ILoggerFactory loggerFactory, ConnectionTotal total) : IHostedService
+    EndpointRegistry registry, ByteStreamServers servers, IServiceProvider services, ILoggerFactory loggerFactory, ConnectionTotal total) : IHostedService, IDisposable
 {
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
     private readonly List<RunningEndpoint> _running = [];
@@ -69,6 +69,8 @@ internal sealed class ByteStreamsService(
         await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Task.WhenAll(_running.Select(running => running.Server).Concat(_retired).Select(server => server.StopAsync(cancellationToken))).ConfigureAwait(false);
     }
+
+    public void Dispose() => _stopped.Dispose();
 
     /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
     internal async Task ReloadAsync(CancellationToken cancellationToken)

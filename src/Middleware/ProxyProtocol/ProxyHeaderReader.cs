@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
@@ -21,6 +22,8 @@ internal static class ProxyHeaderReader
 
     private const int UnixPathLength = 108;
     private const int MostUniqueId = 128;
+
+    private static readonly SearchValues<byte> InAddresses = SearchValues.Create("0123456789abcdefABCDEF:."u8);
 
     public static ReadOnlySpan<byte> Signature => "\r\n\r\n\0\r\nQUIT\n"u8;
 
@@ -130,7 +133,7 @@ internal static class ProxyHeaderReader
 
         // The framework's parser takes zones, brackets and prefixes too; with these characters alone none of them can be written.
         int lastColon = text.LastIndexOf((byte)':');
-        if (text.IndexOfAnyExcept("0123456789abcdefABCDEF:."u8) < 0
+        if (text.IndexOfAnyExcept(InAddresses) < 0
             && lastColon >= 0
             && (text.IndexOf((byte)'.') < 0 || TryParseV4(text[(lastColon + 1)..], out _))
             && IPAddress.TryParse(Encoding.ASCII.GetString(text), out IPAddress? parsed)

@@ -1,5 +1,4 @@
 using System.Net;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Telemetry;
