@@ -25,21 +25,22 @@ public sealed class AccessListOptions
     {
         _ = NetworkList.Parse(Allow, "Access:Allow");
         _ = NetworkList.Parse(Deny, "Access:Deny");
-        try
-        {
-            foreach (string user in AllowedUsers)
-            {
-                _ = UnixAccounts.User(user);
-            }
+        Check(nameof(AllowedUsers), AllowedUsers, UnixAccounts.User);
+        Check(nameof(AllowedGroups), AllowedGroups, UnixAccounts.Group);
+    }
 
-            foreach (string group in AllowedGroups)
-            {
-                _ = UnixAccounts.Group(group);
-            }
-        }
-        catch (IOException unknown)
+    private static void Check(string key, IEnumerable<string> names, Func<string, uint> number)
+    {
+        foreach (string name in names)
         {
-            throw new ArgumentException($"Access: {unknown.Message}", unknown);
+            try
+            {
+                _ = number(name);
+            }
+            catch (IOException unknown)
+            {
+                throw new ArgumentException($"Access:{key}: {unknown.Message}", unknown);
+            }
         }
     }
 }

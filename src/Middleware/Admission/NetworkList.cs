@@ -39,7 +39,7 @@ internal sealed class NetworkList
             }
             else
             {
-                throw new ArgumentException($"{key}: '{text}' is no network. {Remedy(text)}");
+                throw new ArgumentException($"{key}: '{text}' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.");
             }
         }
 
@@ -80,24 +80,5 @@ internal sealed class NetworkList
         bool isAddress = IPAddress.TryParse(text, out IPAddress? address);
         network = isAddress ? new IPNetwork(address!, address!.AddressFamily == AddressFamily.InterNetwork ? 32 : 128) : default;
         return isAddress;
-    }
-
-    /// <summary>The commonest mistake is an address of the network in place of the network's own.</summary>
-    private static string Remedy(string text)
-    {
-        int slash = text.IndexOf('/', StringComparison.Ordinal);
-        if (slash > 0 && IPAddress.TryParse(text.AsSpan(0, slash), out IPAddress? address)
-            && int.TryParse(text.AsSpan(slash + 1), out int prefix) && prefix >= 0 && prefix <= address.GetAddressBytes().Length * 8)
-        {
-            byte[] bytes = address.GetAddressBytes();
-            for (int bit = prefix; bit < bytes.Length * 8; bit++)
-            {
-                bytes[bit / 8] &= (byte)~(0x80 >> (bit % 8));
-            }
-
-            return $"Did you mean {new IPAddress(bytes)}/{prefix}?";
-        }
-
-        return "Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.";
     }
 }

@@ -1,0 +1,118 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Admission;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+
+namespace ByteStreams.Middleware.Tests.Admission;
+
+/// <summary>Who may connect at all.</summary>
+public sealed class AccessListTests : ServedTest
+{
+    [Theory]
+    [InlineData("10.0.0.0/8", "10.1.2.3", true)]
+    [InlineData("10.0.0.0/8", "::ffff:10.1.2.3", true)]
+    [InlineData("10.0.0.0/8", "11.0.0.0", false)]
+    [InlineData("2001:db8::/32", "2001:db8:ffff::1", true)]
+    [InlineData("2001:db8::/32", "10.1.2.3", false)]
+    [InlineData("192.0.2.7", "192.0.2.7", true)]
+    [InlineData("192.0.2.7", "192.0.2.8", false)]
+    [InlineData("10.1.2.3/8", "10.9.9.9", true)]
+    [InlineData("unix", "192.0.2.8", false)]
+    public void Contains_AnAddress_AnswersByItsNetwork(string network, string address, bool contained) =>
+        Assert.Equal(contained, NetworkList.Parse([network], "Access:Allow").Contains(new IPEndPoint(IPAddress.Parse(address), 5)));
+
+    [Fact]
+    public void Contains_AUnixClient_IsUnix()
+    {
+        NetworkList list = NetworkList.Parse(["unix"], "Access:Allow");
+
+        Assert.True(list.Contains(null));
+        Assert.True(list.Contains(new UnixDomainSocketEndPoint("/tmp/x")));
+    }
+
+    [Theory]
+    [InlineData("10.0.0.0/33", "Access:Allow: '10.0.0.0/33' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    [InlineData("localhost", "Access:Allow: 'localhost' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    public void Parse_NoNetwork_SaysWhatToWrite(string text, string message) =>
+        Assert.Equal(message, Assert.Throws<ArgumentException>(() => NetworkList.Parse([text], "Access:Allow")).Message);
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_Denied_IsRefusedAlsoWhereAllowed(Carrier carrier)
+    {
+        Served served = await ServeAsync(
+            carrier,
+            builder => builder.UseTelemetry().UseAccessList(access =>
+            {
+                access.Allow.Add("127.0.0.0/8");
+                access.Deny.Add("127.0.0.1");
+            }),
+            Echo);
+
+        await AssertRefusedAsync(served);
+
+        Assert.Contains("refused_address", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_NotOnTheList_IsRefused(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(access => access.Allow.Add("10.0.0.0/8")), Echo);
+
+        await AssertRefusedAsync(served);
+    }
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_BehindAProxy_ItIsTheClientThatCounts(Carrier carrier)
+    {
+        Served served = await ServeAsync(
+            carrier,
+            builder => builder
+                .UseTelemetry()
+                .UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.0/8"))
+                .UseAccessList(access => access.Allow.Add("192.0.2.0/24")),
+            Echo);
+
+        ByteStreamConnection wanted = await ConnectAsync(served);
+        ByteStreamConnection unwanted = await ConnectAsync(served);
+
+        Assert.Equal("1\n", await AskAsync(wanted, "PROXY TCP4 192.0.2.1 192.0.2.9 1000 80\r\n1\n"));
+        await Assert.ThrowsAsync<ConnectionResetException>(() => AskAsync(unwanted, "PROXY TCP4 198.51.100.1 192.0.2.9 1000 80\r\n1\n"));
+    }
+
+    [Fact]
+    public async Task Connect_UnixUserThatIsAllowed_IsServed()
+    {
+        Served served = await ServeAsync(
+            Carrier.Own, builder => builder.UseTelemetry().UseAccessList(access => access.AllowedUsers.Add(Environment.UserName)), Echo,
+            endPoint: new UnixDomainSocketEndPoint(Socket()));
+
+        Assert.Equal("1\n", await AskAsync(await ConnectAsync(served), "1\n"));
+    }
+
+    [Fact]
+    public async Task Connect_UnixUserThatIsNot_IsRefused()
+    {
+        Served served = await ServeAsync(
+            Carrier.Own, builder => builder.UseTelemetry().UseAccessList(access => access.AllowedUsers.Add("65533")), Echo,
+            endPoint: new UnixDomainSocketEndPoint(Socket()));
+
+        await AssertRefusedAsync(served);
+
+        Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Validate_NoSuchUser_SaysSo()
+    {
+        var access = new AccessListOptions();
+        access.AllowedUsers.Add("nobody-of-this-name");
+
+        Assert.StartsWith("Access:AllowedUsers: There is no user 'nobody-of-this-name'", Assert.Throws<ArgumentException>(access.Validate).Message, StringComparison.Ordinal);
+    }
+
+    private static string Socket() => Path.Combine(Path.GetTempPath(), $"access-{Guid.NewGuid():N}.sock");
+}

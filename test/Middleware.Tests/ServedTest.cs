@@ -1,0 +1,94 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace ByteStreams.Middleware.Tests;
+
+/// <summary>Tests of what surrounds a connection: servers, clients and their end.</summary>
+public abstract class ServedTest : IAsyncLifetime
+{
+    private readonly CancellationTokenSource _deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+    private readonly List<IAsyncDisposable> _owned = [];
+
+    protected ServedTest() => _deadline.CancelAfter(TimeSpan.FromSeconds(30));
+
+    public static TheoryData<Carrier> Carriers => [Carrier.Own, Carrier.Stock];
+
+    /// <summary>No await of a test lasts longer than this.</summary>
+    protected CancellationToken Soon => _deadline.Token;
+
+    public ValueTask InitializeAsync() => default;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (IAsyncDisposable owned in Enumerable.Reverse(_owned))
+        {
+            await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+        }
+
+        _deadline.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Sends every line back.</summary>
+    protected static async Task Echo(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+    {
+        while (await reader.ReadLineAsync(stopping) is { Length: > 0 } line)
+        {
+            writer.Write(line);
+            await writer.DrainAsync(stopping);
+        }
+    }
+
+    protected static string Text(byte[] bytes) => Encoding.Latin1.GetString(bytes);
+
+    private protected async Task<Served> ServeAsync(
+        Carrier carrier, Action<IConnectionBuilder> surround, ByteStreamDelegate handler, TimeProvider? time = null, EndPoint? endPoint = null,
+        Action<IServiceCollection>? configure = null)
+    {
+        Served served = await Served.StartAsync(carrier, surround, handler, time, endPoint, configure);
+        _owned.Add(served);
+        return served;
+    }
+
+    private protected async Task<ByteStreamConnection> ConnectAsync(Served served, Action<ByteStreamClientOptions>? configure = null)
+    {
+        var options = new ByteStreamClientOptions();
+        configure?.Invoke(options);
+        ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(served.EndPoint, options, Soon);
+        _owned.Add(connection);
+        return connection;
+    }
+
+    /// <summary>Sends a text, and reads a line.</summary>
+    protected async Task<string> AskAsync(ByteStreamConnection connection, string text)
+    {
+        connection.Writer.Write(Encoding.Latin1.GetBytes(text));
+        await connection.Writer.DrainAsync(Soon);
+        return Text(await connection.Reader.ReadLineAsync(Soon));
+    }
+
+    /// <summary>A connection that nobody serves ends before a byte has come: by a reset, which the connect itself may meet, where the medium has one.</summary>
+    private protected async Task AssertRefusedAsync(Served served)
+    {
+        Exception? end = await Record.ExceptionAsync(async () =>
+        {
+            ByteStreamConnection connection = await ConnectAsync(served);
+            await connection.Reader.ReadExactlyAsync(1, Soon);
+        });
+
+        bool isReset = end is ConnectionResetException or SocketException { SocketErrorCode: SocketError.ConnectionReset };
+        Assert.True(served.EndPoint is UnixDomainSocketEndPoint ? end is IncompleteReadException : isReset, $"It was {end?.GetType().Name ?? "served"}.");
+    }
+
+    /// <summary>Waits for what nobody signals.</summary>
+    protected async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            await Task.Delay(5, Soon);
+        }
+    }
+}
