@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Builder;
@@ -98,6 +99,14 @@ internal sealed class Served : IAsyncDisposable
 
         return Summaries;
     }
+
+    /// <summary>Stops taking connections, tells handlers, and waits for them.</summary>
+    public Task StopAsync(CancellationToken cancellationToken) => _server switch
+    {
+        ByteStreamServer own => own.StopAsync(cancellationToken),
+        WebApplication stock => stock.StopAsync(cancellationToken),
+        _ => throw new UnreachableException(),
+    };
 
     public async ValueTask DisposeAsync()
     {

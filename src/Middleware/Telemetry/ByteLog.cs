@@ -32,7 +32,7 @@ internal sealed class ByteLog(ILogger logger, string connectionId, int most)
             text.AppendLine().Append(CultureInfo.InvariantCulture, $"{start:X4} ");
             for (int i = 0; i < Row; i++)
             {
-                text.Append(i < row.Length ? row[i].ToString(" X2", CultureInfo.InvariantCulture) : "   ");
+                text.Append(i < row.Length ? $" {row[i]:X2}" : "   ");
             }
 
             text.Append("  ");

@@ -19,7 +19,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     public StockTransport(ConnectionContext context)
     {
         _context = context;
-        _input = new CountingReader(context.Transport.Input);
+        _input = new CountingReader(context.Transport.Input, this);
         _output = new CountingWriter(context.Transport.Output);
     }
 
@@ -76,13 +76,13 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
             reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
         }
 
-        _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+        Note(reason);
         _output.Complete();
     }
 
     public void Abort(ConnectionEndReason reason, Exception? cause = null)
     {
-        _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+        Note(reason);
         _context.Abort(cause as ConnectionAbortedException ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!));
     }
 
@@ -99,8 +99,11 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
         return closed.Task;
     }
 
+    /// <summary>The first reason stays.</summary>
+    private void Note(ConnectionEndReason reason) => _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+
     /// <summary>Counts what comes: what a read shows beyond what the last one has left.</summary>
-    private sealed class CountingReader(PipeReader inner) : PipeReader
+    private sealed class CountingReader(PipeReader inner, StockTransport transport) : PipeReader
     {
         private long _left;
         private ReadOnlySequence<byte> _shown;
@@ -125,6 +128,12 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
             try
             {
                 return Count(await inner.ReadAsync(cancellationToken).ConfigureAwait(false));
+            }
+            catch (ConnectionResetException)
+            {
+                // Seen here first: whoever hears of it next aborts, which is not why it ended.
+                transport.Note(ConnectionEndReason.ResetByPeer);
+                throw;
             }
             finally
             {

@@ -1,0 +1,272 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Net.Sockets;
+using ByteStreams.Telemetry;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Middleware.Tests.Telemetry;
+
+/// <summary>One line, one measurement and one activity for each connection, with one reason.</summary>
+public sealed class TelemetryTests : ServedTest
+{
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_Served_LeavesOneLineWithEverything(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = "front"), Echo);
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+        connection.Writer.Write("bye\n"u8);
+        await connection.Writer.DrainAsync(Soon);
+        Assert.Equal("bye\n", Text(await connection.Reader.ReadLineAsync(Soon)));
+        await connection.DisposeAsync();
+
+        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+
+        Assert.Equal(LogLevel.Information, line.Level);
+        Assert.Equal("ByteStreams.Connection", line.Category);
+        Assert.Matches(
+            @"^Connection \S+ ended: closed_by_peer\. Endpoint front, handler \S+, peer 127\.0\.0\.1:\d+, proxy -, TLS -, server name -, client -, "
+            + @"10 bytes in, 10 bytes out, first byte after \d+ ms, \d+ ms in all\.$",
+            line.Message);
+        Assert.Equal("closed_by_peer", line.GetStructuredStateValue("Reason"));
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_NothingSent_HasNoFirstByte(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
+        await (await ConnectAsync(served)).DisposeAsync();
+
+        Assert.Contains("0 bytes in, 0 bytes out, first byte after - ms", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_HandlerReturns_IsClosedLocally(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), (_, writer, _) =>
+        {
+            writer.Write("bye\n"u8);
+            return Task.CompletedTask;
+        });
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("bye\n", Text(await connection.Reader.ReadAsync(cancellationToken: Soon)));
+        await connection.DisposeAsync();
+
+        await AssertReasonAsync(served, "closed_locally");
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_HandlerThrows_SaysHandlerError(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), (_, _, _) => throw new InvalidDataException("no"));
+        await ConnectAndIgnoreAsync(served);
+
+        await AssertReasonAsync(served, "handler_error");
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_LineTooLong_SaysLimitExceeded(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
+        ByteStreamConnection connection = await ConnectAsync(served);
+        connection.Writer.Write(new byte[200_000]);
+        // The reset may come before all was sent.
+        await Record.ExceptionAsync(async () => await connection.Writer.DrainAsync(Soon));
+
+        await AssertReasonAsync(served, "limit_exceeded");
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_ResetByThePeer_SaysSo(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
+        using (var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) })
+        {
+            await socket.ConnectAsync(served.EndPoint, Soon);
+            await UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
+        }
+
+        await AssertReasonAsync(served, "reset_by_peer");
+    }
+
+    [Fact]
+    public async Task Connection_ServerStops_IsDrained()
+    {
+        Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(), async (reader, _, stopping) =>
+            await reader.ReadLineAsync(stopping));
+        await ConnectAsync(served);
+        await UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
+        await served.StopAsync(Soon);
+
+        await AssertReasonAsync(served, "drained");
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Meter_ConnectionsComeAndGo_CountsThem(Carrier carrier)
+    {
+        Served served = await ServeAsync(
+            carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = "front").UseAdmission(admission => admission.MaxConnections = 1), Echo);
+        IMeterFactory meters = served.Services.GetRequiredService<IMeterFactory>();
+        using var active = new MetricCollector<long>(meters, "ByteStreams", "bytestreams.active_connections");
+        using var accepted = new MetricCollector<long>(meters, "ByteStreams", "bytestreams.accepted_connections");
+        using var io = new MetricCollector<long>(meters, "ByteStreams", "bytestreams.connection.io");
+        using var rejected = new MetricCollector<long>(meters, "ByteStreams", "bytestreams.rejected_connections");
+        using var duration = new MetricCollector<double>(meters, "ByteStreams", "bytestreams.connection.duration");
+
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+        active.RecordObservableInstruments();
+        Assert.Equal(1, active.LastMeasurement!.Value);
+        Assert.Equal("front", active.LastMeasurement.Tags["bytestreams.endpoint"]);
+        await AssertRefusedAsync(served);
+        await served.WaitForSummariesAsync(1, Soon);
+        await connection.DisposeAsync();
+        await served.WaitForSummariesAsync(2, Soon);
+        active.RecordObservableInstruments();
+        accepted.RecordObservableInstruments();
+        io.RecordObservableInstruments();
+
+        Assert.Equal(0, active.LastMeasurement!.Value);
+        Assert.Equal(2, accepted.LastMeasurement!.Value);
+        Assert.Equal(
+            [("receive", 6L), ("transmit", 6L)],
+            io.GetMeasurementSnapshot().Select(each => ((string)each.Tags["network.io.direction"]!, each.Value)).Order());
+        CollectedMeasurement<long> refusal = Assert.Single(rejected.GetMeasurementSnapshot());
+        Assert.Equal("refused_endpoint", refusal.Tags["bytestreams.end_reason"]);
+        Assert.Equal(
+            ["refused_endpoint", "closed_by_peer"], duration.GetMeasurementSnapshot().Select(each => each.Tags["bytestreams.end_reason"]));
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Meter_ClockMoves_MeasuresTheDuration(Carrier carrier)
+    {
+        var time = new FakeTimeProvider();
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo, time);
+        using var duration = new MetricCollector<double>(
+            served.Services.GetRequiredService<IMeterFactory>(), "ByteStreams", "bytestreams.connection.duration");
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+
+        time.Advance(TimeSpan.FromSeconds(7));
+        await connection.DisposeAsync();
+        await served.WaitForSummariesAsync(1, Soon);
+
+        Assert.Equal(7, Assert.Single(duration.GetMeasurementSnapshot()).Value);
+        Assert.Contains("7000 ms in all", served.Summaries[0].Message, StringComparison.Ordinal);
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Trace_SomebodyListens_IsOneActivityWithTheReason(Carrier carrier)
+    {
+        var ended = new TaskCompletionSource<Activity>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string name = $"traced-{carrier}";
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == "ByteStreams",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = activity =>
+            {
+                if (Equals(activity.GetTagItem("bytestreams.endpoint"), name))
+                {
+                    ended.TrySetResult(activity);
+                }
+            },
+        };
+        ActivitySource.AddActivityListener(listener);
+        string? inside = null;
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = name), async (reader, writer, stopping) =>
+        {
+            inside = Activity.Current?.Id;
+            await Echo(reader, writer, stopping);
+        });
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+        await connection.DisposeAsync();
+
+        Activity activity = await ended.Task.WaitAsync(Soon);
+
+        Assert.Equal(activity.Id, inside);
+        Assert.Equal($"connection {name}", activity.OperationName);
+        Assert.Equal("closed_by_peer", activity.GetTagItem("bytestreams.end_reason"));
+        Assert.Equal(6L, activity.GetTagItem("bytestreams.bytes_received"));
+        Assert.Equal("127.0.0.1", activity.GetTagItem("network.peer.address"));
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task SummaryLog_Off_NoLine(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.SummaryLog = false), Echo);
+        using var duration = new MetricCollector<double>(
+            served.Services.GetRequiredService<IMeterFactory>(), "ByteStreams", "bytestreams.connection.duration");
+        await (await ConnectAsync(served)).DisposeAsync();
+        await duration.WaitForMeasurementsAsync(1, Soon);
+
+        Assert.Empty(served.Summaries);
+    }
+
+    [Fact]
+    public void EndReasons_EachOfThem_HasATextOfItsOwn()
+    {
+        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.Of)];
+
+        Assert.Equal(texts.Length, texts.Distinct().Count());
+        Assert.All(texts, text => Assert.Matches("^[a-z]+(_[a-z]+)*$", text));
+        Assert.Equal("send_stall_timeout", EndReasonText.Of(ConnectionEndReason.SendStallTimeout));
+        Assert.Equal("tls_handshake_failed", EndReasonText.Of(ConnectionEndReason.TlsHandshakeFailed));
+    }
+
+    [Theory]
+    [Trait("Fault", "F17")]
+    [InlineData("plain.example", "plain.example")]
+    [InlineData("a\r\nConnection 5 ended: closed_by_peer", @"a\u{D}\u{A}Connection 5 ended: closed_by_peer")]
+    [InlineData("\u001b[31mred", @"\u{1B}[31mred")]
+    [InlineData("back\\slash", @"back\\slash")]
+    [InlineData("\u202Eright to left", @"\u{202E}right to left")]
+    [InlineData("line\u2028separator", @"line\u{2028}separator")]
+    [InlineData("zero\0", @"zero\u{0}")]
+    [InlineData("münchen.example", "münchen.example")]
+    public void Escape_TextOfPeers_IsOneHarmlessLine(string text, string escaped) => Assert.Equal(escaped, LogText.Escape(text));
+
+    [Fact]
+    [Trait("Fault", "F17")]
+    public void Escape_TextWithoutEnd_IsCut() => Assert.InRange(LogText.Escape(new string('a', 100_000)).Length, 100, 1000);
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task ByteLogging_BothDirections_IsAHexDumpOfTheFirstBytes(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseByteLogging(mostBytes: 18), Echo);
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("GET \u001b[31m and some more\n", await AskAsync(connection, "GET \u001b[31m and some more\n"));
+        await connection.DisposeAsync();
+        await UntilAsync(() => served.Log.GetSnapshot().Any(record => record.Id.Id == 711));
+
+        FakeLogRecord[] dumps = [.. served.Log.GetSnapshot().Where(record => record.Id.Id == 710)];
+        string expected = string.Join(
+            Environment.NewLine,
+            "24 bytes, 18 of them shown:",
+            "0000  47 45 54 20 1B 5B 33 31 6D 20 61 6E 64 20 73 6F  GET .[31m and so",
+            "0010  6D 65                                            me");
+        Assert.Equal(2, dumps.Length);
+        Assert.All(dumps, dump => Assert.EndsWith(expected, dump.Message, StringComparison.Ordinal));
+        Assert.Contains(" received ", dumps[0].Message, StringComparison.Ordinal);
+        Assert.Contains(" sent ", dumps[1].Message, StringComparison.Ordinal);
+    }
+
+    private static async Task AssertReasonAsync(Served served, string reason)
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, deadline.Token));
+        Assert.Contains($"ended: {reason}.", line.Message, StringComparison.Ordinal);
+    }
+
+    private async Task ConnectAndIgnoreAsync(Served served) => await Record.ExceptionAsync(async () =>
+    {
+        ByteStreamConnection connection = await ConnectAsync(served);
+        await connection.Reader.ReadAsync(cancellationToken: Soon);
+    });
+}
