@@ -29,6 +29,11 @@ public abstract partial class ConnectionContract : IAsyncLifetime
 
     protected virtual SslClientAuthenticationOptions? ClientTls => null;
 
+    /// <summary>What surrounds the handler.</summary>
+    protected virtual void Surround(ByteStreamServerOptions options)
+    {
+    }
+
     public ValueTask InitializeAsync() => default;
 
     public async ValueTask DisposeAsync()
@@ -66,6 +71,7 @@ public abstract partial class ConnectionContract : IAsyncLifetime
     protected async Task<ByteStreamServer> ServeAsync(ByteStreamDelegate handler, Action<ByteStreamServerOptions>? configure = null)
     {
         var options = new ByteStreamServerOptions { Tls = ServerTls, Engine = Engine };
+        Surround(options);
         configure?.Invoke(options);
         ByteStreamServer server = await ByteStream.StartServerAsync(handler, NewEndPoint(), options, Soon);
         _owned.Add(new Stop(server));

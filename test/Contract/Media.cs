@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Hosting;
 
 namespace ByteStreams.Contract.Tests;
 
@@ -40,6 +41,42 @@ public sealed class TlsConnectionTests : ConnectionContract
     protected override SslClientAuthenticationOptions ClientTls => TestCertificate.Client;
 
     protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+}
+
+/// <summary>The same within everything that may surround a handler: half-close, abort and the reason of the end go through all of it.</summary>
+public sealed class SurroundedTcpConnectionTests : ConnectionContract
+{
+    protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+
+    protected override void Surround(ByteStreamServerOptions options) => Surroundings.AddTo(options);
+}
+
+/// <summary>And with TLS in between.</summary>
+public sealed class SurroundedTlsConnectionTests : ConnectionContract
+{
+    protected override SslServerAuthenticationOptions ServerTls => TestCertificate.Server;
+
+    protected override SslClientAuthenticationOptions ClientTls => TestCertificate.Client;
+
+    protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+
+    protected override void Surround(ByteStreamServerOptions options) => Surroundings.AddTo(options);
+}
+
+internal static class Surroundings
+{
+    public static void AddTo(ByteStreamServerOptions options) => options
+        .UseTelemetry()
+        .UseAdmission(admission => (admission.MaxConnections, admission.MaxConnectionsPerClient) = (1000, 1000))
+        .UseAccessList(access => access.Allow.Add("127.0.0.0/8"))
+        .UseTimeouts(timeouts =>
+        {
+            timeouts.FirstByte = TimeSpan.FromMinutes(10);
+            timeouts.ReceiveIdle = TimeSpan.FromMinutes(10);
+            timeouts.MinReceiveRate = 1;
+            timeouts.Lifetime = TimeSpan.FromMinutes(10);
+            timeouts.HalfClosed = TimeSpan.FromMinutes(10);
+        });
 }
 
 /// <summary>The same over the runtime's sockets, where the system's own default is another engine.</summary>
