@@ -1,4 +1,5 @@
 using System.Threading.RateLimiting;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
@@ -8,8 +9,8 @@ internal sealed class AdmissionControl : IDisposable
 {
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
-    private readonly ConcurrencyLimiter? _total;
-    private readonly ConcurrencyLimiter? _places;
+    private readonly SemaphoreSlim? _total;
+    private readonly SemaphoreSlim? _places;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
@@ -23,12 +24,8 @@ internal sealed class AdmissionControl : IDisposable
         _total = total?.Places;
         if (options.MaxConnections is int most)
         {
-            _places = new ConcurrencyLimiter(new ConcurrencyLimiterOptions
-            {
-                PermitLimit = most,
-                QueueLimit = options.QueueLength,
-                QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
-            });
+            // A semaphore's waiters are served in their order, and a place in it is not an object.
+            _places = new SemaphoreSlim(most, most);
         }
 
         if (options.ConnectionsPerSecond is int rate)
@@ -58,13 +55,13 @@ internal sealed class AdmissionControl : IDisposable
 
     /// <summary>Looks for a place; waits for one where the options say so.</summary>
     /// <param name="context">The connection.</param>
-    /// <param name="places">The leases, to be disposed when the connection ends.</param>
+    /// <param name="places">Notes what it was given, to be given back when the connection ends, refused or not.</param>
     /// <returns>None, or why it is refused.</returns>
-    public async ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPlaces places)
+    public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPlaces places)
     {
         if (_rate is not null && !ClientRates.Acquire(_rate))
         {
-            return ConnectionEndReason.RefusedRate;
+            return new(ConnectionEndReason.RefusedRate);
         }
 
         if (_options.RateLimiter is not null)
@@ -72,48 +69,33 @@ internal sealed class AdmissionControl : IDisposable
             places.Own = _options.RateLimiter.AttemptAcquire(context);
             if (!places.Own.IsAcquired)
             {
-                return ConnectionEndReason.RefusedRate;
+                return new(ConnectionEndReason.RefusedRate);
             }
         }
 
         bool queues = _options.WhenFull == WhenFull.Queue;
-        places.Endpoint = _places?.AttemptAcquire();
-        if (places.Endpoint is { IsAcquired: false })
+        places.Endpoint = Take(_places);
+        if (_places is not null && places.Endpoint is null)
         {
-            if (!queues)
-            {
-                return ConnectionEndReason.RefusedEndpoint;
-            }
-
-            (places.Endpoint, ConnectionEndReason reason) = await WaitAsync(_places!, ConnectionEndReason.RefusedEndpoint).ConfigureAwait(false);
-            if (reason != ConnectionEndReason.None)
-            {
-                return reason;
-            }
+            return queues ? WaitAsync(places) : new(ConnectionEndReason.RefusedEndpoint);
         }
 
-        places.Total = _total?.AttemptAcquire();
-        if (places.Total is { IsAcquired: false })
+        places.Total = Take(_total);
+        if (_total is not null && places.Total is null)
         {
-            if (!queues)
-            {
-                return ConnectionEndReason.RefusedTotal;
-            }
-
-            (places.Total, ConnectionEndReason reason) = await WaitAsync(_total!, ConnectionEndReason.RefusedTotal).ConfigureAwait(false);
-            return reason;
+            return queues ? WaitAsync(places) : new(ConnectionEndReason.RefusedTotal);
         }
 
-        return ConnectionEndReason.None;
+        return new(ConnectionEndReason.None);
     }
 
     /// <summary>Counts the client in.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
-    /// <param name="client">What to give to <see cref="Leave"/>; null where nothing is counted.</param>
+    /// <param name="place">Its place among the client's, to be given back; null where nothing is counted.</param>
     /// <returns>None, or why it is refused.</returns>
-    public ConnectionEndReason Enter(ConnectionContext context, out ClientNetwork? client)
+    public ConnectionEndReason Enter(ConnectionContext context, out ConnectionEnding? place)
     {
-        client = null;
+        place = null;
         if (!KnowsClients
             || ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength) is not ClientNetwork network)
         {
@@ -132,13 +114,11 @@ internal sealed class AdmissionControl : IDisposable
                 return ConnectionEndReason.RefusedClient;
             }
 
-            client = network;
+            place = new ClientPlace(_clients, network);
         }
 
         return ConnectionEndReason.None;
     }
-
-    public void Leave(ClientNetwork client) => _clients!.Leave(client);
 
     public void Dispose()
     {
@@ -146,27 +126,47 @@ internal sealed class AdmissionControl : IDisposable
         _rate?.Dispose();
     }
 
-    private async ValueTask<(RateLimitLease? Lease, ConnectionEndReason Reason)> WaitAsync(ConcurrencyLimiter places, ConnectionEndReason full)
+    /// <summary>A place of a semaphore without waiting; null where there is none, or no semaphore.</summary>
+    private static SemaphoreSlim? Take(SemaphoreSlim? places) => places?.Wait(0) == true ? places : null;
+
+    /// <summary>Waits for the places that are missing.</summary>
+    private async ValueTask<ConnectionEndReason> WaitAsync(AdmissionPlaces places)
     {
         if (Interlocked.Increment(ref _waiting) > _options.QueueLength)
         {
             Interlocked.Decrement(ref _waiting);
-            return (null, full);
+            return places.Endpoint is null && _places is not null ? ConnectionEndReason.RefusedEndpoint : ConnectionEndReason.RefusedTotal;
         }
 
         try
         {
             using var late = new CancellationTokenSource(_options.QueueTimeout, _time);
-            RateLimitLease lease = await places.AcquireAsync(1, late.Token).ConfigureAwait(false);
-            return lease.IsAcquired ? (lease, ConnectionEndReason.None) : (null, full);
+            if (_places is not null && places.Endpoint is null)
+            {
+                await _places.WaitAsync(late.Token).ConfigureAwait(false);
+                places.Endpoint = _places;
+            }
+
+            if (_total is not null)
+            {
+                await _total.WaitAsync(late.Token).ConfigureAwait(false);
+                places.Total = _total;
+            }
+
+            return ConnectionEndReason.None;
         }
         catch (OperationCanceledException)
         {
-            return (null, ConnectionEndReason.RefusedQueueTimeout);
+            return ConnectionEndReason.RefusedQueueTimeout;
         }
         finally
         {
             Interlocked.Decrement(ref _waiting);
         }
+    }
+
+    private sealed class ClientPlace(ClientCounts counts, ClientNetwork client) : ConnectionEnding
+    {
+        public override void OnEnded() => counts.Leave(client);
     }
 }

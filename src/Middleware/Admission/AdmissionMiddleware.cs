@@ -1,4 +1,5 @@
 using System.Text;
+using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -7,17 +8,51 @@ namespace ByteStreams.Admission;
 /// <summary>Lets a connection in when there is a place for it, and keeps the place until the connection has ended.</summary>
 internal sealed class AdmissionMiddleware(ConnectionDelegate next, AdmissionControl control)
 {
-    public async Task OnConnectionAsync(ConnectionContext context)
+    public Task OnConnectionAsync(ConnectionContext context)
     {
-        using var places = new AdmissionPlaces();
-        ConnectionEndReason refused = await control.EnterAsync(context, places).ConfigureAwait(false);
-        if (refused != ConnectionEndReason.None)
+        var places = new AdmissionPlaces();
+        ValueTask<ConnectionEndReason> entered = control.EnterAsync(context, places);
+        return entered.IsCompletedSuccessfully
+            ? GoOnAsync(context, entered.Result, places, control.Banner, next)
+            : WaitAsync(context, entered, places);
+    }
+
+    private async Task WaitAsync(ConnectionContext context, ValueTask<ConnectionEndReason> entered, AdmissionPlaces places) =>
+        await GoOnAsync(context, await entered.ConfigureAwait(false), places, control.Banner, next).ConfigureAwait(false);
+
+    /// <summary>Goes on with who is let in, and ends the others. Either way the place is given back when it is over.</summary>
+    public static Task GoOnAsync(
+        ConnectionContext context, ConnectionEndReason refused, ConnectionEnding? place, string? banner, ConnectionDelegate next)
+    {
+        if (place is not null)
         {
-            await RefuseAsync(context, refused, control.Banner).ConfigureAwait(false);
-            return;
+            if (refused != ConnectionEndReason.None)
+            {
+                place.OnEnded();
+            }
+            else if (ConnectionLink.Progress(context).Record is ConnectionRecord record)
+            {
+                record.Add(place);
+            }
+            else
+            {
+                return HoldAsync(context, place, next);
+            }
         }
 
-        await next(context).ConfigureAwait(false);
+        return refused == ConnectionEndReason.None ? next(context) : RefuseAsync(context, refused, banner);
+    }
+
+    private static async Task HoldAsync(ConnectionContext context, ConnectionEnding place, ConnectionDelegate next)
+    {
+        try
+        {
+            await next(context).ConfigureAwait(false);
+        }
+        finally
+        {
+            place.OnEnded();
+        }
     }
 
     /// <summary>Ends a connection that is not let in: with a banner, if there is one, cleanly; else at once.</summary>

@@ -1,20 +1,21 @@
 using System.Threading.RateLimiting;
+using ByteStreams.Telemetry;
 
 namespace ByteStreams.Admission;
 
 /// <summary>The places that one connection holds: given back when it ends.</summary>
-internal sealed class AdmissionPlaces : IDisposable
+internal sealed class AdmissionPlaces : ConnectionEnding
 {
-    public RateLimitLease? Total { get; set; }
+    public SemaphoreSlim? Total { get; set; }
 
-    public RateLimitLease? Endpoint { get; set; }
+    public SemaphoreSlim? Endpoint { get; set; }
 
     public RateLimitLease? Own { get; set; }
 
-    public void Dispose()
+    public override void OnEnded()
     {
-        Total?.Dispose();
-        Endpoint?.Dispose();
+        Total?.Release();
+        Endpoint?.Release();
         Own?.Dispose();
     }
 }

@@ -1,3 +1,4 @@
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
@@ -5,25 +6,9 @@ namespace ByteStreams.Admission;
 /// <summary>Lets each client have its share and no more. Behind the PROXY protocol, where there is one, so that it sees the real client.</summary>
 internal sealed class ClientAdmissionMiddleware(ConnectionDelegate next, AdmissionControl control)
 {
-    public async Task OnConnectionAsync(ConnectionContext context)
+    public Task OnConnectionAsync(ConnectionContext context)
     {
-        ConnectionEndReason refused = control.Enter(context, out ClientNetwork? client);
-        if (refused != ConnectionEndReason.None)
-        {
-            await AdmissionMiddleware.RefuseAsync(context, refused, control.Banner).ConfigureAwait(false);
-            return;
-        }
-
-        try
-        {
-            await next(context).ConfigureAwait(false);
-        }
-        finally
-        {
-            if (client is ClientNetwork counted)
-            {
-                control.Leave(counted);
-            }
-        }
+        ConnectionEndReason refused = control.Enter(context, out ConnectionEnding? place);
+        return AdmissionMiddleware.GoOnAsync(context, refused, place, control.Banner, next);
     }
 }

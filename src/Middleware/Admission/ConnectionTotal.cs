@@ -1,5 +1,3 @@
-using System.Threading.RateLimiting;
-
 namespace ByteStreams.Admission;
 
 /// <summary>The places of all endpoints together.</summary>
@@ -10,7 +8,7 @@ internal sealed class ConnectionTotal : IDisposable
 
     private const int Reserve = 128;
 
-    private readonly ConcurrencyLimiter? _places;
+    private readonly SemaphoreSlim? _places;
 
     /// <param name="most">The number; null derives it from the limit of open descriptors, zero is none.</param>
     public ConnectionTotal(int? most)
@@ -20,16 +18,11 @@ internal sealed class ConnectionTotal : IDisposable
         if (Most > 0)
         {
             // Who may wait is bounded by each endpoint's own queue.
-            _places = new ConcurrencyLimiter(new ConcurrencyLimiterOptions
-            {
-                PermitLimit = Most,
-                QueueLimit = int.MaxValue,
-                QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
-            });
+            _places = new SemaphoreSlim(Most, Most);
         }
     }
 
-    public ConcurrencyLimiter? Places => _places;
+    public SemaphoreSlim? Places => _places;
 
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
     public int Most { get; }

@@ -18,30 +18,42 @@ internal sealed class TelemetryMiddleware(
 
     private EndpointTelemetry? _endpoint = endpointName is null ? null : metrics.Endpoint(endpointName);
 
-    public async Task OnConnectionAsync(ConnectionContext context)
+    public Task OnConnectionAsync(ConnectionContext context)
     {
-        IByteStreamTransportFeature link = ConnectionLink.Of(context);
-        EndpointTelemetry endpoint = _endpoint ??= metrics.Endpoint(LogText.Of(context.LocalEndPoint));
-        var record = new ConnectionRecord(context, link, time.GetTimestamp());
-        endpoint.Enter(record);
-        Activity? activity = options.Tracing && Source.HasListeners() ? Begin(endpoint.Name, record) : null;
+        _endpoint ??= metrics.Endpoint(LogText.Of(context.LocalEndPoint));
+        var record = new ConnectionRecord(context, ConnectionLink.Of(context), _endpoint, time.GetTimestamp());
+        ConnectionLink.Progress(context).Record = record;
+        _endpoint.Enter(record);
+        return ServeAsync(record);
+    }
+
+    /// <summary>It sleeps as long as the connection lives, and keeps nothing but the record.</summary>
+    private async Task ServeAsync(ConnectionRecord record)
+    {
+        if (options.Tracing && Source.HasListeners())
+        {
+            // Here, so that it is the handler's current activity and nobody else's.
+            record.Activity = Begin(_endpoint!.Name, record);
+        }
+
         try
         {
-            await next(context).ConfigureAwait(false);
+            await next(record.Connection).ConfigureAwait(false);
         }
         catch (Exception error)
         {
             // Whoever is outside of this resets the connection as well; the reason has to be there before the line is written.
-            link.Abort(ConnectionEndReason.HandlerError, error);
+            record.Link.Abort(ConnectionEndReason.HandlerError, error);
             throw;
         }
         finally
         {
             // Middleware that has refused the connection has closed it; one that has only returned leaves that to the server.
-            link.Close();
-            await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            endpoint.Leave(record);
-            End(endpoint.Name, record, activity);
+            record.Link.Close();
+            await record.Link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            record.RunEndings();
+            record.Endpoint.Leave(record);
+            End(record);
         }
     }
 
@@ -73,13 +85,14 @@ internal sealed class TelemetryMiddleware(
         }
     }
 
-    private void End(string endpoint, ConnectionRecord record, Activity? activity)
+    private void End(ConnectionRecord record)
     {
         ConnectionContext context = record.Connection;
+        string endpoint = record.Endpoint.Name;
         ConnectionEndReason reason = record.Link.EndReason;
         TimeSpan duration = time.GetElapsedTime(record.Began);
         metrics.ConnectionEnded(endpoint, reason, duration);
-        if (activity is not null)
+        if (record.Activity is Activity activity)
         {
             EndActivity(activity, record, reason);
         }

@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -82,6 +83,12 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public bool IsClosed => _progressBelow?.IsClosed ?? false;
 
     public long FirstByteAt => _progressBelow?.FirstByteAt ?? 0;
+
+    public ConnectionRecord? Record
+    {
+        get => _progressBelow?.Record;
+        set => _progressBelow?.Record = value;
+    }
 
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);

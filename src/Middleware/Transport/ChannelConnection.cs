@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -129,6 +130,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     bool IConnectionProgress.IsClosed => Volatile.Read(ref _isClosed);
 
     long IConnectionProgress.FirstByteAt => Volatile.Read(ref _firstByteAt);
+
+    ConnectionRecord? IConnectionProgress.Record { get; set; }
 
     /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
     public ValueTask StartAsync() => _channel.StartAsync();

@@ -1,3 +1,4 @@
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
@@ -19,8 +20,11 @@ internal static class ConnectionLink
         return laidOver;
     }
 
-    public static IConnectionProgress Progress(ConnectionContext context) =>
-        context.Features.Get<IConnectionProgress>() ?? new ForeignProgress(Of(context));
+    public static IConnectionProgress Progress(ConnectionContext context)
+    {
+        IByteStreamTransportFeature link = Of(context);
+        return context.Features.Get<IConnectionProgress>() ?? new ForeignProgress(link);
+    }
 
     /// <summary>Of a transport that has the feature and is not ours: nobody knows whether a read waits, so one counts as waiting.</summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
@@ -36,5 +40,14 @@ internal static class ConnectionLink
         public bool IsClosed => link.EndReason != ConnectionEndReason.None;
 
         public long FirstByteAt => 0;
+
+        public ConnectionRecord? Record
+        {
+            get => null;
+            set
+            {
+                // Nobody finds it again: who has something to give back waits for the end itself.
+            }
+        }
     }
 }

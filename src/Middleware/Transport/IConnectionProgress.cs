@@ -1,3 +1,5 @@
+using ByteStreams.Telemetry;
+
 namespace ByteStreams.Transport;
 
 /// <summary>How far a connection is, for timeouts and the summary: read from other threads while it is used, so each is a snapshot.</summary>
@@ -17,6 +19,9 @@ internal interface IConnectionProgress
 
     /// <summary>Whether the connection is closed for good.</summary>
     bool IsClosed { get; }
+
+    /// <summary>What telemetry, where it is the outermost, keeps of the connection; null without it.</summary>
+    ConnectionRecord? Record { get; set; }
 
     /// <summary>The clock's timestamp of the first byte received; zero before it.</summary>
     long FirstByteAt { get; }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics;
 using System.IO.Pipelines;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
@@ -68,6 +69,8 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     public bool IsClosed => _context.ConnectionClosed.IsCancellationRequested && _output.IsCompleted;
 
     public long FirstByteAt => _input.FirstByteAt;
+
+    public ConnectionRecord? Record { get; set; }
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
     {

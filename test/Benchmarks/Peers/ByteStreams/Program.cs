@@ -1,16 +1,59 @@
 using Benchmarks;
 using Benchmarks.Pair;
 using ByteStreams;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
-// The whole stack, as an application has it: the host, endpoints, and a handler from a scope of its own for each connection.
-var arguments = new PeerArguments(args, ["--owned"], ["--engine"]);
-ByteStreamEngine engine = arguments.Value("--engine") is string name ? Enum.Parse<ByteStreamEngine>(name, ignoreCase: true) : ByteStreamEngine.Default;
+// The whole stack, as an application has it: the host, endpoints from configuration with what surrounds them by default (telemetry,
+// a bound on connections, a send stall), and a handler from a scope of its own for each connection.
+// --bare takes away what surrounds; --surrounded sets everything that can be set.
+var arguments = new PeerArguments(args, ["--owned", "--bare", "--surrounded"], ["--engine"]);
 HostApplicationBuilder builder = Host.CreateApplicationBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
-ByteStreamsBuilder streams = builder.Services.AddByteStreams().AddHandler<BlockingEcho>("block");
+var settings = new Dictionary<string, string?>
+{
+    ["Defaults:Backlog"] = "4096",
+    ["Defaults:Engine"] = arguments.Value("--engine"),
+    ["Defaults:EventLoops"] = arguments.Threads.ToString(System.Globalization.CultureInfo.InvariantCulture),
+};
+if (arguments.Has("--bare"))
+{
+    settings["Defaults:Telemetry:Enabled"] = "false";
+    settings["Defaults:Admission:Enabled"] = "false";
+    settings["Defaults:Timeouts:Enabled"] = "false";
+}
+
+if (arguments.Has("--surrounded"))
+{
+    settings["Defaults:Admission:MaxConnections"] = "100000";
+    settings["Defaults:Admission:MaxConnectionsPerClient"] = "100000";
+    settings["Defaults:Admission:ConnectionsPerSecond"] = "1000000";
+    settings["Defaults:Admission:ConnectionsPerSecondPerClient"] = "1000000";
+    settings["Defaults:Access:Allow"] = "10.0.0.0/8,127.0.0.0/8,unix";
+    settings["Defaults:Timeouts:FirstByte"] = "1h";
+    settings["Defaults:Timeouts:ReceiveIdle"] = "1h";
+    settings["Defaults:Timeouts:MinReceiveRate"] = "1";
+    settings["Defaults:Timeouts:Lifetime"] = "24h";
+    settings["Defaults:Timeouts:HalfClosed"] = "1h";
+}
+
+Add("line", arguments.Line is int line ? $"tcp://127.0.0.1:{line}" : null, "line");
+Add("frame", arguments.Frame is int frame ? $"tcp://127.0.0.1:{frame}" : null, "frame");
+Add("block", arguments.Block is int block ? $"tcp://127.0.0.1:{block}" : null, "block");
+Add("unix", arguments.Unix is string unix ? $"unix:{unix}" : null, "line");
+Add("unix-frame", arguments.UnixFrame is string unixFrame ? $"unix:{unixFrame}" : null, "frame");
+if (arguments.Tls is int tls)
+{
+    Add("tls", $"tls://127.0.0.1:{tls}", "frame");
+    settings["Endpoints:tls:Tls:Certificates:0:Certificate"] = arguments.Certificate;
+    settings["Endpoints:tls:Tls:Certificates:0:Key"] = arguments.Key;
+}
+
+ByteStreamsBuilder streams = builder.Services.AddByteStreams()
+    .AddHandler<BlockingEcho>("block")
+    .LoadFromConfig(new ConfigurationBuilder().AddInMemoryCollection(settings.Where(setting => setting.Value is not null)).Build());
 if (arguments.Has("--owned"))
 {
     streams.AddHandler<OwnedLineEcho>("line").AddHandler<OwnedFrameEcho>("frame");
@@ -20,36 +63,16 @@ else
     streams.AddHandler<LineEcho>("line").AddHandler<FrameEcho>("frame");
 }
 
-Add("line", arguments.Line, "line");
-Add("frame", arguments.Frame, "frame");
-Add("block", arguments.Block, "block");
-AddUnix("unix", arguments.Unix, "line");
-AddUnix("unix-frame", arguments.UnixFrame, "frame");
-
 using IHost host = builder.Build();
 await host.StartAsync();
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
 
-void Add(string name, int? port, string handler)
+void Add(string name, string? url, string handler)
 {
-    if (port is int number)
+    if (url is not null)
     {
-        streams.AddEndpoint(name, $"tcp://127.0.0.1:{number}", handler, Configure);
+        settings[$"Endpoints:{name}:Url"] = url;
+        settings[$"Endpoints:{name}:Handler"] = handler;
     }
-}
-
-void AddUnix(string name, string? path, string handler)
-{
-    if (path is not null)
-    {
-        streams.AddEndpoint(name, $"unix:{path}", handler, Configure);
-    }
-}
-
-void Configure(ByteStreamServerOptions options)
-{
-    options.Backlog = 4096;
-    options.Engine = engine;
-    options.EventLoops = arguments.Threads;
 }

@@ -14,7 +14,7 @@ internal sealed class PeerArguments
     public PeerArguments(string[] args, string[]? switches = null, string[]? options = null)
     {
         switches ??= [];
-        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads", .. options ?? []];
+        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads", "--tls", "--certificate", "--key", .. options ?? []];
         for (int i = 0; i < args.Length; i++)
         {
             if (switches.Contains(args[i]))
@@ -37,6 +37,14 @@ internal sealed class PeerArguments
     public int? Frame => Number("--frame");
 
     public int? Block => Number("--block");
+
+    /// <summary>Frames within TLS.</summary>
+    public int? Tls => Number("--tls");
+
+    /// <summary>The certificate and its key, both PEM.</summary>
+    public string? Certificate => Value("--certificate");
+
+    public string? Key => Value("--key");
 
     public string? Unix => Value("--unix");
 
