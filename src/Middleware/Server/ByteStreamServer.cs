@@ -44,7 +44,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
         (_run, _owned) = Build(clientConnected, options);
-        _kestrel = new ListenerKestrel(context => _run(context), TryAdd, options.LoggerFactory);
+        _kestrel = new ListenerKestrel(context => _run(context), TryAdd, new ScopelessLoggerFactory(options.LoggerFactory));
     }
 
     /// <summary>What runs for each connection: middleware and handler; and what they hold.</summary>
