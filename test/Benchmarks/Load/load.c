@@ -9,9 +9,12 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -26,8 +29,8 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "load --line PORT | --frame PORT | --unix PATH | --unix-frame PATH   where the measured connections go, and what they send:\n"
-    "                            lines, or frames behind a 4-byte big-endian length\n"
+    "load --line PORT | --frame PORT | --tls PORT | --unix PATH | --unix-frame PATH   where the measured connections go, and what\n"
+    "                            they send: lines, or frames behind a 4-byte big-endian length; frames within TLS 1.3\n"
     "     --connections N        measured connections (64)\n"
     "     --size BYTES           of a line with its end, or of a frame without its length (64)\n"
     "     --depth N              messages in flight on each connection (1)\n"
@@ -59,6 +62,7 @@ struct connection {
   enum mode mode;
   int fd;
   int port;
+  SSL *tls;          /* of a measured connection with TLS */
   uint32_t depth;
   size_t message;    /* bytes of one message */
   size_t period;     /* bytes of depth + 1 messages */
@@ -71,7 +75,7 @@ struct connection {
 
 static struct {
   const char *path;
-  int port, frame, churn, idle_echo, block_port;
+  int port, frame, tls, churn, idle_echo, block_port;
   unsigned connections, size, depth, idle, blocking, memory;
   double warmup, seconds;
   pid_t pid;
@@ -81,6 +85,7 @@ static int epoll_fd, draining;
 static unsigned opened, outstanding;
 static uint64_t last_answer, side_answers, answers, histogram[BUCKETS];
 static clockid_t server_clock;
+static SSL_CTX *tls_context;
 static char receive_buffer[RECEIVE_BYTES];
 
 static void die(const char *format, ...) {
@@ -183,9 +188,27 @@ static int connected_socket(int port) {
   return fd;
 }
 
+/* What OpenSSL answers, as a system call would. */
+static ssize_t tls_result(struct connection *c, int n) {
+  if (n > 0) return n;
+  int error = SSL_get_error(c->tls, n);
+  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) errno = EAGAIN;
+  else if (error == SSL_ERROR_ZERO_RETURN) return 0;
+  else if (error != SSL_ERROR_SYSCALL || errno == 0) die("TLS: %s", ERR_error_string(ERR_get_error(), NULL));
+  return -1;
+}
+
+static ssize_t transmit(struct connection *c, const char *bytes, size_t count) {
+  return c->tls != NULL ? tls_result(c, SSL_write(c->tls, bytes, (int)count)) : send(c->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static ssize_t take(struct connection *c, char *bytes, size_t count) {
+  return c->tls != NULL ? tls_result(c, SSL_read(c->tls, bytes, (int)count)) : recv(c->fd, bytes, count, MSG_DONTWAIT);
+}
+
 static void send_due(struct connection *c) {
   while (c->sent < c->due) {
-    ssize_t n = send(c->fd, c->stream + c->sent % c->period, (size_t)(c->due - c->sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = transmit(c, c->stream + c->sent % c->period, (size_t)(c->due - c->sent));
     if (n < 0) {
       if (errno == EAGAIN) return;
       if (errno == EINTR) continue;
@@ -193,6 +216,14 @@ static void send_due(struct connection *c) {
     }
     c->sent += (uint64_t)n;
   }
+}
+
+/* A handshake of its own for each connection: nothing is resumed. */
+static void begin_tls(struct connection *c) {
+  int flags = fcntl(c->fd, F_GETFL);
+  if (flags < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK)) die("fcntl: %s", strerror(errno));
+  if ((c->tls = SSL_new(tls_context)) == NULL || !SSL_set_fd(c->tls, c->fd)) die("SSL_new: %s", ERR_error_string(ERR_get_error(), NULL));
+  SSL_set_connect_state(c->tls);
 }
 
 static void issue(struct connection *c, uint64_t first, uint64_t count, uint64_t now) {
@@ -206,6 +237,7 @@ static void open_connection(struct connection *c) {
   uint64_t begun = now_ns();
   c->fd = connected_socket(c->port);
   c->due = c->sent = c->received = 0;
+  if (tls_context != NULL && (c->mode == LOAD || c->mode == CHURN)) begin_tls(c);
   opened++;
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
@@ -213,6 +245,11 @@ static void open_connection(struct connection *c) {
 }
 
 static void close_connection(struct connection *c) {
+  if (c->tls != NULL) {
+    SSL_shutdown(c->tls);
+    SSL_free(c->tls);
+    c->tls = NULL;
+  }
   if (c->fd >= 0 && close(c->fd)) die("close: %s", strerror(errno));
   c->fd = -1;
 }
@@ -249,9 +286,13 @@ static void count_answers(struct connection *c, uint64_t first, uint64_t count) 
 static void receive(struct connection *c, uint32_t events) {
   int ending = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   for (;;) {
-    ssize_t n = recv(c->fd, receive_buffer, sizeof receive_buffer, MSG_DONTWAIT);
+    ssize_t n = take(c, receive_buffer, sizeof receive_buffer);
     if (n < 0) {
-      if (errno == EAGAIN) return;
+      if (errno == EAGAIN) {
+        /* What came may have ended the handshake, which what is due was waiting for. */
+        if (c->tls != NULL) send_due(c);
+        return;
+      }
       if (errno == EINTR) continue;
       die("recv: %s", strerror(errno));
     }
@@ -263,7 +304,7 @@ static void receive(struct connection *c, uint32_t events) {
       count_answers(c, before, after - before);
       if (c->mode == CHURN) return;
     }
-    if ((size_t)n < sizeof receive_buffer && !ending) return;
+    if (c->tls == NULL && (size_t)n < sizeof receive_buffer && !ending) return;
   }
 }
 
@@ -415,17 +456,18 @@ static void timed_out(int signal) {
 }
 
 static void parse(int count, char **values) {
-  enum { LINE = 1, FRAME, UNIX, UNIX_FRAME, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
+  enum { LINE = 1, FRAME, TLS, UNIX, UNIX_FRAME, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
   static const struct option names[] = {
-      {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"connections", 1, 0, CONNECTIONS},
+      {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"tls", 1, 0, TLS}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"connections", 1, 0, CONNECTIONS},
       {"size", 1, 0, SIZE}, {"depth", 1, 0, DEPTH}, {"churn", 0, 0, CHURNS}, {"idle", 1, 0, IDLES}, {"idle-echo", 0, 0, IDLE_ECHO},
       {"blocking", 1, 0, BLOCKING}, {"block", 1, 0, BLOCK}, {"memory", 1, 0, MEMORY}, {"warmup", 1, 0, WARMUP}, {"seconds", 1, 0, SECONDS},
       {"pid", 1, 0, PID}, {0}};
   int option;
   while ((option = getopt_long(count, values, "", names, NULL)) != -1) {
-    if (option == FRAME || option == UNIX_FRAME) options.frame = 1;
+    if (option == FRAME || option == TLS || option == UNIX_FRAME) options.frame = 1;
+    if (option == TLS) options.tls = 1;
     switch (option) {
-      case LINE: case FRAME: options.port = atoi(optarg); break;
+      case LINE: case FRAME: case TLS: options.port = atoi(optarg); break;
       case UNIX: case UNIX_FRAME: options.path = optarg; break;
       case CONNECTIONS: options.connections = (unsigned)atoi(optarg); break;
       case SIZE: options.size = (unsigned)atoi(optarg); break;
@@ -458,6 +500,13 @@ int main(int count, char **values) {
   if (setrlimit(RLIMIT_NOFILE, &limit)) die("setrlimit: %s", strerror(errno));
   if (options.pid && (errno = clock_getcpuclockid(options.pid, &server_clock)) != 0) die("process %d: %s", (int)options.pid, strerror(errno));
   if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1: %s", strerror(errno));
+  if (options.tls) {
+    /* The server's certificate is its own and no part of what is measured. */
+    tls_context = SSL_CTX_new(TLS_client_method());
+    if (tls_context == NULL || !SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION)) die("no TLS 1.3");
+    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_OFF);
+  }
   /* Connecting blocks; what ends it when nobody accepts is the alarm. */
   signal(SIGALRM, timed_out);
   alarm((unsigned)(options.warmup + options.seconds) + 120);

@@ -10,6 +10,7 @@ REPOSITORY = HERE.parent.parent
 ARTIFACTS = HERE / "artifacts"
 PEERS = HERE / "Peers"
 LOAD = ARTIFACTS / "load"
+CERTIFICATE, KEY = ARTIFACTS / "certificate.pem", ARTIFACTS / "key.pem"
 # uvloop is Debian's, and so is the interpreter it belongs to.
 PYTHON = "/usr/bin/python3"
 
@@ -25,6 +26,8 @@ class Contender:
     blocking: bool = False
     loops: bool = True           # can use more than one core
     own: bool = False            # this project's
+    tls: bool = False
+    plain: bool = True           # serves without TLS too
 
     def missing(self):
         """Why it cannot run here, or None."""
@@ -45,7 +48,7 @@ def _c(source, target, *options, libraries=()):
     return ("cc", "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", str(target), str(source), *libraries)
 
 
-BUILD_LOAD = _c(HERE / "Load" / "load.c", LOAD)
+BUILD_LOAD = _c(HERE / "Load" / "load.c", LOAD, libraries=("-lssl", "-lcrypto"))
 
 
 def _cargo():
@@ -70,26 +73,39 @@ CONTENDERS = [
     Contender("iouring", "C, io_uring", ("cc", "usr/include/liburing*"), _c(PEERS / "iouring" / "iouring.c", ARTIFACTS / "iouring", libraries=("-luring",)),
               (str(ARTIFACTS / "iouring"),), loops=False),
     Contender("tokio", "Tokio", ("cargo", "usr/share/cargo/registry/tokio-1*"), _cargo(), (str(ARTIFACTS / "tokio" / "release" / "echo"),)),
-    Contender("go", "Go", ("go",), ("go", "build", "-o", str(ARTIFACTS / "go"), str(PEERS / "go" / "main.go")), (str(ARTIFACTS / "go"),)),
-    _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True),
+    Contender("go", "Go", ("go",), ("go", "build", "-o", str(ARTIFACTS / "go"), str(PEERS / "go" / "main.go")), (str(ARTIFACTS / "go"),), tls=True),
+    _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True, tls=True),
+    _dotnet("bytestreams-bare", "ByteStreams", title="ByteStreams, nothing around", output="bytestreams", switches=("--bare",), own=True),
+    _dotnet("bytestreams-surrounded", "ByteStreams", title="ByteStreams, all around", output="bytestreams", switches=("--surrounded",), own=True,
+            tls=True),
     _dotnet("bytestreams-owned", "ByteStreams", title="ByteStreams, owned arrays", output="bytestreams",
             switches=("--owned",), blocking=True, own=True),
     _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
             switches=("--engine", "socket"), blocking=True, own=True),
     _dotnet("bytestreams-aot", "ByteStreams", "--use-current-runtime", "-p:PublishAot=true",
             title="ByteStreams, Native AOT", needs=("cc",), blocking=True, own=True),
-    _dotnet("kestrel", "Kestrel", title="Kestrel, stock", blocking=True),
-    _dotnet("kestrel-inline", "Kestrel", title="Kestrel, inline", output="kestrel", switches=("--inline",), blocking=True),
+    _dotnet("kestrel", "Kestrel", title="Kestrel, stock", blocking=True, tls=True),
+    _dotnet("kestrel-inline", "Kestrel", title="Kestrel, inline", output="kestrel", switches=("--inline",), blocking=True, tls=True),
     _dotnet("dotnetty", "DotNetty", title="DotNetty", unix=False),
     _dotnet("streamreader", "StreamReader", title="System.IO.StreamReader"),
+    Contender("haproxy", "HAProxy before C", ("haproxy", "cc"), _c(PEERS / "epoll" / "epoll.c", ARTIFACTS / "epoll", "-pthread"),
+              (str(PEERS / "haproxy" / "server"), str(ARTIFACTS / "epoll")), unix=False, tls=True, plain=False),
     Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
     Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
 ]
 
 
+def _certificate():
+    """One for all servers: P-256, as most have."""
+    if not CERTIFICATE.exists():
+        subprocess.run(("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
+                        "-subj", "/CN=localhost", "-keyout", str(KEY), "-out", str(CERTIFICATE)), check=True, capture_output=True)
+
+
 def build(contenders):
     """Builds each once; returns those that can run, and says which cannot and why."""
     ARTIFACTS.mkdir(exist_ok=True)
+    _certificate()
     subprocess.run(BUILD_LOAD, check=True)
     done, able = set(), []
     for contender in contenders:

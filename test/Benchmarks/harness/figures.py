@@ -2,13 +2,12 @@
 
 from statistics import median
 
-YARDSTICK = "c"
-
 
 class Figures:
     """Looks results up by workload and contender."""
 
-    def __init__(self, results):
+    def __init__(self, results, workloads):
+        self._yardsticks = {workload.key: workload.yardstick for workload in workloads}
         self._rounds = {}
         self._calls = {}
         self.idle = {}
@@ -34,7 +33,7 @@ class Figures:
 
     def ratios(self, workload, contender):
         """The contender's rate over the yardstick's of the same round."""
-        own, yardstick = (self._rounds.get((workload, name), {}) for name in (contender, YARDSTICK))
+        own, yardstick = (self._rounds.get((workload, name), {}) for name in (contender, self._yardsticks[workload]))
         return [own[number]["rate"] / yardstick[number]["rate"] for number in own if number in yardstick]
 
     def ratio(self, workload, contender):

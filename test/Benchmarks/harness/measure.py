@@ -133,7 +133,7 @@ class Measurement:
 
 
 def _serves(contender, workload):
-    return ((contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
+    return ((contender.tls if workload.endpoint == "tls" else contender.plain) and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
             and (contender.loops or workload.threads == 1))
 
 

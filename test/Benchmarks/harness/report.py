@@ -7,7 +7,7 @@ BEGIN, END = "<!-- generated from here; `test/Benchmarks/run` writes it -->", "<
 
 
 def write(results, workloads, contenders, output):
-    figures = Figures(results)
+    figures = Figures(results, workloads)
     rated = [workload for workload in workloads if not workload.memory]
     plots = _plots(figures, rated, contenders, output / "performance")
     parts = [_machine(results[0]), *plots, _summary(figures, workloads, contenders)]
@@ -48,12 +48,13 @@ def _summary(figures, workloads, contenders):
 
     rows = [[contender.title, *(cell(workload, contender.name) for workload in workloads)] for contender in contenders]
     legend = "\n".join(f"- {workload.key}: {workload.title}" for workload in workloads)
-    return (f"## Summary\n\nRates as ratios to C's in the same round, medians of the rounds; the workloads of memory in KiB for each "
-            f"connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
+    return (f"## Summary\n\nRates as ratios to C's in the same round, with TLS to stock Kestrel's; medians of the rounds. The workloads of memory in KiB for "
+            f"each connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
 
 
 def _details(figures, workload, contenders):
-    header = ["", "messages/s", "ratio to C", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
+    yardstick = next((contender.title for contender in contenders if contender.name == workload.yardstick), workload.yardstick)
+    header = ["", "messages/s", f"ratio to {yardstick}", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
     header += [f"rate to {workload.beside}", f"p99 to {workload.beside}"] if workload.beside else []
     rows = []
     for contender in contenders:
@@ -102,9 +103,11 @@ def _plots(figures, workloads, contenders, folder):
         (folder / f"{name}.svg").write_text(panels(title, shown), encoding="utf-8")
         return f"![{title}](performance/{name}.svg)"
 
+    yardsticks = {workload.key: workload.yardstick for workload in workloads}
+
     def cpu(key, name):
-        yardstick, own = (figures.median(key, contender, "server_cpu_us") for contender in ("c", name))
+        yardstick, own = (figures.median(key, contender, "server_cpu_us") for contender in (yardsticks[key], name))
         return own / yardstick if own and yardstick else None
 
-    return [write_plot("rate", "Messages per second, C epoll = 1: longer is better", figures.ratio),
-            write_plot("cpu", "Server CPU per message, C epoll = 1: shorter is better", cpu)]
+    return [write_plot("rate", "Messages per second, C epoll (with TLS: stock Kestrel) = 1: longer is better", figures.ratio),
+            write_plot("cpu", "Server CPU per message, C epoll (with TLS: stock Kestrel) = 1: shorter is better", cpu)]

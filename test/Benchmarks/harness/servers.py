@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from contenders import ARTIFACTS
+from contenders import ARTIFACTS, CERTIFICATE, KEY
 
 READY_WITHIN = 30
 ENDS_WITHIN = 20
@@ -22,15 +22,19 @@ class Server:
         self.contender = contender
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         folder = Path(self._folder.name)
-        self.endpoints = {"line": self._port(), "frame": self._port()}
+        self.endpoints = {"line": self._port(), "frame": self._port()} if contender.plain else {}
         if contender.unix:
             self.endpoints |= {"unix": str(folder / "line"), "unix-frame": str(folder / "frame")}
         if contender.blocking:
             self.endpoints["block"] = self._port()
+        if contender.tls:
+            self.endpoints["tls"] = self._port()
         command = [] if core is None else ["taskset", "-c", str(core)]
         command += [*contender.command, "--threads", str(threads)]
         for name, value in self.endpoints.items():
             command += [f"--{name}", str(value)]
+        if contender.tls:
+            command += ["--certificate", str(CERTIFICATE), "--key", str(KEY)]
         self._log = open(ARTIFACTS / f"{contender.name}.log", "ab")
         # A folder of its own: no configuration file of somebody else's is found there.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder)

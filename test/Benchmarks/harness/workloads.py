@@ -8,7 +8,7 @@ class Workload:
     key: str
     title: str
     load: tuple = ()
-    endpoint: str = "line"       # line, frame, unix, unix-frame
+    endpoint: str = "line"       # line, frame, tls, unix, unix-frame
     shared_core: bool = False    # client and server on one core
     pinned: bool = True
     threads: int = 1
@@ -17,6 +17,7 @@ class Workload:
     blocking: bool = False       # needs --block
     count_calls: bool = True
     beside: str = ""             # the workload that this one disturbs
+    yardstick: str = "c"         # the contender that the others are measured by
 
     @property
     def unix(self):
@@ -34,7 +35,9 @@ def workloads(idle):
         Workload("f", "connect, one line, close; 64 at a time", ("--churn",)),
         Workload("g", f"KiB per idle connection, {idle:,} only connected", ("--memory", str(idle)), memory=True),
         Workload("g1", f"KiB per idle connection, {idle:,} after one echoed line each", ("--memory", str(idle), "--idle-echo"), memory=True),
-        # h, TLS, and i, relaying, belong here.
+        Workload("h", "1 KiB frames within TLS 1.3, 64 connections", ("--size", "1024"), "tls", yardstick="kestrel"),
+        Workload("h1", "connect, TLS 1.3 handshake, one frame, close; 64 at a time", ("--churn",), "tls", yardstick="kestrel"),
+        # i, relaying, belongs here.
         Workload("j", "a, two loops on two cores, nothing pinned", pinned=False, threads=2, own_process=True),
         Workload("k", f"a, while {idle:,} connections idle", ("--idle", str(idle), "--idle-echo"), own_process=True, count_calls=False, beside="a"),
         Workload("l", "a, beside 200 handlers that block", ("--blocking", "200"), own_process=True, blocking=True, count_calls=False, beside="a"),

@@ -47,8 +47,8 @@ Add("unix-frame", arguments.UnixFrame is string unixFrame ? $"unix:{unixFrame}" 
 if (arguments.Tls is int tls)
 {
     Add("tls", $"tls://127.0.0.1:{tls}", "frame");
-    settings["Endpoints:tls:Tls:Certificates:0:Certificate"] = arguments.Certificate;
-    settings["Endpoints:tls:Tls:Certificates:0:Key"] = arguments.Key;
+    settings["Endpoints:tls:Tls:Certificates:0:Path"] = arguments.Certificate;
+    settings["Endpoints:tls:Tls:Certificates:0:KeyPath"] = arguments.Key;
 }
 
 ByteStreamsBuilder streams = builder.Services.AddByteStreams()

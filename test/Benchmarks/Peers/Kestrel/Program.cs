@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using Benchmarks;
 using Benchmarks.Kestrel;
 using Microsoft.AspNetCore.Builder;
@@ -17,6 +18,7 @@ if (inline)
 
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
+builder.WebHost.UseKestrelHttpsConfiguration();
 builder.WebHost.UseSockets(options =>
 {
     options.UnsafePreferInlineScheduling = inline;
@@ -27,6 +29,13 @@ builder.WebHost.ConfigureKestrel(kestrel =>
     Listen<LineHandler>(kestrel, arguments.Line);
     Listen<FrameHandler>(kestrel, arguments.Frame);
     Listen<BlockingHandler>(kestrel, arguments.Block);
+    if (arguments.Tls is int tls)
+    {
+        kestrel.Listen(System.Net.IPAddress.Loopback, tls, listen => listen
+            .UseHttps(X509Certificate2.CreateFromPemFile(arguments.Certificate!, arguments.Key))
+            .UseConnectionHandler<FrameHandler>());
+    }
+
     if (arguments.Unix is string unix)
     {
         kestrel.ListenUnixSocket(unix, listen => listen.UseConnectionHandler<LineHandler>());

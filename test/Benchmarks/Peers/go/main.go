@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -22,6 +23,9 @@ func main() {
 	frame := flag.Int("frame", 0, "port for frames")
 	unix := flag.String("unix", "", "Unix socket for lines")
 	unixFrame := flag.String("unix-frame", "", "Unix socket for frames")
+	secure := flag.Int("tls", 0, "port for frames within TLS")
+	certificate := flag.String("certificate", "", "PEM file")
+	key := flag.String("key", "", "PEM file")
 	threads := flag.Int("threads", 1, "threads that run goroutines")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
@@ -36,6 +40,17 @@ func main() {
 			serve("unix", path, echo)
 		}
 	}
+	if *secure != 0 {
+		pair, err := tls.LoadX509KeyPair(*certificate, *key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		listener, err := tls.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *secure), &tls.Config{Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		accept(listener, echoFrame)
+	}
 	fmt.Println("ready")
 
 	ends := make(chan os.Signal, 1)
@@ -48,6 +63,10 @@ func serve(network, address string, echo func(*bufio.Reader, *bufio.Writer) erro
 	if err != nil {
 		log.Fatal(err)
 	}
+	accept(listener, echo)
+}
+
+func accept(listener net.Listener, echo func(*bufio.Reader, *bufio.Writer) error) {
 	go func() {
 		for {
 			connection, err := listener.Accept()
