@@ -86,11 +86,12 @@ internal static class Settings
             return true;
         });
 
-    public static ValueSetting<TOptions> Text<TOptions>(string name, string takes, Func<TOptions, string?> get, Action<TOptions, string> set)
+    public static ValueSetting<TOptions> Text<TOptions>(
+        string name, string takes, Func<TOptions, string?> get, Action<TOptions, string> set, string? pattern = null)
         where TOptions : new() => new(
         name,
         takes,
-        new SettingSchema("string"),
+        new SettingSchema("string", Pattern: pattern),
         get,
         (text, options) =>
         {

@@ -28,7 +28,7 @@ internal sealed class EndpointRegistry
     public IReadOnlyList<IConfiguration> Sections => _sections;
 
     /// <summary>The connections of all endpoints together as configuration has them; null to derive the number, zero for no limit.</summary>
-    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadMaxConnections(section, [])).LastOrDefault(most => most is not null);
+    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadService(section, []).MaxConnections).LastOrDefault(most => most is not null);
 
     public void Add(EndpointRegistration endpoint) => _endpoints.Add(endpoint);
 
