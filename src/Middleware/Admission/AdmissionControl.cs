@@ -8,7 +8,7 @@ internal sealed class AdmissionControl : IDisposable
 {
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
-    private readonly ConcurrencyLimiter? _total;
+    private readonly PlaceLimiter? _total;
     private readonly ConcurrencyLimiter? _places;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
@@ -146,7 +146,7 @@ internal sealed class AdmissionControl : IDisposable
         _rate?.Dispose();
     }
 
-    private async ValueTask<(RateLimitLease? Lease, ConnectionEndReason Reason)> WaitAsync(ConcurrencyLimiter places, ConnectionEndReason full)
+    private async ValueTask<(RateLimitLease? Lease, ConnectionEndReason Reason)> WaitAsync(RateLimiter places, ConnectionEndReason full)
     {
         if (Interlocked.Increment(ref _waiting) > _options.QueueLength)
         {

@@ -1,5 +1,3 @@
-using System.Threading.RateLimiting;
-
 namespace ByteStreams.Admission;
 
 /// <summary>The places of all endpoints together.</summary>
@@ -10,35 +8,43 @@ internal sealed class ConnectionTotal : IDisposable
 
     private const int Reserve = 128;
 
-    private readonly ConcurrencyLimiter? _places;
-
     /// <param name="most">The number; null derives it from the limit of open descriptors, zero is none.</param>
     public ConnectionTotal(int? most)
     {
         DescriptorLimit = Transport.DescriptorLimit.Current().Most;
         Most = most ?? Derive(DescriptorLimit);
-        if (Most > 0)
-        {
-            // Who may wait is bounded by each endpoint's own queue.
-            _places = new ConcurrencyLimiter(new ConcurrencyLimiterOptions
-            {
-                PermitLimit = Most,
-                QueueLimit = int.MaxValue,
-                QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
-            });
-        }
+        // Who may wait is bounded by each endpoint's own queue.
+        Places = new PlaceLimiter(OrAny(Most));
     }
 
-    public ConcurrencyLimiter? Places => _places;
+    public PlaceLimiter Places { get; }
 
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
-    public int Most { get; }
+    public int Most { get; private set; }
 
     /// <summary>What the number was derived from.</summary>
     public long DescriptorLimit { get; }
 
-    public void Dispose() => _places?.Dispose();
+    /// <summary>Sets another number, as the constructor takes it.</summary>
+    /// <returns>Whether it is another.</returns>
+    public bool Change(int? most)
+    {
+        int next = most ?? Derive(DescriptorLimit);
+        if (next == Most)
+        {
+            return false;
+        }
+
+        Most = next;
+        Places.Most = OrAny(next);
+        return true;
+    }
+
+    public void Dispose() => Places.Dispose();
 
     internal static int Derive(long descriptors) =>
         descriptors == long.MaxValue ? 0 : (int)Math.Clamp(descriptors - (descriptors / Share) - Reserve, 16, int.MaxValue);
+
+    /// <summary>No limit is one that is never reached, so that another may come later.</summary>
+    private static int OrAny(int most) => most == 0 ? int.MaxValue : most;
 }

@@ -131,7 +131,12 @@ internal static class EndpointTable
             mode = (mode * 8) + (digit - '0');
         }
 
+        if (text.Length == 0 || mode > 0x1FF)
+        {
+            return false;
+        }
+
         options.UnixSocketMode = (UnixFileMode)mode;
-        return text.Length > 0 && mode <= 0x1FF;
+        return true;
     }
 }

@@ -95,8 +95,13 @@ internal static class Settings
         get,
         (text, options) =>
         {
+            if (text.Length == 0)
+            {
+                return false;
+            }
+
             set(options, text);
-            return text.Length > 0;
+            return true;
         });
 
     public static ListSetting<TOptions> List<TOptions>(string name, string takes, Func<TOptions, IList<string>> list) => new(name, takes, list);
