@@ -14,6 +14,8 @@ try
         ContentRootPath = AppContext.BaseDirectory,
     });
 
+    HostConfiguration.AddSecrets(builder.Configuration);
+
     // A failed start is told below, in one line for each mistake; the host would add a stack trace.
     builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
     builder.Services.AddSingleton(new ChatRoom());
@@ -25,6 +27,7 @@ try
     builder.Services.AddSingleton(Console.Out);
     builder.Services.AddHostedService<EndpointAnnouncer>();
     using IHost host = builder.Build();
+    HostConfiguration.TellUnreadable(builder.Configuration, host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost"));
     await host.RunAsync();
     return 0;
 }

@@ -9,8 +9,8 @@ internal sealed class AdmissionControl : IDisposable
 {
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
-    private readonly SemaphoreSlim? _total;
-    private readonly SemaphoreSlim? _places;
+    private readonly PlaceLimiter? _total;
+    private readonly PlaceLimiter? _places;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
@@ -24,8 +24,7 @@ internal sealed class AdmissionControl : IDisposable
         _total = total?.Places;
         if (options.MaxConnections is int most)
         {
-            // A semaphore's waiters are served in their order, and a place in it is not an object.
-            _places = new SemaphoreSlim(most, most);
+            _places = new PlaceLimiter(most);
         }
 
         if (options.ConnectionsPerSecond is int rate)
@@ -122,12 +121,11 @@ internal sealed class AdmissionControl : IDisposable
 
     public void Dispose()
     {
-        _places?.Dispose();
         _rate?.Dispose();
     }
 
-    /// <summary>A place of a semaphore without waiting; null where there is none, or no semaphore.</summary>
-    private static SemaphoreSlim? Take(SemaphoreSlim? places) => places?.Wait(0) == true ? places : null;
+    /// <summary>A place without waiting; null where there is none, or no limit.</summary>
+    private static PlaceLimiter? Take(PlaceLimiter? places) => places?.TryEnter() == true ? places : null;
 
     /// <summary>Waits for the places that are missing.</summary>
     private async ValueTask<ConnectionEndReason> WaitAsync(AdmissionPlaces places)
@@ -143,13 +141,13 @@ internal sealed class AdmissionControl : IDisposable
             using var late = new CancellationTokenSource(_options.QueueTimeout, _time);
             if (_places is not null && places.Endpoint is null)
             {
-                await _places.WaitAsync(late.Token).ConfigureAwait(false);
+                await _places.EnterAsync(late.Token).ConfigureAwait(false);
                 places.Endpoint = _places;
             }
 
             if (_total is not null)
             {
-                await _total.WaitAsync(late.Token).ConfigureAwait(false);
+                await _total.EnterAsync(late.Token).ConfigureAwait(false);
                 places.Total = _total;
             }
 

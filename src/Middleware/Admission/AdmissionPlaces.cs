@@ -6,9 +6,9 @@ namespace ByteStreams.Admission;
 /// <summary>The places that one connection holds: given back when it ends.</summary>
 internal sealed class AdmissionPlaces : ConnectionEnding
 {
-    public SemaphoreSlim? Total { get; set; }
+    public PlaceLimiter? Total { get; set; }
 
-    public SemaphoreSlim? Endpoint { get; set; }
+    public PlaceLimiter? Endpoint { get; set; }
 
     public RateLimitLease? Own { get; set; }
 

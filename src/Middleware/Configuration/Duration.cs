@@ -9,7 +9,7 @@ namespace ByteStreams.Configuration;
 internal static class Duration
 {
     /// <summary>For schemas.</summary>
-    public const string Pattern = @"^(\d+(\.\d+)?(ms|s|m|h|d)|(\d+\.)?\d+:\d+(:\d+(\.\d+)?)?)$";
+    public const string Pattern = @"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d)|([0-9]+\.)?([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9](\.[0-9]{1,7})?)?)$";
 
     private static readonly (string Unit, TimeSpan One)[] Units =
     [
@@ -34,5 +34,17 @@ internal static class Duration
         return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value);
     }
 
-    public static string Show(TimeSpan time) => time.ToString("c", CultureInfo.InvariantCulture);
+    /// <summary>The time with the largest unit of which it is a whole number; <see cref="TryParse"/> reads it back.</summary>
+    public static string Show(TimeSpan time)
+    {
+        foreach ((string unit, TimeSpan one) in Units.Reverse())
+        {
+            if (time >= one && time.Ticks % one.Ticks == 0)
+            {
+                return string.Create(CultureInfo.InvariantCulture, $"{time.Ticks / one.Ticks}{unit}");
+            }
+        }
+
+        return time.ToString("c", CultureInfo.InvariantCulture);
+    }
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
@@ -8,11 +7,13 @@ namespace ByteStreams.Configuration;
 /// <summary>Reads a <c>ByteStreams</c> section. Every error is noted, none is thrown: they are reported together.</summary>
 internal static class EndpointConfiguration
 {
+    /// <summary>The endpoints, each a section under a name of its own: the name is in logs, metrics and traces.</summary>
     public const string Endpoints = "Endpoints";
-    public const string Defaults = "Defaults";
-    public const string MaxConnections = "MaxConnections";
 
-    private static readonly string[] Known = [MaxConnections, Defaults, Endpoints];
+    /// <summary>What holds for every endpoint that does not say otherwise: any key of an endpoint but <c>Url</c>. A list replaces the default's.</summary>
+    public const string Defaults = "Defaults";
+
+    private static readonly string[] Known = [.. EndpointTable.Service.All.Select(setting => setting.Name), Defaults, Endpoints];
 
     private static readonly string[] KnownOfEndpoint =
         [.. EndpointTable.Endpoint.All.Select(setting => setting.Name), .. EndpointTable.Listening.All.Select(setting => setting.Name)];
@@ -27,8 +28,10 @@ internal static class EndpointConfiguration
             errors.Add(SettingTable.Unknown(unknown, Known));
         }
 
-        _ = ReadMaxConnections(section, errors);
+        _ = ReadService(section, errors);
         IConfigurationSection defaults = section.GetSection(Defaults);
+        SettingTable.NoteValue(defaults, errors);
+        SettingTable.NoteValue(section.GetSection(Endpoints), errors);
         if (defaults.GetSection(nameof(EndpointSettings.Url)) is { Value: not null } url)
         {
             errors.Add($"{url.Path}: each endpoint has a Url of its own; it is no default.");
@@ -40,22 +43,16 @@ internal static class EndpointConfiguration
             endpoint.Key, null, null, Callback: null, Configure: null, endpoint.Path, [defaults, endpoint]))];
     }
 
-    /// <summary>The connections of all endpoints together; null where nothing is said or something wrong, zero for no limit.</summary>
-    public static int? ReadMaxConnections(IConfiguration section, ICollection<string> errors)
+    /// <summary>What a section says beside its endpoints.</summary>
+    public static ServiceSettings ReadService(IConfiguration section, ICollection<string> errors)
     {
-        IConfigurationSection key = section.GetSection(MaxConnections);
-        if (key.Value is not string text)
+        var settings = new ServiceSettings();
+        foreach (IConfigurationSection child in section.GetChildren().Where(child => EndpointTable.Service.Knows(child.Key)))
         {
-            return null;
+            EndpointTable.Service.Read(child, settings, errors);
         }
 
-        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int most))
-        {
-            return most;
-        }
-
-        errors.Add($"{key.Path}: '{text}' is not valid. It takes a whole number, at least 1, or 0 for no limit.");
-        return null;
+        return settings;
     }
 
     /// <summary>Sets what a section of an endpoint, or the defaults, says.</summary>
@@ -63,7 +60,7 @@ internal static class EndpointConfiguration
     {
         foreach (IConfigurationSection child in section.GetChildren())
         {
-            if (EndpointTable.Listening.All.Any(setting => SettingTable.Is(setting.Name, child.Key)))
+            if (EndpointTable.Listening.Knows(child.Key))
             {
                 EndpointTable.Listening.Read(child, settings.Server, errors);
             }

@@ -78,6 +78,10 @@ internal static class EndpointTable
         Flag<TelemetryOptions>(nameof(TelemetryOptions.SummaryLog), o => o.SummaryLog, (o, v) => o.SummaryLog = v),
         Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v)) { CanBeDisabled = true };
 
+    /// <summary>What is said beside the endpoints.</summary>
+    public static SettingTable<ServiceSettings> Service { get; } = new(
+        Number<ServiceSettings>(nameof(ServiceSettings.MaxConnections), 0, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v));
+
     /// <summary>What says how sockets are, and is fixed once they listen.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.Limit), 1, int.MaxValue, o => o.Limit, (o, v) => o.Limit = v),
@@ -105,7 +109,7 @@ internal static class EndpointTable
 
     /// <summary>The rest: which handler, and what surrounds it.</summary>
     public static SettingTable<EndpointSettings> Endpoint { get; } = new(
-        Text<EndpointSettings>(nameof(EndpointSettings.Url), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Url, (o, v) => o.Url = v),
+        Text<EndpointSettings>(nameof(EndpointSettings.Url), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
         Text<EndpointSettings>(nameof(EndpointSettings.Handler), "the name of a handler", o => o.Handler, (o, v) => o.Handler = v),
         new SectionSetting<EndpointSettings, TelemetryOptions>(nameof(EndpointSettings.Telemetry), o => o.Telemetry, Telemetry),
         new SectionSetting<EndpointSettings, AdmissionOptions>(nameof(EndpointSettings.Admission), o => o.Admission, Admission),
@@ -127,7 +131,12 @@ internal static class EndpointTable
             mode = (mode * 8) + (digit - '0');
         }
 
+        if (text.Length == 0 || mode > 0x1FF)
+        {
+            return false;
+        }
+
         options.UnixSocketMode = (UnixFileMode)mode;
-        return text.Length > 0 && mode <= 0x1FF;
+        return true;
     }
 }

@@ -10,6 +10,9 @@ namespace ByteStreams.Configuration;
 /// </summary>
 internal sealed record EndpointUrl
 {
+    /// <summary>For schemas: it tells a wrong scheme, and leaves the rest to <see cref="Parse"/>.</summary>
+    public const string Pattern = "^(tcp://|tls://|unix:).+$";
+
     private const string Forms = "Write tcp://host:port, tls://host:port, unix:/path or unix:@name";
 
     private EndpointUrl(string? host, int port, EndPoint? endPoint)

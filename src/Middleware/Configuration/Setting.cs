@@ -65,7 +65,11 @@ internal sealed record ValueSetting<TOptions>(
     }
 }
 
-/// <summary>A key with a list of texts: an array, or one text with commas, as an environment variable has it. It replaces the default's list.</summary>
+/// <summary>
+/// A key with a list of texts: an array, or one text with commas, as an environment variable has it. It replaces the default's list.
+/// Where sources give both, the text counts: a variable is there to replace what the file says, and to add to a list of who may
+/// connect would be the opposite.
+/// </summary>
 internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func<TOptions, IList<string>> List) : Setting<TOptions>(Name)
 {
     public override string Takes => TakesText;
@@ -78,12 +82,14 @@ internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func
     {
         IList<string> list = List(options);
         list.Clear();
-        if (section.Value is string text)
+        if (section.Value is { Length: > 0 } text)
         {
             foreach (string part in text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             {
                 list.Add(part);
             }
+
+            return;
         }
 
         foreach (IConfigurationSection item in section.GetChildren())
@@ -136,6 +142,7 @@ internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOp
     {
         IList<TItem> list = List(options);
         list.Clear();
+        SettingTable.NoteValue(section, errors);
         foreach (IConfigurationSection item in section.GetChildren())
         {
             var state = new SectionState<TItem>();

@@ -5,7 +5,7 @@ namespace ByteStreams.Configuration;
 /// <summary>The keys of a section.</summary>
 internal abstract class SettingTable
 {
-    /// <summary>The key with which a section is switched off.</summary>
+    /// <summary>Whether the section counts: <c>true</c> by default; <c>false</c> switches off what it is about, whatever else it says.</summary>
     public const string Enabled = "Enabled";
 
     /// <summary>The options that the keys set; each key's documentation is that of the property of its name.</summary>
@@ -16,7 +16,19 @@ internal abstract class SettingTable
     /// <summary>Whether the section can be switched off by <see cref="Enabled"/>.</summary>
     public bool CanBeDisabled { get; init; }
 
+    /// <summary>Whether it has the key, in any case.</summary>
+    public bool Knows(string key) => All.Any(setting => Is(setting.Name, key));
+
     public static bool Is(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Notes one value where a section is meant: it would say nothing, and look as if it did.</summary>
+    public static void NoteValue(IConfigurationSection section, ICollection<string> errors)
+    {
+        if (!string.IsNullOrEmpty(section.Value))
+        {
+            errors.Add($"{section.Path}: '{section.Value}' is not valid. It takes a section of keys, not one value.");
+        }
+    }
 
     /// <summary>The message about a key that is not there.</summary>
     public static string Unknown(IConfigurationSection key, IReadOnlyList<string> known) =>
@@ -63,6 +75,7 @@ internal sealed class SettingTable<TOptions>(params IReadOnlyList<Setting<TOptio
     /// <summary>Reads every key of a section; each mistake is a line.</summary>
     public void Read(IConfigurationSection section, SectionState<TOptions> state, ICollection<string> errors)
     {
+        NoteValue(section, errors);
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (CanBeDisabled && Is(child.Key, Enabled))

@@ -86,16 +86,22 @@ internal static class Settings
             return true;
         });
 
-    public static ValueSetting<TOptions> Text<TOptions>(string name, string takes, Func<TOptions, string?> get, Action<TOptions, string> set)
+    public static ValueSetting<TOptions> Text<TOptions>(
+        string name, string takes, Func<TOptions, string?> get, Action<TOptions, string> set, string? pattern = null)
         where TOptions : new() => new(
         name,
         takes,
-        new SettingSchema("string"),
+        new SettingSchema("string", Pattern: pattern),
         get,
         (text, options) =>
         {
+            if (text.Length == 0)
+            {
+                return false;
+            }
+
             set(options, text);
-            return text.Length > 0;
+            return true;
         });
 
     public static ListSetting<TOptions> List<TOptions>(string name, string takes, Func<TOptions, IList<string>> list) => new(name, takes, list);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net.Sockets;
 using System.Threading.Channels;
 using ByteStreams.Admission;
@@ -18,7 +19,7 @@ internal sealed class ByteStreamsService(
     private readonly List<RunningEndpoint> _running = [];
 
     /// <summary>Servers that listen no more, and whose connections live on.</summary>
-    private readonly List<ByteStreamServer> _retired = [];
+    private readonly ConcurrentDictionary<ByteStreamServer, Task> _retired = new();
 
     private readonly List<IDisposable> _subscriptions = [];
     private readonly CancellationTokenSource _stopped = new();
@@ -26,9 +27,14 @@ internal sealed class ByteStreamsService(
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        // Before it is read: a change in between is then taken over behind the start.
+        Channel<bool> changes = Listen();
         var errors = new List<string>();
-        foreach (EndpointPlan plan in registry.Plan(services, loggerFactory))
+        IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
+        foreach (EndpointPlan plan in plans)
         {
+            // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
+            plan.Options.StartServing &= errors.Count == 0;
             if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer server)
             {
                 _running.Add(new RunningEndpoint(plan, server));
@@ -54,43 +60,49 @@ internal sealed class ByteStreamsService(
         }
 
         Publish();
-        Follow();
+        _following = Task.Run(() => FollowAsync(changes.Reader), CancellationToken.None);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        foreach (IDisposable subscription in _subscriptions)
-        {
-            subscription.Dispose();
-        }
+        Unsubscribe();
 
         // A reload that is at work ends first: it may be starting a server.
         await _stopped.CancelAsync().ConfigureAwait(false);
         await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Task.WhenAll(_running.Select(running => running.Server).Concat(_retired).Select(server => server.StopAsync(cancellationToken))).ConfigureAwait(false);
+        await Task.WhenAll(_running.Select(running => running.Server).Concat(_retired.Keys).Select(server => server.StopAsync(cancellationToken))).ConfigureAwait(false);
     }
 
-    public void Dispose() => _stopped.Dispose();
+    public void Dispose()
+    {
+        Unsubscribe();
+        _stopped.Dispose();
+    }
 
     /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
     internal async Task ReloadAsync(CancellationToken cancellationToken)
     {
-        IReadOnlyList<EndpointPlan> plans;
-        try
+        var errors = new List<string>();
+        IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [.. _running.Select(running => running.Plan)], errors);
+        if (_running.Any(running => running.Plan.IsConfigured) && !plans.Any(plan => plan.IsConfigured) && errors.Count == 0)
         {
-            plans = registry.Plan(services, loggerFactory);
+            errors.Add(
+                $"{EndpointConfiguration.Endpoints}: there is no endpoint any more. A file that is just being written, or gone, looks like this; "
+                + "to end all endpoints, stop the program.");
         }
-        catch (EndpointConfigurationException mistakes)
-        {
-            foreach (string mistake in mistakes.Errors)
-            {
-                HostingLog.ConfigurationRefused(_logger, mistake);
-            }
 
+        if (errors.Count > 0)
+        {
+            Tell(errors);
             return;
         }
 
-        foreach (RunningEndpoint removed in _running.Where(running => !plans.Any(plan => IsSame(plan, running.Plan))).ToArray())
+        if (total.Change(registry.MaxConnections))
+        {
+            HostingLog.TotalChanged(_logger, total.Most);
+        }
+
+        foreach (RunningEndpoint removed in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())
         {
             _running.Remove(removed);
             Retire(removed.Server);
@@ -98,10 +110,9 @@ internal sealed class ByteStreamsService(
             HostingLog.EndpointRemoved(_logger, removed.Plan.Name);
         }
 
-        var errors = new List<string>();
         foreach (EndpointPlan plan in plans)
         {
-            int index = _running.FindIndex(running => IsSame(plan, running.Plan));
+            int index = _running.FindIndex(running => plan.IsNamed(running.Plan.Name));
             if (index < 0)
             {
                 if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer added)
@@ -116,24 +127,35 @@ internal sealed class ByteStreamsService(
             }
         }
 
-        foreach (string error in errors)
-        {
-            HostingLog.ConfigurationRefused(_logger, error);
-        }
-
-        _retired.RemoveAll(server => server.ClientCount == 0);
+        Tell(errors);
         Publish();
     }
 
-    private static bool IsSame(EndpointPlan left, EndpointPlan right) => string.Equals(left.Name, right.Name, StringComparison.OrdinalIgnoreCase);
+    private void Tell(IEnumerable<string> mistakes)
+    {
+        foreach (string mistake in mistakes)
+        {
+            HostingLog.ConfigurationRefused(_logger, mistake);
+        }
+    }
 
     /// <summary>Changes an endpoint as gently as it can be done; returns what runs then.</summary>
     private async Task<RunningEndpoint> ChangeAsync(RunningEndpoint running, EndpointPlan plan, List<string> errors, CancellationToken cancellationToken)
     {
         if (plan.Url == running.Plan.Url && plan.ListeningSignature == running.Plan.ListeningSignature)
         {
-            // The socket goes on listening, so that nobody is refused.
-            running.Server.Reconfigure(plan.Handler, plan.Options);
+            try
+            {
+                // The socket goes on listening, so that nobody is refused.
+                running.Server.Reconfigure(plan.Handler, plan.Options);
+            }
+            catch (ArgumentException error)
+            {
+                // A certificate that was there a moment ago.
+                errors.Add($"{plan.Path}: {error.Message}");
+                return running;
+            }
+
             HostingLog.EndpointChanged(_logger, plan.Name);
             return new RunningEndpoint(plan, running.Server);
         }
@@ -166,10 +188,18 @@ internal sealed class ByteStreamsService(
             : running;
     }
 
+    /// <summary>Ends the listeners at once, and all else of a server when its last connection has ended.</summary>
     private void Retire(ByteStreamServer server)
     {
         server.Close();
-        _retired.Add(server);
+        _retired[server] = EndAsync();
+
+        async Task EndAsync()
+        {
+            await Task.Yield();
+            await server.WaitClosedAsync().ConfigureAwait(false);
+            _retired.TryRemove(server, out _);
+        }
     }
 
     private static async Task<ByteStreamServer?> StartAsync(EndpointPlan plan, List<string> errors, CancellationToken cancellationToken)
@@ -198,35 +228,40 @@ internal sealed class ByteStreamsService(
     private void Publish() => servers.Set(_running.Select(running => new KeyValuePair<string, ByteStreamServer>(running.Plan.Name, running.Server)));
 
     /// <summary>Hears when a section changes. Changes that come while one is taken over are taken over together, behind it.</summary>
-    private void Follow()
+    private Channel<bool> Listen()
     {
-        if (registry.Sections.Count == 0)
-        {
-            return;
-        }
-
         var changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         foreach (IConfiguration section in registry.Sections)
         {
             _subscriptions.Add(ChangeToken.OnChange(section.GetReloadToken, () => changes.Writer.TryWrite(true)));
         }
 
-        _following = Task.Run(async () =>
+        return changes;
+    }
+
+    private void Unsubscribe()
+    {
+        foreach (IDisposable subscription in _subscriptions)
         {
-            while (await changes.Reader.WaitToReadAsync(_stopped.Token).ConfigureAwait(false))
+            subscription.Dispose();
+        }
+    }
+
+    private async Task FollowAsync(ChannelReader<bool> changes)
+    {
+        while (await changes.WaitToReadAsync(_stopped.Token).ConfigureAwait(false))
+        {
+            changes.TryRead(out _);
+            try
             {
-                changes.Reader.TryRead(out _);
-                try
-                {
-                    await ReloadAsync(_stopped.Token).ConfigureAwait(false);
-                }
-                catch (Exception error) when (error is not OperationCanceledException)
-                {
-                    // A provider that cannot read its file any more: what runs goes on running.
-                    HostingLog.ReloadFailed(_logger, error);
-                }
+                await ReloadAsync(_stopped.Token).ConfigureAwait(false);
             }
-        });
+            catch (Exception error) when (error is not OperationCanceledException)
+            {
+                // A provider that cannot read its file any more: what runs goes on running.
+                HostingLog.ReloadFailed(_logger, error);
+            }
+        }
     }
 
     private sealed record RunningEndpoint(EndpointPlan Plan, ByteStreamServer Server);

@@ -63,7 +63,11 @@ internal static class EndpointPipeline
         Note(settings.Admission.IsEnabled, settings.Admission.Options.Validate);
         Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true }, settings.ProxyProtocol.Options.Validate);
         Note(settings.Access is { IsPresent: true, IsEnabled: true }, settings.Access.Options.Validate);
-        Note(isTls, () => Tls.CertificateStore.Check(settings.Tls.Options));
+        foreach (string mistake in isTls ? Tls.CertificateStore.Mistakes(settings.Tls.Options) : [])
+        {
+            errors.Add($"{path}:{mistake}");
+        }
+
         Note(settings.Timeouts.IsEnabled, settings.Timeouts.Options.Validate);
 
         void Note(bool isOn, Action validate)

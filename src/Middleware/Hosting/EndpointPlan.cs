@@ -1,3 +1,4 @@
+using ByteStreams.Admission;
 using ByteStreams.Configuration;
 
 namespace ByteStreams.Hosting;
@@ -10,5 +11,21 @@ namespace ByteStreams.Hosting;
 /// <param name="Options">How, with the middleware that surrounds it.</param>
 /// <param name="Signature">Everything that configuration says of it: the same text, the same endpoint.</param>
 /// <param name="ListeningSignature">The part that a socket which listens cannot change any more.</param>
+/// <param name="Admission">Its places and rates; null where nothing is limited.</param>
+/// <param name="AdmissionSignature">The part that says how they are.</param>
 internal sealed record EndpointPlan(
-    string Name, string Path, EndpointUrl Url, ByteStreamDelegate Handler, ByteStreamServerOptions Options, string Signature, string ListeningSignature);
+    string Name,
+    string Path,
+    EndpointUrl Url,
+    ByteStreamDelegate Handler,
+    ByteStreamServerOptions Options,
+    string Signature,
+    string ListeningSignature,
+    AdmissionControl? Admission,
+    string AdmissionSignature)
+{
+    /// <summary>Whether it comes from configuration, and not from code.</summary>
+    public bool IsConfigured => Signature.Length > 0;
+
+    public bool IsNamed(string name) => string.Equals(Name, name, StringComparison.OrdinalIgnoreCase);
+}

@@ -13,7 +13,6 @@ internal sealed class EndpointRegistry
     private readonly List<EndpointRegistration> _endpoints = [];
     private readonly List<IConfiguration> _sections = [];
     private readonly List<(string Name, Action<ByteStreamServerOptions> Configure)> _configured = [];
-    private readonly Dictionary<string, (string Signature, AdmissionControl? Control)> _controls = new(StringComparer.OrdinalIgnoreCase);
 
     public void Add(string name, Func<IServiceProvider, ByteStreamDelegate> handler)
     {
@@ -28,7 +27,7 @@ internal sealed class EndpointRegistry
     public IReadOnlyList<IConfiguration> Sections => _sections;
 
     /// <summary>The connections of all endpoints together as configuration has them; null to derive the number, zero for no limit.</summary>
-    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadMaxConnections(section, [])).LastOrDefault(most => most is not null);
+    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadService(section, []).MaxConnections).LastOrDefault(most => most is not null);
 
     public void Add(EndpointRegistration endpoint) => _endpoints.Add(endpoint);
 
@@ -39,10 +38,12 @@ internal sealed class EndpointRegistry
     /// <summary>Checks everything at once.</summary>
     /// <param name="services">What handlers and middleware are made from.</param>
     /// <param name="loggerFactory">Where servers log.</param>
-    /// <exception cref="EndpointConfigurationException">Something is wrong; the exception has all of it.</exception>
-    public IReadOnlyList<EndpointPlan> Plan(IServiceProvider services, ILoggerFactory loggerFactory)
+    /// <param name="running">What runs already, and hands its places on.</param>
+    /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>
+    /// <returns>The endpoints that are in order.</returns>
+    public IReadOnlyList<EndpointPlan> Plan(
+        IServiceProvider services, ILoggerFactory loggerFactory, IReadOnlyList<EndpointPlan> running, ICollection<string> errors)
     {
-        var errors = new List<string>();
         var all = new List<EndpointRegistration>(_endpoints);
         foreach (IConfiguration section in _sections)
         {
@@ -62,18 +63,23 @@ internal sealed class EndpointRegistry
         var plans = new List<EndpointPlan>();
         foreach (EndpointRegistration endpoint in all)
         {
-            if (Plan(endpoint, services, loggerFactory, errors) is EndpointPlan plan)
+            if (Plan(endpoint, services, loggerFactory, running, errors) is EndpointPlan plan)
             {
                 plans.Add(plan);
             }
         }
 
-        return errors.Count == 0 ? plans : throw new EndpointConfigurationException(errors);
+        return plans;
     }
 
-    private EndpointPlan? Plan(EndpointRegistration endpoint, IServiceProvider services, ILoggerFactory loggerFactory, List<string> errors)
+    private EndpointPlan? Plan(
+        EndpointRegistration endpoint,
+        IServiceProvider services,
+        ILoggerFactory loggerFactory,
+        IReadOnlyList<EndpointPlan> running,
+        ICollection<string> errors)
     {
-        int before = errors.Count;
+        int mistakes = errors.Count;
         var options = new ByteStreamServerOptions { LoggerFactory = loggerFactory, ApplicationServices = services, Name = endpoint.Name };
         if (services.GetService<TimeProvider>() is TimeProvider time)
         {
@@ -102,22 +108,23 @@ internal sealed class EndpointRegistry
         }
 
         // The defaults may say how TLS is spoken; that it is, only the endpoint itself says.
-        bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetSection(nameof(EndpointSettings.Tls)).Exists();
+        // An empty section is one as well: who writes it does not expect plain text.
+        bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetChildren().Any(child => Is(child.Key, nameof(EndpointSettings.Tls)));
         bool isTls = (url is { IsTls: true } || hasOwnTls) && settings.Tls.IsEnabled;
-        if (errors.Count == before)
-        {
-            EndpointPipeline.Check(settings, isTls, endpoint.Path, errors);
-        }
-
-        if (errors.Count > before)
+        EndpointPipeline.Check(settings, isTls, endpoint.Path, errors);
+        if (errors.Count > mistakes)
         {
             return null;
         }
 
+        // Its places are kept over a change of anything else, so that connections that are open stay counted.
+        string admission = EndpointConfiguration.Signature(endpoint.Sections, key => Is(key, nameof(EndpointSettings.Admission)));
+        EndpointPlan? before = running.FirstOrDefault(plan => plan.IsNamed(endpoint.Name) && plan.AdmissionSignature == admission);
+        AdmissionControl? control = before is null ? EndpointPipeline.Control(settings, services) : before.Admission;
         try
         {
             options.HandlerName = settings.Handler ?? "a delegate";
-            EndpointPipeline.Add(settings, isTls, Control(endpoint, settings, services));
+            EndpointPipeline.Add(settings, isTls, control);
             endpoint.Configure?.Invoke(options);
             foreach ((_, Action<ByteStreamServerOptions> configure) in _configured.Where(configured => Is(configured.Name, endpoint.Name)))
             {
@@ -141,20 +148,9 @@ internal sealed class EndpointRegistry
             EndpointConfiguration.Signature(endpoint.Sections, _ => true),
             EndpointConfiguration.Signature(
                 endpoint.Sections,
-                key => EndpointTable.Listening.All.Any(setting => Is(setting.Name, key))));
-    }
-
-    /// <summary>An endpoint keeps its places over a change of anything else, so that connections that are open stay counted.</summary>
-    private AdmissionControl? Control(EndpointRegistration endpoint, EndpointSettings settings, IServiceProvider services)
-    {
-        string signature = EndpointConfiguration.Signature(endpoint.Sections, key => Is(key, nameof(EndpointSettings.Admission)));
-        if (!_controls.TryGetValue(endpoint.Name, out (string Signature, AdmissionControl? Control) known) || known.Signature != signature)
-        {
-            known = (signature, EndpointPipeline.Control(settings, services));
-            _controls[endpoint.Name] = known;
-        }
-
-        return known.Control;
+                EndpointTable.Listening.Knows),
+            control,
+            admission);
     }
 
     private static string Known(string what, IEnumerable<string> names)

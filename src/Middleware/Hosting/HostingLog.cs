@@ -17,6 +17,9 @@ internal static partial class HostingLog
     [LoggerMessage(803, LogLevel.Information, "Endpoint {Endpoint} was changed: new connections are served by its new settings.")]
     public static partial void EndpointChanged(ILogger logger, string endpoint);
 
+    [LoggerMessage(805, LogLevel.Information, "All endpoints together take {Most} connections from now on (0: no limit).")]
+    public static partial void TotalChanged(ILogger logger, int most);
+
     [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
     public static partial void ReloadFailed(ILogger logger, Exception error);
 }

@@ -47,22 +47,48 @@ internal sealed class CertificateStore : IDisposable
         }
     }
 
-    /// <summary>Looks whether the options and their files can be used, and keeps nothing.</summary>
-    /// <exception cref="ArgumentException">They cannot; the message names the option or the file.</exception>
-    public static void Check(TlsServerOptions options)
+    /// <summary>Looks whether the options and their files can be used, and keeps nothing. Each mistake begins with its key.</summary>
+    public static IReadOnlyList<string> Mistakes(TlsServerOptions options)
     {
-        options.Validate();
-        foreach (TlsCertificateOptions certificate in options.Certificates)
+        try
         {
+            options.Validate();
+        }
+        catch (ArgumentException invalid)
+        {
+            return [invalid.Message];
+        }
+
+        var mistakes = new List<string>();
+        for (int i = 0; i < options.Certificates.Count; i++)
+        {
+            TlsCertificateOptions certificate = options.Certificates[i];
             var source = new Source(certificate.Path, certificate.KeyPath);
-            Content content = LoadFirst(source, source.Read);
-            LoadFirst(source, () => ServerCertificate.Load(certificate, content.File, content.Key, staple: false)).Leaf.Dispose();
+            Note($"Certificates:{i}", source, "a certificate and its key, which belong together", () =>
+            {
+                Content content = source.Read();
+                ServerCertificate.Load(certificate, content.File, content.Key, staple: false).Leaf.Dispose();
+            });
         }
 
         if (options.ClientCaPath is not null)
         {
             var source = new Source(options.ClientCaPath, null);
-            _ = LoadFirst(source, () => LoadAuthorities(source.Read()));
+            Note(nameof(TlsServerOptions.ClientCaPath), source, "certificates in PEM", () => LoadAuthorities(source.Read()));
+        }
+
+        return mistakes;
+
+        void Note(string key, Source source, string remedy, Action load)
+        {
+            try
+            {
+                load();
+            }
+            catch (Exception error) when (IsUnusable(error))
+            {
+                mistakes.Add($"Tls:{key}: {source.Name} cannot be used: {error.Message} Name {remedy}, that the program may read.");
+            }
         }
     }
 

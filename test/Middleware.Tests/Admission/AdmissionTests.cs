@@ -133,7 +133,7 @@ public sealed class AdmissionTests : ServedTest
     [Trait("Fault", "F47")]
     public async Task Connect_AllEndpointsTogetherFull_IsRefused()
     {
-        using var total = new ConnectionTotal(1);
+        var total = new ConnectionTotal(1);
         Served served = await ServeAsync(
             Carrier.Own, builder => builder.UseTelemetry().UseAdmission(_ => { }), Echo, configure: services => services.AddSingleton(total));
         ByteStreamConnection first = await ConnectAsync(served);

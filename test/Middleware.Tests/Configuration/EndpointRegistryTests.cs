@@ -150,6 +150,8 @@ public class EndpointRegistryTests
     {
         registry ??= Registry();
         registry.Add(new ConfigurationBuilder().AddInMemoryCollection(settings).Build());
-        return registry.Plan(Services, NullLoggerFactory.Instance);
+        var errors = new List<string>();
+        IReadOnlyList<EndpointPlan> plans = registry.Plan(Services, NullLoggerFactory.Instance, [], errors);
+        return errors.Count == 0 ? plans : throw new EndpointConfigurationException(errors);
     }
 }

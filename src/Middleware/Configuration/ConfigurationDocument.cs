@@ -1,0 +1,73 @@
+using System.Text;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>The tables of docs/configuration.md, made from <see cref="EndpointTable"/>; what stands around them is written by hand.</summary>
+internal static class ConfigurationDocument
+{
+    /// <summary>The line behind which the tables begin.</summary>
+    public const string Begin = "<!-- Generated from src/Middleware/Configuration/EndpointTable.cs: do not edit down to the end. -->";
+
+    /// <summary>The tables for the text behind <see cref="Begin"/>.</summary>
+    public static string Generate(SettingDescriptions descriptions)
+    {
+        var text = new StringBuilder();
+        Head(text, "`ByteStreams`", "Beside this section appsettings.json may have any others, such as `Logging`.");
+        foreach (Setting setting in EndpointTable.Service.All)
+        {
+            Row(text, setting, descriptions.Of(EndpointTable.Service.Options, setting.Name));
+        }
+
+        foreach (string section in (string[])[EndpointConfiguration.Defaults, EndpointConfiguration.Endpoints])
+        {
+            Row(text, section, "a section", null, descriptions.Of(typeof(EndpointConfiguration), section));
+        }
+
+        Head(text, "`ByteStreams:Endpoints:<name>`", "An endpoint. All but `Url` may also stand in `ByteStreams:Defaults`.");
+        Rows(text, EndpointTable.Endpoint, descriptions);
+        Head(text, "`ByteStreams:Endpoints:<name>`: its sockets", "In the same section. When one of these changes, the endpoint listens anew.");
+        Rows(text, EndpointTable.Listening, descriptions);
+        foreach (Setting section in EndpointTable.Endpoint.All.Where(setting => setting.Table is not null))
+        {
+            Section(text, section.Name, descriptions.Of(EndpointTable.Endpoint.Options, section.Name), section.Table!, descriptions);
+        }
+
+        return text.ToString();
+    }
+
+    private static void Section(StringBuilder text, string path, string description, SettingTable table, SettingDescriptions descriptions)
+    {
+        Head(text, $"`ByteStreams:Endpoints:<name>:{path}`", description);
+        Rows(text, table, descriptions);
+        foreach (Setting list in table.All.Where(setting => setting.Table is not null))
+        {
+            Section(text, $"{path}:{list.Name}:<number>", descriptions.Of(table.Options, list.Name), list.Table!, descriptions);
+        }
+    }
+
+    private static void Head(StringBuilder text, string title, string description) => text
+        .Append("\n### ").Append(title).Append("\n\n").Append(description)
+        .Append("\n\n| Key | Takes | Default | Meaning |\n|---|---|---|---|\n");
+
+    private static void Rows(StringBuilder text, SettingTable table, SettingDescriptions descriptions)
+    {
+        if (table.CanBeDisabled)
+        {
+            Row(text, SettingTable.Enabled, "true or false", "true", descriptions.Of(typeof(SettingTable), SettingTable.Enabled));
+        }
+
+        foreach (Setting setting in table.All)
+        {
+            Row(text, setting, descriptions.Of(table.Options, setting.Name));
+        }
+    }
+
+    private static void Row(StringBuilder text, Setting setting, string description) =>
+        Row(text, setting.Name, setting is { IsList: true, Table: null } ? $"a list: {setting.Takes}" : setting.Takes, setting.Default, description);
+
+    private static void Row(StringBuilder text, string name, string takes, string? byDefault, string description) => text
+        .Append("| `").Append(name).Append("` | ").Append(Cell(takes)).Append(" | ")
+        .Append(byDefault is null ? string.Empty : $"`{Cell(byDefault)}`").Append(" | ").Append(Cell(description)).Append(" |\n");
+
+    private static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
+}

@@ -1,0 +1,49 @@
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+
+namespace ByteStreams.Configuration;
+
+/// <summary>What the keys mean: the summaries of the options of their names, out of the library's XML documentation.</summary>
+/// <param name="documentation">The file that the compiler writes.</param>
+internal sealed partial class SettingDescriptions(XDocument documentation)
+{
+    private readonly Dictionary<string, XElement> _members =
+        documentation.Descendants("member").ToDictionary(member => member.Attribute("name")!.Value, member => member);
+
+    /// <summary>The description of an option, with code in backticks.</summary>
+    /// <param name="options">The type that has it, itself or from its base.</param>
+    /// <param name="name">The property's name, or that of a constant.</param>
+    /// <exception cref="InvalidOperationException">It has no summary.</exception>
+    public string Of(Type options, string name)
+    {
+        for (Type? type = options; type is not null; type = type.BaseType)
+        {
+            foreach (char kind in "PF")
+            {
+                if (_members.TryGetValue($"{kind}:{type.FullName}.{name}", out XElement? member) && member.Element("summary") is XElement summary)
+                {
+                    return Space().Replace(Text(summary), " ").Trim();
+                }
+            }
+        }
+
+        throw new InvalidOperationException($"{options.Name}.{name} has no summary, from which its key would be described.");
+    }
+
+    private static string Text(XElement element) => string.Concat(element.Nodes().Select(node => node switch
+    {
+        XText text => text.Value,
+        XElement { Name.LocalName: "c" } code => $"`{code.Value}`",
+        XElement see when see.Attribute("cref") is XAttribute cref => $"`{ShortName(cref.Value)}`",
+        XElement see when see.Attribute("langword") is XAttribute word => $"`{word.Value}`",
+        XElement see when see.Attribute("name") is XAttribute parameter => $"`{parameter.Value}`",
+        XElement other => Text(other),
+        _ => string.Empty,
+    }));
+
+    /// <summary><c>P:ByteStreams.AdmissionOptions.Burst</c> is the key Burst to a reader; a type, an enumeration's value and a constant as well.</summary>
+    private static string ShortName(string cref) => cref[(cref.LastIndexOf('.') + 1)..];
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Space();
+}

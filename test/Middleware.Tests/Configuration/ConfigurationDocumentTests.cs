@@ -1,0 +1,107 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+using ByteStreams.Configuration;
+
+namespace ByteStreams.Middleware.Tests.Configuration;
+
+/// <summary>
+/// docs/configuration.md and docs/appsettings.schema.json say what the code says. <c>BYTESTREAMS_REGENERATE=1</c> in the environment
+/// writes them instead.
+/// </summary>
+public partial class ConfigurationDocumentTests
+{
+    private const string Schema = "docs/appsettings.schema.json";
+    private const string Document = "docs/configuration.md";
+    private const string Command = "BYTESTREAMS_REGENERATE=1 dotnet run --project test/Middleware.Tests -- -method '*.ConfigurationDocumentTests.Generate_*'";
+
+    private static readonly SettingDescriptions Descriptions = new(XDocument.Load(Path.Combine(AppContext.BaseDirectory, "ByteStreams.xml")));
+
+    [Fact]
+    public void Generate_Schema_IsWhatIsInDocs() => Compare(Schema, _ => ConfigurationSchema.Generate(Descriptions));
+
+    [Fact]
+    public void Generate_Document_IsWhatIsInDocs() => Compare(Document, current =>
+    {
+        int begin = current.IndexOf(ConfigurationDocument.Begin, StringComparison.Ordinal);
+        Assert.True(begin >= 0, $"{Document} has no line '{ConfigurationDocument.Begin}', behind which its tables begin.");
+        return current[..(begin + ConfigurationDocument.Begin.Length)] + "\n" + ConfigurationDocument.Generate(Descriptions);
+    });
+
+    [Fact]
+    public void Text_OfTheSchemaInTheLibrary_IsWhatIsInDocs() =>
+        Assert.Equal(Repository.Read(Schema), ConfigurationSchema.Text.ReplaceLineEndings("\n"));
+
+    [Fact]
+    public void Schema_OurOwnSettings_AreInOrder()
+    {
+        Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), Repository.Read("appsettings.json")));
+        using JsonDocument settings = JsonDocument.Parse(Repository.Read("appsettings.json"));
+        Assert.Equal("./" + Schema, settings.RootElement.GetProperty("$schema").GetString());
+    }
+
+    [Theory]
+    [InlineData("README.md")]
+    [InlineData(Document)]
+    public void Schema_ExamplesInProse_AreInOrder(string file)
+    {
+        string[] examples = [.. JsonBlocks().Matches(Repository.Read(file)).Select(match => match.Groups[1].Value)];
+
+        Assert.NotEmpty(examples);
+        Assert.All(examples, example => Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), example)));
+    }
+
+    [Theory]
+    [InlineData("""{ "Logging": { "LogLevel": { "Default": "Debug" } }, "AllowedHosts": "*", "SecretsDirectory": "/run/secrets" }""")]
+    [InlineData("""{ "ByteStreams": { "MaxConnections": 0, "Defaults": { "Limit": 1, "Tls": { "Enabled": false } }, "Endpoints": {} } }""")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Access": { "Allow": ["::1"], "Deny": "10.0.0.0/8,unix" } } } } }""")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Path": "a.pem", "Hosts": ["a"] } ] } } } } }""")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Timeouts": { "ReceiveIdle": "1.5h", "SendStall": "1.02:03:04.5" } } } } }""")]
+    public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.Mistakes(ConfigurationSchema.Text, json));
+
+    [Theory]
+    [InlineData("""{ "ByteStreams": { "Endpoint": {} } }""", "ByteStreams:Endpoint: there is no such key")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Lmit": 1 } } } }""", "ByteStreams:Endpoints:a:Lmit: there is no such key")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Limit": 0 } } } }""", "ByteStreams:Endpoints:a:Limit: 0 against \"minimum\": 1")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "KeepAliveCount": 128 } } } }""", "ByteStreams:Endpoints:a:KeepAliveCount: 128 against \"maximum\": 127")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "NoDelay": "yes" } } } }""", "ByteStreams:Endpoints:a:NoDelay: yes against \"type\": \"boolean\"")]
+    [InlineData("""{ "ByteStreams": { "Defaults": { "Url": "tcp://*:1" } } }""", "ByteStreams:Defaults:Url: there is no such key")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Pth": "" } ] } } } } }""", "ByteStreams:Endpoints:a:Tls:Certificates:0:Pth: there is no such key")]
+    public void Schema_WhatTheProgramRefuses_IsAMistake(string json, string mistake) =>
+        Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, json)));
+
+    [Theory]
+    [InlineData("Engine", "\"epol\"")]
+    [InlineData("Url", "\"http://x:1\"")]
+    [InlineData("LingerTimeout", "\"2\"")]
+    [InlineData("UnixSocketMode", "\"0999\"")]
+    public void Schema_WrongText_IsAMistake(string key, string value) =>
+        Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
+
+    [Fact]
+    public void Of_Property_IsItsSummaryAsMarkdown()
+    {
+        Assert.Equal("What happens when all places (the endpoint's, or those of all endpoints together) are taken: `Refuse` by default.", Descriptions.Of(typeof(AdmissionOptions), "WhenFull"));
+        // From the base class, and with code of its own.
+        Assert.Contains("a quarter of `WriteBufferHighWater` by default", Descriptions.Of(typeof(ByteStreamServerOptions), "WriteBufferLowWater"), StringComparison.Ordinal);
+        Assert.Contains("`.", Descriptions.Of(typeof(EndpointConfiguration), "Defaults"), StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => Descriptions.Of(typeof(AdmissionOptions), "NoSuchOption"));
+    }
+
+    private static void Compare(string file, Func<string, string> generate)
+    {
+        string current = Repository.Read(file);
+        string generated = generate(current);
+        if (Environment.GetEnvironmentVariable("BYTESTREAMS_REGENERATE") == "1")
+        {
+            File.WriteAllText(Path.Combine(Repository.Root, file), generated);
+        }
+        else
+        {
+            Assert.True(current == generated, $"{file} is not what the code says. Regenerate it with: {Command}");
+        }
+    }
+
+    [GeneratedRegex("```json\n(.*?)```", RegexOptions.Singleline)]
+    private static partial Regex JsonBlocks();
+}
