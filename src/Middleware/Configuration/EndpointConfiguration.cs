@@ -18,6 +18,16 @@ internal static class EndpointConfiguration
     private static readonly string[] KnownOfEndpoint =
         [.. EndpointTable.Endpoint.All.Select(setting => setting.Name), .. EndpointTable.Listening.All.Select(setting => setting.Name)];
 
+    /// <summary>
+    /// A section as it is now. What is read of it twice, to be used and to see whether it has changed, then is the same even where it
+    /// changes meanwhile.
+    /// </summary>
+    public static IConfiguration Copy(IConfiguration section)
+    {
+        IConfigurationRoot copy = new ConfigurationBuilder().AddInMemoryCollection(section.AsEnumerable()).Build();
+        return section is IConfigurationSection { Path: string path } ? copy.GetSection(path) : copy;
+    }
+
     /// <summary>The endpoints of a section.</summary>
     /// <param name="section">The section.</param>
     /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>

@@ -47,7 +47,7 @@ internal sealed class EndpointRegistry
         var all = new List<EndpointRegistration>(_endpoints);
         foreach (IConfiguration section in _sections)
         {
-            all.AddRange(EndpointConfiguration.Read(section, errors));
+            all.AddRange(EndpointConfiguration.Read(EndpointConfiguration.Copy(section), errors));
         }
 
         foreach (IGrouping<string, EndpointRegistration> same in all.GroupBy(endpoint => endpoint.Name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() > 1))

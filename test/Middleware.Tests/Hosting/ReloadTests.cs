@@ -268,17 +268,20 @@ public class ReloadTests
         running.Change(("last", "Url", "tcp://127.0.0.1:0"), ("last", "Handler", "echo"));
         await running.WaitForAsync(Added);
 
-        // A reading while keys change may see some of them before and some after: the last one sees them all.
-        string? answer;
-        do
-        {
-            await using ByteStreamConnection client = await running.ConnectAsync("a");
-            client.Writer.Write("hello\n");
-            answer = await client.Reader.ReadTextLineAsync(cancellationToken: Cancel).AsTask().WaitAsync(Deadline, Cancel);
-        }
-        while (answer != "HELLO");
-
+        await running.AnswersInTheEndAsync("a", "hello", "HELLO");
         Assert.DoesNotContain(running.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+        await running.IsUndisturbedAsync();
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Reload_ChangesWhileItIsRead_IsTakenOverBehindIt_F46()
+    {
+        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+
+        running.AtNextReading("a", "Handler", () => running.Change(("a", "Handler", "shout")));
+        running.Change(("a", "Handler", "stubborn"));
+
+        await running.AnswersInTheEndAsync("a", "hello", "HELLO");
         await running.IsUndisturbedAsync();
     }
 
@@ -400,6 +403,24 @@ public class ReloadTests
         /// <summary>Changes keys of endpoints, and of the whole section where no endpoint is named; null takes one away.</summary>
         public void Change(params (string Endpoint, string Key, string? Value)[] settings) => _source.Change([.. Paths(settings)]);
 
+        /// <summary>Does something behind the next reading of a key.</summary>
+        public void AtNextReading(string endpoint, string key, Action action) => _source.AtNextReading($"ByteStreams:Endpoints:{endpoint}:{key}", action);
+
+        /// <summary>A change may still be on its way: new connections see it soon.</summary>
+        public async Task AnswersInTheEndAsync(string endpoint, string line, string expected)
+        {
+            using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+            late.CancelAfter(Deadline);
+            string? answer;
+            do
+            {
+                await using ByteStreamConnection client = await ConnectAsync(endpoint);
+                client.Writer.Write(line + "\n");
+                answer = await client.Reader.ReadTextLineAsync(cancellationToken: late.Token);
+            }
+            while (answer != expected);
+        }
+
         /// <summary>Waits until so many log lines of an id are there.</summary>
         public async Task WaitForAsync(int id, int count = 1)
         {
@@ -451,6 +472,22 @@ public class ReloadTests
 
     private sealed class MutableSource : ConfigurationProvider, IConfigurationSource
     {
+        private (string Path, Action Action)? _atReading;
+
+        public void AtNextReading(string path, Action action) => _atReading = (path, action);
+
+        public override bool TryGet(string key, out string? value)
+        {
+            bool found = base.TryGet(key, out value);
+            if (_atReading is var (path, action) && path == key)
+            {
+                _atReading = null;
+                action();
+            }
+
+            return found;
+        }
+
         public IConfigurationProvider Build(IConfigurationBuilder builder) => this;
 
         public void Change(IEnumerable<(string Path, string? Value)> settings)
