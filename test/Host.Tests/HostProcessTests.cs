@@ -88,14 +88,59 @@ public class HostProcessTests
 
     [Fact(Timeout = 60000)]
     [Trait("Fault", "F45")]
-    public async Task Run_ManyMistakes_ReportsThemAllAtOnce()
+    public async Task Run_PrivilegedPort_ExitsWithOneClearMessage()
     {
-        await using HostProcess host = HostProcess.Start("--ByteStreams:Endpoints:echo:Url=tcp://x", "--ByteStreams:Endpoints:chat:Handler=caht");
+        Assert.SkipUnless(OperatingSystem.IsLinux() && File.Exists("/usr/bin/setpriv"), "setpriv (Debian: util-linux) takes the privilege away");
+        Assert.SkipUnless((await File.ReadAllTextAsync("/proc/sys/net/ipv4/ip_unprivileged_port_start", Cancel)).Trim() == "1024", "the system lets everybody have such ports");
+        await using HostProcess host = HostProcess.StartUnder(
+            Environment.IsPrivilegedProcess ? ["/usr/bin/setpriv", "--bounding-set=-net_bind_service"] : [], "--ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:1007");
 
         (int exitCode, string errors) = await host.WaitForExitAsync();
 
         Assert.Equal(1, exitCode);
-        Assert.Equal(2, errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        Assert.Equal(
+            "ByteStreams:Endpoints:echo:Url: 127.0.0.1:1007 cannot be bound: permission is denied. Ports below 1024 usually need a privilege (CAP_NET_BIND_SERVICE); use a higher one.",
+            errors.TrimEnd());
+    }
+
+    [Fact(Timeout = 60000)]
+    [Trait("Fault", "F45")]
+    public async Task Run_MistakesOfEachKind_ReportsThemAllAtOnce()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
+        await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
+        const string endpoints = "ByteStreams:Endpoints";
+        await using HostProcess host = HostProcess.Start(
+            $"--{endpoints}:echo:Url=tcp://{taken.EndPoints[0]}",
+            $"--{endpoints}:chat:Handler=caht",
+            $"--{endpoints}:chat:Lmit=4096",
+            $"--{endpoints}:bad:Url=tcp://x",
+            $"--{endpoints}:bad:Timeouts:ReceiveIdle=5",
+            $"--{endpoints}:secure:Url=tls://127.0.0.1:0",
+            $"--{endpoints}:secure:Handler=echo",
+            $"--{endpoints}:secure:Tls:Certificates:0:Path=/no/such/tls.crt",
+            $"--{endpoints}:secure:Tls:ClientCertificates=Require",
+            $"--{endpoints}:secure:Access:Allow=10.0.0.0/33,::1,nowhere");
+
+        (int exitCode, string errors) = await host.WaitForExitAsync();
+
+        Assert.Equal(1, exitCode);
+        string[] expected =
+        [
+            $"{endpoints}:bad:Handler: is missing.",
+            $"{endpoints}:bad:Timeouts:ReceiveIdle: '5' ",
+            $"{endpoints}:bad:Url: 'tcp://x' has no port.",
+            $"{endpoints}:chat:Handler: there is no handler 'caht'.",
+            $"{endpoints}:chat:Lmit: there is no such key. Did you mean 'Limit'?",
+            $"{endpoints}:echo:Url: {taken.EndPoints[0]} cannot be bound: the port is already in use.",
+            $"{endpoints}:secure:Access:Allow: '10.0.0.0/33' is no network.",
+            $"{endpoints}:secure:Access:Allow: 'nowhere' is no network.",
+            $"{endpoints}:secure:Tls:Certificates:0: /no/such/tls.crt cannot be used: ",
+            $"{endpoints}:secure:Tls:ClientCertificates is Require and needs ClientCaPath",
+        ];
+        string[] lines = [.. errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal)];
+        Assert.Equal(expected.Length, lines.Length);
+        Assert.All(expected.Zip(lines), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
     }
 
     [Fact(Timeout = 60000)]

@@ -19,9 +19,10 @@ internal sealed class AccessListMiddleware
 
     public AccessListMiddleware(ConnectionDelegate next, AccessListOptions options, ILogger logger)
     {
+        options.Validate();
         _next = next;
-        _allow = NetworkList.Parse(options.Allow, "Access:Allow");
-        _deny = NetworkList.Parse(options.Deny, "Access:Deny");
+        _allow = NetworkList.Parse(options.Allow);
+        _deny = NetworkList.Parse(options.Deny);
         _users = [.. options.AllowedUsers.Select(user => UnixAccounts.User(user))];
         _groups = [.. options.AllowedGroups.Select(group => UnixAccounts.Group(group))];
         _logger = logger;

@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using ByteStreams.Admission;
 using ByteStreams.Transport;
 
@@ -21,16 +22,19 @@ public sealed class AccessListOptions
     /// <summary>Groups whose processes may connect to a Unix socket, by name or number: the process's own group, not its supplementary ones.</summary>
     public IList<string> AllowedGroups { get; } = [];
 
-    internal void Validate()
-    {
-        _ = NetworkList.Parse(Allow, "Access:Allow");
-        _ = NetworkList.Parse(Deny, "Access:Deny");
-        Check(nameof(AllowedUsers), AllowedUsers, UnixAccounts.User);
-        Check(nameof(AllowedGroups), AllowedGroups, UnixAccounts.Group);
-    }
+    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
 
-    private static void Check(string key, IEnumerable<string> names, Func<string, uint> number)
+    /// <summary>What is wrong; each begins with its key.</summary>
+    internal IEnumerable<string> Mistakes() =>
+    [
+        .. NetworkList.Mistakes(Allow, "Access:Allow"), .. NetworkList.Mistakes(Deny, "Access:Deny"),
+        .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.User), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.Group),
+    ];
+
+    private static List<string> Unknown(string key, IEnumerable<string> names, Func<string, uint> number)
     {
+        var mistakes = new List<string>();
         foreach (string name in names)
         {
             try
@@ -39,8 +43,10 @@ public sealed class AccessListOptions
             }
             catch (IOException unknown)
             {
-                throw new ArgumentException($"Access:{key}: {unknown.Message}", unknown);
+                mistakes.Add($"Access:{key}: {unknown.Message}");
             }
         }
+
+        return mistakes;
     }
 }

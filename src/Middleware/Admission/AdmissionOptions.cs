@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Connections;
 
@@ -71,7 +72,11 @@ public sealed class AdmissionOptions
     /// </summary>
     public PartitionedRateLimiter<ConnectionContext>? RateLimiter { get; set; }
 
-    internal void Validate()
+    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+
+    /// <summary>What is wrong; each begins with its key.</summary>
+    internal IEnumerable<string> Mistakes()
     {
         foreach ((string name, int? value) in new (string, int?)[]
         {
@@ -83,33 +88,33 @@ public sealed class AdmissionOptions
         {
             if (value < 1)
             {
-                throw new ArgumentException($"Admission:{name} is at least 1; leave it out for no limit.");
+                yield return $"Admission:{name} is at least 1; leave it out for no limit.";
             }
         }
 
         if (IPv4PrefixLength is < 0 or > 32 || IPv6PrefixLength is < 0 or > 128)
         {
-            throw new ArgumentException("Admission:IPv4PrefixLength is 0 to 32, and IPv6PrefixLength 0 to 128.");
+            yield return "Admission:IPv4PrefixLength is 0 to 32, and IPv6PrefixLength 0 to 128.";
         }
 
         if (MaxTrackedClients < 2)
         {
-            throw new ArgumentException("Admission:MaxTrackedClients is at least 2.");
+            yield return "Admission:MaxTrackedClients is at least 2.";
         }
 
         if (QueueTimeout <= TimeSpan.Zero)
         {
-            throw new ArgumentException("Admission:QueueTimeout is greater than zero.");
+            yield return "Admission:QueueTimeout is greater than zero.";
         }
 
         if (Burst is not null && ConnectionsPerSecond is null)
         {
-            throw new ArgumentException("Admission:Burst needs ConnectionsPerSecond.");
+            yield return "Admission:Burst needs ConnectionsPerSecond.";
         }
 
         if (BurstPerClient is not null && ConnectionsPerSecondPerClient is null)
         {
-            throw new ArgumentException("Admission:BurstPerClient needs ConnectionsPerSecondPerClient.");
+            yield return "Admission:BurstPerClient needs ConnectionsPerSecondPerClient.";
         }
     }
 }

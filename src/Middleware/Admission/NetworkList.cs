@@ -19,31 +19,20 @@ internal sealed class NetworkList
 
     public bool IsEmpty => _networks.Length == 0 && !_unix;
 
-    /// <summary>Reads a list.</summary>
+    /// <summary>Which texts are no networks.</summary>
     /// <param name="texts">The networks.</param>
-    /// <param name="key">The option, for the message.</param>
-    /// <exception cref="ArgumentException">One is no network.</exception>
-    public static NetworkList Parse(IEnumerable<string> texts, string key)
-    {
-        var networks = new List<IPNetwork>();
-        bool unix = false;
-        foreach (string text in texts)
-        {
-            if (string.Equals(text, Unix, StringComparison.OrdinalIgnoreCase))
-            {
-                unix = true;
-            }
-            else if (TryParse(text, out IPNetwork network))
-            {
-                networks.Add(network);
-            }
-            else
-            {
-                throw new ArgumentException($"{key}: '{text}' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.");
-            }
-        }
+    /// <param name="key">The option, for the messages.</param>
+    public static IEnumerable<string> Mistakes(IEnumerable<string> texts, string key) =>
+        from text in texts
+        where !IsUnix(text) && !TryParse(text, out _)
+        select $"{key}: '{text}' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.";
 
-        return new NetworkList([.. networks], unix);
+    /// <summary>Reads a list.</summary>
+    /// <exception cref="FormatException">There are <see cref="Mistakes"/> in it.</exception>
+    public static NetworkList Parse(IEnumerable<string> texts)
+    {
+        IPNetwork[] networks = [.. texts.Where(text => !IsUnix(text)).Select(text => TryParse(text, out IPNetwork network) ? network : throw new FormatException(text))];
+        return new NetworkList(networks, texts.Any(IsUnix));
     }
 
     /// <summary>Whether an address lies in one of the networks; an IPv4 address also where the socket shows it as a mapped IPv6 one.</summary>
@@ -69,6 +58,8 @@ internal sealed class NetworkList
                 return false;
         }
     }
+
+    private static bool IsUnix(string text) => string.Equals(text, Unix, StringComparison.OrdinalIgnoreCase);
 
     private static bool TryParse(string text, out IPNetwork network)
     {

@@ -37,12 +37,14 @@ internal static class EndpointTable
         Number<TlsServerOptions>(nameof(TlsServerOptions.MaxHandshakes), 1, int.MaxValue, o => o.MaxHandshakes, (o, v) => o.MaxHandshakes = v),
         Time<TlsServerOptions>(nameof(TlsServerOptions.ShutdownTimeout), TimeSpan.Zero, o => o.ShutdownTimeout, (o, v) => o.ShutdownTimeout = v),
         Flag<TlsServerOptions>(nameof(TlsServerOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v),
-        Flag<TlsServerOptions>(nameof(TlsServerOptions.StapleOcsp), o => o.StapleOcsp, (o, v) => o.StapleOcsp = v)) { CanBeDisabled = true };
+        Flag<TlsServerOptions>(nameof(TlsServerOptions.StapleOcsp), o => o.StapleOcsp, (o, v) => o.StapleOcsp = v))
+    { CanBeDisabled = true };
 
     private static readonly SettingTable<ProxyProtocolOptions> ProxyProtocol = new(
         List<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.TrustedNetworks), Networks, o => o.TrustedNetworks),
         Time<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.Timeout), TimeSpan.Zero, o => o.Timeout, (o, v) => o.Timeout = v),
-        Number<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.MaxHeaderBytes), 16, 65551, o => o.MaxHeaderBytes, (o, v) => o.MaxHeaderBytes = v)) { CanBeDisabled = true };
+        Number<ProxyProtocolOptions>(nameof(ProxyProtocolOptions.MaxHeaderBytes), 16, 65551, o => o.MaxHeaderBytes, (o, v) => o.MaxHeaderBytes = v))
+    { CanBeDisabled = true };
 
     private static readonly SettingTable<AdmissionOptions> Admission = new(
         Number<AdmissionOptions>(nameof(AdmissionOptions.MaxConnections), 1, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v),
@@ -57,13 +59,15 @@ internal static class EndpointTable
         Choice<AdmissionOptions, WhenFull>(nameof(AdmissionOptions.WhenFull), o => o.WhenFull, (o, v) => o.WhenFull = v),
         Number<AdmissionOptions>(nameof(AdmissionOptions.QueueLength), 1, int.MaxValue, o => o.QueueLength, (o, v) => o.QueueLength = v),
         Time<AdmissionOptions>(nameof(AdmissionOptions.QueueTimeout), TimeSpan.Zero, o => o.QueueTimeout, (o, v) => o.QueueTimeout = v),
-        Text<AdmissionOptions>(nameof(AdmissionOptions.Banner), "a text", o => o.Banner, (o, v) => o.Banner = v)) { CanBeDisabled = true };
+        Text<AdmissionOptions>(nameof(AdmissionOptions.Banner), "a text", o => o.Banner, (o, v) => o.Banner = v))
+    { CanBeDisabled = true };
 
     private static readonly SettingTable<AccessListOptions> Access = new(
         List<AccessListOptions>(nameof(AccessListOptions.Allow), Networks, o => o.Allow),
         List<AccessListOptions>(nameof(AccessListOptions.Deny), Networks, o => o.Deny),
         List<AccessListOptions>(nameof(AccessListOptions.AllowedUsers), "names or numbers of users", o => o.AllowedUsers),
-        List<AccessListOptions>(nameof(AccessListOptions.AllowedGroups), "names or numbers of groups", o => o.AllowedGroups)) { CanBeDisabled = true };
+        List<AccessListOptions>(nameof(AccessListOptions.AllowedGroups), "names or numbers of groups", o => o.AllowedGroups))
+    { CanBeDisabled = true };
 
     private static readonly SettingTable<TimeoutOptions> Timeouts = new(
         Time<TimeoutOptions>(nameof(TimeoutOptions.FirstByte), TimeSpan.Zero, o => o.FirstByte, (o, v) => o.FirstByte = v),
@@ -72,11 +76,13 @@ internal static class EndpointTable
         Number<TimeoutOptions>(nameof(TimeoutOptions.MinReceiveRate), 1, int.MaxValue, o => o.MinReceiveRate, (o, v) => o.MinReceiveRate = v),
         Time<TimeoutOptions>(nameof(TimeoutOptions.MinReceiveRateGrace), TimeSpan.Zero, o => o.MinReceiveRateGrace, (o, v) => o.MinReceiveRateGrace = v),
         Time<TimeoutOptions>(nameof(TimeoutOptions.Lifetime), TimeSpan.Zero, o => o.Lifetime, (o, v) => o.Lifetime = v),
-        Time<TimeoutOptions>(nameof(TimeoutOptions.HalfClosed), TimeSpan.Zero, o => o.HalfClosed, (o, v) => o.HalfClosed = v)) { CanBeDisabled = true };
+        Time<TimeoutOptions>(nameof(TimeoutOptions.HalfClosed), TimeSpan.Zero, o => o.HalfClosed, (o, v) => o.HalfClosed = v))
+    { CanBeDisabled = true };
 
     private static readonly SettingTable<TelemetryOptions> Telemetry = new(
         Flag<TelemetryOptions>(nameof(TelemetryOptions.SummaryLog), o => o.SummaryLog, (o, v) => o.SummaryLog = v),
-        Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v)) { CanBeDisabled = true };
+        Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v))
+    { CanBeDisabled = true };
 
     /// <summary>What is said beside the endpoints.</summary>
     public static SettingTable<ServiceSettings> Service { get; } = new(

@@ -60,28 +60,17 @@ internal static class EndpointPipeline
     /// <summary>Looks at everything that a start would find wrong, files included. Each mistake is a line that begins with its key.</summary>
     public static void Check(EndpointSettings settings, bool isTls, string path, ICollection<string> errors)
     {
-        Note(settings.Admission.IsEnabled, settings.Admission.Options.Validate);
-        Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true }, settings.ProxyProtocol.Options.Validate);
-        Note(settings.Access is { IsPresent: true, IsEnabled: true }, settings.Access.Options.Validate);
-        foreach (string mistake in isTls ? Tls.CertificateStore.Mistakes(settings.Tls.Options) : [])
-        {
-            errors.Add($"{path}:{mistake}");
-        }
+        Note(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
+        Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
+        Note(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.Mistakes() : []);
+        Note(isTls ? Tls.CertificateStore.Mistakes(settings.Tls.Options) : []);
+        Note(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
 
-        Note(settings.Timeouts.IsEnabled, settings.Timeouts.Options.Validate);
-
-        void Note(bool isOn, Action validate)
+        void Note(IEnumerable<string> mistakes)
         {
-            try
+            foreach (string mistake in mistakes)
             {
-                if (isOn)
-                {
-                    validate();
-                }
-            }
-            catch (ArgumentException wrong)
-            {
-                errors.Add($"{path}:{wrong.Message}");
+                errors.Add($"{path}:{mistake}");
             }
         }
     }

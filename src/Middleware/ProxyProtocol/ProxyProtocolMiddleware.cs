@@ -22,7 +22,7 @@ internal sealed class ProxyProtocolMiddleware
     {
         options.Validate();
         _next = next;
-        _trusted = NetworkList.Parse(options.TrustedNetworks, "ProxyProtocol:TrustedNetworks");
+        _trusted = NetworkList.Parse(options.TrustedNetworks);
         _timeout = options.Timeout;
         _most = options.MaxHeaderBytes;
         _time = time;

@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using ByteStreams.Admission;
 
 namespace ByteStreams;
@@ -20,22 +21,30 @@ public sealed class ProxyProtocolOptions
     /// <summary>The longest header of version 2 that is taken, in bytes: 4,096 by default, 16 to 65,551.</summary>
     public int MaxHeaderBytes { get; set; } = 4096;
 
-    internal void Validate()
+    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+
+    /// <summary>What is wrong; each begins with its key.</summary>
+    internal IEnumerable<string> Mistakes()
     {
         if (TrustedNetworks.Count == 0)
         {
-            throw new ArgumentException("ProxyProtocol:TrustedNetworks is empty: name the networks of the proxies, such as 10.0.0.0/8, or unix.");
+            yield return "ProxyProtocol:TrustedNetworks is empty: name the networks of the proxies, such as 10.0.0.0/8, or unix.";
         }
 
-        _ = NetworkList.Parse(TrustedNetworks, "ProxyProtocol:TrustedNetworks");
+        foreach (string mistake in NetworkList.Mistakes(TrustedNetworks, "ProxyProtocol:TrustedNetworks"))
+        {
+            yield return mistake;
+        }
+
         if (Timeout <= TimeSpan.Zero)
         {
-            throw new ArgumentException("ProxyProtocol:Timeout is greater than zero.");
+            yield return "ProxyProtocol:Timeout is greater than zero.";
         }
 
         if (MaxHeaderBytes is < ProxyProtocol.ProxyHeaderReader.FixedLength or > ProxyProtocol.ProxyHeaderReader.FixedLength + ushort.MaxValue)
         {
-            throw new ArgumentException("ProxyProtocol:MaxHeaderBytes is 16 to 65,551.");
+            yield return "ProxyProtocol:MaxHeaderBytes is 16 to 65,551.";
         }
     }
 }

@@ -1,3 +1,5 @@
+using ByteStreams.Configuration;
+
 namespace ByteStreams;
 
 /// <summary>
@@ -42,7 +44,11 @@ public sealed class TimeoutOptions
 
     internal bool IsEmpty => FirstByte is null && ReceiveIdle is null && SendStall is null && MinReceiveRate is null && Lifetime is null && HalfClosed is null;
 
-    internal void Validate()
+    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+
+    /// <summary>What is wrong; each begins with its key.</summary>
+    internal IEnumerable<string> Mistakes()
     {
         foreach ((string name, TimeSpan? value) in new (string, TimeSpan?)[]
         {
@@ -52,13 +58,13 @@ public sealed class TimeoutOptions
         {
             if (value is TimeSpan time && (time <= TimeSpan.Zero || time > TimeSpan.FromDays(365)))
             {
-                throw new ArgumentException($"Timeouts:{name} is greater than zero and at most 365 days; leave it out for none.");
+                yield return $"Timeouts:{name} is greater than zero and at most 365 days; leave it out for none.";
             }
         }
 
         if (MinReceiveRate < 1)
         {
-            throw new ArgumentException("Timeouts:MinReceiveRate is at least 1 byte a second; leave it out for none.");
+            yield return "Timeouts:MinReceiveRate is at least 1 byte a second; leave it out for none.";
         }
     }
 }

@@ -50,19 +50,15 @@ internal sealed class CertificateStore : IDisposable
     /// <summary>Looks whether the options and their files can be used, and keeps nothing. Each mistake begins with its key.</summary>
     public static IReadOnlyList<string> Mistakes(TlsServerOptions options)
     {
-        try
-        {
-            options.Validate();
-        }
-        catch (ArgumentException invalid)
-        {
-            return [invalid.Message];
-        }
-
-        var mistakes = new List<string>();
+        var mistakes = new List<string>(options.Mistakes());
         for (int i = 0; i < options.Certificates.Count; i++)
         {
             TlsCertificateOptions certificate = options.Certificates[i];
+            if (certificate.Mistakes().Any())
+            {
+                continue;
+            }
+
             var source = new Source(certificate.Path, certificate.KeyPath);
             Note($"Certificates:{i}", source, "a certificate and its key, which belong together", () =>
             {

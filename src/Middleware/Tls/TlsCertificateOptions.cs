@@ -32,21 +32,22 @@ public sealed class TlsCertificateOptions
     /// <summary>Whether it serves clients that ask for no name, or for one that no certificate has.</summary>
     public bool Default { get; set; }
 
-    internal void Validate()
+    /// <summary>What is wrong.</summary>
+    internal IEnumerable<string> Mistakes()
     {
         if ((Path is null) == (Store is null))
         {
-            throw new ArgumentException("Tls:Certificates: each has a Path or a Store, and not both.");
+            yield return "it has a Path or a Store, and not both.";
         }
 
         if (Store is not null && (Subject is null) == (Thumbprint is null))
         {
-            throw new ArgumentException("Tls:Certificates: a Store needs a Subject or a Thumbprint to look for, and not both.");
+            yield return "a Store needs a Subject or a Thumbprint to look for, and not both.";
         }
 
         if (Store is not null && (KeyPath is not null || Password is not null))
         {
-            throw new ArgumentException("Tls:Certificates: KeyPath and Password belong to a Path; the Store has the key.");
+            yield return "KeyPath and Password belong to a Path; the Store has the key.";
         }
     }
 }

@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -63,7 +64,7 @@ public sealed class TlsClientOptions
 
         if (Certificate is not null)
         {
-            Certificate.Validate();
+            Mistake.ThrowIfAny(Certificate.Mistakes().Select(mistake => $"Tls:Certificate: {mistake}"));
             Use(Certificate.Path ?? Certificate.Store!, () => options.ClientCertificateContext = ServerCertificate.Load(
                 Certificate,
                 Certificate.Path is null ? null : File.ReadAllBytes(Certificate.Path),

@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 
@@ -92,49 +93,56 @@ public sealed class TlsServerOptions
     /// <summary>Called last for each handshake's options, for what is not here. Null by default.</summary>
     public Action<SslServerAuthenticationOptions>? Configure { get; set; }
 
-    internal void Validate()
+    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+
+    /// <summary>What is wrong; each begins with its key.</summary>
+    internal IEnumerable<string> Mistakes()
     {
         if (Certificates.Count == 0 && Configure is null)
         {
-            throw new ArgumentException("Tls:Certificates is empty: give at least one, with a Path or a Store.");
+            yield return "Tls:Certificates is empty: give at least one, with a Path or a Store.";
         }
 
-        foreach (TlsCertificateOptions certificate in Certificates)
+        for (int i = 0; i < Certificates.Count; i++)
         {
-            certificate.Validate();
+            foreach (string mistake in Certificates[i].Mistakes())
+            {
+                yield return $"Tls:Certificates:{i}: {mistake}";
+            }
         }
 
         if (MinimumVersion > MaximumVersion)
         {
-            throw new ArgumentException("Tls:MinimumVersion is above MaximumVersion.");
+            yield return "Tls:MinimumVersion is above MaximumVersion.";
         }
 
         foreach (string protocol in ApplicationProtocols)
         {
             if (System.Text.Encoding.UTF8.GetByteCount(protocol) is < 1 or > 255)
             {
-                throw new ArgumentException("Tls:ApplicationProtocols: each is 1 to 255 bytes long (RFC 7301).");
+                yield return "Tls:ApplicationProtocols: each is 1 to 255 bytes long (RFC 7301).";
             }
         }
 
         if (ClientCertificates != ClientCertificates.None && ClientCaPath is null)
         {
-            throw new ArgumentException($"Tls:ClientCertificates is {ClientCertificates} and needs ClientCaPath, the file of the authorities that sign clients' certificates.");
+            yield return $"Tls:ClientCertificates is {ClientCertificates} and needs ClientCaPath, the file of the authorities that sign clients' certificates.";
         }
 
         if (ClientCertificates == ClientCertificates.None && (ClientCaPath is not null || AllowedCommonNames.Count + AllowedDnsNames.Count + AllowedUris.Count > 0))
         {
-            throw new ArgumentException("Tls:ClientCertificates is None, and so ClientCaPath and the allowed names would do nothing. Set it to Require or Allow.");
+            yield return "Tls:ClientCertificates is None, and so ClientCaPath and the allowed names would do nothing. Set it to Require or Allow.";
         }
 
         if (HandshakeTimeout <= TimeSpan.Zero || ShutdownTimeout <= TimeSpan.Zero)
         {
-            throw new ArgumentException("Tls:HandshakeTimeout and ShutdownTimeout are greater than zero.");
+            yield return "Tls:HandshakeTimeout and ShutdownTimeout are greater than zero.";
         }
 
         if (MaxHandshakes < 1)
         {
-            throw new ArgumentException("Tls:MaxHandshakes is at least 1.");
+            yield return "Tls:MaxHandshakes is at least 1.";
         }
     }
 }
