@@ -13,15 +13,14 @@ public partial class ConfigurationDocumentTests
 {
     private const string Schema = "docs/appsettings.schema.json";
     private const string Document = "docs/configuration.md";
-    private const string Command = "BYTESTREAMS_REGENERATE=1 dotnet run --project test/Middleware.Tests -- -method '*.ConfigurationDocumentTests.Generate_*'";
 
     private static readonly SettingDescriptions Descriptions = new(XDocument.Load(Path.Combine(AppContext.BaseDirectory, "ByteStreams.xml")));
 
     [Fact]
-    public void Generate_Schema_IsWhatIsInDocs() => Compare(Schema, _ => ConfigurationSchema.Generate(Descriptions));
+    public void Generate_Schema_IsWhatIsInDocs() => Repository.Compare(Schema, typeof(ConfigurationDocumentTests), _ => ConfigurationSchema.Generate(Descriptions));
 
     [Fact]
-    public void Generate_Document_IsWhatIsInDocs() => Compare(Document, current =>
+    public void Generate_Document_IsWhatIsInDocs() => Repository.Compare(Document, typeof(ConfigurationDocumentTests), current =>
     {
         int begin = current.IndexOf(ConfigurationDocument.Begin, StringComparison.Ordinal);
         Assert.True(begin >= 0, $"{Document} has no line '{ConfigurationDocument.Begin}', behind which its tables begin.");
@@ -86,20 +85,6 @@ public partial class ConfigurationDocumentTests
         Assert.Contains("a quarter of `WriteBufferHighWater` by default", Descriptions.Of(typeof(ByteStreamServerOptions), "WriteBufferLowWater"), StringComparison.Ordinal);
         Assert.Contains("`.", Descriptions.Of(typeof(EndpointConfiguration), "Defaults"), StringComparison.Ordinal);
         Assert.Throws<InvalidOperationException>(() => Descriptions.Of(typeof(AdmissionOptions), "NoSuchOption"));
-    }
-
-    private static void Compare(string file, Func<string, string> generate)
-    {
-        string current = Repository.Read(file);
-        string generated = generate(current);
-        if (Environment.GetEnvironmentVariable("BYTESTREAMS_REGENERATE") == "1")
-        {
-            File.WriteAllText(Path.Combine(Repository.Root, file), generated);
-        }
-        else
-        {
-            Assert.True(current == generated, $"{file} is not what the code says. Regenerate it with: {Command}");
-        }
     }
 
     [GeneratedRegex("```json\n(.*?)```", RegexOptions.Singleline)]
