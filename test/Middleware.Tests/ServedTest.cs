@@ -11,6 +11,7 @@ public abstract class ServedTest : IAsyncLifetime
 {
     private readonly CancellationTokenSource _deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
     private readonly List<IAsyncDisposable> _owned = [];
+    private readonly List<IDisposable> _held = [];
 
     protected ServedTest() => _deadline.CancelAfter(TimeSpan.FromSeconds(30));
 
@@ -28,8 +29,17 @@ public abstract class ServedTest : IAsyncLifetime
             await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
         }
 
+        _held.ForEach(held => held.Dispose());
         _deadline.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Disposes something when the test is over, behind servers and clients.</summary>
+    protected T Own<T>(T held)
+        where T : IDisposable
+    {
+        _held.Add(held);
+        return held;
     }
 
     /// <summary>Sends every line back.</summary>

@@ -48,14 +48,9 @@ internal static class ByteStreamClient
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            TransportEngine engine = TransportEngine.For(options);
-            IReadOnlyList<EndPoint> candidates = endPoint is DnsEndPoint dns
-                ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false)
-                : [endPoint];
-            SocketByteChannel channel = await HappyEyeballs
-                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, token), options, both.Token)
+            return await OpenAsync(
+                endPoint is DnsEndPoint dns ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false) : [endPoint], options, both.Token)
                 .ConfigureAwait(false);
-            return new ChannelConnection(channel, null, endPoint as UnixDomainSocketEndPoint, options);
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
@@ -65,6 +60,63 @@ internal static class ByteStreamClient
         {
             // With the caller's own token, by which it recognises its cancellation; not with the linked one.
             throw new OperationCanceledException(cancellationToken);
+        }
+    }
+
+    /// <summary>Opens the transport's connection to the first of several addresses that answers; without a timeout of its own.</summary>
+    public static async ValueTask<ConnectionContext> OpenAsync(
+        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        TransportEngine engine = TransportEngine.For(options);
+        SocketByteChannel channel = candidates.Count == 1
+            ? await engine.ConnectAsync(candidates[0], options, cancellationToken).ConfigureAwait(false)
+            : await HappyEyeballs
+                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, token), options, cancellationToken)
+                .ConfigureAwait(false);
+        return new ChannelConnection(channel, null, candidates[0] as UnixDomainSocketEndPoint, options);
+    }
+
+    /// <summary>Sends a PROXY header on a connection that was just opened, in one write. One that fails is disposed.</summary>
+    public static async Task SendAsync(ConnectionContext context, ProxyHeader header, CancellationToken cancellationToken)
+    {
+        try
+        {
+            header.WriteTo(context.Transport.Output);
+            await context.Transport.Output.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            context.Abort();
+            await context.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Speaks TLS on a connection that was opened. One that fails is disposed.</summary>
+    public static async Task SecureAsync(
+        ConnectionContext context, SslClientAuthenticationOptions tls, string? host, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        SslClientAuthenticationOptions withHost = WithHost(tls, options.ServerHostName, host);
+        var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
+        try
+        {
+            (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, settings, cancellationToken)
+                .ConfigureAwait(false)).Install();
+        }
+        catch (Exception error)
+        {
+            // Only a refusal has an alert to deliver, which a clean close does; for the rest nobody waits.
+            if (error is OperationCanceledException || error.InnerException is OperationCanceledException)
+            {
+                context.Abort();
+            }
+            else
+            {
+                context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.TlsHandshakeFailed);
+            }
+
+            await context.DisposeAsync().ConfigureAwait(false);
+            throw;
         }
     }
 
@@ -94,30 +146,14 @@ internal static class ByteStreamClient
     private static async Task<ByteStreamConnection> MakePairAsync(
         ConnectionContext context, string? host, ByteStreamClientOptions options, string openedAt, CancellationToken cancellationToken)
     {
+        if (options.ProxyHeader is ProxyHeader header)
+        {
+            await SendAsync(context, header, cancellationToken).ConfigureAwait(false);
+        }
+
         if (options.Tls is SslClientAuthenticationOptions tls)
         {
-            SslClientAuthenticationOptions withHost = WithHost(tls, options.ServerHostName, host);
-            var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
-            try
-            {
-                (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, settings, cancellationToken)
-                    .ConfigureAwait(false)).Install();
-            }
-            catch (Exception error)
-            {
-                // Only a refusal has an alert to deliver, which a clean close does; for the rest nobody waits.
-                if (error is OperationCanceledException || error.InnerException is OperationCanceledException)
-                {
-                    context.Abort();
-                }
-                else
-                {
-                    context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.TlsHandshakeFailed);
-                }
-
-                await context.DisposeAsync().ConfigureAwait(false);
-                throw;
-            }
+            await SecureAsync(context, tls, host, options, cancellationToken).ConfigureAwait(false);
         }
 
         ILogger logger = options.LoggerFactory.CreateLogger("ByteStreams.Client");

@@ -60,6 +60,18 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
+    /// <summary>
+    /// A PROXY header, sent in one write before everything else, TLS included: it tells the peer for whom the connection is made. None by
+    /// default. Source: HAProxy's proxy-protocol.txt, 2.
+    /// </summary>
+    /// <example>
+    /// <code>
+    /// // Within a handler: the backend hears who the client is, also where a header told it here.
+    /// var options = new ByteStreamClientOptions { ProxyHeader = ProxyHeader.For(writer.Transport!) };
+    /// </code>
+    /// </example>
+    public ProxyHeader? ProxyHeader { get; set; }
+
     /// <summary>Where the connection logs. Nowhere by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 

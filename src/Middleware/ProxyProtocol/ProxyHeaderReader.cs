@@ -273,7 +273,7 @@ internal static class ProxyHeaderReader
         }
     }
 
-    /// <summary>A path up to its NUL; an abstract name begins with one. Null where the socket has no name.</summary>
+    /// <summary>A path up to its NUL; an abstract name begins with one. Null where the socket has no name, or one that cannot be shown.</summary>
     private static UnixDomainSocketEndPoint? ParsePath(ReadOnlySpan<byte> padded)
     {
         bool isAbstract = padded[0] == 0;
@@ -285,7 +285,15 @@ internal static class ProxyHeaderReader
             return null;
         }
 
-        return new UnixDomainSocketEndPoint((isAbstract ? "\0" : string.Empty) + Encoding.UTF8.GetString(name));
+        try
+        {
+            return new UnixDomainSocketEndPoint((isAbstract ? "\0" : string.Empty) + Encoding.UTF8.GetString(name));
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            // All of its 108 bytes without the NUL that the runtime adds, or bytes that are no UTF-8 and longer as text.
+            return null;
+        }
     }
 
     private static List<ProxyTlv> ParseTlvs(ReadOnlySpan<byte> all, int offset)
