@@ -3,6 +3,9 @@ namespace ByteStreams.Tls;
 /// <summary>One handshake: what was found wrong with the client's certificate, which the error of a failed handshake does not say.</summary>
 internal sealed class TlsAttempt
 {
+    /// <summary>Whether the client has said hello.</summary>
+    public bool HasBegun { get; set; }
+
     /// <summary>Why the certificate was not taken; none where it was, or there was none to look at.</summary>
     public ConnectionEndReason Verdict { get; private set; }
 

@@ -328,7 +328,12 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             }
 
             _isClosed = true;
-            _reason = reason;
+            // A loss tells what became of a clean close; what was refused or has failed was not ended by the peer's reset behind that.
+            if (_reason is ConnectionEndReason.None or ConnectionEndReason.ClosedByPeer or ConnectionEndReason.ClosedLocally or ConnectionEndReason.Drained)
+            {
+                _reason = reason;
+            }
+
             return true;
         }
     }

@@ -15,5 +15,7 @@ try:
             tls.sendall(b"hello\n")
             answer = tls.recv(100)
             print("served" if answer == b"hello\n" else "refused")
+            if answer:
+                tls.unwrap()
 except (ssl.SSLError, ConnectionError):
     print("refused")
