@@ -280,7 +280,7 @@ internal static class ProxyHeaderReader
         ReadOnlySpan<byte> rest = isAbstract ? padded[1..] : padded;
         int end = rest.IndexOf((byte)0);
         ReadOnlySpan<byte> name = end < 0 ? rest : rest[..end];
-        if (name.IsEmpty)
+        if (name.IsEmpty || !Utf8.IsValid(name))
         {
             return null;
         }
@@ -291,7 +291,7 @@ internal static class ProxyHeaderReader
         }
         catch (ArgumentOutOfRangeException)
         {
-            // All of its 108 bytes without the NUL that the runtime adds, or bytes that are no UTF-8 and longer as text.
+            // All of its 108 bytes, without the NUL that the runtime adds.
             return null;
         }
     }

@@ -142,10 +142,12 @@ internal static class ProxyHeaderWriter
         byte[] padded = new byte[UnixPathLength];
         if (endPoint is UnixDomainSocketEndPoint)
         {
-            // The runtime shows an abstract name with a leading @, which stands for its NUL.
-            string text = endPoint.ToString()!;
-            byte[] path = Encoding.UTF8.GetBytes(text.StartsWith('@') ? "\0" + text[1..] : text);
-            path.AsSpan(0, Math.Min(path.Length, UnixPathLength)).CopyTo(padded);
+            // The system's own form: its bytes behind the family, an abstract name with its NUL.
+            SocketAddress address = endPoint.Serialize();
+            for (int i = 2; i < Math.Min(address.Size, UnixPathLength + 2); i++)
+            {
+                padded[i - 2] = address[i];
+            }
         }
 
         return padded;

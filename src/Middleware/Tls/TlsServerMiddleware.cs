@@ -66,14 +66,14 @@ internal sealed class TlsServerMiddleware(
         {
             failure = (ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)");
         }
-        catch (NotSupportedException) when (!attempt.HasBegun)
-        {
-            // SslStream goes on without options, and so without a certificate, where the first record is none of a handshake.
-            failure = (ConnectionEndReason.TlsHandshakeFailed, "it does not begin with a ClientHello");
-        }
         catch (Exception lost) when (lost is IOException or ConnectionAbortedException)
         {
             failure = (ConnectionEndReason.TlsHandshakeFailed, lost.Message);
+        }
+        catch (Exception) when (attempt.IsAwaitingHello)
+        {
+            // Its text is about this side: an index, a certificate.
+            failure = (ConnectionEndReason.TlsHandshakeFailed, "the peer has sent no ClientHello that can be read");
         }
         finally
         {

@@ -58,6 +58,10 @@ public class ProxyHeaderWriterTests
     }
 
     [Fact]
+    public void Write_PathThatOnlyLooksAbstract_IsAPath() =>
+        Assert.Equal("@name\0", Encoding.ASCII.GetString(Write(new ProxyHeader { Source = new UnixDomainSocketEndPoint("@name") })[16..22]));
+
+    [Fact]
     [Trait("Fault", "P5")]
     public void Write_WithChecksum_IsTheOneOfTheWholeHeader() =>
         Assert.Equal(

@@ -37,6 +37,7 @@ internal static class ProxyVectors
         // Names that no socket of this system can have are not told.
         (Binary("21", "31", Path(new string('x', 108)) + Path("/run/b.sock")), "-", "/run/b.sock"),
         (Binary("21", "31", string.Concat(Enumerable.Repeat("FF", 108)) + Path("/run/b.sock")), "-", "/run/b.sock"),
+        (Binary("21", "31", Convert.ToHexString("/run/"u8) + "FF" + new string('0', 204) + Path("/run/b.sock")), "-", "/run/b.sock"),
         // LOCAL and UNSPEC: the whole length is skipped, whatever is in it.
         (Binary("20", "00", ""), "-", "-"),
         (Binary("20", "11", V4), "-", "-"),

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Timeouts;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Time.Testing;
 
@@ -15,6 +17,7 @@ public sealed class TimeoutsTests : ServedTest
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
     private readonly FakeTimeProvider _time = new();
+    private ConnectionContext? _connection;
     private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     [Theory, MemberData(nameof(Carriers))]
@@ -34,6 +37,7 @@ public sealed class TimeoutsTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(connection, "1\n"));
 
+        await UntilReadingAsync(2);
         await BeatAsync(100);
 
         Assert.Equal("2\n", await AskAsync(connection, "2\n"));
@@ -46,7 +50,7 @@ public sealed class TimeoutsTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         await BeatAsync(4);
         Assert.Equal("1\n", await AskAsync(connection, "1\n"));
-        await UntilReadingAsync(served);
+        await UntilReadingAsync(2);
 
         // The beat that sees the byte begins the count anew.
         await BeatAsync(1);
@@ -135,19 +139,17 @@ public sealed class TimeoutsTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         await _begun.Task.WaitAsync(Soon);
         int seconds = 0;
-        while (served.Summaries.Count == 0 && seconds < 20)
+        while (ConnectionLink.Of(_connection!).EndReason == ConnectionEndReason.None && seconds < 20)
         {
             connection.Writer.Write("x"u8);
-            if (await Record.ExceptionAsync(async () => await connection.Writer.DrainAsync(Soon)) is not null)
-            {
-                break;
-            }
-
+            await connection.Writer.DrainAsync(Soon);
+            await UntilReadingAsync(seconds + 1);
             await BeatAsync(1);
             seconds++;
         }
 
         Assert.InRange(seconds, 5, 19);
+        await connection.DisposeAsync();
         Assert.Contains("receive_rate_too_low", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
 
@@ -176,6 +178,7 @@ public sealed class TimeoutsTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(connection, "1\n"));
 
+        await UntilReadingAsync(2);
         await BeatAsync(60);
 
         Assert.Equal("2\n", await AskAsync(connection, "2\n"));
@@ -282,12 +285,18 @@ public sealed class TimeoutsTests : ServedTest
         ServeAsync(
             carrier,
             builder => builder.UseTelemetry().UseTimeouts(configure),
-            handler ?? ((reader, writer, stopping) =>
+            (reader, writer, stopping) =>
             {
+                _connection = writer.Transport;
+                if (handler is not null)
+                {
+                    return handler(reader, writer, stopping);
+                }
+
                 Task echo = Echo(reader, writer, stopping);
                 _begun.TrySetResult();
                 return echo;
-            }),
+            },
             _time);
 
     /// <summary>So many seconds, each with its look.</summary>
@@ -320,8 +329,11 @@ public sealed class TimeoutsTests : ServedTest
         Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
 
-    /// <summary>The echo was sent: behind it the handler reads again, on the same turn.</summary>
-    private async Task UntilReadingAsync(Served served) => await UntilAsync(() => Sent(served) > 0);
+    /// <summary>So many bytes were received, everything was sent, and the handler reads again: before that a beat sees it at work.</summary>
+    private Task UntilReadingAsync(int received) => UntilAsync(() => _connection is not null
+        && ConnectionLink.Of(_connection).BytesReceived >= received
+        && ConnectionLink.Of(_connection).WriteBufferSize == 0
+        && ConnectionLink.Progress(_connection).IsWaitingForInput);
 
     private static long Received(Served served) => served.Metrics.Endpoints.Sum(endpoint => endpoint.Bytes().Received);
 
