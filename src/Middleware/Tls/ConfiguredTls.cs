@@ -34,7 +34,15 @@ internal sealed class ConfiguredTls
         (minimum <= TlsVersion.Tls12 ? SslProtocols.Tls12 : SslProtocols.None) | (maximum >= TlsVersion.Tls13 ? SslProtocols.Tls13 : SslProtocols.None);
 
     /// <summary>What SslStream asks when it knows the name that the client wants.</summary>
-    public ServerOptionsSelectionCallback Options(TlsAttempt attempt) => (_, hello, _, _) => new(Build(hello.ServerName, attempt));
+    public ServerOptionsSelectionCallback Options(TlsAttempt attempt)
+    {
+        attempt.IsAwaitingHello = true;
+        return (_, hello, _, _) =>
+        {
+            attempt.IsAwaitingHello = false;
+            return new(Build(hello.ServerName, attempt));
+        };
+    }
 
     /// <summary>A chain policy that trusts these authorities and nobody else.</summary>
     public static X509ChainPolicy Trusting(X509Certificate2Collection authorities, X509RevocationMode revocation, Oid purpose)

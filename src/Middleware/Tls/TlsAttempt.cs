@@ -9,6 +9,12 @@ internal sealed class TlsAttempt
     /// <summary>The same in words.</summary>
     public string? Explanation { get; private set; }
 
+    /// <summary>
+    /// Whether the peer has yet to send a ClientHello. What goes wrong until then is its doing: SslStream parses what comes before it
+    /// knows that it is one, and misses its certificate where it is none.
+    /// </summary>
+    public bool IsAwaitingHello { get; set; }
+
     public bool Refuse(ConnectionEndReason verdict, string explanation)
     {
         (Verdict, Explanation) = (verdict, explanation);

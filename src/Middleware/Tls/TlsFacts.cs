@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
@@ -13,7 +14,7 @@ internal sealed record TlsFacts(string Version, string? ServerName, string? Clie
     public static TlsFacts Of(SslStream stream) => new(
         VersionOf(stream.SslProtocol),
         stream.TargetHostName is { Length: > 0 } name ? name : null,
-        stream.RemoteCertificate is X509Certificate2 client ? CertificateNames.Of(client).Best : null);
+        stream.RemoteCertificate is X509Certificate2 client ? NameOf(client) : null);
 
     public static string VersionOf(SslProtocols protocol) => protocol switch
     {
@@ -21,4 +22,17 @@ internal sealed record TlsFacts(string Version, string? ServerName, string? Clie
         SslProtocols.Tls12 => "1.2",
         _ => protocol.ToString(),
     };
+
+    /// <summary>Names that cannot be read are none. The authority has vouched for the certificate, and nobody here has asked for a name.</summary>
+    private static string? NameOf(X509Certificate2 client)
+    {
+        try
+        {
+            return CertificateNames.Of(client).Best;
+        }
+        catch (CryptographicException)
+        {
+            return null;
+        }
+    }
 }

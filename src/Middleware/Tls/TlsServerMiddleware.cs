@@ -60,7 +60,7 @@ internal sealed class TlsServerMiddleware(
         {
             failure = attempt.Verdict != ConnectionEndReason.None ? (attempt.Verdict, attempt.Explanation!)
                 : error.InnerException is OperationCanceledException ? (ConnectionEndReason.TlsHandshakeTimeout, error.Message)
-                : (ConnectionEndReason.TlsHandshakeFailed, (error.InnerException ?? error).Message);
+                : (ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message);
         }
         catch (OperationCanceledException)
         {
@@ -69,6 +69,11 @@ internal sealed class TlsServerMiddleware(
         catch (Exception lost) when (lost is IOException or ConnectionAbortedException)
         {
             failure = (ConnectionEndReason.TlsHandshakeFailed, lost.Message);
+        }
+        catch (Exception) when (attempt.IsAwaitingHello)
+        {
+            // Its text is about this side: an index, a certificate.
+            failure = (ConnectionEndReason.TlsHandshakeFailed, "the peer has sent no ClientHello that can be read");
         }
         finally
         {
