@@ -100,10 +100,17 @@ internal sealed class Peer : IAsyncDisposable
     /// <summary>Waits for the program's end and demands that it was content; answers what it printed and was not read yet.</summary>
     public async Task<string> FinishAsync()
     {
+        (int exitCode, string output) = await ExitAsync();
+        Assert.True(exitCode == 0, $"The peer exited with {exitCode}: {output}{Errors}");
+        return output;
+    }
+
+    /// <summary>Waits for the program's end, whatever it thinks of it; answers its exit code and what it printed and was not read yet.</summary>
+    public async Task<(int ExitCode, string Output)> ExitAsync()
+    {
         string output = await _process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
         await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
-        Assert.True(_process.ExitCode == 0, $"The peer exited with {_process.ExitCode}: {output}{Errors}");
-        return output;
+        return (_process.ExitCode, output);
     }
 
     public async ValueTask DisposeAsync()

@@ -14,7 +14,7 @@ public sealed class ProxyProtocolTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    private readonly TestAuthority _authority = new();
+    private readonly AuthorityFiles _authority = new();
     private readonly TaskCompletionSource<(ProxyHeader Header, string? Remote)> _heard = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -172,8 +172,8 @@ public sealed class ProxyProtocolTests : IDisposable
         }, overTls);
         await using Peer curl = Peer.Start(
             "curl",
-            "-sS", "--haproxy-protocol", "--cacert", _authority.CaPath, "--write-out", " %{local_ip}:%{local_port}",
-            $"{(overTls ? "https" : "http")}://{server.EndPoints[0]}/");
+            "-sS", "--haproxy-protocol", "--ipv4", "--cacert", _authority.CaPath, "--write-out", " %{local_ip}:%{local_port}",
+            $"{(overTls ? "https" : "http")}://localhost:{((IPEndPoint)server.EndPoints[0]).Port}/");
 
         string[] output = (await curl.FinishAsync()).Split(' ');
 

@@ -54,6 +54,9 @@ public abstract class ServedTest : IAsyncLifetime
 
     protected static string Text(byte[] bytes) => Encoding.Latin1.GetString(bytes);
 
+    /// <summary>What goes with the test, the last one first.</summary>
+    protected void Own(IAsyncDisposable owned) => _owned.Add(owned);
+
     private protected async Task<Served> ServeAsync(
         Carrier carrier, Action<IConnectionBuilder> surround, ByteStreamDelegate handler, TimeProvider? time = null, EndPoint? endPoint = null,
         Action<IServiceCollection>? configure = null)

@@ -1,100 +1,70 @@
-using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Testing;
 
-/// <summary>An authority of a test's own, and the certificates that it signs, in a folder of their own.</summary>
-internal sealed class TestAuthority : IDisposable
+/// <summary>An authority of a test's own, and what it signs.</summary>
+internal sealed class TestAuthority
 {
-    private static readonly Oid Server = new("1.3.6.1.5.5.7.3.1");
-    private static readonly Oid Client = new("1.3.6.1.5.5.7.3.2");
+    /// <summary>Purposes of a certificate (RFC 5280, 4.2.1.12).</summary>
+    public const string ForServers = "1.3.6.1.5.5.7.3.1";
 
-    private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-    private readonly X509Certificate2 _certificate;
+    public const string ForClients = "1.3.6.1.5.5.7.3.2";
 
-    public TestAuthority(string name = "Test authority")
-    {
-        var request = new CertificateRequest($"CN={name}", _key, HashAlgorithmName.SHA256);
-        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
-        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
-        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
-        _certificate = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddYears(-1), DateTimeOffset.UtcNow.AddYears(1));
-        Folder = Directory.CreateTempSubdirectory("authority-").FullName;
-        CaPath = Path.Combine(Folder, "ca.pem");
-        File.WriteAllText(CaPath, _certificate.ExportCertificatePem());
-    }
+    private static readonly DateTimeOffset Now = DateTimeOffset.UtcNow;
 
-    public string Folder { get; }
-
-    /// <summary>The file of the authority's own certificate.</summary>
-    public string CaPath { get; }
-
-    /// <summary>A certificate, with its key.</summary>
-    /// <param name="commonName">The subject's common name.</param>
-    /// <param name="dns">Its DNS names; localhost and 127.0.0.1 where there are none.</param>
-    /// <param name="uris">Its URIs, such as SPIFFE ids.</param>
-    /// <param name="expired">Whether it was valid until yesterday only.</param>
-    public X509Certificate2 Sign(string commonName, string[]? dns = null, string[]? uris = null, bool expired = false)
+    public TestAuthority(string name = "Test Authority")
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        Certificate = request.CreateSelfSigned(Now.AddDays(-10), Now.AddDays(10));
+    }
+
+    public X509Certificate2 Certificate { get; }
+
+    public string Pem => Certificate.ExportCertificatePem();
+
+    /// <summary>A certificate for localhost and whatever else is asked for.</summary>
+    public X509Certificate2 IssueServer(params string[] hosts) => Issue(hosts[0], dns: hosts, purpose: ForServers);
+
+    public X509Certificate2 IssueClient(string commonName, string[]? dns = null, string[]? uris = null) => Issue(commonName, dns, uris, ForClients);
+
+    public X509Certificate2 IssueExpiredClient(string commonName) => Issue(commonName, purpose: ForClients, notAfter: Now.AddDays(-1));
+
+    public X509Certificate2 Issue(
+        string? commonName, string[]? dns = null, string[]? uris = null, string? purpose = null, DateTimeOffset? notAfter = null, byte[]? rawNames = null)
+    {
         var subject = new X500DistinguishedNameBuilder();
-        subject.AddCommonName(commonName);
+        if (commonName is not null)
+        {
+            subject.AddCommonName(commonName);
+        }
+
+        // The framework copies the key into the certificate; there, it lives as long as that does.
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
-        var names = new SubjectAlternativeNameBuilder();
-        foreach (string name in dns ?? ["localhost"])
-        {
-            names.AddDnsName(name);
-        }
-
-        if (dns is null)
-        {
-            names.AddIpAddress(IPAddress.Loopback);
-        }
-
-        foreach (string uri in uris ?? [])
-        {
-            names.AddUri(new Uri(uri));
-        }
-
-        request.CertificateExtensions.Add(names.Build());
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([Server, Client], false));
-        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
-        DateTimeOffset now = DateTimeOffset.UtcNow;
-        using X509Certificate2 signed = request.Create(
-            _certificate, expired ? now.AddDays(-30) : now.AddDays(-1), expired ? now.AddDays(-1) : now.AddDays(90), RandomNumberGenerator.GetBytes(16));
-        using X509Certificate2 whole = signed.CopyWithPrivateKey(key);
-        // Without this detour the key is not one that every platform's TLS can use.
-        return X509CertificateLoader.LoadPkcs12(whole.Export(X509ContentType.Pkcs12), null, X509KeyStorageFlags.Exportable);
-    }
+        if (purpose is not null)
+        {
+            request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], false));
+        }
 
-    /// <summary>A certificate as a pair of PEM files.</summary>
-    public TlsCertificateOptions Write(string commonName, string[]? dns = null, string[]? uris = null, bool expired = false)
-    {
-        using X509Certificate2 certificate = Sign(commonName, dns, uris, expired);
-        string path = Path.Combine(Folder, Guid.NewGuid().ToString("N"));
-        return Write(certificate, path + ".crt", path + ".key");
-    }
+        var names = new SubjectAlternativeNameBuilder();
+        Array.ForEach(dns ?? [], names.AddDnsName);
+        Array.ForEach(uris ?? [], uri => names.AddUri(new Uri(uri)));
+        if (rawNames is not null)
+        {
+            request.CertificateExtensions.Add(new X509Extension("2.5.29.17", rawNames, false));
+        }
+        else if (dns is { Length: > 0 } || uris is { Length: > 0 })
+        {
+            request.CertificateExtensions.Add(names.Build());
+        }
 
-    /// <summary>Writes a certificate and its key; each file is replaced as a whole.</summary>
-    public static TlsCertificateOptions Write(X509Certificate2 certificate, string path, string keyPath)
-    {
-        Replace(keyPath, certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem());
-        Replace(path, certificate.ExportCertificatePem());
-        return new TlsCertificateOptions { Path = path, KeyPath = keyPath };
-    }
-
-    public void Dispose()
-    {
-        _certificate.Dispose();
-        _key.Dispose();
-        Directory.Delete(Folder, recursive: true);
-    }
-
-    private static void Replace(string path, string text)
-    {
-        File.WriteAllText(path + ".new", text + "\n");
-        File.Move(path + ".new", path, overwrite: true);
+        using X509Certificate2 signed = request.Create(Certificate, Now.AddDays(-5), notAfter ?? Now.AddDays(5), RandomNumberGenerator.GetBytes(8));
+        return signed.CopyWithPrivateKey(key);
     }
 }

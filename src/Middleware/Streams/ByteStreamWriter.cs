@@ -128,7 +128,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     /// <summary>The application protocol that TLS negotiated (ALPN); empty where there is none.</summary>
     public SslApplicationProtocol ApplicationProtocol => SslStream?.NegotiatedApplicationProtocol ?? default;
 
-    /// <summary>The server's name as the client asked for it (SNI); null where it asked for none, or the connection is plain. It is the client's own text.</summary>
+    /// <summary>The server's name that the client has asked for (SNI), as it sent it; null where the connection is plain or it asked for none.</summary>
     public string? TlsServerName => SslStream?.TargetHostName is { Length: > 0 } name ? name : null;
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
@@ -425,7 +425,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     /// (<see cref="System.Net.Sockets.Socket"/>), <c>peercred</c> (<see cref="UnixCredentials"/>); with TLS <c>ssl_object</c>
     /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
     /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
-    /// compression is insecure and not offered); and, which asyncio has not, <c>alpn</c> and <c>sni</c> (<see cref="string"/>).
+    /// compression is insecure and not offered). Beyond asyncio's, with TLS: <c>alpn</c> (<see cref="SslApplicationProtocol"/>) and
+    /// <c>sni</c> (a string), absent where there is none.
     /// </summary>
     /// <param name="name">One of these names.</param>
     /// <param name="defaultValue">Returned where the fact is unknown, or the name is.</param>
@@ -443,7 +444,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
             "sslcontext" => _connection?.Features.Get<Tls.TlsOptionsFeature>()?.Options,
             "peercert" => PeerCertificate,
             "cipher" => CipherSuite,
-            "alpn" => ApplicationProtocol is { Protocol.IsEmpty: false } protocol ? protocol.ToString() : null,
+            "alpn" => ApplicationProtocol is { Protocol.Length: > 0 } protocol ? protocol : null,
             "sni" => TlsServerName,
             _ => null,
         };

@@ -232,7 +232,18 @@ internal sealed class CertificateStore : IDisposable
                 return null;
             }
 
-            Content now = ReadFiles();
+            Content now;
+            try
+            {
+                now = ReadFiles();
+            }
+            catch
+            {
+                // What comes back is a change, though it may be what was there before: the error is over, and the next one is a new one.
+                _last = new Content(null, null);
+                throw;
+            }
+
             if (Same(now.File, _last.File) && Same(now.Key, _last.Key))
             {
                 // The same broken content a second time is told, and then left alone.

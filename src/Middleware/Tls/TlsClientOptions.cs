@@ -81,7 +81,7 @@ public sealed class TlsClientOptions
         {
             load();
         }
-        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException)
         {
             throw new ArgumentException($"Tls: {file} cannot be used: {error.Message}", error);
         }

@@ -60,7 +60,7 @@ internal sealed class TlsServerMiddleware(
         {
             failure = attempt.Verdict != ConnectionEndReason.None ? (attempt.Verdict, attempt.Explanation!)
                 : error.InnerException is OperationCanceledException ? (ConnectionEndReason.TlsHandshakeTimeout, error.Message)
-                : (ConnectionEndReason.TlsHandshakeFailed, (error.InnerException ?? error).Message);
+                : (ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message);
         }
         catch (OperationCanceledException)
         {
@@ -80,7 +80,8 @@ internal sealed class TlsServerMiddleware(
             counted.EndHandshake();
         }
 
-        // The alert that says why has been written; a clean close delivers it.
+        // Where there is an alert that says why, it has been written, and a clean close delivers it. (On Linux SslStream has one for
+        // what OpenSSL refuses, and none for a certificate that is refused here: to its client that is an end without close_notify.)
         TlsLog.HandshakeFailed(logger, context.ConnectionId, LogText.Of(context.RemoteEndPoint), EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
         metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);

@@ -177,7 +177,7 @@ public sealed class ProxyProtocolTests : ServedTest
     [Trait("Fault", "F32")]
     public async Task Connect_HeaderHelloAndRequestAtOnce_AllAreUnderstood_F32(Carrier carrier)
     {
-        TestAuthority authority = Own(new TestAuthority());
+        AuthorityFiles authority = Own(new AuthorityFiles());
         Served served = await ServeAsync(
             carrier,
             builder =>

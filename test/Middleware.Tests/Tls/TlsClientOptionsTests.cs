@@ -1,108 +1,182 @@
+using System.Net.Security;
 using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Testing;
-using Microsoft.AspNetCore.Hosting;
 
 namespace ByteStreams.Middleware.Tests.Tls;
 
 /// <summary>TLS towards a server, from files.</summary>
-public sealed class TlsClientOptionsTests : ServedTest
+public sealed class TlsClientOptionsTests : TlsTest
 {
-    private readonly TestAuthority _authority;
-
-    public TlsClientOptionsTests() => _authority = Own(new TestAuthority());
-
     [Fact]
-    public async Task Connect_ItsAuthorityAndName_IsTrusted()
+    public async Task Connect_AuthorityIsInTheBundle_IsTrusted()
     {
-        Served served = await ServeTlsAsync();
+        Served served = await ServeTlsAsync(Carrier.Own);
+        // Of several authorities, the second.
+        File.WriteAllText(PathOf("bundle.pem"), new TestAuthority("Another").Pem + "\n" + Authority.Pem);
 
-        Assert.Equal("x\n", await AskAsync(await ConnectAsync(served, new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "server.example" }), "x\n"));
+        ByteStreamConnection client = await ConnectTlsAsync(served, Options(PathOf("bundle.pem")).CreateAuthenticationOptions());
+
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+        Assert.Equal(SslProtocols.Tls13, client.Writer.TlsProtocol);
     }
 
     [Fact]
-    public async Task Connect_AnotherAuthority_IsRefused()
+    public async Task Connect_AuthorityIsNotInTheBundle_IsNotTrusted()
     {
-        Served served = await ServeTlsAsync();
-        TestAuthority other = Own(new TestAuthority("Other"));
+        Served served = await ServeTlsAsync(Carrier.Own);
+        File.WriteAllText(PathOf("bundle.pem"), new TestAuthority("Test Authority").Pem);
 
-        await Assert.ThrowsAsync<AuthenticationException>(() => ConnectAsync(served, new TlsClientOptions { CaPath = other.CaPath, ServerName = "server.example" }));
+        await Assert.ThrowsAsync<AuthenticationException>(() => ConnectTlsAsync(served, Options(PathOf("bundle.pem")).CreateAuthenticationOptions()));
+    }
+
+    [Fact]
+    public async Task Connect_NoBundle_TheSystemsListDecides()
+    {
+        Served served = await ServeTlsAsync(Carrier.Own);
+
+        await Assert.ThrowsAsync<AuthenticationException>(
+            () => ConnectTlsAsync(served, new TlsClientOptions { ServerName = "localhost" }.CreateAuthenticationOptions()));
     }
 
     [Theory]
-    [InlineData("other.example")]
-    // The host that was connected to, where no name is given: an address, which the certificate does not have.
-    [InlineData(null)]
-    public async Task Connect_AnotherName_IsRefused(string? name)
+    [InlineData("localhost", true)]
+    [InlineData("LOCALHOST", true)]
+    [InlineData("other.example", false)]
+    public async Task Connect_ServerNameIsGiven_TheCertificateMustHaveIt(string name, bool trusted)
     {
-        Served served = await ServeTlsAsync();
-
-        await Assert.ThrowsAsync<AuthenticationException>(() => ConnectAsync(served, new TlsClientOptions { CaPath = _authority.CaPath, ServerName = name }));
-    }
-
-    [Fact]
-    public async Task Connect_SystemsAuthorities_DoNotKnowOurs()
-    {
-        Served served = await ServeTlsAsync();
-
-        await Assert.ThrowsAsync<AuthenticationException>(() => ConnectAsync(served, new TlsClientOptions { ServerName = "server.example" }));
-    }
-
-    [Fact]
-    public async Task Connect_MinimumVersion_IsKept()
-    {
-        Served served = await ServeTlsAsync(tls => tls.MaximumVersion = TlsVersion.Tls12);
-
-        await Assert.ThrowsAsync<AuthenticationException>(
-            () => ConnectAsync(served, new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "server.example", MinimumVersion = TlsVersion.Tls13 }));
-    }
-
-    [Fact]
-    public async Task Connect_CertificateAndProtocol_AreShown()
-    {
-        Served served = await ServeTlsAsync(
-            tls =>
-            {
-                tls.ClientCertificates = ClientCertificates.Require;
-                tls.ClientCaPath = _authority.CaPath;
-                tls.ApplicationProtocols.Add("echo/1");
-            });
-        ByteStreamConnection connection = await ConnectAsync(served, new TlsClientOptions
+        var asked = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(Carrier.Own, handler: (_, writer, _) =>
         {
-            CaPath = _authority.CaPath,
-            ServerName = "server.example",
-            Certificate = _authority.Write("billing"),
-            ApplicationProtocols = { "echo/1" },
+            asked.TrySetResult(writer.TlsServerName);
+            return Task.CompletedTask;
         });
+        TlsClientOptions options = Options();
+        options.ServerName = name;
+        Task<ByteStreamConnection> connecting = ConnectTlsAsync(served, options.CreateAuthenticationOptions());
 
-        Assert.Equal("x\n", await AskAsync(connection, "x\n"));
-        Assert.Equal("echo/1", connection.Writer.GetExtraInfo("alpn"));
-        await connection.DisposeAsync();
-        Assert.Contains("client billing,", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        if (trusted)
+        {
+            await connecting;
+            Assert.Equal("localhost", await asked.Task.WaitAsync(Soon), ignoreCase: true);
+        }
+        else
+        {
+            await Assert.ThrowsAsync<AuthenticationException>(() => connecting);
+        }
     }
 
     [Fact]
-    public void CreateAuthenticationOptions_FilesThatAreNone_SaysWhich()
+    public async Task Connect_NoServerName_TheHostIsTheName()
     {
-        string path = Path.Combine(_authority.Folder, "empty.pem");
-        File.WriteAllText(path, "nothing");
+        using X509Certificate2 certificate = Authority.IssueServer("localhost");
+        TlsCertificateOptions written = Write("server", certificate);
+        Served served = await ServeTlsAsync(Carrier.Own, tls => tls.Certificates.Add(written));
+        TlsClientOptions options = Options();
+        options.ServerName = null;
 
-        Assert.Equal($"Tls: {path} has no certificate in PEM.", Message(new TlsClientOptions { CaPath = path }));
-        Assert.StartsWith("Tls: /no/such/ca.pem cannot be used: ", Message(new TlsClientOptions { CaPath = "/no/such/ca.pem" }), StringComparison.Ordinal);
-        Assert.StartsWith($"Tls: {path} cannot be used: ", Message(new TlsClientOptions { Certificate = new() { Path = path } }), StringComparison.Ordinal);
-        Assert.Equal("Tls:Certificate: it has a Path or a Store, and not both.", Message(new TlsClientOptions { Certificate = new() }));
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(
+            "localhost", ((System.Net.IPEndPoint)served.EndPoint).Port, new() { Tls = options.CreateAuthenticationOptions() }, Soon);
 
-        static string Message(TlsClientOptions options) => Assert.Throws<ArgumentException>(() => options.CreateAuthenticationOptions()).Message;
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
     }
 
-    private Task<Served> ServeTlsAsync(Action<TlsServerOptions>? configure = null) => ServeAsync(
-        Carrier.Own,
-        builder => builder.UseTelemetry().UseTls(tls =>
+    [Fact]
+    public async Task Connect_OwnCertificate_IsShown()
+    {
+        var seen = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(Carrier.Own, tls => tls.ClientCertificates = ClientCertificates.Require, (reader, writer, stopping) =>
         {
-            tls.Certificates.Add(_authority.Write("server", ["server.example"]));
-            configure?.Invoke(tls);
-        }),
-        Echo);
+            seen.SetResult(writer.PeerCertificate?.GetNameInfo(X509NameType.SimpleName, false));
+            return Echo(reader, writer, stopping);
+        });
+        using X509Certificate2 certificate = Authority.IssueClient("alice");
+        TlsClientOptions options = Options();
+        options.Certificate = Write("me", certificate);
+        SslClientAuthenticationOptions made = options.CreateAuthenticationOptions();
 
-    private Task<ByteStreamConnection> ConnectAsync(Served served, TlsClientOptions tls) =>
-        ConnectAsync(served, options => options.Tls = tls.CreateAuthenticationOptions());
+        ByteStreamConnection client = await ConnectTlsAsync(served, made);
+        Assert.Equal("alice", await seen.Task.WaitAsync(Soon));
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+    }
+
+    [Theory]
+    [InlineData(TlsVersion.Tls12, true)]
+    [InlineData(TlsVersion.Tls13, false)]
+    public async Task Connect_ServerIsOlderThanTheMinimum_Fails(TlsVersion minimum, bool connects)
+    {
+        Served served = await ServeTlsAsync(Carrier.Own, tls => tls.MaximumVersion = TlsVersion.Tls12);
+        TlsClientOptions options = Options();
+        options.MinimumVersion = minimum;
+        Task<ByteStreamConnection> connecting = ConnectTlsAsync(served, options.CreateAuthenticationOptions());
+
+        if (connects)
+        {
+            Assert.Equal(SslProtocols.Tls12, (await connecting).Writer.TlsProtocol);
+        }
+        else
+        {
+            await Assert.ThrowsAsync<AuthenticationException>(() => connecting);
+        }
+    }
+
+    [Fact]
+    public async Task Connect_ProtocolsAreOffered_OneIsNegotiated()
+    {
+        Served served = await ServeTlsAsync(Carrier.Own, tls => tls.ApplicationProtocols.Add("chat/1"));
+        TlsClientOptions options = Options();
+        options.ApplicationProtocols.Add("chat/2");
+        options.ApplicationProtocols.Add("chat/1");
+
+        ByteStreamConnection client = await ConnectTlsAsync(served, options.CreateAuthenticationOptions());
+
+        Assert.Equal(new SslApplicationProtocol("chat/1"), client.Writer.ApplicationProtocol);
+        Assert.Equal(client.Writer.ApplicationProtocol, client.Writer.GetExtraInfo("alpn"));
+    }
+
+    [Theory]
+    [InlineData("no bundle", "missing.pem")]
+    [InlineData("empty bundle", "ca.pem has no certificate in PEM")]
+    [InlineData("no certificate", "missing.pem")]
+    [InlineData("another key", "me.pem")]
+    [InlineData("both", "a Path or a Store")]
+    public void Create_FileCannotBeUsed_SaysWhich(string what, string expected)
+    {
+        TlsClientOptions options = Options();
+        using X509Certificate2 certificate = Authority.IssueClient("alice");
+        using X509Certificate2 another = Authority.IssueClient("bob");
+        switch (what)
+        {
+            case "no bundle":
+                options.CaPath = PathOf("missing.pem");
+                break;
+            case "empty bundle":
+                File.WriteAllText(PathOf("ca.pem"), "hello\n");
+                break;
+            case "no certificate":
+                options.Certificate = new() { Path = PathOf("missing.pem") };
+                break;
+            case "another key":
+                options.Certificate = Write("me", certificate);
+                options.Certificate.KeyPath = Write("another", another).KeyPath;
+                break;
+            default:
+                options.Certificate = new() { Path = PathOf("me.pem"), Store = "My", Subject = "me" };
+                break;
+        }
+
+        ArgumentException error = Assert.Throws<ArgumentException>(options.CreateAuthenticationOptions);
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    private TlsClientOptions Options(string? bundle = null)
+    {
+        bundle ??= PathOf("ca.pem");
+        if (!File.Exists(bundle))
+        {
+            File.WriteAllText(bundle, Authority.Pem);
+        }
+
+        return new TlsClientOptions { CaPath = bundle, ServerName = "localhost" };
+    }
 }

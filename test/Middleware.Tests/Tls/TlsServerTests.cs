@@ -2,402 +2,430 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Telemetry;
+using System.Text;
 using ByteStreams.Testing;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Tls;
 
-/// <summary>Who gets through the handshake and who does not (F20 to F22), what both sides learn by it, and how it ends (F24).</summary>
-public sealed class TlsServerTests : ServedTest
+/// <summary>Who gets through the handshake, who does not and why, and how TLS connections end (F17, F20, F21, F22, F24).</summary>
+public sealed class TlsServerTests : TlsTest
 {
-    private readonly TestAuthority _authority;
-    private int _handled;
+    public static TheoryData<Carrier, SslProtocols> CarriersAndVersions => new MatrixTheoryData<Carrier, SslProtocols>(
+        [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13]);
 
-    public TlsServerTests() => _authority = Own(new TestAuthority());
-
-    /// <summary>"GET / HTTP/1.0", noise, a record of a version that there is not, one that is cut, and an alert in the place of a ClientHello.</summary>
-    private static readonly string[] NoHellos =
+    public static TheoryData<Carrier, string> CarriersAndNoTls => new MatrixTheoryData<Carrier, string>([Carrier.Own, Carrier.Stock],
     [
-        "474554202F20485454502F312E300D0A0D0A", "DEADBEEF00112233445566778899AABBCCDDEEFF", "16090100050100000100", "1603010200010001", "15030100020228",
-    ];
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "\0\0\0\0\0\0\0\0",
+        // A record with a handshake in it that is none, one whose ClientHello ends before its version, an SSL 2 hello, an alert.
+        "\u0016\u0003\u0001\u0000\u0004abcd",
+        "\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0003",
+        "\u0080\u002e\u0001\u0000\u0002\u0000\u0015\u0000\u0000\u0000\u0010\u0001\u0000\u0080",
+        "\u0015\u0003\u0003\u0000\u0002\u0002\u0028",
+        new('\u00ff', 100_000),
+    ]);
 
-    public static TheoryData<Carrier, string> Garbage => new(
-        from carrier in Enum.GetValues<Carrier>()
-        from hex in NoHellos
-        select (carrier, hex));
+    public static TheoryData<Carrier, SslProtocols, string> CarriersAndRefused => new MatrixTheoryData<Carrier, SslProtocols, string>(
+        [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13], ["missing", "expired", "unknown", "server's", "stranger"]);
 
-    [Theory, MemberData(nameof(Garbage))]
-    [Trait("Fault", "F20")]
-    public async Task Connect_NoTls_IsClosedCountedAndOneLine_F20(Carrier carrier, string hex)
+    [Theory, MemberData(nameof(CarriersAndNoTls)), Trait("Fault", "F20")]
+    public async Task Handshake_PeerSpeaksNoTls_IsClosedCountedAndToldOnce(Carrier carrier, string sent)
     {
-        Served served = await ServeTlsAsync(carrier, _ => { });
-        using var handshakes = new MetricCollector<double>(
-            served.Services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.tls_handshake.duration");
-        ByteStreamConnection connection = await ConnectAsync(served);
-        connection.Writer.Write(Convert.FromHexString(hex));
-        connection.Writer.WriteEof();
+        bool handled = false;
+        Served served = await ServeTlsAsync(carrier, handler: (_, _, _) =>
+        {
+            handled = true;
+            return Task.CompletedTask;
+        });
+        using MetricCollector<double> handshakes = CollectHandshakes(served);
+        Socket client = await ConnectPlainAsync(served);
 
-        await DiscardAsync(connection);
+        // It may be closed before everything was sent.
+        Task sending = SendAllAsync(client, Encoding.Latin1.GetBytes(sent));
+        byte[] answer = await ReadToEndAsync(client);
+        await Record.ExceptionAsync(() => sending);
 
-        await AssertEndedAsync(served, "tls_handshake_failed");
+        // Nothing but an alert of seven bytes comes back, and often not even that.
+        Assert.True(answer is [] or [0x15, 0x03, _, 0, 2, 2, _], Convert.ToHexString(answer));
+        FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
+        Assert.Equal(LogLevel.Information, line.Level);
+        Assert.Matches(@"^Connection \S+ from 127\.0\.0\.1:\d+: the TLS handshake failed \(tls_handshake_failed\): .+$", line.Message);
+        Assert.DoesNotContain(line.Message, char.IsControl);
+        Assert.Single(Told(served));
         Assert.Equal("tls_handshake_failed", Assert.Single(handshakes.GetMeasurementSnapshot()).Tags["error.type"]);
+        Assert.False(handled);
+    }
+
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F20")]
+    public async Task Handshake_PeerLeavesAtOnce_IsToldAtInformation(Carrier carrier)
+    {
+        Served served = await ServeTlsAsync(carrier);
+        (await ConnectPlainAsync(served)).Dispose();
+
+        FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
+        Assert.Contains("(tls_handshake_failed): ", line.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level > LogLevel.Information);
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F21")]
-    public async Task Connect_HandshakesThatStall_TheOldestMakeRoomAndTheRestEndInTime_F21(Carrier carrier)
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F20")]
+    public async Task Handshake_Failed_TheSummarySaysTheSameReason(Carrier carrier)
     {
-        const int most = 50;
-        var time = new FakeTimeProvider();
-        Served served = await ServeTlsAsync(carrier, tls => tls.MaxHandshakes = most, time);
-        var stalled = new List<ByteStreamConnection>();
-        for (int i = 0; i < 4 * most; i++)
-        {
-            stalled.Add(await ConnectAsync(served));
-        }
+        Served served = await ServeTlsAsync(carrier, before: builder => builder.UseTelemetry());
+        Socket client = await ConnectPlainAsync(served);
+        await client.SendAsync("hello\n"u8.ToArray(), Soon);
+        await ReadToEndAsync(client);
+        client.Dispose();
 
-        await AdvanceUntilAsync(time, () => Count(served, "tls_handshake_limit") == 3 * most, TimeSpan.Zero);
-
-        // Another client takes the place of the oldest that is left.
-        ByteStreamConnection honest = await ConnectAsync(served, Trust);
-        Assert.Equal("still there\n", await AskAsync(honest, "still there\n"));
-
-        await AdvanceUntilAsync(time, () => Count(served, "tls_handshake_timeout") == most - 1, TimeSpan.FromSeconds(1));
-        Assert.Equal((3 * most) + 1, Count(served, "tls_handshake_limit"));
-        Assert.Equal(1, _handled);
-        Assert.Equal("and after\n", await AskAsync(honest, "and after\n"));
-        foreach (ByteStreamConnection connection in stalled)
-        {
-            connection.Writer.Abort();
-        }
+        Assert.Equal("tls_handshake_failed", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F21")]
-    public async Task Connect_SilentClient_EndsAtTheHandshakeTimeoutAndNotBefore_F21(Carrier carrier)
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F21")]
+    public async Task Handshake_200Stall_OthersAreServedAndTheTimeoutEndsEach(Carrier carrier)
     {
+        const int Stalled = 200;
         var time = new FakeTimeProvider();
-        Served served = await ServeTlsAsync(carrier, _ => { }, time);
-        ByteStreamConnection connection = await ConnectAsync(served);
-        await UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Handshakes == 1));
+        Served served = await ServeTlsAsync(carrier, time: time);
+        using MetricCollector<double> handshakes = CollectHandshakes(served);
+        Socket[] stalled = await Task.WhenAll(Enumerable.Range(0, Stalled).Select(_ => ConnectPlainAsync(served)));
+        // Half of them begin a record and send no more of it.
+        await Task.WhenAll(stalled.Where((_, i) => i % 2 == 0).Select(socket => socket.SendAsync((byte[])[0x16, 3, 1, 2], Soon).AsTask()));
+        await UntilAsync(() => InProgress(served) == Stalled);
+
+        ByteStreamConnection client = await ConnectTlsAsync(served);
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
 
         time.Advance(TimeSpan.FromSeconds(9.9));
-        Assert.Empty(Failures(served));
-        await AdvanceUntilAsync(time, () => Failures(served).Any(), TimeSpan.FromSeconds(0.1));
-
-        connection.Writer.Abort();
-        Assert.Contains("tls_handshake_timeout", Assert.Single(Failures(served)), StringComparison.Ordinal);
+        Assert.Equal(Stalled, InProgress(served));
+        time.Advance(TimeSpan.FromSeconds(0.2));
+        Assert.All(await Task.WhenAll(stalled.Select(ReadToEndAsync)), Assert.Empty);
+        IReadOnlyList<FakeLogRecord> lines = await WaitForFailuresAsync(served, Stalled);
+        Assert.All(lines, line => Assert.EndsWith("(tls_handshake_timeout): The TLS handshake took longer than 10 s.", line.Message, StringComparison.Ordinal));
+        Assert.Equal(
+            Stalled, handshakes.GetMeasurementSnapshot().Count(each => each.Tags.TryGetValue("error.type", out object? type) && type is "tls_handshake_timeout"));
+        await UntilAsync(() => InProgress(served) == 0);
+        Assert.Equal("still here\n", await AskAsync(client, "still here\n"));
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F22")]
-    public async Task Connect_ClientCertificates_EachOutcomeHasItsReason_F22(Carrier carrier)
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F21")]
+    public async Task Handshake_OneMoreThanTheCap_EndsTheOldest(Carrier carrier)
     {
-        using var others = new TestAuthority("Somebody else");
-        Served served = await ServeTlsAsync(carrier, tls =>
+        const int Cap = 20;
+        Served served = await ServeTlsAsync(carrier, tls => tls.MaxHandshakes = Cap, time: new FakeTimeProvider());
+        var stalled = new List<Socket>();
+        for (int i = 1; i <= Cap; i++)
         {
-            tls.ClientCertificates = ClientCertificates.Require;
-            tls.ClientCaPath = _authority.CaPath;
-            tls.AllowedCommonNames.Add("billing");
-        });
-
-        Assert.Equal("right\n", await AskAsync(await ConnectAsync(served, options => Trust(options, _authority.Sign("billing"))), "right\n"));
-        await AssertRefusedAsync(served, "tls_certificate_missing", null);
-        await AssertRefusedAsync(served, "tls_certificate_expired", _authority.Sign("billing", expired: true));
-        await AssertRefusedAsync(served, "tls_certificate_untrusted", others.Sign("billing"));
-        await AssertRefusedAsync(served, "tls_name_not_allowed", _authority.Sign("shipping"));
-        Assert.Equal(1, _handled);
-    }
-
-    [Theory]
-    [Trait("Fault", "F22")]
-    [InlineData("billing", "a.example", "spiffe://example/ns/a/sa/billing", true)]
-    [InlineData("shipping", "a.example", "spiffe://example/ns/b", false)]
-    [InlineData("shipping", "b.example", "spiffe://example/ns/b", true)]
-    [InlineData("shipping", "B.EXAMPLE", "spiffe://example/ns/b", true)]
-    [InlineData("shipping", "c.example", "spiffe://example/ns/a/sa/billing", true)]
-    [InlineData("shipping", "c.example", "spiffe://example/prod/anybody", true)]
-    [InlineData("shipping", "c.example", "spiffe://example/ns/a/sa/billing2", false)]
-    [InlineData("Billing", "c.example", "spiffe://example/ns/b", false)]
-    public async Task Connect_RulesByName_OneMatchInOneListIsEnough_F22(string commonName, string dns, string uri, bool allowed)
-    {
-        Served served = await ServeTlsAsync(Carrier.Own, tls =>
-        {
-            tls.ClientCertificates = ClientCertificates.Require;
-            tls.ClientCaPath = _authority.CaPath;
-            tls.AllowedCommonNames.Add("billing");
-            tls.AllowedDnsNames.Add("b.example");
-            tls.AllowedUris.Add("spiffe://example/ns/a/sa/billing");
-            tls.AllowedUris.Add("spiffe://example/prod/*");
-        });
-        X509Certificate2 certificate = _authority.Sign(commonName, [dns], [uri]);
-
-        if (allowed)
-        {
-            ByteStreamConnection connection = await ConnectAsync(served, options => Trust(options, certificate));
-            Assert.Equal("in\n", await AskAsync(connection, "in\n"));
-            await connection.DisposeAsync();
-            Assert.Contains($"client {uri},", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+            stalled.Add(await ConnectPlainAsync(served));
+            int begun = i;
+            await UntilAsync(() => InProgress(served) == begun);
         }
-        else
+
+        for (int i = 0; i < 5; i++)
         {
-            await AssertRefusedAsync(served, "tls_name_not_allowed", certificate);
+            await ConnectPlainAsync(served);
+            // The oldest, and it alone.
+            Assert.Empty(await ReadToEndAsync(stalled[i]));
+            Assert.Equal(i + 1, (await WaitForFailuresAsync(served, i + 1)).Count);
         }
+
+        await UntilAsync(() => InProgress(served) == Cap);
+        ByteStreamConnection client = await ConnectTlsAsync(served);
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+        Assert.All(
+            await WaitForFailuresAsync(served, 6),
+            line => Assert.Contains("(tls_handshake_limit): it was the oldest of too many in progress", line.Message, StringComparison.Ordinal));
     }
 
-    [Fact]
-    [Trait("Fault", "F22")]
-    public async Task Connect_CertificatesAllowed_ServesWhoHasNoneAndNotWhoHasABadOne_F22()
+    [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F22")]
+    public async Task Handshake_RightClientCertificate_IsServedAndSeen(Carrier carrier, SslProtocols version)
     {
-        Served served = await ServeTlsAsync(Carrier.Own, tls =>
+        using X509Certificate2 certificate = Authority.IssueClient("alice");
+        var seen = new TaskCompletionSource<X509Certificate2?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(carrier, tls => tls.ClientCertificates = ClientCertificates.Require, (reader, writer, stopping) =>
         {
-            tls.ClientCertificates = ClientCertificates.Allow;
-            tls.ClientCaPath = _authority.CaPath;
+            seen.SetResult(writer.PeerCertificate is { } peer ? X509CertificateLoader.LoadCertificate(peer.RawData) : null);
+            return Echo(reader, writer, stopping);
         });
+        ByteStreamConnection client = await ConnectTlsAsync(served, Client(certificate, protocols: version));
 
-        Assert.Equal("none\n", await AskAsync(await ConnectAsync(served, Trust), "none\n"));
-        await AssertRefusedAsync(served, "tls_certificate_expired", _authority.Sign("billing", expired: true));
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+        Assert.Equal(certificate.Thumbprint, (await seen.Task.WaitAsync(Soon))!.Thumbprint);
+        Assert.Equal(version, client.Writer.TlsProtocol);
+        Assert.Empty(Told(served));
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F17")]
-    public async Task Connect_NameThatForgesALogLine_IsEscaped_F17(Carrier carrier)
+    [Theory, MemberData(nameof(CarriersAndRefused)), Trait("Fault", "F22")]
+    public async Task Handshake_ClientCertificateIsNotRight_IsRefusedAndTheLogSaysWhy(Carrier carrier, SslProtocols version, string shown)
     {
-        Served served = await ServeTlsAsync(carrier, tls =>
+        using X509Certificate2? certificate = shown switch
         {
-            tls.ClientCertificates = ClientCertificates.Require;
-            tls.ClientCaPath = _authority.CaPath;
-        });
-        ByteStreamConnection connection = await ConnectAsync(
-            served, options => Trust(options, _authority.Sign("billing\nConnection 7 ended: closed_by_peer\u001b[31m")));
-        await AskAsync(connection, "x\n");
-        await connection.DisposeAsync();
-
-        string summary = (await served.WaitForSummariesAsync(1, Soon))[0].Message;
-        Assert.Contains(@"client billing\u{A}Connection 7 ended: closed_by_peer\u{1B}[31m,", summary, StringComparison.Ordinal);
-        Assert.DoesNotContain('\n', summary);
-    }
-
-    [Theory, MemberData(nameof(Carriers))]
-    public async Task Connect_HandlerAsks_SeesVersionNamesAndProtocol(Carrier carrier)
-    {
+            "missing" => null,
+            "expired" => Authority.IssueExpiredClient("alice"),
+            "unknown" => new TestAuthority("Test Authority").IssueClient("alice"),
+            "server's" => Authority.Issue("alice", purpose: TestAuthority.ForServers),
+            _ => Authority.IssueClient("mallory"),
+        };
+        bool handled = false;
         Served served = await ServeTlsAsync(
             carrier,
             tls =>
             {
-                tls.ApplicationProtocols.Add("echo/2");
-                tls.ApplicationProtocols.Add("echo/1");
                 tls.ClientCertificates = ClientCertificates.Require;
-                tls.ClientCaPath = _authority.CaPath;
-                tls.MaximumVersion = TlsVersion.Tls12;
+                tls.AllowedCommonNames.Add("alice");
             },
-            handler: (_, writer, _) =>
+            (_, _, _) =>
             {
-                writer.Write($"{writer.TlsProtocol} {writer.TlsServerName} {writer.ApplicationProtocol} {writer.PeerCertificate!.Subject} {writer.CipherSuite == (TlsCipherSuite)writer.GetExtraInfo("cipher")!} ");
-                writer.Write($"{writer.GetExtraInfo("sni")} {writer.GetExtraInfo("alpn")} {((X509Certificate2)writer.GetExtraInfo("peercert")!).Subject}\n");
+                handled = true;
                 return Task.CompletedTask;
-            });
-        ByteStreamConnection connection = await ConnectAsync(served, options =>
-        {
-            Trust(options, _authority.Sign("billing"));
-            options.Tls!.ApplicationProtocols = [new SslApplicationProtocol("echo/1"), new SslApplicationProtocol("echo/2")];
-        });
+            },
+            before: builder => builder.UseTelemetry());
+        using MetricCollector<double> handshakes = CollectHandshakes(served);
 
-        Assert.Equal(
-            "Tls12 localhost echo/2 CN=billing True localhost echo/2 CN=billing\n", Text(await connection.Reader.ReadLineAsync(Soon)));
-        Assert.Contains("TLS 1.2, server name localhost, client billing,", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        await AssertNotServedAsync(served, Client(certificate, protocols: version));
+
+        (string reason, string explanation) = shown switch
+        {
+            "missing" => ("tls_certificate_missing", "the client has shown no certificate"),
+            "expired" => ("tls_certificate_expired", "the client's certificate is valid from "),
+            "unknown" => ("tls_certificate_untrusted", "the client's certificate is not trusted ("),
+            "server's" => ("tls_certificate_untrusted", "the client's certificate is not trusted (NotValidForUsage)"),
+            _ => ("tls_name_not_allowed", "the client's certificate names nobody who is allowed"),
+        };
+        FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
+        Assert.Equal(LogLevel.Information, line.Level);
+        Assert.Contains($": the TLS handshake failed ({reason}): {explanation}", line.Message, StringComparison.Ordinal);
+        Assert.Equal(reason, Assert.Single(handshakes.GetMeasurementSnapshot()).Tags["error.type"]);
+        Assert.Equal(reason, (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+        Assert.False(handled);
     }
 
-    [Theory]
-    [InlineData(TlsVersion.Tls12, TlsVersion.Tls12, SslProtocols.Tls13, false)]
-    [InlineData(TlsVersion.Tls12, TlsVersion.Tls12, SslProtocols.Tls12, true)]
-    [InlineData(TlsVersion.Tls13, TlsVersion.Tls13, SslProtocols.Tls12, false)]
-    [InlineData(TlsVersion.Tls13, TlsVersion.Tls13, SslProtocols.Tls13, true)]
-    [InlineData(TlsVersion.Tls12, TlsVersion.Tls13, SslProtocols.Tls12, true)]
-    [InlineData(TlsVersion.Tls12, TlsVersion.Tls13, SslProtocols.Tls13, true)]
-    public async Task Connect_Versions_AreThoseThatAreOffered(TlsVersion minimum, TlsVersion maximum, SslProtocols client, bool served)
+    [Theory, Trait("Fault", "F22")]
+    [InlineData("none", true)]
+    [InlineData("right", true)]
+    [InlineData("expired", false)]
+    public async Task Handshake_CertificatesAreAllowed_OnlyABadOneIsRefused(string shown, bool served)
     {
-        Served tested = await ServeTlsAsync(Carrier.Own, tls => (tls.MinimumVersion, tls.MaximumVersion) = (minimum, maximum));
-        Task<ByteStreamConnection> connecting = ConnectAsync(tested, options =>
+        using X509Certificate2? certificate = shown switch
         {
-            Trust(options);
-            options.Tls!.EnabledSslProtocols = client;
+            "none" => null,
+            "right" => Authority.IssueClient("alice"),
+            _ => Authority.IssueExpiredClient("alice"),
+        };
+        Served server = await ServeTlsAsync(Carrier.Own, tls => tls.ClientCertificates = ClientCertificates.Allow);
+
+        if (!served)
+        {
+            await AssertNotServedAsync(server, Client(certificate));
+            return;
+        }
+
+        ByteStreamConnection client = await ConnectTlsAsync(server, Client(certificate));
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+    }
+
+    [Theory, Trait("Fault", "F22")]
+    // One match in one list is enough.
+    [InlineData("alice", "", "", true)]
+    [InlineData("Alice", "", "", false)]
+    [InlineData("alice.example.com", "", "", false)]
+    [InlineData("alic", "", "", false)]
+    [InlineData("bob", "a.example.com", "", true)]
+    [InlineData("bob", "other.example.com,A.EXAMPLE.COM", "", true)]
+    [InlineData("bob", "b.a.example.com", "", false)]
+    [InlineData("a.example.com", "", "", false)]
+    [InlineData("bob", "alice", "", false)]
+    [InlineData("bob", "", "spiffe://example.org/web", true)]
+    [InlineData("bob", "", "spiffe://example.org/web/1", false)]
+    [InlineData("bob", "", "spiffe://example.org/ns/prod/sa/x", true)]
+    [InlineData("bob", "", "spiffe://example.org/ns/test/sa/x", false)]
+    [InlineData("spiffe://example.org/web", "", "", false)]
+    [InlineData("bob", "nobody.example.com", "spiffe://example.com/web", false)]
+    public async Task Handshake_NamesAreLimited_ThoseServeThatMatchInTheirOwnList(string commonName, string dns, string uris, bool allowed)
+    {
+        using X509Certificate2 certificate = Authority.IssueClient(
+            commonName, dns.Split(',', StringSplitOptions.RemoveEmptyEntries), uris.Split(',', StringSplitOptions.RemoveEmptyEntries));
+        Served served = await ServeTlsAsync(Carrier.Own, tls =>
+        {
+            tls.ClientCertificates = ClientCertificates.Require;
+            tls.AllowedCommonNames.Add("alice");
+            tls.AllowedDnsNames.Add("a.example.com");
+            tls.AllowedUris.Add("spiffe://example.org/web");
+            tls.AllowedUris.Add("spiffe://example.org/ns/prod/*");
         });
 
-        if (served)
+        if (allowed)
         {
-            Assert.Equal("x\n", await AskAsync(await connecting, "x\n"));
+            ByteStreamConnection client = await ConnectTlsAsync(served, Client(certificate));
+            Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
         }
         else
         {
-            await Assert.ThrowsAnyAsync<Exception>(() => connecting);
-            await AssertEndedAsync(tested, "tls_handshake_failed");
+            await AssertNotServedAsync(served, Client(certificate));
+            Assert.Equal("tls_name_not_allowed", (await WaitForFailuresAsync(served, 1))[0].GetStructuredStateValue("Reason"));
         }
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F24")]
-    public async Task Close_HandlerReturns_SendsCloseNotify_F24(Carrier carrier)
+    [Theory, Trait("Fault", "F22")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Handshake_NamesAreMalformed_AreNobodys(bool limited)
     {
-        // TLS 1.2 shows the kind of a record that is encrypted, too.
+        // A host name with a byte that is no ASCII, which OpenSSL lets through.
+        using X509Certificate2 certificate = Authority.Issue(
+            "alice", purpose: TestAuthority.ForClients, rawNames: [0x30, 4, 0x82, 2, 0xff, (byte)'x']);
         Served served = await ServeTlsAsync(
-            carrier, tls => tls.MaximumVersion = TlsVersion.Tls12, handler: (_, writer, _) =>
+            Carrier.Own,
+            tls =>
             {
-                writer.Write("bye\n");
-                return Task.CompletedTask;
-            });
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(served.EndPoint, Soon);
-        var recorded = new RecordingStream(new NetworkStream(socket));
-        await using var tls = new SslStream(recorded);
-        await tls.AuthenticateAsClientAsync(Trust(), Soon);
+                tls.ClientCertificates = ClientCertificates.Require;
+                if (limited)
+                {
+                    tls.AllowedCommonNames.Add("alice");
+                }
+            },
+            before: builder => builder.UseTelemetry());
 
-        byte[] rest = new byte[100];
-        int length = 0;
-        for (int count = -1; count != 0; length += count)
+        // Where any name will do, one that cannot be read does too, and the summary has none.
+        if (limited)
         {
-            count = await tls.ReadAsync(rest.AsMemory(length), Soon);
+            await AssertNotServedAsync(served, Client(certificate));
+        }
+        else
+        {
+            ByteStreamConnection client = await ConnectTlsAsync(served, Client(certificate));
+            Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+            await client.DisposeAsync();
+            Assert.Equal("-", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("ClientName"));
         }
 
-        Assert.Equal("bye\n", Text(rest[..length]));
-        // A record of the kind alert (21), and behind it nothing but the end.
-        Assert.Equal(21, recorded.LastRecord);
+        Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level > LogLevel.Information);
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F24")]
-    public async Task Read_EndWithoutCloseNotify_IsATruncation_F24(Carrier carrier)
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F17")]
+    public async Task Summary_NamesHaveControlCharacters_StaysOneLine(Carrier carrier)
     {
-        var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Served served = await ServeTlsAsync(carrier, _ => { }, handler: async (reader, _, stopping) =>
-        {
-            Assert.Equal("all of it?\n", Text(await reader.ReadLineAsync(stopping)));
-            end.SetResult(await Record.ExceptionAsync(async () => await reader.ReadLineAsync(stopping)));
-            throw (await end.Task)!;
-        });
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(served.EndPoint, Soon);
-        await using var tls = new SslStream(new NetworkStream(socket), leaveInnerStreamOpen: true);
-        await tls.AuthenticateAsClientAsync(Trust(), Soon);
-        await tls.WriteAsync("all of it?\n"u8.ToArray(), Soon);
+        using X509Certificate2 certificate = Authority.IssueClient("eve\r\nConnection 1 ended: closed_by_peer\u001b[2J\u202e\\");
+        Served served = await ServeTlsAsync(
+            carrier, tls => tls.ClientCertificates = ClientCertificates.Require, before: builder => builder.UseTelemetry());
+        SslClientAuthenticationOptions options = Client(certificate, "a\u202eb.example");
+        options.RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null;
+        ByteStreamConnection client = await ConnectTlsAsync(served, options);
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+        await client.DisposeAsync();
 
+        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        Assert.DoesNotContain(line.Message, letter => char.IsControl(letter) || letter == '\u202e');
+        Assert.Contains(
+            @", server name a\u{202E}b.example, client eve\u{D}\u{A}Connection 1 ended: closed_by_peer\u{1B}[2J\u{202E}\\, ", line.Message, StringComparison.Ordinal);
+        Assert.Equal("1.3", line.GetStructuredStateValue("TlsVersion"));
+    }
+
+    [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]
+    public async Task Close_HandlerHasReturned_CloseNotifyIsTheLastRecord(Carrier carrier, SslProtocols version)
+    {
+        Served served = await ServeTlsAsync(carrier, handler: (_, writer, _) =>
+        {
+            writer.Write("bye\n"u8);
+            return Task.CompletedTask;
+        });
+        Socket socket = await ConnectPlainAsync(served);
+        var wire = new RecordingStream(new NetworkStream(socket, ownsSocket: true));
+        SslStream client = await AuthenticateAsync(wire, Client(protocols: version));
+        var received = new MemoryStream();
+        await client.CopyToAsync(received, Soon);
+
+        Assert.Equal("bye\n"u8.ToArray(), received.ToArray());
+        // What SslStream has left unread is read here, up to the end of the connection.
+        await wire.CopyToAsync(Stream.Null, Soon);
+        List<(byte Type, int Length)> records = wire.Records();
+        // TLS 1.2 shows that it is an alert; 1.3 hides the type behind the two bytes, in a record with a tag of 16 that looks like data.
+        Assert.Equal(version == SslProtocols.Tls12 ? (21, 2 + 8 + 16) : (23, 2 + 1 + 16), records[^1]);
+        Assert.Equal(version == SslProtocols.Tls12 ? (23, 4 + 8 + 16) : (23, 4 + 1 + 16), records[^2]);
+    }
+
+    [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]
+    public async Task Read_PeerEndsWithoutCloseNotify_IsATruncationBehindWhatCame(Carrier carrier, SslProtocols version)
+    {
+        var line = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(
+            carrier,
+            handler: async (reader, _, stopping) =>
+            {
+                line.SetResult(Text(await reader.ReadLineAsync(stopping)));
+                end.SetResult(await Record.ExceptionAsync(async () => await reader.ReadAsync(cancellationToken: stopping)));
+            },
+            before: builder => builder.UseTelemetry());
+        Socket socket = await ConnectPlainAsync(served);
+        SslStream client = await AuthenticateAsync(new NetworkStream(socket), Client(protocols: version));
+        await client.WriteAsync("hello\nhalf a li"u8.ToArray(), Soon);
         socket.Shutdown(SocketShutdown.Send);
 
+        Assert.Equal("hello\n", await line.Task.WaitAsync(Soon));
         Assert.IsType<TlsTruncatedException>(await end.Task.WaitAsync(Soon));
-        await AssertEndedAsync(served, "tls_truncated", handled: 1);
+        await ReadToEndAsync(socket);
+        socket.Dispose();
+        Assert.Equal("tls_truncated", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
     }
 
-    [Theory, MemberData(nameof(Carriers))]
-    [Trait("Fault", "F24")]
-    public async Task Read_EndWithCloseNotify_IsTheEnd_F24(Carrier carrier)
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F24")]
+    public async Task Read_CloseNotifyIsNotRequired_AnEndWithoutItIsTheEnd(Carrier carrier)
     {
-        var end = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Served served = await ServeTlsAsync(carrier, _ => { }, handler: async (reader, _, stopping) => end.SetResult((await reader.ReadAsync(cancellationToken: stopping)).Length));
-        ByteStreamConnection connection = await ConnectAsync(served, Trust);
+        var all = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(carrier, tls => tls.RequireCloseNotify = false, async (reader, _, stopping) =>
+            all.SetResult(Text(await reader.ReadAsync(cancellationToken: stopping))));
+        Socket socket = await ConnectPlainAsync(served);
+        SslStream client = await AuthenticateAsync(new NetworkStream(socket));
+        await client.WriteAsync("hello"u8.ToArray(), Soon);
+        socket.Shutdown(SocketShutdown.Send);
 
-        connection.Writer.WriteEof();
-
-        Assert.Equal(0, await end.Task.WaitAsync(Soon));
-        await AssertEndedAsync(served, "closed_by_peer", handled: 1);
+        Assert.Equal("hello", await all.Task.WaitAsync(Soon));
     }
 
-    private Task<Served> ServeTlsAsync(Carrier carrier, Action<TlsServerOptions> configure, TimeProvider? time = null, ByteStreamDelegate? handler = null) => ServeAsync(
-        carrier,
-        builder => builder.UseTelemetry().UseTls(tls =>
-        {
-            tls.Certificates.Add(_authority.Write("localhost"));
-            configure(tls);
-        }),
-        (reader, writer, stopping) =>
-        {
-            Interlocked.Increment(ref _handled);
-            return (handler ?? Echo)(reader, writer, stopping);
-        },
-        time);
-
-    private SslClientAuthenticationOptions Trust() => new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "localhost" }.CreateAuthenticationOptions();
-
-    private void Trust(ByteStreamClientOptions options) => Trust(options, null);
-
-    private void Trust(ByteStreamClientOptions options, X509Certificate2? certificate)
+    [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]
+    public async Task Read_PeerSendsCloseNotifyAndReadsOn_IsAnEndBehindWhichItIsAnswered(Carrier carrier, SslProtocols version)
     {
-        options.Tls = Trust();
-        if (certificate is not null)
+        Served served = await ServeTlsAsync(carrier, handler: async (reader, writer, stopping) =>
         {
-            options.Tls.ClientCertificates = [certificate];
-        }
-    }
-
-    /// <summary>With TLS 1.3 the client is done before the server has judged: it hears of it at its first read.</summary>
-    private async Task AssertRefusedAsync(Served served, string reason, X509Certificate2? certificate)
-    {
-        int before = served.Summaries.Count;
-        await Assert.ThrowsAnyAsync<Exception>(async () =>
-        {
-            ByteStreamConnection connection = await ConnectAsync(served, options => Trust(options, certificate));
-            await connection.Reader.ReadExactlyAsync(1, Soon);
+            byte[] all = await reader.ReadAsync(cancellationToken: stopping);
+            writer.Write(all);
+            writer.Write("!"u8);
         });
+        Socket socket = await ConnectPlainAsync(served);
+        SslStream client = await AuthenticateAsync(new NetworkStream(socket), Client(protocols: version));
+        await client.WriteAsync("hello"u8.ToArray(), Soon);
+        await client.ShutdownAsync();
 
-        Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(before + 1, Soon))[^1].Message, StringComparison.Ordinal);
-        Assert.Contains($"({reason})", Failures(served).Last(), StringComparison.Ordinal);
+        var received = new MemoryStream();
+        await client.CopyToAsync(received, Soon);
+        Assert.Equal("hello!"u8.ToArray(), received.ToArray());
     }
 
-    private async Task AssertEndedAsync(Served served, string reason, int handled = 0)
+    private static int InProgress(Served served) => served.Metrics.Endpoints.Sum(endpoint => endpoint.Handshakes);
+
+    private async Task SendAllAsync(Socket socket, byte[] bytes)
     {
-        Assert.Contains($"ended: {reason}.", Assert.Single(await served.WaitForSummariesAsync(1, Soon)).Message, StringComparison.Ordinal);
-        Assert.Equal(handled, _handled);
-        if (handled == 0)
+        for (int sent = 0; sent < bytes.Length;)
         {
-            Assert.Contains($"({reason})", Assert.Single(Failures(served)), StringComparison.Ordinal);
+            sent += await socket.SendAsync(bytes.AsMemory(sent), Soon);
         }
     }
 
-    private async Task DiscardAsync(ByteStreamConnection connection)
+    /// <summary>Keeps what it reads.</summary>
+    private sealed class RecordingStream(NetworkStream inner) : Stream
     {
-        try
-        {
-            await connection.Reader.ReadAsync(cancellationToken: Soon);
-        }
-        catch (ConnectionResetException)
-        {
-            // Bytes that nobody has read make an end a reset on the stock transport.
-        }
-    }
-
-    private async Task AdvanceUntilAsync(FakeTimeProvider time, Func<bool> condition, TimeSpan step)
-    {
-        while (!condition())
-        {
-            time.Advance(step);
-            await Task.Delay(2, Soon);
-        }
-    }
-
-    private static IEnumerable<string> Failures(Served served) => served.Log.GetSnapshot().Where(record => record.Id.Id == 200).Select(record => record.Message);
-
-    private static int Count(Served served, string reason) => Failures(served).Count(line => line.Contains($"({reason})", StringComparison.Ordinal));
-
-    /// <summary>Follows the records of what is received.</summary>
-    private sealed class RecordingStream(Stream inner) : Stream
-    {
-        private readonly byte[] _head = new byte[5];
-        private int _headLength;
-        private int _left;
-
-        public int LastRecord { get; private set; }
+        private readonly MemoryStream _read = new();
 
         public override bool CanRead => true;
 
-        public override bool CanSeek => false;
-
         public override bool CanWrite => true;
+
+        public override bool CanSeek => false;
 
         public override long Length => throw new NotSupportedException();
 
@@ -407,38 +435,37 @@ public sealed class TlsServerTests : ServedTest
             set => throw new NotSupportedException();
         }
 
+        /// <summary>The records in it: their types and the lengths of their bodies.</summary>
+        public List<(byte Type, int Length)> Records()
+        {
+            byte[] read = _read.ToArray();
+            var records = new List<(byte, int)>();
+            for (int at = 0; at < read.Length;)
+            {
+                int length = (read[at + 3] << 8) | read[at + 4];
+                records.Add((read[at], length));
+                at += 5 + length;
+            }
+
+            return records;
+        }
+
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             int count = await inner.ReadAsync(buffer, cancellationToken);
-            foreach (byte value in buffer[..count].ToArray())
-            {
-                if (_left > 0)
-                {
-                    _left--;
-                    continue;
-                }
-
-                _head[_headLength++] = value;
-                if (_headLength == 5)
-                {
-                    (LastRecord, _left, _headLength) = (_head[0], (_head[3] << 8) | _head[4], 0);
-                }
-            }
-
+            _read.Write(buffer.Span[..count]);
             return count;
         }
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => inner.WriteAsync(buffer, cancellationToken);
 
-        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public override void Flush()
-        {
-        }
-
         public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
         public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override void Flush() => inner.Flush();
+
+        public override Task FlushAsync(CancellationToken cancellationToken) => inner.FlushAsync(cancellationToken);
 
         public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 
