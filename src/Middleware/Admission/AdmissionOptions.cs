@@ -1,5 +1,5 @@
-using ByteStreams.Configuration;
 using System.Threading.RateLimiting;
+using ByteStreams.Configuration;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

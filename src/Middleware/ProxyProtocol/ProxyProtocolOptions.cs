@@ -1,5 +1,5 @@
-using ByteStreams.Configuration;
 using ByteStreams.Admission;
+using ByteStreams.Configuration;
 
 namespace ByteStreams;
 

@@ -1,7 +1,7 @@
-using ByteStreams.Configuration;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Configuration;
 using ByteStreams.Tls;
 
 namespace ByteStreams;

@@ -1,6 +1,6 @@
-using ByteStreams.Configuration;
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Configuration;
 
 namespace ByteStreams;
 
