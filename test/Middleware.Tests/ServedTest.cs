@@ -26,7 +26,18 @@ public abstract class ServedTest : IAsyncLifetime
     {
         foreach (IAsyncDisposable owned in Enumerable.Reverse(_owned))
         {
-            await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+            try
+            {
+                await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+            }
+            catch (TimeoutException late)
+            {
+                string open = owned is Served served
+                    ? string.Join(", ", served.Metrics.Endpoints.Select(endpoint => $"{endpoint.Name}: {endpoint.Active} open, {endpoint.Handshakes} handshakes"))
+                    : owned is ByteStreamConnection connection ? $"reader {connection.Reader}, closing {connection.Writer.IsClosing}"
+                    : string.Empty;
+                throw new TimeoutException($"{owned.GetType().Name} {_owned.IndexOf(owned)} of {_owned.Count} did not end: {open}", late);
+            }
         }
 
         _held.ForEach(held => held.Dispose());

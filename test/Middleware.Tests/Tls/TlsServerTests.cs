@@ -1,8 +1,10 @@
+using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using Microsoft.AspNetCore.Connections;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -17,6 +19,9 @@ public sealed class TlsServerTests : TlsTest
 {
     public static TheoryData<Carrier, SslProtocols> CarriersAndVersions => new MatrixTheoryData<Carrier, SslProtocols>(
         [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13]);
+
+    public static TheoryData<Carrier, string> CarriersAndEnds =>
+        new MatrixTheoryData<Carrier, string>([Carrier.Own, Carrier.Stock], ["returned", "failed", "aborted", "reset"]);
 
     public static TheoryData<Carrier, string> CarriersAndNoTls => new MatrixTheoryData<Carrier, string>([Carrier.Own, Carrier.Stock],
     [
@@ -404,6 +409,91 @@ public sealed class TlsServerTests : TlsTest
         var received = new MemoryStream();
         await client.CopyToAsync(received, Soon);
         Assert.Equal("hello!"u8.ToArray(), received.ToArray());
+    }
+
+    [Theory, MemberData(nameof(CarriersAndEnds))]
+    public async Task Dispose_ConnectionHasEnded_TheTlsStreamIsDisposed(Carrier carrier, string end)
+    {
+        var begun = new TaskCompletionSource<SslStream>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served served = await ServeTlsAsync(carrier, handler: async (reader, writer, stopping) =>
+        {
+            begun.SetResult(writer.SslStream!);
+            await reader.ReadLineAsync(stopping);
+            if (end == "aborted")
+            {
+                writer.Abort();
+            }
+            else if (end == "failed")
+            {
+                throw new InvalidDataException("no");
+            }
+        });
+        Socket socket = await ConnectPlainAsync(served);
+        SslStream client = await AuthenticateAsync(new NetworkStream(socket));
+        SslStream stream = await begun.Task.WaitAsync(Soon);
+        Assert.False(IsDisposed(stream));
+
+        if (end == "reset")
+        {
+            socket.LingerState = new LingerOption(true, 0);
+        }
+        else
+        {
+            await client.WriteAsync("hello\n"u8.ToArray(), Soon);
+            await Record.ExceptionAsync(() => client.CopyToAsync(Stream.Null, Soon));
+        }
+
+        socket.Dispose();
+
+        await UntilAsync(() => IsDisposed(stream));
+    }
+
+    [Theory]
+    [InlineData(SslProtocols.Tls12)]
+    [InlineData(SslProtocols.Tls13)]
+    [Trait("Contract", "S5")]
+    public async Task AbortClients_OverTls_ResetsThemAndTheHandlersEnd(SslProtocols version)
+    {
+        using X509Certificate2 certificate = Authority.IssueServer("localhost");
+        TlsCertificateOptions written = Write("server", certificate);
+        var begun = new TaskCompletionSource<SslStream>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ended = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var options = new ByteStreamServerOptions();
+        options.UseTls(tls => tls.Certificates.Add(written));
+        ByteStreamServer server = await ByteStream.StartServerAsync(
+            async (reader, writer, _) =>
+            {
+                begun.SetResult(writer.SslStream!);
+                ended.SetResult(await Record.ExceptionAsync(async () => await reader.ReadLineAsync(Soon)));
+            },
+            new IPEndPoint(IPAddress.Loopback, 0),
+            options,
+            Soon);
+        Own(server);
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(
+            server.EndPoints[0], new() { Tls = Client(protocols: version) }, Soon);
+        SslStream stream = await begun.Task.WaitAsync(Soon);
+
+        server.AbortClients();
+
+        await Assert.ThrowsAsync<ConnectionResetException>(async () => await client.Reader.ReadLineAsync(Soon));
+        Assert.IsType<ConnectionAbortedException>(await ended.Task.WaitAsync(Soon));
+        await UntilAsync(() => IsDisposed(stream));
+        server.Close();
+        await server.WaitClosedAsync(Soon);
+    }
+
+    /// <summary>A write of nothing sends nothing.</summary>
+    private static bool IsDisposed(SslStream stream)
+    {
+        try
+        {
+            return stream.WriteAsync(ReadOnlyMemory<byte>.Empty).AsTask().Exception?.InnerException is ObjectDisposedException;
+        }
+        catch (ObjectDisposedException)
+        {
+            return true;
+        }
     }
 
     private static int InProgress(Served served) => served.Metrics.Endpoints.Sum(endpoint => endpoint.Handshakes);
