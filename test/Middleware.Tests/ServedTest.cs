@@ -20,6 +20,9 @@ public abstract class ServedTest : IAsyncLifetime
     /// <summary>No await of a test lasts longer than this.</summary>
     protected CancellationToken Soon => _deadline.Token;
 
+    /// <summary>For a test that keeps every core busy by itself.</summary>
+    protected void TakeTime(TimeSpan time) => _deadline.CancelAfter(time);
+
     public ValueTask InitializeAsync() => default;
 
     public async ValueTask DisposeAsync()

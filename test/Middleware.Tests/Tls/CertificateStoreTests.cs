@@ -401,6 +401,7 @@ public sealed class CertificateStoreTests : TlsTest
     [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F23")]
     public async Task Look_Replaced50TimesUnder200EchoingConnections_NobodyNoticesAndEachNewOneIsSeen(Carrier carrier)
     {
+        TakeTime(TimeSpan.FromMinutes(2));
         TlsCertificateOptions options = Issue("certificate 0");
         Served served = await ServeTlsAsync(carrier, tls => tls.Certificates.Add(options), time: _time);
         ByteStreamConnection[] connections = await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => ConnectTlsAsync(served)));
