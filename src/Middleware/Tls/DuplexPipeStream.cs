@@ -45,9 +45,13 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override void Write(byte[] buffer, int offset, int count) => _output.Write(buffer, offset, count);
 
-    public override void Flush() => _output.Flush();
+    /// <summary>Nothing is left to do: each write flushes. SslStream flushes when it is disposed too, where the pipe is completed already.</summary>
+    public override void Flush()
+    {
+    }
 
-    public override Task FlushAsync(CancellationToken cancellationToken) => _output.FlushAsync(cancellationToken);
+    /// <inheritdoc cref="Flush"/>
+    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 

@@ -422,6 +422,13 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             return false;
         }
 
+        if (receive.IsFaulted)
+        {
+            // Resets are common where clients come and go; thrown and caught they would cost as much as a connection.
+            Lose(receive.AsTask().Exception!.InnerException!, ref ended);
+            return true;
+        }
+
         Accept(receive.GetAwaiter().GetResult(), ref ended);
         return true;
     }
