@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
@@ -11,6 +12,29 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
     public bool HasEnded { get; private set; }
+
+    /// <summary>How the pipe was lost; null where it was not, or nobody knows.</summary>
+    public Exception? FindLoss()
+    {
+        try
+        {
+            if (input.TryRead(out ReadResult read))
+            {
+                input.AdvanceTo(read.Buffer.Start);
+            }
+
+            return null;
+        }
+        catch (Exception loss) when (loss is IOException or ConnectionAbortedException)
+        {
+            return loss;
+        }
+        catch (InvalidOperationException)
+        {
+            // It was completed, or somebody else is reading.
+            return null;
+        }
+    }
 
     public override bool CanRead => true;
 

@@ -31,9 +31,9 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
         {
             throw Truncated(error);
         }
-        catch (Exception error) when (AsLoss(error) is not null)
+        catch (Exception error) when (AsLoss(error) is Exception loss)
         {
-            throw AsLoss(error)!;
+            throw loss;
         }
     }
 
@@ -46,9 +46,9 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
             await tls.WriteAsync(first).ConfigureAwait(false);
             return first.Length;
         }
-        catch (Exception error) when (AsLoss(error) is not null)
+        catch (Exception error) when (AsLoss(error) is Exception loss)
         {
-            throw AsLoss(error)!;
+            throw loss;
         }
     }
 
@@ -58,9 +58,9 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
         {
             await tls.ShutdownAsync().ConfigureAwait(false);
         }
-        catch (Exception error) when (AsLoss(error) is not null)
+        catch (Exception error) when (AsLoss(error) is Exception loss)
         {
-            throw AsLoss(error)!;
+            throw loss;
         }
     }
 
@@ -76,13 +76,14 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
     }
 
     /// <summary>What the layer above calls a lost connection; null for what is no loss.</summary>
-    private static Exception? AsLoss(Exception error) => error switch
+    private Exception? AsLoss(Exception error) => error switch
     {
         ConnectionResetException or ConnectionAbortedException or TlsTruncatedException => error,
         IOException { InnerException: ConnectionResetException or ConnectionAbortedException } => error.InnerException,
-        // A completed pipe or a disposed stream below: the connection was closed from this side meanwhile.
+        // A completed pipe or a disposed stream. The stream is disposed with the connection below, which knows why it has ended; else it
+        // was closed from this side.
         ObjectDisposedException or InvalidOperationException =>
-            new ConnectionAbortedException("The connection was closed from this side.", error),
+            below.FindLoss() ?? new ConnectionAbortedException("The connection was closed from this side.", error),
         IOException => new ConnectionResetException($"The TLS connection was lost: {error.Message}", error),
         _ => null,
     };

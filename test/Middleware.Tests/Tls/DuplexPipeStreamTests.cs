@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using ByteStreams.Tls;
+using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Middleware.Tests.Tls;
 
@@ -27,5 +28,25 @@ public class DuplexPipeStreamTests
 
         Assert.True(pipe.Reader.TryRead(out ReadResult read));
         Assert.Equal(5, read.Buffer.Length);
+    }
+
+    [Fact]
+    public async Task FindLoss_PipeWasLost_IsItsCause()
+    {
+        var pipe = new Pipe();
+        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await pipe.Writer.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
+        Assert.Null(stream.FindLoss());
+
+        // What lies there stays.
+        byte[] buffer = new byte[5];
+        await stream.ReadExactlyAsync(buffer, TestContext.Current.CancellationToken);
+        Assert.Equal("hello"u8.ToArray(), buffer);
+
+        var reset = new ConnectionResetException("gone");
+        await pipe.Writer.CompleteAsync(reset);
+        Assert.Same(reset, stream.FindLoss());
+        await pipe.Reader.CompleteAsync();
+        Assert.Null(stream.FindLoss());
     }
 }
