@@ -78,6 +78,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Its memory that is in use.</summary>
+    public long ResidentBytes
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.WorkingSet64;
+        }
+    }
+
     /// <summary>Waits for a line of its output that contains <paramref name="text"/>.</summary>
     public async Task WaitForLineAsync(string text)
     {

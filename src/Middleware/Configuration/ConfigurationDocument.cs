@@ -39,9 +39,9 @@ internal static class ConfigurationDocument
     {
         Head(text, $"`ByteStreams:Endpoints:<name>:{path}`", description);
         Rows(text, table, descriptions);
-        foreach (Setting list in table.All.Where(setting => setting.Table is not null))
+        foreach (Setting inner in table.All.Where(setting => setting.Table is not null))
         {
-            Section(text, $"{path}:{list.Name}:<number>", descriptions.Of(table.Options, list.Name), list.Table!, descriptions);
+            Section(text, inner.IsList ? $"{path}:{inner.Name}:<number>" : $"{path}:{inner.Name}", descriptions.Of(table.Options, inner.Name), inner.Table!, descriptions);
         }
     }
 

@@ -28,4 +28,7 @@ internal sealed class EndpointSettings
 
     /// <summary>How long peers may take. On by default, with a send stall of 60 s.</summary>
     public SectionState<TimeoutOptions> Timeouts { get; } = new();
+
+    /// <summary>Where connections are passed on to, for the handler <c>relay</c>.</summary>
+    public SectionState<RelayOptions> Relay { get; } = new();
 }

@@ -69,6 +69,39 @@ internal static class EndpointTable
         List<AccessListOptions>(nameof(AccessListOptions.AllowedGroups), "names or numbers of groups", o => o.AllowedGroups))
     { CanBeDisabled = true };
 
+    private static readonly SettingTable<TlsCertificateOptions> ClientCertificate = new(
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Path), FilePath, o => o.Path, (o, v) => o.Path = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.KeyPath), FilePath, o => o.KeyPath, (o, v) => o.KeyPath = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Password), "a text", o => o.Password, (o, v) => o.Password = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Store), "the name of a store, such as My", o => o.Store, (o, v) => o.Store = v),
+        Choice<TlsCertificateOptions, StoreLocation>(nameof(TlsCertificateOptions.StoreLocation), o => o.StoreLocation, (o, v) => o.StoreLocation = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Subject), "a text", o => o.Subject, (o, v) => o.Subject = v),
+        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Thumbprint), "a thumbprint", o => o.Thumbprint, (o, v) => o.Thumbprint = v));
+
+    private static readonly SettingTable<TlsClientOptions> ClientTls = new(
+        Text<TlsClientOptions>(nameof(TlsClientOptions.CaPath), FilePath, o => o.CaPath, (o, v) => o.CaPath = v),
+        new InnerSectionSetting<TlsClientOptions, TlsCertificateOptions>(nameof(TlsClientOptions.Certificate), o => o.Certificate ??= new(), ClientCertificate),
+        Text<TlsClientOptions>(nameof(TlsClientOptions.ServerName), "a host name", o => o.ServerName, (o, v) => o.ServerName = v),
+        Choice<TlsClientOptions, TlsVersion>(nameof(TlsClientOptions.MinimumVersion), o => o.MinimumVersion, (o, v) => o.MinimumVersion = v),
+        List<TlsClientOptions>(nameof(TlsClientOptions.ApplicationProtocols), "names of protocols", o => o.ApplicationProtocols),
+        Choice<TlsClientOptions, X509RevocationMode>(nameof(TlsClientOptions.Revocation), o => o.Revocation, (o, v) => o.Revocation = v));
+
+    private static readonly SettingTable<RelayOptions> Relay = new(
+        List<RelayOptions>(nameof(RelayOptions.Upstreams), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Upstreams),
+        Choice<RelayOptions, LoadBalancing>(nameof(RelayOptions.LoadBalancing), o => o.LoadBalancing, (o, v) => o.LoadBalancing = v),
+        Time<RelayOptions>(nameof(RelayOptions.ConnectTimeout), TimeSpan.Zero, o => o.ConnectTimeout, (o, v) => o.ConnectTimeout = v),
+        Number<RelayOptions>(nameof(RelayOptions.Retries), 0, int.MaxValue, o => o.Retries, (o, v) => o.Retries = v),
+        Number<RelayOptions>(nameof(RelayOptions.EjectAfter), 0, int.MaxValue, o => o.EjectAfter, (o, v) => o.EjectAfter = v),
+        Time<RelayOptions>(nameof(RelayOptions.EjectFor), TimeSpan.Zero, o => o.EjectFor, (o, v) => o.EjectFor = v),
+        Time<RelayOptions>(nameof(RelayOptions.HealthCheckInterval), TimeSpan.Zero, o => o.HealthCheckInterval, (o, v) => o.HealthCheckInterval = v),
+        Time<RelayOptions>(nameof(RelayOptions.HealthCheckTimeout), TimeSpan.Zero, o => o.HealthCheckTimeout, (o, v) => o.HealthCheckTimeout = v),
+        Number<RelayOptions>(nameof(RelayOptions.UnhealthyAfter), 1, int.MaxValue, o => o.UnhealthyAfter, (o, v) => o.UnhealthyAfter = v),
+        Number<RelayOptions>(nameof(RelayOptions.HealthyAfter), 1, int.MaxValue, o => o.HealthyAfter, (o, v) => o.HealthyAfter = v),
+        Time<RelayOptions>(nameof(RelayOptions.ResolveInterval), Second, o => o.ResolveInterval, (o, v) => o.ResolveInterval = v),
+        Choice<RelayOptions, SendProxyHeader>(nameof(RelayOptions.SendProxyHeader), o => o.SendProxyHeader, (o, v) => o.SendProxyHeader = v),
+        Time<RelayOptions>(nameof(RelayOptions.DrainQuiet), TimeSpan.Zero, o => o.DrainQuiet, (o, v) => o.DrainQuiet = v),
+        new InnerSectionSetting<RelayOptions, TlsClientOptions>(nameof(RelayOptions.Tls), o => o.Tls, ClientTls));
+
     private static readonly SettingTable<TimeoutOptions> Timeouts = new(
         Time<TimeoutOptions>(nameof(TimeoutOptions.FirstByte), TimeSpan.Zero, o => o.FirstByte, (o, v) => o.FirstByte = v),
         Time<TimeoutOptions>(nameof(TimeoutOptions.ReceiveIdle), TimeSpan.Zero, o => o.ReceiveIdle, (o, v) => o.ReceiveIdle = v),
@@ -122,7 +155,8 @@ internal static class EndpointTable
         new SectionSetting<EndpointSettings, ProxyProtocolOptions>(nameof(EndpointSettings.ProxyProtocol), o => o.ProxyProtocol, ProxyProtocol),
         new SectionSetting<EndpointSettings, AccessListOptions>(nameof(EndpointSettings.Access), o => o.Access, Access),
         new SectionSetting<EndpointSettings, TlsServerOptions>(nameof(EndpointSettings.Tls), o => o.Tls, Tls),
-        new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts));
+        new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts),
+        new SectionSetting<EndpointSettings, RelayOptions>(nameof(EndpointSettings.Relay), o => o.Relay, Relay));
 
     private static bool TryMode(string text, ByteStreamServerOptions options)
     {

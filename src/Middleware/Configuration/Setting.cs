@@ -125,6 +125,27 @@ internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOpt
     }
 }
 
+/// <summary>A section of keys within another, which is there or not as a whole with that.</summary>
+internal sealed record InnerSectionSetting<TOptions, TSection>(string Name, Func<TOptions, TSection> Get, SettingTable<TSection> Keys)
+    : Setting<TOptions>(Name)
+    where TSection : new()
+{
+    public override string Takes => "a section";
+
+    public override string? Default => null;
+
+    public override SettingTable Table => Keys;
+
+    public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
+    {
+        SettingTable.NoteValue(section, errors);
+        foreach (IConfigurationSection child in section.GetChildren())
+        {
+            Keys.Read(child, Get(options), errors);
+        }
+    }
+}
+
 /// <summary>A list of sections. It replaces the default's list.</summary>
 internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOptions, IList<TItem>> List, SettingTable<TItem> Keys)
     : Setting<TOptions>(Name)

@@ -1,5 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -57,8 +58,28 @@ internal static class EndpointPipeline
         });
     }
 
+    /// <summary>Makes the endpoint's handler a relay, which lives as long as the endpoint has these settings.</summary>
+    public static Func<IServiceProvider, ByteStreamDelegate> AddRelay(EndpointSettings settings)
+    {
+        ByteStreamServerOptions server = settings.Server;
+        RelayOptions options = settings.Relay.Options;
+        options.Connection.Engine = server.Engine;
+        options.Connection.EventLoops = server.EventLoops;
+        options.Connection.TimeProvider = server.TimeProvider;
+        options.Connection.LoggerFactory = server.LoggerFactory;
+        ByteStreamRelay? relay = null;
+        server.Use(next =>
+        {
+            // When the server is built, not when the configuration is looked at: it has health checks to end.
+            relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.Of(server), server.Name ?? string.Empty);
+            server.Owns(relay);
+            return next;
+        });
+        return _ => (reader, writer, stopping) => relay!.ServeAsync(reader, writer, stopping);
+    }
+
     /// <summary>Looks at everything that a start would find wrong, files included. Each mistake is a line that begins with its key.</summary>
-    public static void Check(EndpointSettings settings, bool isTls, string path, ICollection<string> errors)
+    public static void Check(EndpointSettings settings, bool isTls, bool isRelay, string path, ICollection<string> errors)
     {
         Note(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
         Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
@@ -66,12 +87,36 @@ internal static class EndpointPipeline
         Note(isTls ? Tls.CertificateStore.Mistakes(settings.Tls.Options) : []);
         Note(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
 
+        Note(isRelay ? [.. settings.Relay.Options.Mistakes(), .. TlsMistakes(settings.Relay.Options)] : []);
+        if (settings.Relay.IsPresent && !isRelay)
+        {
+            errors.Add($"{path}:{nameof(EndpointSettings.Relay)}: the handler is '{settings.Handler}', and so this would do nothing. Set Handler to relay.");
+        }
+
         void Note(IEnumerable<string> mistakes)
         {
             foreach (string mistake in mistakes)
             {
                 errors.Add($"{path}:{mistake}");
             }
+        }
+    }
+
+    private static IEnumerable<string> TlsMistakes(RelayOptions relay)
+    {
+        if (!relay.Upstreams.Any(upstream => EndpointUrl.Parse(upstream, out _) is { IsTls: true }))
+        {
+            return [];
+        }
+
+        try
+        {
+            _ = relay.Tls.CreateAuthenticationOptions();
+            return [];
+        }
+        catch (ArgumentException unusable)
+        {
+            return [$"Relay:{unusable.Message}"];
         }
     }
 

@@ -9,6 +9,9 @@ namespace ByteStreams.Hosting;
 /// <summary>What was registered: handlers by name, endpoints, and configuration sections to read endpoints from.</summary>
 internal sealed class EndpointRegistry
 {
+    /// <summary>The handler that is always there, unless the application has one of the same name.</summary>
+    private const string RelayHandler = "relay";
+
     private readonly Dictionary<string, Func<IServiceProvider, ByteStreamDelegate>> _handlers = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<EndpointRegistration> _endpoints = [];
     private readonly List<IConfiguration> _sections = [];
@@ -100,18 +103,19 @@ internal sealed class EndpointRegistry
         }
 
         Func<IServiceProvider, ByteStreamDelegate>? handler = null;
-        if (endpoint.Callback is null && (settings.Handler is null || !_handlers.TryGetValue(settings.Handler, out handler)))
+        bool isRelay = endpoint.Callback is null && settings.Handler is string name && Is(name, RelayHandler) && !_handlers.ContainsKey(name);
+        if (endpoint.Callback is null && !isRelay && (settings.Handler is null || !_handlers.TryGetValue(settings.Handler, out handler)))
         {
             errors.Add(string.IsNullOrEmpty(settings.Handler)
-                ? $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: is missing. {Known("Handlers", _handlers.Keys)}"
-                : $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: there is no handler '{settings.Handler}'. {Known("Handlers", _handlers.Keys)}");
+                ? $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: is missing. {Known("Handlers", _handlers.Keys.Append(RelayHandler))}"
+                : $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: there is no handler '{settings.Handler}'. {Known("Handlers", _handlers.Keys.Append(RelayHandler))}");
         }
 
         // The defaults may say how TLS is spoken; that it is, only the endpoint itself says.
         // An empty section is one as well: who writes it does not expect plain text.
         bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetChildren().Any(child => Is(child.Key, nameof(EndpointSettings.Tls)));
         bool isTls = (url is { IsTls: true } || hasOwnTls) && settings.Tls.IsEnabled;
-        EndpointPipeline.Check(settings, isTls, endpoint.Path, errors);
+        EndpointPipeline.Check(settings, isTls, isRelay, endpoint.Path, errors);
         if (errors.Count > mistakes)
         {
             return null;
@@ -124,6 +128,7 @@ internal sealed class EndpointRegistry
         try
         {
             options.HandlerName = settings.Handler ?? "a delegate";
+            handler ??= isRelay ? EndpointPipeline.AddRelay(settings) : null;
             EndpointPipeline.Add(settings, isTls, control);
             endpoint.Configure?.Invoke(options);
             foreach ((_, Action<ByteStreamServerOptions> configure) in _configured.Where(configured => Is(configured.Name, endpoint.Name)))

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using ByteStreams.Relay;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
@@ -18,10 +19,14 @@ internal sealed class ByteStreamMetrics : IDisposable
     private const string EndpointTag = "bytestreams.endpoint";
     private const string ReasonTag = "bytestreams.end_reason";
     private const string ErrorTag = "error.type";
+    private const string UpstreamTag = "bytestreams.upstream";
     private const string DirectionTag = "network.io.direction";
 
     /// <summary>From a health check to a day: connections last longer than requests.</summary>
     private static readonly double[] Durations = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 1800, 7200, 86400];
+
+    /// <summary>From a handshake on one machine to a peer that is hardly there.</summary>
+    private static readonly double[] ShortDurations = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
     /// <summary>For servers that are started without services.</summary>
     private static readonly Lazy<ByteStreamMetrics> Alone = new(() => new ByteStreamMetrics(null));
@@ -30,11 +35,13 @@ internal sealed class ByteStreamMetrics : IDisposable
     private readonly bool _owns;
     private readonly ConcurrentDictionary<string, EndpointTelemetry> _endpoints = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<CertificateStore, string> _certificates = new();
+    private readonly ConcurrentDictionary<UpstreamGroup, string> _upstreams = new();
     private readonly Counter<long> _rejected;
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _handshakes;
     private readonly Counter<long> _acceptErrors;
     private readonly Counter<long> _reloads;
+    private readonly Histogram<double> _connects;
 
     /// <param name="factory">The application's; null makes a meter of its own.</param>
     public ByteStreamMetrics(IMeterFactory? factory)
@@ -55,11 +62,20 @@ internal sealed class ByteStreamMetrics : IDisposable
             "bytestreams.active_tls_handshakes", () => Each(endpoint => (long)endpoint.Handshakes), "{handshake}", "TLS handshakes in progress.");
         _handshakes = _meter.CreateHistogram<double>(
             "bytestreams.tls_handshake.duration", "s", "How long TLS handshakes took; failed ones have an error.type.", tags: null,
-            new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10] });
+            new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
         _acceptErrors = _meter.CreateCounter<long>("bytestreams.accept_errors", "{error}", "Accepts that failed, by the system's error.");
         _meter.CreateObservableGauge("bytestreams.tls_certificate.not_after", Expiries, "s", "When certificates expire, in seconds since 1970.");
         _reloads = _meter.CreateCounter<long>(
             "bytestreams.tls_certificate.reloads", "{reload}", "Certificate files that were read again after a change; failed ones have an error.type.");
+        _meter.CreateObservableUpDownCounter(
+            "bytestreams.upstream.active_connections", () => EachUpstream(upstream => upstream.Active), "{connection}",
+            "Connections of a relay to an upstream that are open or being opened.");
+        _meter.CreateObservableGauge(
+            "bytestreams.upstream.available", () => EachUpstream(upstream => upstream is { IsHealthy: true, IsEjected: false } ? 1 : 0), "1",
+            "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
+        _connects = _meter.CreateHistogram<double>(
+            "bytestreams.upstream.connect.duration", "s", "How long it took a relay to connect to an upstream, TLS included; failed attempts have an error.type.",
+            tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
     }
 
     /// <summary>The endpoints that had connections, in no order.</summary>
@@ -119,10 +135,33 @@ internal sealed class ByteStreamMetrics : IDisposable
         _reloads.Add(1, tags);
     }
 
-    /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget">forgotten</see>.</summary>
+    /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(CertificateStore)">forgotten</see>.</summary>
     public void Watch(CertificateStore store, string endpoint) => _certificates[store] = endpoint;
 
     public void Forget(CertificateStore store) => _certificates.TryRemove(store, out _);
+
+    /// <summary>Shows a relay's upstreams until it is <see cref="Forget(UpstreamGroup)">forgotten</see>.</summary>
+    public void Watch(UpstreamGroup upstreams, string endpoint) => _upstreams[upstreams] = endpoint;
+
+    public void Forget(UpstreamGroup upstreams) => _upstreams.TryRemove(upstreams, out _);
+
+    /// <param name="endpoint">The relay's endpoint.</param>
+    /// <param name="upstream">As it is configured.</param>
+    /// <param name="failure">Why it failed; null where it did not.</param>
+    /// <param name="duration">From the attempt's begin.</param>
+    public void UpstreamConnected(string endpoint, string upstream, string? failure, TimeSpan duration)
+    {
+        if (_connects.Enabled)
+        {
+            var tags = new TagList { { EndpointTag, endpoint }, { UpstreamTag, upstream } };
+            if (failure is not null)
+            {
+                tags.Add(ErrorTag, failure);
+            }
+
+            _connects.Record(duration.TotalSeconds, tags);
+        }
+    }
 
     public void Dispose()
     {
@@ -143,6 +182,17 @@ internal sealed class ByteStreamMetrics : IDisposable
             (long received, long sent) = endpoint.Bytes();
             yield return new(received, new(EndpointTag, endpoint.Name), new(DirectionTag, "receive"));
             yield return new(sent, new(EndpointTag, endpoint.Name), new(DirectionTag, "transmit"));
+        }
+    }
+
+    private IEnumerable<Measurement<long>> EachUpstream(Func<Upstream, long> count)
+    {
+        foreach ((UpstreamGroup upstreams, string endpoint) in _upstreams)
+        {
+            foreach (Upstream upstream in upstreams.All)
+            {
+                yield return new(count(upstream), new(EndpointTag, endpoint), new(UpstreamTag, upstream.Name));
+            }
         }
     }
 

@@ -21,6 +21,9 @@ internal sealed class ConnectionRecord(ConnectionContext connection, IByteStream
     /// <summary>Who connected, before a PROXY header said for whom.</summary>
     public EndPoint? Peer { get; } = connection.RemoteEndPoint;
 
+    /// <summary>Where a relay has passed it on to; null for what is not relayed.</summary>
+    public string? Upstream { get; set; }
+
     public Activity? Activity { get; set; }
 
     public ConnectionRecord? Previous { get; set; }

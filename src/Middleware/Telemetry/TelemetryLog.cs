@@ -6,10 +6,10 @@ namespace ByteStreams.Telemetry;
 internal static partial class TelemetryLog
 {
     [LoggerMessage(700, LogLevel.Information,
-        "Connection {ConnectionId} ended: {Reason}. Endpoint {Endpoint}, handler {Handler}, peer {Peer}, proxy {Proxy}, TLS {TlsVersion}, server name {ServerName}, client {ClientName}, {BytesReceived} bytes in, {BytesSent} bytes out, first byte after {FirstByteMilliseconds} ms, {DurationMilliseconds} ms in all.")]
+        "Connection {ConnectionId} ended: {Reason}. Endpoint {Endpoint}, handler {Handler}, peer {Peer}, proxy {Proxy}, TLS {TlsVersion}, server name {ServerName}, client {ClientName}, upstream {Upstream}, {BytesReceived} bytes in, {BytesSent} bytes out, first byte after {FirstByteMilliseconds} ms, {DurationMilliseconds} ms in all.")]
     public static partial void ConnectionEnded(
         ILogger logger, string connectionId, string reason, string endpoint, string handler, string peer, string proxy, string tlsVersion,
-        string serverName, string clientName, long bytesReceived, long bytesSent, string firstByteMilliseconds, long durationMilliseconds);
+        string serverName, string clientName, string upstream, long bytesReceived, long bytesSent, string firstByteMilliseconds, long durationMilliseconds);
 
     [LoggerMessage(710, LogLevel.Debug, "Connection {ConnectionId} {Direction} {Count} bytes, {Shown} of them shown:{Dump}")]
     public static partial void Bytes(ILogger logger, string connectionId, string direction, long count, int shown, string dump);

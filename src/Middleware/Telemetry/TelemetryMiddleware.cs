@@ -116,6 +116,7 @@ internal sealed class TelemetryMiddleware(
             tls?.Version ?? "-",
             tls?.ServerName is { Length: > 0 } serverName ? LogText.Escape(serverName) : "-",
             tls?.ClientName is { Length: > 0 } clientName ? LogText.Escape(clientName) : "-",
+            record.Upstream ?? "-",
             record.Link.BytesReceived,
             record.Link.BytesSent,
             firstByteAt == 0 ? "-" : ((long)time.GetElapsedTime(record.Began, firstByteAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture),
@@ -132,6 +133,11 @@ internal sealed class TelemetryMiddleware(
             activity.SetTag("tls.protocol.name", "tls");
             activity.SetTag("tls.protocol.version", tls.Version);
             activity.SetTag("tls.client.server_name", tls.ServerName is null ? null : LogText.Escape(tls.ServerName));
+        }
+
+        if (record.Upstream is not null)
+        {
+            activity.SetTag("bytestreams.upstream", record.Upstream);
         }
 
         if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)

@@ -107,4 +107,10 @@ public enum ConnectionEndReason
 
     /// <summary>The peer ended the TLS connection without close_notify: what it sent may have been cut.</summary>
     TlsTruncated,
+
+    /// <summary>A relay could connect to none of its upstreams.</summary>
+    UpstreamUnavailable,
+
+    /// <summary>The upstream to which a relay had passed the connection on reset it, or was lost.</summary>
+    UpstreamReset,
 }

@@ -20,6 +20,11 @@ internal sealed class SocketEngine : TransportEngine
             SocketOptions.Apply(socket, options);
             return new SocketChannel(socket, endPoint);
         }
+        catch (SocketException error)
+        {
+            socket.Dispose();
+            throw SocketErrors.ToConnectException(error, endPoint);
+        }
         catch
         {
             socket.Dispose();

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 
@@ -16,6 +17,26 @@ internal static class SocketErrors
             new ConnectionResetException("The connection was reset by the peer.", error),
         _ => new ConnectionResetException($"The connection was lost: {error.Message}.", error),
     };
+
+    /// <summary>Why a Unix socket could not be connected to, in words that lead on; other addresses' errors stay as they are.</summary>
+    public static SocketException ToConnectException(SocketException error, EndPoint endPoint)
+    {
+        if (endPoint is not UnixDomainSocketEndPoint)
+        {
+            return error;
+        }
+
+        // The runtime shows an abstract name with a leading zero or @; people write @.
+        string path = endPoint.ToString()!.Replace('\0', '@');
+        string? reason = error.SocketErrorCode switch
+        {
+            SocketError.AddressNotAvailable => $"There is no socket '{path}': its server has not started yet, or listens elsewhere.",
+            SocketError.ConnectionRefused => $"Nobody listens on '{path}': its server has ended.",
+            SocketError.AccessDenied => $"Permission is denied for '{path}': to connect one needs to write to the socket, and to pass its folders.",
+            _ => null,
+        };
+        return reason is null ? error : new SocketException((int)error.SocketErrorCode, reason);
+    }
 
     public static bool IsTimeout(Exception? error) => error?.InnerException is SocketException { SocketErrorCode: SocketError.TimedOut };
 }

@@ -32,6 +32,25 @@ public sealed class UnixSocketTests : IDisposable
         await AssertEchoes();
     }
 
+    [Theory]
+    [InlineData(ByteStreamEngine.Socket)]
+    [InlineData(ByteStreamEngine.Epoll)]
+    public async Task Connect_WhereNobodyListens_SaysWhy(ByteStreamEngine engine)
+    {
+        Assert.SkipWhen(engine == ByteStreamEngine.Epoll && !OperatingSystem.IsLinux(), "epoll is Linux's");
+        var options = new ByteStreamClientOptions { Engine = engine };
+        SocketException none = await Assert.ThrowsAsync<SocketException>(
+            () => ByteStream.OpenUnixConnectionAsync(_path, options, TestContext.Current.CancellationToken));
+        Assert.Equal($"There is no socket '{_path}': its server has not started yet, or listens elsewhere.", none.Message);
+
+        using var ended = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        ended.Bind(new UnixDomainSocketEndPoint(_path));
+        SocketException refused = await Assert.ThrowsAsync<SocketException>(
+            () => ByteStream.OpenUnixConnectionAsync(_path, options, TestContext.Current.CancellationToken));
+        Assert.Equal($"Nobody listens on '{_path}': its server has ended.", refused.Message);
+        Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
+    }
+
     [Fact]
     [Trait("Contract", "U1")]
     public async Task Start_WhereALiveServersBacklogIsFull_Throws()

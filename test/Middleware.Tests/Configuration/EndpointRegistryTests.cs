@@ -73,8 +73,8 @@ public class EndpointRegistryTests
                 "Endpoints:a:LingerTimeout: '-00:00:01' is not valid. It takes a time such as 2s or 00:00:02, zero or more.",
                 "Endpoints:a:UnixSocketMode: '0999' is not valid. It takes an octal file mode such as 0660.",
                 "Endpoints:a:Url: 'tcp://x' has no port. Write tcp://host:port; port 0 takes a free one.",
-                "Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: discard, echo.",
-                "Endpoints:b:Handler: is missing. Handlers are: discard, echo.",
+                "Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: discard, echo, relay.",
+                "Endpoints:b:Handler: is missing. Handlers are: discard, echo, relay.",
             ],
             mistakes.Errors);
         Assert.Equal(string.Join(Environment.NewLine, mistakes.Errors), mistakes.Message);

@@ -19,6 +19,7 @@ public class EndpointTableTests
         "ByteStreamServerOptions.AddressFamily", // The host in the Url says it.
         "ByteStreamServerOptions.StartServing", "ByteStreamServerOptions.LoggerFactory", "ByteStreamServerOptions.ApplicationServices",
         "ByteStreamServerOptions.TimeProvider", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
+        "RelayOptions.Connection",
     ];
 
     private static readonly Dictionary<string, SettingTable> Tables = All().ToDictionary(pair => pair.Path, pair => pair.Table);
@@ -110,7 +111,7 @@ public class EndpointTableTests
         SettingTable[] same = [.. Tables.Values.Where(other => other.Options == table.Options)];
 
         string[] properties = [.. Facts(Activator.CreateInstance(table.Options)!).Keys];
-        string[] keys = [.. same.SelectMany(other => other.All).Select(setting => setting.Name)];
+        string[] keys = [.. same.SelectMany(other => other.All).Select(setting => setting.Name).Distinct()];
 
         Assert.Equal(keys.Order(), properties.Where(name => !OfCodeOnly.Contains($"{table.Options.Name}.{name}")).Order());
     }
@@ -228,7 +229,7 @@ public class EndpointTableTests
         }
 
         static IEnumerable<(string, SettingTable)> Within(string path, SettingTable table) =>
-            table.All.Where(setting => setting.Table is not null).SelectMany(setting => Within(setting.Name, setting.Table!)).Prepend((path, table));
+            table.All.Where(setting => setting.Table is not null).SelectMany(setting => Within(path == "endpoint" ? setting.Name : $"{path}:{setting.Name}", setting.Table!)).Prepend((path, table));
     }
 
     private static (SettingTable Table, Setting Setting) Find(string path, string key) => (Tables[path], Tables[path].All.Single(setting => setting.Name == key));
@@ -272,7 +273,7 @@ public class EndpointTableTests
 
         (string written, string expected) = setting.Schema switch
         {
-            { Type: "integer", Least: long least } => Twice((least + 3).ToString(CultureInfo.InvariantCulture)),
+            { Type: "integer", Least: long least } => Twice((least + 7).ToString(CultureInfo.InvariantCulture)),
             { Type: "boolean" } => setting.Default == "true" ? ("false", "False") : ("TRUE", "True"),
             { Values: { } values } => Twice(values.First(value => value != setting.Default)),
             { Pattern: Duration.Pattern } => ("90s", "00:01:30"),

@@ -215,7 +215,7 @@ public class ReloadTests
 
         Assert.Equal(
             [
-                "ByteStreams:Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: echo, limit, shout, stubborn.",
+                "ByteStreams:Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: echo, limit, relay, shout, stubborn.",
                 "ByteStreams:Endpoints:d:Url: 'tcp://x' has no port. Write tcp://host:port; port 0 takes a free one.",
             ],
             running.Log.GetSnapshot().Where(record => record.Id.Id == Refused).Select(record => record.GetStructuredStateValue("Mistake")).Order());

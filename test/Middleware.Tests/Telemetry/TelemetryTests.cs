@@ -30,7 +30,7 @@ public sealed class TelemetryTests : ServedTest
         Assert.Equal(LogLevel.Information, line.Level);
         Assert.Equal("ByteStreams.Connection", line.Category);
         Assert.Matches(
-            @"^Connection \S+ ended: closed_by_peer\. Endpoint front, handler \S+, peer 127\.0\.0\.1:\d+, proxy -, TLS -, server name -, client -, "
+            @"^Connection \S+ ended: closed_by_peer\. Endpoint front, handler \S+, peer 127\.0\.0\.1:\d+, proxy -, TLS -, server name -, client -, upstream -, "
             + @"10 bytes in, 10 bytes out, first byte after \d+ ms, \d+ ms in all\.$",
             line.Message);
         Assert.Equal("closed_by_peer", line.GetStructuredStateValue("Reason"));

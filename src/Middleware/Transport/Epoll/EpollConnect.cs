@@ -50,7 +50,7 @@ internal sealed class EpollConnect : IEventSink
 
         if (error != 0)
         {
-            throw Errno.ToException(error);
+            throw SocketErrors.ToConnectException(Errno.ToException(error), endPoint);
         }
     }
 

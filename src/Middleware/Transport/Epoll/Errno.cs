@@ -17,6 +17,7 @@ internal static class Errno
     public static SocketError ToSocketError(int error) => error switch
     {
         1 or 13 => SocketError.AccessDenied,
+        2 => SocketError.AddressNotAvailable,
         4 => SocketError.Interrupted,
         BadDescriptor => SocketError.OperationAborted,
         11 => SocketError.WouldBlock,

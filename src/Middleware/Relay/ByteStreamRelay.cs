@@ -1,0 +1,269 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using ByteStreams.Relay;
+using ByteStreams.Telemetry;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams;
+
+/// <summary>
+/// Passes connections on to one of several upstreams, byte for byte in both directions. TCP, TLS and Unix sockets go together in any
+/// combination: a TLS terminator in front of a Unix-socket application, a TLS originator for a plain client, a port forwarder.
+/// </summary>
+/// <remarks>
+/// What one side does, the other sees: the end of a direction is passed on while the other goes on, a reset is a reset, and who does not
+/// read pauses who sends. An upstream that cannot be connected to is another's turn (<see cref="RelayOptions.Retries"/>); where none is
+/// left, the client's connection is reset. May be used for any number of connections at once, and for several servers.
+/// </remarks>
+/// <example>
+/// <code>
+/// using var relay = new ByteStreamRelay(new RelayOptions { Upstreams = { "unix:/run/app.sock" } });
+/// await using ByteStreamServer server = await ByteStream.StartServerAsync(relay.ServeAsync, "127.0.0.1", 7000);
+/// </code>
+/// </example>
+public sealed class ByteStreamRelay : IDisposable
+{
+    private readonly RelayOptions _options;
+    private readonly UpstreamGroup _group;
+    private readonly UpstreamTls? _tls;
+    private readonly ByteStreamClientOptions _plain;
+    private readonly ByteStreamMetrics? _metrics;
+    private readonly string _endpoint;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _disposed = new();
+
+    /// <summary>Makes a relay; health checks begin at once.</summary>
+    /// <param name="options">Where to, and how. Later changes do not reach the relay.</param>
+    /// <param name="loggerFactory">Where it logs, under <c>ByteStreams.Relay</c>; nowhere if null.</param>
+    /// <exception cref="ArgumentException">An option is out of its range, or a TLS file cannot be used; the message names it.</exception>
+    public ByteStreamRelay(RelayOptions options, ILoggerFactory? loggerFactory = null)
+        : this(options, loggerFactory, null, string.Empty)
+    {
+    }
+
+    internal ByteStreamRelay(RelayOptions options, ILoggerFactory? loggerFactory, ByteStreamMetrics? metrics, string endpoint)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        _options = options;
+        _metrics = metrics;
+        _endpoint = endpoint;
+        _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger("ByteStreams.Relay");
+        _plain = options.Connection.Snapshot();
+        // Bounded as a whole, with the handshake.
+        _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
+        _plain.Tls = null;
+        TimeProvider time = _plain.TimeProvider;
+        _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time))], options.LoadBalancing);
+        if (_group.All.Any(upstream => upstream.IsTls))
+        {
+            _tls = new UpstreamTls(options.Tls, time, _logger);
+        }
+
+        metrics?.Watch(_group, endpoint);
+        if (options.HealthCheckInterval is TimeSpan interval)
+        {
+            foreach (Upstream upstream in _group.All)
+            {
+                _ = RepeatAsync(interval, () => CheckAsync(upstream));
+            }
+        }
+
+        foreach (Upstream upstream in _group.All.Where(upstream => upstream.HasName))
+        {
+            _ = RepeatAsync(options.ResolveInterval, () => ResolveAsync(upstream));
+        }
+    }
+
+    internal UpstreamGroup Upstreams => _group;
+
+    /// <summary>Serves a client: a handler, for a server or an endpoint.</summary>
+    /// <param name="reader">What the client sends.</param>
+    /// <param name="writer">What is sent to the client. It is of a server's connection.</param>
+    /// <param name="stopping">
+    /// Tells that the server stops: the connection goes on until both sides have ended, or nothing has moved for
+    /// <see cref="RelayOptions.DrainQuiet"/>, or the server's deadline aborts it.
+    /// </param>
+    /// <returns>Done when both directions have ended, or the connection is lost.</returns>
+    /// <exception cref="ArgumentException">The writer is of no connection.</exception>
+    public async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping = default)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        ConnectionContext client = writer.Transport ?? throw new ArgumentException("A relay needs a connection, and not a pipe alone.", nameof(writer));
+        var failures = new List<string>();
+        (Upstream? chosen, ConnectionContext? upstream) = await OpenAsync(client, failures).ConfigureAwait(false);
+        if (chosen is null || upstream is null)
+        {
+            RelayLog.NoUpstream(_logger, writer.ConnectionId, string.Join("; ", failures));
+            writer.Abort(ConnectionEndReason.UpstreamUnavailable, null);
+            return;
+        }
+
+        ConnectionLink.Progress(client).Record?.Upstream = chosen.Name;
+        try
+        {
+            await new RelayedConnection(client, upstream, _options.DrainQuiet, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
+        }
+        finally
+        {
+            chosen.Leave();
+            await upstream.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Ends health checks and the resolving of names. Connections go on.</summary>
+    public void Dispose()
+    {
+        _metrics?.Forget(_group);
+        _disposed.Cancel();
+        _disposed.Dispose();
+    }
+
+    private async Task<(Upstream? Upstream, ConnectionContext? Connection)> OpenAsync(ConnectionContext client, List<string> failures)
+    {
+        List<Upstream> tried = [];
+        while (tried.Count <= _options.Retries && _group.Choose(tried) is Upstream upstream)
+        {
+            long began = _plain.TimeProvider.GetTimestamp();
+            try
+            {
+                ConnectionContext connection = await ConnectAsync(upstream, Header(client), _options.ConnectTimeout).ConfigureAwait(false);
+                _metrics?.UpstreamConnected(_endpoint, upstream.Name, null, _plain.TimeProvider.GetElapsedTime(began));
+                if (upstream.Succeeded())
+                {
+                    RelayLog.Back(_logger, upstream.Name);
+                }
+
+                return (upstream, connection);
+            }
+            catch (Exception failed) when (IsFailure(failed))
+            {
+                _metrics?.UpstreamConnected(_endpoint, upstream.Name, ErrorType(failed), _plain.TimeProvider.GetElapsedTime(began));
+                upstream.Leave();
+                tried.Add(upstream);
+                failures.Add($"{upstream.Name}: {failed.Message}");
+                RelayLog.AttemptFailed(_logger, client.ConnectionId, upstream.Name, failed.Message);
+                int row = upstream.Failed();
+                if (row > 0)
+                {
+                    RelayLog.Ejected(_logger, upstream.Name, row, _options.EjectFor.TotalSeconds, failed.Message);
+                }
+            }
+            catch
+            {
+                upstream.Leave();
+                throw;
+            }
+        }
+
+        return default;
+    }
+
+    /// <summary>What tells the upstream who the client is; for a check, which has no client, that it is the relay's own.</summary>
+    private ProxyHeader? Header(ConnectionContext? client) => _options.SendProxyHeader switch
+    {
+        SendProxyHeader.None => null,
+        SendProxyHeader.V1 => client is null ? new ProxyHeader { Version = 1, IsLocal = true } : ProxyHeader.For(client, 1),
+        _ => client is null ? ProxyHeader.Local : ProxyHeader.For(client),
+    };
+
+    private async Task<ConnectionContext> ConnectAsync(Upstream upstream, ProxyHeader? header, TimeSpan timeout)
+    {
+        using var late = new CancellationTokenSource(timeout, _plain.TimeProvider);
+        try
+        {
+            IReadOnlyList<EndPoint> addresses = await upstream.AddressesAsync(late.Token).ConfigureAwait(false);
+            ConnectionContext connection = await ByteStreamClient.OpenAsync(addresses, _plain, late.Token).ConfigureAwait(false);
+            if (header is not null)
+            {
+                await ByteStreamClient.SendAsync(connection, header, late.Token).ConfigureAwait(false);
+            }
+
+            if (upstream.IsTls)
+            {
+                await ByteStreamClient.SecureAsync(connection, _tls!.Current, upstream.Host, _plain, late.Token).ConfigureAwait(false);
+            }
+
+            return connection;
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        {
+            throw new TimeoutException($"no connection within {timeout.TotalSeconds:0.###} s");
+        }
+    }
+
+    private async Task CheckAsync(Upstream upstream)
+    {
+        string? failure = null;
+        try
+        {
+            ConnectionContext connection = await ConnectAsync(upstream, Header(null), _options.HealthCheckTimeout).ConfigureAwait(false);
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception failed) when (IsFailure(failed))
+        {
+            failure = failed.Message;
+        }
+
+        if (!upstream.Checked(failure is null))
+        {
+            return;
+        }
+
+        if (failure is null)
+        {
+            RelayLog.Healthy(_logger, upstream.Name);
+        }
+        else
+        {
+            RelayLog.Unhealthy(_logger, upstream.Name, _options.UnhealthyAfter, failure);
+        }
+    }
+
+    private async Task ResolveAsync(Upstream upstream)
+    {
+        try
+        {
+            await upstream.ResolveAsync(_disposed.Token).ConfigureAwait(false);
+        }
+        catch (Exception failed) when (IsFailure(failed))
+        {
+            RelayLog.NotResolved(_logger, upstream.Name, failed.Message);
+        }
+    }
+
+    private async Task RepeatAsync(TimeSpan interval, Func<Task> work)
+    {
+        CancellationToken disposed = _disposed.Token;
+        using var timer = new PeriodicTimer(interval, _plain.TimeProvider);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(disposed).ConfigureAwait(false))
+            {
+                await work().ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (disposed.IsCancellationRequested)
+        {
+            // The relay has ended.
+        }
+    }
+
+    /// <summary>The kind of failure, for metrics: never a text that a peer chose.</summary>
+    private static string ErrorType(Exception failed) => failed switch
+    {
+        TimeoutException => "timeout",
+        AuthenticationException => "tls",
+        SocketException { SocketErrorCode: not SocketError.SocketError } socket => socket.SocketErrorCode.ToString(),
+        { InnerException: SocketException { SocketErrorCode: not SocketError.SocketError } inner } => inner.SocketErrorCode.ToString(),
+        _ => "_OTHER",
+    };
+
+    /// <summary>Whether it tells of the upstream or the way to it, and not of a mistake in here.</summary>
+    private static bool IsFailure(Exception error) => error is IOException or SocketException or TimeoutException
+        or AuthenticationException or ConnectionAbortedException;
+}

@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Relay;
+
+/// <summary>What relays log. Ids 650 to 699.</summary>
+internal static partial class RelayLog
+{
+    [LoggerMessage(650, LogLevel.Information, "Connection {ConnectionId}: no upstream took it, the client gets a reset: {Failures}")]
+    public static partial void NoUpstream(ILogger logger, string? connectionId, string failures);
+
+    [LoggerMessage(651, LogLevel.Warning, "Upstream {Upstream} failed {Count} times in a row, and gets no connections for {Seconds} s: {Failure}")]
+    public static partial void Ejected(ILogger logger, string upstream, int count, double seconds, string failure);
+
+    [LoggerMessage(652, LogLevel.Information, "Upstream {Upstream} takes connections again.")]
+    public static partial void Back(ILogger logger, string upstream);
+
+    [LoggerMessage(653, LogLevel.Warning, "Upstream {Upstream} is unhealthy, {Count} checks in a row have failed: {Failure}")]
+    public static partial void Unhealthy(ILogger logger, string upstream, int count, string failure);
+
+    [LoggerMessage(654, LogLevel.Information, "Upstream {Upstream} is healthy again.")]
+    public static partial void Healthy(ILogger logger, string upstream);
+
+    [LoggerMessage(655, LogLevel.Warning, "Upstream {Upstream}: its name could not be resolved again, the addresses known stay: {Failure}")]
+    public static partial void NotResolved(ILogger logger, string upstream, string failure);
+
+    [LoggerMessage(656, LogLevel.Debug, "Connection {ConnectionId}: upstream {Upstream} could not be connected to: {Failure}")]
+    public static partial void AttemptFailed(ILogger logger, string? connectionId, string upstream, string failure);
+
+    [LoggerMessage(657, LogLevel.Error, "The TLS files towards upstreams have changed and cannot be used; what was read before stays: {Reason}")]
+    public static partial void TlsBroken(ILogger logger, string reason);
+}

@@ -1,0 +1,497 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using ByteStreams.Relay;
+using ByteStreams.Testing;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Middleware.Tests.Relay;
+
+/// <summary>F60 to F63, in every combination of what clients and upstreams speak.</summary>
+public sealed class RelayTests : ServedTest
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("relay-").FullName;
+    private readonly AuthorityFiles _authority;
+    private readonly FakeLogCollector _log = new();
+    private int _sockets;
+
+    public RelayTests()
+    {
+        _authority = Own(new AuthorityFiles());
+        Own(new Folder(_folder));
+    }
+
+    public static TheoryData<string, string> Combinations => new(
+        from client in Kinds
+        from upstream in Kinds
+        select (client, upstream));
+
+    private static string[] Kinds => ["tcp", "tls", "unix"];
+
+    [Theory, MemberData(nameof(Combinations))]
+    [Trait("Fault", "F63")]
+    public async Task Relay_ClientEndsFirst_UpstreamAnswersBehindIt_F63(string client, string upstream)
+    {
+        byte[] request = RandomNumberGenerator.GetBytes(3_000_000);
+        byte[] reply = RandomNumberGenerator.GetBytes(3_000_000);
+        string url = await ServeUpstreamAsync(upstream, async (reader, writer, stopping) =>
+        {
+            Assert.Equal(request, await reader.ReadAsync(cancellationToken: stopping));
+            writer.Write(reply);
+            await writer.DrainAsync(stopping);
+        });
+        ByteStreamConnection connection = await ConnectAsync(client, await RelayAsync(client, relay => relay.Upstreams.Add(url)));
+
+        connection.Writer.Write(request);
+        connection.Writer.WriteEof();
+
+        Assert.Equal(reply, await connection.Reader.ReadAsync(cancellationToken: Soon));
+        await AssertEndedAsync("closed_by_peer");
+    }
+
+    [Theory, MemberData(nameof(Combinations))]
+    [Trait("Fault", "F63")]
+    public async Task Relay_UpstreamEndsFirst_ClientSendsOn_F63(string client, string upstream)
+    {
+        byte[] request = RandomNumberGenerator.GetBytes(3_000_000);
+        var received = new TaskCompletionSource<byte[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync(upstream, async (reader, writer, stopping) =>
+        {
+            writer.Write("hello\n");
+            writer.WriteEof();
+            received.SetResult(await reader.ReadAsync(cancellationToken: stopping));
+        });
+        ByteStreamConnection connection = await ConnectAsync(client, await RelayAsync(client, relay => relay.Upstreams.Add(url)));
+
+        Assert.Equal("hello\n", Text(await connection.Reader.ReadAsync(cancellationToken: Soon)));
+        connection.Writer.Write(request);
+        connection.Writer.WriteEof();
+
+        Assert.Equal(request, await received.Task.WaitAsync(Soon));
+    }
+
+    [Fact]
+    [Trait("Fault", "F63")]
+    public async Task Relay_HundredMebibytes_ArriveAsTheyWere_F63()
+    {
+        const int blocks = 1600;
+        byte[] block = RandomNumberGenerator.GetBytes(65536);
+        string url = await ServeUpstreamAsync("unix", async (reader, writer, stopping) =>
+        {
+            while (await reader.ReadAsync(65536, stopping) is { Length: > 0 } bytes)
+            {
+                writer.Write(bytes);
+                await writer.DrainAsync(stopping);
+            }
+        });
+        ByteStreamConnection connection = await ConnectAsync("tcp", await RelayAsync("tcp", relay => relay.Upstreams.Add(url)));
+        Task sending = SendAsync();
+        for (int i = 0; i < blocks; i++)
+        {
+            Assert.Equal(block, await connection.Reader.ReadExactlyAsync(block.Length, Soon));
+        }
+
+        Assert.Empty(await connection.Reader.ReadAsync(cancellationToken: Soon));
+        await sending;
+
+        async Task SendAsync()
+        {
+            for (int i = 0; i < blocks; i++)
+            {
+                connection.Writer.Write(block);
+                await connection.Writer.DrainAsync(Soon);
+            }
+
+            connection.Writer.WriteEof();
+        }
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_FirstUpstreamsRefuse_TheNextServes_F60()
+    {
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.LoadBalancing = LoadBalancing.RoundRobin;
+            relay.Upstreams.Add($"tcp://127.0.0.1:{FreePort()}");
+            relay.Upstreams.Add($"unix:{_folder}/nobody.sock");
+            relay.Upstreams.Add(url);
+        });
+
+        Assert.Equal("hello\n", await AskAsync(await ConnectAsync("tcp", endPoint), "hello\n"));
+        Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_NoUpstreamCanBeReached_ClientIsResetWithTheReason_F60()
+    {
+        int port = FreePort();
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.Upstreams.Add($"tcp://127.0.0.1:{port}");
+            relay.Upstreams.Add("tcp://no-such-host.invalid:1");
+            relay.Upstreams.Add($"unix:{_folder}/nobody.sock");
+        });
+
+        await AssertRefusedAsync(endPoint);
+
+        await AssertEndedAsync("upstream_unavailable");
+        FakeLogRecord line = Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 650);
+        Assert.Equal(LogLevel.Information, line.Level);
+        Assert.Contains($"tcp://127.0.0.1:{port}: ", line.Message, StringComparison.Ordinal);
+        Assert.Contains("tcp://no-such-host.invalid:1: The host 'no-such-host.invalid' cannot be resolved", line.Message, StringComparison.Ordinal);
+        Assert.Contains($"unix:{_folder}/nobody.sock: ", line.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_MoreUpstreamsThanRetries_TriesOnlySoMany_F60()
+    {
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.Retries = 1;
+            for (int i = 0; i < 4; i++)
+            {
+                relay.Upstreams.Add($"unix:{_folder}/nobody-{i}.sock");
+            }
+        });
+
+        await AssertRefusedAsync(endPoint);
+
+        await AssertEndedAsync("upstream_unavailable");
+        Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_UpstreamTakesTooLong_TheNextServesAfterTheConnectTimeout_F60()
+    {
+        // It accepts, and never says a word of its handshake.
+        string silent = await ServeUpstreamAsync("tcp", (reader, _, stopping) => reader.ReadAsync(cancellationToken: stopping).AsTask());
+        string url = await ServeUpstreamAsync("tls", Echo);
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.LoadBalancing = LoadBalancing.RoundRobin;
+            relay.ConnectTimeout = TimeSpan.FromMilliseconds(500);
+            relay.Upstreams.Add(silent.Replace("tcp:", "tls:", StringComparison.Ordinal));
+            relay.Upstreams.Add(url);
+        });
+
+        Assert.Equal("hello\n", await AskAsync(await ConnectAsync("tcp", endPoint), "hello\n"));
+        Assert.Contains("no connection within 0.5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_UpstreamFailsAgainAndAgain_IsEjectedAndTakenBack_F60()
+    {
+        var time = new FakeTimeProvider();
+        string path = Path.Combine(_folder, "late.sock");
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.LoadBalancing = LoadBalancing.RoundRobin;
+            relay.EjectAfter = 2;
+            relay.Upstreams.Add($"unix:{path}");
+            relay.Upstreams.Add(url);
+            relay.Connection.TimeProvider = time;
+        });
+        for (int i = 0; i < 8; i++)
+        {
+            Assert.Equal("x\n", await AskAsync(await ConnectAsync("tcp", endPoint), "x\n"));
+        }
+
+        Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
+        Assert.Contains("failed 2 times in a row, and gets no connections for 10 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 651).Message, StringComparison.Ordinal);
+
+        await ServeUpstreamAsync("unix", Echo, path);
+        time.Advance(TimeSpan.FromSeconds(10));
+        for (int i = 0; i < 2; i++)
+        {
+            Assert.Equal("x\n", await AskAsync(await ConnectAsync("tcp", endPoint), "x\n"));
+        }
+
+        Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 652);
+    }
+
+    [Fact]
+    public async Task HealthCheck_UpstreamComesAndGoes_IsFollowed()
+    {
+        var time = new FakeTimeProvider();
+        string path = Path.Combine(_folder, "checked.sock");
+        var options = new RelayOptions { HealthCheckInterval = TimeSpan.FromSeconds(1), UnhealthyAfter = 2, HealthyAfter = 2, Connection = { TimeProvider = time } };
+        options.Upstreams.Add($"unix:{path}");
+        using var relay = new ByteStreamRelay(options, LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(_log))));
+        Upstream upstream = relay.Upstreams.All[0];
+        Assert.True(upstream.IsHealthy);
+
+        await AdvanceUntilAsync(time, () => !upstream.IsHealthy);
+        await ServeUpstreamAsync("unix", (reader, _, stopping) => reader.ReadAsync(cancellationToken: stopping).AsTask(), path);
+        await AdvanceUntilAsync(time, () => upstream.IsHealthy);
+
+        Assert.Equal([653, 654], _log.GetSnapshot().Select(record => record.Id.Id).Where(id => id is 653 or 654));
+    }
+
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("tls")]
+    [Trait("Fault", "F61")]
+    public async Task Relay_UpstreamResets_ClientSeesAReset_F61(string upstream)
+    {
+        string url = await ServeUpstreamAsync(upstream, async (reader, writer, stopping) =>
+        {
+            await reader.ReadLineAsync(stopping);
+            writer.Abort();
+        });
+        ByteStreamConnection connection = await ConnectAsync("tcp", await RelayAsync("tcp", relay => relay.Upstreams.Add(url)));
+        connection.Writer.Write("go\n");
+
+        await AssertResetAsync(connection);
+
+        await AssertEndedAsync("upstream_reset");
+    }
+
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("tls")]
+    [Trait("Fault", "F61")]
+    public async Task Relay_ClientResets_UpstreamSeesAReset_F61(string client)
+    {
+        var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, writer, stopping) =>
+        {
+            writer.Write(await reader.ReadLineAsync(stopping));
+            await writer.DrainAsync(stopping);
+            end.SetResult(await Record.ExceptionAsync(async () => await reader.ReadLineAsync(stopping)));
+        });
+        ByteStreamConnection connection = await ConnectAsync(client, await RelayAsync(client, relay => relay.Upstreams.Add(url)));
+        Assert.Equal("go\n", await AskAsync(connection, "go\n"));
+
+        connection.Writer.Abort();
+
+        Assert.IsType<ConnectionResetException>(await end.Task.WaitAsync(Soon));
+        await AssertEndedAsync("reset_by_peer");
+    }
+
+    [Fact]
+    [Trait("Fault", "F62")]
+    public async Task Relay_UpstreamDoesNotRead_ClientIsPausedAndNothingIsKept_F62()
+    {
+        var read = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var received = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, _, stopping) =>
+        {
+            await read.Task;
+            long count = 0;
+            while (await reader.ReadAsync(1 << 20, stopping) is { Length: > 0 } bytes)
+            {
+                count += bytes.Length;
+            }
+
+            received.SetResult(count);
+        });
+        EndPoint endPoint = await RelayAsync("tcp", relay => relay.Upstreams.Add(url));
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { Blocking = false };
+        try
+        {
+            client.Connect(endPoint);
+        }
+        catch (SocketException pending) when (pending.SocketErrorCode == SocketError.WouldBlock)
+        {
+            Assert.True(client.Poll(TimeSpan.FromSeconds(10), SelectMode.SelectWrite));
+        }
+
+        // Until nobody takes any more for a while: what lies in the sockets on the way, and two marks of flow control.
+        byte[] block = new byte[1 << 20];
+        long sent = 0;
+        while (client.Poll(TimeSpan.FromSeconds(1), SelectMode.SelectWrite) && sent < 1L << 30)
+        {
+            sent += client.Send(block, SocketFlags.None, out _);
+        }
+
+        Assert.InRange(sent, 1, 64 << 20);
+        read.SetResult();
+        client.Shutdown(SocketShutdown.Send);
+        Assert.Equal(sent, await received.Task.WaitAsync(Soon));
+    }
+
+    [Fact]
+    [Trait("Fault", "P6")]
+    public async Task Relay_SendProxyHeader_UpstreamKnowsTheClient_P6()
+    {
+        foreach (SendProxyHeader version in (SendProxyHeader[])[SendProxyHeader.V1, SendProxyHeader.V2])
+        {
+            string url = await ServeUpstreamAsync(
+                "tcp",
+                (_, writer, _) =>
+                {
+                    writer.Write($"{writer.RemoteEndPoint}\n");
+                    return Task.CompletedTask;
+                },
+                surround: options => options.UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.1")));
+            ByteStreamConnection connection = await ConnectAsync("tcp", await RelayAsync("tcp", relay =>
+            {
+                relay.SendProxyHeader = version;
+                relay.Upstreams.Add(url);
+            }));
+
+            Assert.Equal($"{connection.Writer.LocalEndPoint}\n", Text(await connection.Reader.ReadLineAsync(Soon)));
+        }
+    }
+
+    [Fact]
+    public async Task Stop_ConnectionIsQuiet_EndsCleanlyAndABusyOneGoesOn()
+    {
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        var server = (ByteStreamServer?)null;
+        EndPoint endPoint = await RelayAsync(
+            "tcp",
+            relay =>
+            {
+                relay.DrainQuiet = TimeSpan.FromMilliseconds(300);
+                relay.Upstreams.Add(url);
+            },
+            started => server = started);
+        ByteStreamConnection quiet = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("1\n", await AskAsync(quiet, "1\n"));
+        ByteStreamConnection busy = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("1\n", await AskAsync(busy, "1\n"));
+
+        Task stopping = server!.StopAsync(Soon);
+        Task<byte[]> end = quiet.Reader.ReadAsync(cancellationToken: Soon).AsTask();
+        int answers = 0;
+        while (!end.IsCompleted)
+        {
+            Assert.Equal("2\n", await AskAsync(busy, "2\n"));
+            answers++;
+        }
+
+        Assert.Empty(await end);
+        Assert.True(answers > 0);
+        Assert.Equal("3\n", await AskAsync(busy, "3\n"));
+        busy.Writer.WriteEof();
+        Assert.Empty(await busy.Reader.ReadAsync(cancellationToken: Soon));
+        quiet.Writer.Close();
+        busy.Writer.Close();
+        await stopping.WaitAsync(Soon);
+        Assert.DoesNotContain(_log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+    }
+
+    [Fact]
+    public void Validate_EachMistake_IsToldWithItsKey()
+    {
+        var options = new RelayOptions { Retries = -1, ConnectTimeout = TimeSpan.Zero, ResolveInterval = TimeSpan.Zero, HealthyAfter = 0 };
+        options.Upstreams.Add("tcp://*:80");
+        options.Upstreams.Add("http://x:1");
+
+        Assert.Equal(
+            [
+                "Relay:Upstreams:0: 'tcp://*:80' can be listened on, and not connected to. Write a host and a port other than 0.",
+                "Relay:Upstreams:1: 'http://x:1' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.",
+                "Relay:ConnectTimeout is greater than zero.",
+                "Relay:ResolveInterval is at least 1 s.",
+                "Relay:Retries and EjectAfter are zero or more.",
+                "Relay:UnhealthyAfter and HealthyAfter are at least 1.",
+            ],
+            options.Mistakes());
+        Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);
+    }
+
+    internal static int FreePort()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+
+    private async Task<string> ServeUpstreamAsync(
+        string kind, ByteStreamDelegate handler, string? path = null, Action<ByteStreamServerOptions>? surround = null)
+    {
+        var options = new ByteStreamServerOptions();
+        surround?.Invoke(options);
+        EndPoint endPoint = await StartAsync(kind, handler, options, path);
+        return kind == "unix" ? $"unix:{endPoint}" : $"{kind}://{(kind == "tls" ? "localhost" : "127.0.0.1")}:{((IPEndPoint)endPoint).Port}";
+    }
+
+    private Task<EndPoint> RelayAsync(string kind, Action<RelayOptions> configure, Action<ByteStreamServer>? started = null)
+    {
+        ILoggerFactory loggers = LoggerFactory.Create(logging => logging.SetMinimumLevel(LogLevel.Debug).AddProvider(new FakeLoggerProvider(_log)));
+        var relayOptions = new RelayOptions { Tls = { CaPath = _authority.CaPath } };
+        configure(relayOptions);
+        ByteStreamRelay relay = Own(new ByteStreamRelay(relayOptions, loggers));
+        var options = new ByteStreamServerOptions { Name = "relay", LoggerFactory = loggers };
+        options.UseTelemetry();
+        return StartAsync(kind, relay.ServeAsync, options, null, started);
+    }
+
+    private async Task<EndPoint> StartAsync(string kind, ByteStreamDelegate handler, ByteStreamServerOptions options, string? path, Action<ByteStreamServer>? started = null)
+    {
+        if (kind == "tls")
+        {
+            options.UseTls(tls => tls.Certificates.Add(_authority.Write("localhost")));
+        }
+
+        EndPoint place = kind == "unix"
+            ? new UnixDomainSocketEndPoint(path ?? Path.Combine(_folder, $"{Interlocked.Increment(ref _sockets)}.sock"))
+            : new IPEndPoint(IPAddress.Loopback, 0);
+        ByteStreamServer server = await ByteStream.StartServerAsync(handler, place, options, Soon);
+        Own((IAsyncDisposable)server);
+        started?.Invoke(server);
+        return server.EndPoints[0];
+    }
+
+    private async Task<ByteStreamConnection> ConnectAsync(string kind, EndPoint endPoint)
+    {
+        var options = new ByteStreamClientOptions();
+        if (kind == "tls")
+        {
+            options.Tls = new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "localhost" }.CreateAuthenticationOptions();
+        }
+
+        ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(endPoint, options, Soon);
+        Own((IAsyncDisposable)connection);
+        return connection;
+    }
+
+    /// <summary>The reset may come before the connect has been told of its success.</summary>
+    private async Task AssertRefusedAsync(EndPoint endPoint)
+    {
+        try
+        {
+            await AssertResetAsync(await ConnectAsync("tcp", endPoint));
+        }
+        catch (SocketException early)
+        {
+            Assert.Equal(SocketError.ConnectionReset, early.SocketErrorCode);
+        }
+    }
+
+    private async Task AssertResetAsync(ByteStreamConnection connection) =>
+        await Assert.ThrowsAsync<ConnectionResetException>(async () => await connection.Reader.ReadExactlyAsync(1, Soon));
+
+    private async Task AssertEndedAsync(string reason)
+    {
+        await UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 700));
+        Assert.Contains($"ended: {reason}.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 700).Message, StringComparison.Ordinal);
+    }
+
+    private async Task AdvanceUntilAsync(FakeTimeProvider time, Func<bool> condition)
+    {
+        while (!condition())
+        {
+            time.Advance(TimeSpan.FromMilliseconds(250));
+            await Task.Delay(2, Soon);
+        }
+    }
+
+    private sealed class Folder(string path) : IDisposable
+    {
+        public void Dispose() => Directory.Delete(path, recursive: true);
+    }
+}
