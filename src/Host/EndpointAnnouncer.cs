@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
-using Microsoft.Extensions.Hosting;
 
 namespace StreamsHost;
 

@@ -42,6 +42,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         foreach (string argument in (string[])
             [
                 .. command[1..],
+                "--Admin:Url=http://127.0.0.1:0",
                 "--ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:0",
                 $"--ByteStreams:Endpoints:echo-unix:Url=unix:{Path.Combine(folder, "echo.sock")}",
                 "--ByteStreams:Endpoints:chat:Url=tcp://127.0.0.1:0",

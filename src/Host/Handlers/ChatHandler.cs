@@ -1,6 +1,5 @@
 using System.Text;
 using ByteStreams;
-using Microsoft.Extensions.Logging;
 
 namespace StreamsHost.Handlers;
 
