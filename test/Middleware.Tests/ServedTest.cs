@@ -80,11 +80,14 @@ public abstract class ServedTest : IAsyncLifetime
         return served;
     }
 
-    private protected async Task<ByteStreamConnection> ConnectAsync(Served served, Action<ByteStreamClientOptions>? configure = null)
+    private protected Task<ByteStreamConnection> ConnectAsync(Served served, Action<ByteStreamClientOptions>? configure = null) =>
+        ConnectAsync(served.EndPoint, configure);
+
+    protected async Task<ByteStreamConnection> ConnectAsync(EndPoint endPoint, Action<ByteStreamClientOptions>? configure = null)
     {
         var options = new ByteStreamClientOptions();
         configure?.Invoke(options);
-        ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(served.EndPoint, options, Soon);
+        ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(endPoint, options, Soon);
         _owned.Add(connection);
         return connection;
     }
@@ -98,16 +101,16 @@ public abstract class ServedTest : IAsyncLifetime
     }
 
     /// <summary>A connection that nobody serves ends before a byte has come: by a reset, which the connect itself may meet, where the medium has one.</summary>
-    private protected async Task AssertRefusedAsync(Served served)
+    protected async Task AssertRefusedAsync(EndPoint endPoint)
     {
         Exception? end = await Record.ExceptionAsync(async () =>
         {
-            ByteStreamConnection connection = await ConnectAsync(served);
+            ByteStreamConnection connection = await ConnectAsync(endPoint);
             await connection.Reader.ReadExactlyAsync(1, Soon);
         });
 
         bool isReset = end is ConnectionResetException or SocketException { SocketErrorCode: SocketError.ConnectionReset };
-        Assert.True(served.EndPoint is UnixDomainSocketEndPoint ? end is IncompleteReadException : isReset, $"It was {end?.GetType().Name ?? "served"}.");
+        Assert.True(endPoint is UnixDomainSocketEndPoint ? end is IncompleteReadException : isReset, $"It was {end?.GetType().Name ?? "served"}.");
     }
 
     /// <summary>Waits for what nobody signals.</summary>

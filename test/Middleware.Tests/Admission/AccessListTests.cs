@@ -50,7 +50,7 @@ public sealed class AccessListTests : ServedTest
             }),
             Echo);
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_address", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
@@ -61,7 +61,7 @@ public sealed class AccessListTests : ServedTest
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(access => access.Allow.Add("10.0.0.0/8")), Echo);
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
     }
 
     [Theory]
@@ -100,7 +100,7 @@ public sealed class AccessListTests : ServedTest
             Carrier.Own, builder => builder.UseTelemetry().UseAccessList(access => access.AllowedUsers.Add("65533")), Echo,
             endPoint: new UnixDomainSocketEndPoint(Socket()));
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }

@@ -21,7 +21,7 @@ public sealed class AdmissionTests : ServedTest
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
         Assert.Equal("2\n", await AskAsync(second, "2\n"));
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
@@ -105,7 +105,7 @@ public sealed class AdmissionTests : ServedTest
         await ConnectAsync(served);
         await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active) == 2);
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
@@ -139,7 +139,7 @@ public sealed class AdmissionTests : ServedTest
         ByteStreamConnection first = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_total", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
@@ -170,7 +170,7 @@ public sealed class AdmissionTests : ServedTest
         Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry().UseAdmission(admission => admission.RateLimiter = limiter), Echo);
         ByteStreamConnection first = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
         await first.DisposeAsync();
         await served.WaitForSummariesAsync(2, Soon);
 

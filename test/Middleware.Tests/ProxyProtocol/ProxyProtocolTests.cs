@@ -165,7 +165,7 @@ public sealed class ProxyProtocolTests : ServedTest
         using var rejected = new MetricCollector<long>(
             served.Services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.rejected_connections");
 
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("proxy_untrusted", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
         CollectedMeasurement<long> counted = Assert.Single(rejected.GetMeasurementSnapshot());

@@ -62,8 +62,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         using var connects = new MetricCollector<double>(
             front.Services.GetRequiredService<IMeterFactory>(), "ByteStreams", "bytestreams.upstream.connect.duration");
 
-        await using ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(
-            front.Services.GetRequiredService<ByteStreamServers>()["front"].EndPoints[0], cancellationToken: Soon);
+        await AssertRefusedAsync(front.Services.GetRequiredService<ByteStreamServers>()["front"].EndPoints[0]);
         await connects.WaitForMeasurementsAsync(1, Soon);
 
         Assert.Equal("ConnectionRefused", Assert.Single(connects.GetMeasurementSnapshot()).Tags["error.type"]);

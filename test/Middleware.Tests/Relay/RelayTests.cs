@@ -459,19 +459,6 @@ public sealed class RelayTests : ServedTest
         return connection;
     }
 
-    /// <summary>The reset may come before the connect has been told of its success.</summary>
-    private async Task AssertRefusedAsync(EndPoint endPoint)
-    {
-        try
-        {
-            await AssertResetAsync(await ConnectAsync("tcp", endPoint));
-        }
-        catch (SocketException early)
-        {
-            Assert.Equal(SocketError.ConnectionReset, early.SocketErrorCode);
-        }
-    }
-
     private async Task AssertResetAsync(ByteStreamConnection connection) =>
         await Assert.ThrowsAsync<ConnectionResetException>(async () => await connection.Reader.ReadExactlyAsync(1, Soon));
 

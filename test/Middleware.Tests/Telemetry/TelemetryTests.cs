@@ -123,7 +123,7 @@ public sealed class TelemetryTests : ServedTest
         active.RecordObservableInstruments();
         Assert.Equal(1, active.LastMeasurement!.Value);
         Assert.Equal("front", active.LastMeasurement.Tags["bytestreams.endpoint"]);
-        await AssertRefusedAsync(served);
+        await AssertRefusedAsync(served.EndPoint);
         await served.WaitForSummariesAsync(1, Soon);
         await connection.DisposeAsync();
         await served.WaitForSummariesAsync(2, Soon);
