@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Hosting;
@@ -29,7 +28,7 @@ public sealed class ProxyProtocolTests : IDisposable
     public async Task Receive_HAProxySends_ClientIsKnownAndItsBytesFollow_P7(string how, int version)
     {
         await using ByteStreamServer server = await ServeAsync();
-        int front = FreePort();
+        int front = Ports.Free();
         await using Peer haproxy = await StartAsync(front, $"""
             frontend front
               bind 127.0.0.1:{front}
@@ -57,7 +56,7 @@ public sealed class ProxyProtocolTests : IDisposable
     public async Task Receive_HAProxyEndsTls_ItsAdditionsTellVersionCipherAndClient_P7()
     {
         await using ByteStreamServer server = await ServeAsync();
-        int front = FreePort();
+        int front = Ports.Free();
         TlsCertificateOptions own = _authority.Write("front");
         string pair = Path.Combine(_authority.Folder, "front.pem");
         await File.WriteAllTextAsync(pair, await File.ReadAllTextAsync(own.Path!, Cancel) + await File.ReadAllTextAsync(own.KeyPath!, Cancel), Cancel);
@@ -87,7 +86,7 @@ public sealed class ProxyProtocolTests : IDisposable
     public async Task Receive_HAProxyChecksHealth_IsLocalAndKeepsItUp_P7()
     {
         await using ByteStreamServer server = await ServeAsync();
-        int front = FreePort();
+        int front = Ports.Free();
         await using Peer haproxy = await StartAsync(front, $"""
             frontend front
               bind 127.0.0.1:{front}
@@ -116,7 +115,7 @@ public sealed class ProxyProtocolTests : IDisposable
     [InlineData(2, "[2001:db8::1]:51324")]
     public async Task Send_HAProxyAccepts_KnowsTheClient_P7(int version, string source)
     {
-        int front = FreePort();
+        int front = Ports.Free();
         await using Peer haproxy = await StartAsync(front, $"""
             frontend front
               bind 127.0.0.1:{front} accept-proxy
@@ -139,7 +138,7 @@ public sealed class ProxyProtocolTests : IDisposable
     [Trait("Peer", "haproxy")]
     public async Task Send_LocalToHAProxy_RealAddressesStay_P7()
     {
-        int front = FreePort();
+        int front = Ports.Free();
         await using Peer haproxy = await StartAsync(front, $"""
             frontend front
               bind 127.0.0.1:{front} accept-proxy
@@ -179,13 +178,6 @@ public sealed class ProxyProtocolTests : IDisposable
 
         Assert.Equal(output[1], output[0]);
         Assert.Equal(1, (await _heard.Task.WaitAsync(Patience, Cancel)).Header.Version);
-    }
-
-    private static int FreePort()
-    {
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     private static async Task AnswersAsync(ByteStreamConnection client)

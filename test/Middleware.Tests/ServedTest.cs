@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -111,6 +112,14 @@ public abstract class ServedTest : IAsyncLifetime
 
         bool isReset = end is ConnectionResetException or SocketException { SocketErrorCode: SocketError.ConnectionReset };
         Assert.True(endPoint is UnixDomainSocketEndPoint ? end is IncompleteReadException : isReset, $"It was {end?.GetType().Name ?? "served"}.");
+    }
+
+    /// <summary>A port that refuses connections as long as the test runs.</summary>
+    protected int RefusingPort()
+    {
+        int port = Ports.Refusing(out Socket holder);
+        Own(holder);
+        return port;
     }
 
     /// <summary>Waits for what nobody signals.</summary>

@@ -105,6 +105,7 @@ internal sealed class ByteStreamsService(
         foreach (RunningEndpoint removed in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())
         {
             _running.Remove(removed);
+            Publish();
             Retire(removed.Server);
             removed.Server.RequestCloseClients();
             HostingLog.EndpointRemoved(_logger, removed.Plan.Name);
@@ -118,17 +119,22 @@ internal sealed class ByteStreamsService(
                 if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer added)
                 {
                     _running.Add(new RunningEndpoint(plan, added));
+                    Publish();
                     HostingLog.EndpointAdded(_logger, plan.Name);
                 }
             }
             else if (_running[index].Plan.Signature != plan.Signature)
             {
                 _running[index] = await ChangeAsync(_running[index], plan, errors, cancellationToken).ConfigureAwait(false);
+                Publish();
+                if (ReferenceEquals(_running[index].Plan, plan))
+                {
+                    HostingLog.EndpointChanged(_logger, plan.Name);
+                }
             }
         }
 
         Tell(errors);
-        Publish();
     }
 
     private void Tell(IEnumerable<string> mistakes)
@@ -156,7 +162,6 @@ internal sealed class ByteStreamsService(
                 return running;
             }
 
-            HostingLog.EndpointChanged(_logger, plan.Name);
             return new RunningEndpoint(plan, running.Server);
         }
 
@@ -173,7 +178,6 @@ internal sealed class ByteStreamsService(
                 Retire(running.Server);
             }
 
-            HostingLog.EndpointChanged(_logger, plan.Name);
             return new RunningEndpoint(plan, changed);
         }
 
@@ -225,6 +229,7 @@ internal sealed class ByteStreamsService(
         }
     }
 
+    /// <summary>Before the log tells of it: who has heard of a change finds it done.</summary>
     private void Publish() => servers.Set(_running.Select(running => new KeyValuePair<string, ByteStreamServer>(running.Plan.Name, running.Server)));
 
     /// <summary>Hears when a section changes. Changes that come while one is taken over are taken over together, behind it.</summary>

@@ -4,7 +4,6 @@ using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
-using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Contract.Tests.Servers;
 
@@ -16,7 +15,7 @@ public sealed class AcceptTests : IDisposable
 {
     private const SocketError OutOfMemory = SocketError.SocketError;
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly CountingTimeProvider _time = new();
     private readonly FakeLogCollector _collector;
     private readonly ILoggerFactory _logs;
     private int _accepts;
@@ -39,7 +38,7 @@ public sealed class AcceptTests : IDisposable
         for (int i = 1; i <= 50; i++)
         {
             _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Given.Until(() => Volatile.Read(ref _accepts) == i + 1);
+            await Given.Until(() => Volatile.Read(ref _accepts) == i + 1 && _time.Timers == i + 1);
         }
 
         // Nothing more without the clock.
@@ -100,7 +99,7 @@ public sealed class AcceptTests : IDisposable
         for (int i = 1; i <= 20; i++)
         {
             _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Given.Until(() => Volatile.Read(ref _accepts) == 101 + i);
+            await Given.Until(() => Volatile.Read(ref _accepts) == 101 + i && _time.Timers == 1 + i);
         }
 
         Assert.InRange(_collector.Count, 2, 3);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Contract.Tests.Servers;
@@ -57,7 +58,7 @@ public sealed class BindingTests
     [Trait("Contract", "S8")]
     public async Task Start_BothWildcardsOnOnePort_SharesItBetweenTheFamilies()
     {
-        int port = await FreePort();
+        int port = Ports.Free();
         await using var server = await ByteStream.StartServerAsync(
             Given.Echo, ["::", "0.0.0.0"], port, null, TestContext.Current.CancellationToken);
         Assert.Equal(2, server.EndPoints.Count);
@@ -69,8 +70,8 @@ public sealed class BindingTests
     [Trait("Contract", "S8")]
     public async Task Start_OneHostOfSeveralCannotBind_NamesItAndClosesTheOthers()
     {
-        await using var holder = await Start("127.0.0.2", 0);
-        int port = holder.Port();
+        int port = Ports.Free();
+        await using var holder = await Start("127.0.0.2", port);
         AddressInUseException inUse = await Assert.ThrowsAsync<AddressInUseException>(() => ByteStream.StartServerAsync(
             Given.Echo, ["127.0.0.1", "127.0.0.2"], port, null, TestContext.Current.CancellationToken).Soon());
         Assert.Contains($"127.0.0.2:{port}", inUse.Message, StringComparison.Ordinal);
@@ -326,11 +327,5 @@ public sealed class BindingTests
         {
             return false;
         }
-    }
-
-    private static async Task<int> FreePort()
-    {
-        await using var server = await Start(null, 0);
-        return server.Port();
     }
 }

@@ -4,9 +4,9 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using ByteStreams.Testing;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Contract.Tests.Servers;
 
@@ -17,7 +17,7 @@ public sealed class ConnectTests
     private static readonly EndPoint B = new IPEndPoint(IPAddress.Parse("2001:db8::2"), 7);
     private static readonly EndPoint C = new IPEndPoint(IPAddress.Parse("192.0.2.3"), 7);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly CountingTimeProvider _time = new();
 
     [Fact]
     [Trait("Contract", "C1")]
@@ -30,7 +30,7 @@ public sealed class ConnectTests
         await Task.Yield();
         Assert.Equal([A], race.Started);
         _time.Advance(TimeSpan.FromMilliseconds(1));
-        await Given.Until(() => race.Started.Count == 2);
+        await Given.Until(() => race.Started.Count == 2 && _time.Timers == 2);
         _time.Advance(TimeSpan.FromMilliseconds(250));
         await Given.Until(() => race.Started.Count == 3);
         Assert.Equal([A, B, C], race.Started);
@@ -163,7 +163,8 @@ public sealed class ConnectTests
         Assert.Same(error, await Assert.ThrowsAsync<SocketException>(() => HappyEyeballs.ConnectAsync(
             [A], (_, _) => Task.FromException<Socket>(error), new(), TestContext.Current.CancellationToken).Soon()));
 
-        int port = await ClosedPort();
+        int port = Ports.Refusing(out Socket holder);
+        using Socket held = holder;
         SocketException refused = await Assert.ThrowsAsync<SocketException>(
             () => ByteStream.OpenConnectionAsync("127.0.0.1", port, null, TestContext.Current.CancellationToken).Soon());
         Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
@@ -343,12 +344,6 @@ public sealed class ConnectTests
     }
 
     private static Socket NewSocket() => new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-
-    private static async Task<int> ClosedPort()
-    {
-        await using var server = await ByteStream.StartServerAsync(Given.Echo, "127.0.0.1", 0);
-        return server.Port();
-    }
 
     /// <summary>Attempts that end when the test says so.</summary>
     private sealed class Race(params EndPoint[] candidates)

@@ -31,13 +31,15 @@ internal static class Given
     public static readonly ByteStreamDelegate UntilEnd = (reader, _, _) => reader.ReadAsync(-1, CancellationToken.None).AsTask();
 
     /// <summary>The bound of every wait here: a signal that has not come by then never comes.</summary>
-    public static Task Soon(this Task task) => task.WaitAsync(TimeSpan.FromSeconds(10));
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10));
+    public static Task Soon(this Task task) => task.WaitAsync(Patience);
 
-    public static Task<T> Soon<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(TimeSpan.FromSeconds(10));
+    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(Patience);
 
-    public static Task Soon(this ValueTask task) => task.AsTask().WaitAsync(TimeSpan.FromSeconds(10));
+    public static Task<T> Soon<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(Patience);
+
+    public static Task Soon(this ValueTask task) => task.AsTask().WaitAsync(Patience);
 
     /// <summary>Reads to the end.</summary>
     public static Task<byte[]> Rest(this ByteStreamConnection connection) => connection.Reader.ReadAsync(-1, TestContext.Current.CancellationToken).Soon();
@@ -49,7 +51,7 @@ internal static class Given
     {
         for (long start = Environment.TickCount64; !condition(); await Task.Delay(5))
         {
-            Assert.True(Environment.TickCount64 - start < 10_000, "The awaited state has not come within 10 s.");
+            Assert.True(Environment.TickCount64 - start < Patience.TotalMilliseconds, $"The awaited state has not come within {Patience.TotalSeconds} s.");
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -99,7 +100,7 @@ public class HostingTests
     public async Task Start_OneEndpointCannotBind_ReportsItAndLeavesNoneOpen()
     {
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
-        int free = FreePort();
+        int free = Ports.Free();
         using IHost host = Build(services => services.AddByteStreams()
             .AddHandler("noop", (_, _) => Task.CompletedTask)
             .AddEndpoint("good", $"tcp://127.0.0.1:{free}", "noop")
@@ -191,13 +192,6 @@ public class HostingTests
         await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", new Uri(address).Port, cancellationToken: Cancel);
 
         Assert.Equal("CanWriteEof=False\n"u8.ToArray(), await client.Reader.ReadAsync(cancellationToken: Cancel));
-    }
-
-    private static int FreePort()
-    {
-        using var socket = new System.Net.Sockets.Socket(System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     private static ByteStreamServer Server(IHost host, string name) => host.Services.GetRequiredService<ByteStreamServers>()[name];

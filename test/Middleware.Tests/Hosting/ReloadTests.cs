@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -182,7 +183,7 @@ public class ReloadTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows() && kind == "unix", "the path is that of a Unix system");
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.sock");
-        await using Running running = await Running.StartAsync(("a", "Url", kind == "tcp" ? $"tcp://127.0.0.1:{FreePort()}" : $"unix:{path}"), ("a", "Handler", "limit"));
+        await using Running running = await Running.StartAsync(("a", "Url", kind == "tcp" ? $"tcp://127.0.0.1:{Ports.Free()}" : $"unix:{path}"), ("a", "Handler", "limit"));
         ByteStreamServer before = running.Servers["a"];
         string place = before.EndPoints[0].ToString()!;
         await using ByteStreamConnection old = await running.ConnectAsync("a");
@@ -345,13 +346,6 @@ public class ReloadTests
             await client.Reader.ReadAsync(1, Cancel).AsTask().WaitAsync(Deadline, Cancel);
         });
         Assert.True(reset is ConnectionResetException or SocketException { SocketErrorCode: SocketError.ConnectionReset }, reset.ToString());
-    }
-
-    private static int FreePort()
-    {
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     /// <summary>A host whose configuration changes on demand, with a connection to the endpoint <c>quiet</c>.</summary>

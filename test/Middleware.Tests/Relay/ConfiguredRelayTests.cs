@@ -57,7 +57,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         using IHost front = Configured(
             ("front:Url", "tcp://127.0.0.1:0"),
             ("front:Handler", "relay"),
-            ("front:Relay:Upstreams", $"tcp://127.0.0.1:{RelayTests.FreePort()}"));
+            ("front:Relay:Upstreams", $"tcp://127.0.0.1:{RefusingPort()}"));
         await front.StartAsync(Soon);
         using var connects = new MetricCollector<double>(
             front.Services.GetRequiredService<IMeterFactory>(), "ByteStreams", "bytestreams.upstream.connect.duration");

@@ -118,7 +118,7 @@ public sealed class RelayTests : ServedTest
         EndPoint endPoint = await RelayAsync("tcp", relay =>
         {
             relay.LoadBalancing = LoadBalancing.RoundRobin;
-            relay.Upstreams.Add($"tcp://127.0.0.1:{FreePort()}");
+            relay.Upstreams.Add($"tcp://127.0.0.1:{RefusingPort()}");
             relay.Upstreams.Add($"unix:{_folder}/nobody.sock");
             relay.Upstreams.Add(url);
         });
@@ -131,7 +131,7 @@ public sealed class RelayTests : ServedTest
     [Trait("Fault", "F60")]
     public async Task Relay_NoUpstreamCanBeReached_ClientIsResetWithTheReason_F60()
     {
-        int port = FreePort();
+        int port = RefusingPort();
         EndPoint endPoint = await RelayAsync("tcp", relay =>
         {
             relay.Upstreams.Add($"tcp://127.0.0.1:{port}");
@@ -172,19 +172,23 @@ public sealed class RelayTests : ServedTest
     [Trait("Fault", "F60")]
     public async Task Relay_UpstreamTakesTooLong_TheNextServesAfterTheConnectTimeout_F60()
     {
+        var time = new FakeTimeProvider();
         // It accepts, and never says a word of its handshake.
         string silent = await ServeUpstreamAsync("tcp", (reader, _, stopping) => reader.ReadAsync(cancellationToken: stopping).AsTask());
         string url = await ServeUpstreamAsync("tls", Echo);
         EndPoint endPoint = await RelayAsync("tcp", relay =>
         {
             relay.LoadBalancing = LoadBalancing.RoundRobin;
-            relay.ConnectTimeout = TimeSpan.FromMilliseconds(500);
+            relay.ConnectTimeout = TimeSpan.FromSeconds(5);
             relay.Upstreams.Add(silent.Replace("tcp:", "tls:", StringComparison.Ordinal));
             relay.Upstreams.Add(url);
+            relay.Connection.TimeProvider = time;
         });
 
-        Assert.Equal("hello\n", await AskAsync(await ConnectAsync("tcp", endPoint), "hello\n"));
-        Assert.Contains("no connection within 0.5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        Task<string> answer = AskAsync(await ConnectAsync("tcp", endPoint), "hello\n");
+        await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
+        Assert.Equal("hello\n", await answer);
+        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -349,13 +353,15 @@ public sealed class RelayTests : ServedTest
     public async Task Stop_ConnectionIsQuiet_EndsCleanlyAndABusyOneGoesOn()
     {
         string url = await ServeUpstreamAsync("tcp", Echo);
+        var time = new FakeTimeProvider();
         var server = (ByteStreamServer?)null;
         EndPoint endPoint = await RelayAsync(
             "tcp",
             relay =>
             {
-                relay.DrainQuiet = TimeSpan.FromMilliseconds(300);
+                relay.DrainQuiet = TimeSpan.FromSeconds(1);
                 relay.Upstreams.Add(url);
+                relay.Connection.TimeProvider = time;
             },
             started => server = started);
         ByteStreamConnection quiet = await ConnectAsync("tcp", endPoint);
@@ -370,6 +376,7 @@ public sealed class RelayTests : ServedTest
         {
             Assert.Equal("2\n", await AskAsync(busy, "2\n"));
             answers++;
+            time.Advance(TimeSpan.FromMilliseconds(100));
         }
 
         Assert.Empty(await end);
@@ -401,13 +408,6 @@ public sealed class RelayTests : ServedTest
             ],
             options.Mistakes());
         Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);
-    }
-
-    internal static int FreePort()
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     private async Task<string> ServeUpstreamAsync(
