@@ -4,16 +4,28 @@ using ByteStreams;
 
 namespace StreamsHost;
 
-/// <summary>Prints one line for each endpoint when all of them are up: its real address, and a command to try.</summary>
-internal sealed class EndpointAnnouncer(ByteStreamServers servers, TextWriter output) : IHostedLifecycleService
+/// <summary>
+/// Tells one line for each endpoint when all of them are up: its real address, and a command to try. People get it as it is, and a
+/// program that reads the log as an entry of it.
+/// </summary>
+internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConfiguration configuration, TextWriter output, ILogger<EndpointAnnouncer> logger)
+    : IHostedLifecycleService
 {
     public Task StartedAsync(CancellationToken cancellationToken)
     {
+        bool isReadable = HostLogging.IsReadable(configuration);
         foreach (string name in servers.Names)
         {
             foreach (EndPoint endPoint in servers[name].EndPoints)
             {
-                output.WriteLine($"{name,-12} {Address(endPoint),-44} try: {Command(endPoint)}");
+                if (isReadable)
+                {
+                    output.WriteLine($"{name,-12} {Address(endPoint),-44} try: {Command(endPoint)}");
+                }
+                else
+                {
+                    Listening(logger, name, Address(endPoint), Command(endPoint));
+                }
             }
         }
 
@@ -47,6 +59,9 @@ internal sealed class EndpointAnnouncer(ByteStreamServers servers, TextWriter ou
     /// <summary>All interfaces are reached on this machine through the loopback one.</summary>
     private static IPAddress Reachable(IPAddress address) =>
         address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) ? IPAddress.Loopback : address;
+
+    [LoggerMessage(901, LogLevel.Information, "Endpoint {Endpoint} listens on {Address}, try: {Command}")]
+    private static partial void Listening(ILogger logger, string endpoint, string address, string command);
 
     /// <summary>The runtime shows an abstract name with a leading zero or @; people write @.</summary>
     private static string Path(EndPoint endPoint) => endPoint.ToString()!.Replace('\0', '@');

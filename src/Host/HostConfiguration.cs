@@ -1,19 +1,67 @@
 using ByteStreams;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.Configuration.KeyPerFile;
+using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.FileProviders;
+using Microsoft.Extensions.FileProviders.Physical;
 
 namespace StreamsHost;
 
-/// <summary>What the host reads beside what every .NET program does, and what it tells when a file cannot be read any more.</summary>
+/// <summary>Where the configuration comes from, and what is told when a file cannot be read any more.</summary>
 internal static partial class HostConfiguration
 {
     /// <summary>The folder with a file for each key: how Kubernetes and Docker hand out secrets.</summary>
     public const string SecretsDirectory = "SecretsDirectory";
 
-    /// <summary>Reads the folder, if there is one: over appsettings.json, under the environment and the command line.</summary>
+    /// <summary>What keys may begin with.</summary>
+    public static IReadOnlyList<string> Sections { get; } = ["ByteStreams", "Admin", "Logging", SecretsDirectory];
+
+    /// <summary>
+    /// Reads one file, the folder of secrets over it, the environment over them, and the command line over all.
+    /// </summary>
+    /// <exception cref="EndpointConfigurationException">The file or the folder is not there.</exception>
+    /// <exception cref="InvalidDataException">The file is no JSON.</exception>
+    public static void AddSources(ConfigurationManager configuration, HostArguments arguments)
+    {
+        // What a builder has brought along: other files and variables than those that are documented.
+        foreach (IConfigurationSource inherited in configuration.Sources.Where(source => source is not MemoryConfigurationSource).ToArray())
+        {
+            configuration.Sources.Remove(inherited);
+        }
+
+        configuration.Sources.Add(arguments.File is string file ? Named(file) : Shipped());
+        configuration.AddEnvironmentVariables().AddCommandLine([.. arguments.Keys]);
+        AddSecrets(configuration);
+    }
+
+    /// <summary>The file that lies beside the program, whatever folder it is started from.</summary>
+    private static JsonConfigurationSource Shipped() => new()
+    {
+        FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory), Path = "appsettings.json", Optional = true, ReloadOnChange = true,
+    };
+
+    private static JsonConfigurationSource Named(string file)
+    {
+        string path = Path.GetFullPath(file);
+        if (!File.Exists(path))
+        {
+            throw new EndpointConfigurationException([Directory.Exists(path)
+                ? $"--config: '{path}' is a folder. Name the file in it."
+                : $"--config: there is no file '{path}'. Check the path; a relative one begins where the program is started."]);
+        }
+
+        return new JsonConfigurationSource
+        {
+            // Looked at every four seconds: a file that Kubernetes or Docker replaces sends no events.
+            FileProvider = new PhysicalFileProvider(Path.GetDirectoryName(path)!, ExclusionFilters.None) { UsePollingFileWatcher = true, UseActivePolling = true },
+            Path = Path.GetFileName(path),
+            ReloadOnChange = true,
+        };
+    }
+
+    /// <summary>Reads the folder, if there is one: over the file, under the environment and the command line.</summary>
     /// <exception cref="EndpointConfigurationException">The key names no folder.</exception>
-    public static void AddSecrets(ConfigurationManager configuration)
+    private static void AddSecrets(ConfigurationManager configuration)
     {
         if (configuration[SecretsDirectory] is not { Length: > 0 } folder)
         {

@@ -1,3 +1,3 @@
 using StreamsHost.Commands;
 
-return await HostCommand.Create().Parse(args).InvokeAsync();
+return await CommandLine.RunAsync(args);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Text.RegularExpressions;
 
 namespace StreamsHost.Tests;
@@ -32,6 +33,22 @@ internal sealed partial class HostProcess : IAsyncDisposable
     public static HostProcess StartUnder(string[] wrapper, params string[] arguments)
     {
         string folder = Directory.CreateTempSubdirectory("streamshost-").FullName;
+        return Start(folder, wrapper,
+        [
+            "--Admin:Url=http://127.0.0.1:0",
+            "--ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:0",
+            $"--ByteStreams:Endpoints:echo-unix:Url=unix:{Path.Combine(folder, "echo.sock")}",
+            "--ByteStreams:Endpoints:chat:Url=tcp://127.0.0.1:0",
+            .. arguments,
+        ]);
+    }
+
+    /// <summary>Starts the host with these arguments and no others.</summary>
+    public static HostProcess StartAlone(params string[] arguments) =>
+        Start(Directory.CreateTempSubdirectory("streamshost-").FullName, [], arguments);
+
+    private static HostProcess Start(string folder, string[] wrapper, string[] arguments)
+    {
         string[] command = [.. wrapper, Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost")];
         var start = new ProcessStartInfo(command[0])
         {
@@ -39,15 +56,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
             RedirectStandardError = true,
             WorkingDirectory = folder,
         };
-        foreach (string argument in (string[])
-            [
-                .. command[1..],
-                "--Admin:Url=http://127.0.0.1:0",
-                "--ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:0",
-                $"--ByteStreams:Endpoints:echo-unix:Url=unix:{Path.Combine(folder, "echo.sock")}",
-                "--ByteStreams:Endpoints:chat:Url=tcp://127.0.0.1:0",
-                .. arguments,
-            ])
+        foreach (string argument in (string[])[.. command[1..], .. arguments])
         {
             start.ArgumentList.Add(argument);
         }
@@ -60,8 +69,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     {
         while (Announced.Count < endpoints)
         {
-            string line = await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
-                ?? throw new InvalidOperationException($"The host ended: {await _errors}");
+            string line = await ReadMessageAsync();
             if (Announcement().Match(line) is { Success: true } match)
             {
                 Announced.Add(match.Groups["name"].Value, line);
@@ -89,13 +97,24 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for a line of its output that contains <paramref name="text"/>.</summary>
+    /// <summary>Waits for a message of its log that contains <paramref name="text"/>.</summary>
     public async Task WaitForLineAsync(string text)
     {
-        while (!(await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
-            ?? throw new InvalidOperationException($"The host ended: {await _errors}")).Contains(text, StringComparison.Ordinal))
+        while (!(await ReadMessageAsync()).Contains(text, StringComparison.Ordinal))
         {
         }
+    }
+
+    /// <summary>The next line of its output, as it is.</summary>
+    public async Task<string> ReadLineAsync() => await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
+        ?? throw new InvalidOperationException($"The host ended: {await _errors}");
+
+    /// <summary>The next line of its log, which is JSON where no terminal is: the message alone.</summary>
+    private async Task<string> ReadMessageAsync()
+    {
+        string line = await ReadLineAsync();
+        using JsonDocument entry = JsonDocument.Parse(line);
+        return entry.RootElement.GetProperty("Message").GetString()!;
     }
 
     public int Port(string endpoint) => int.Parse(Announcement().Match(Announced[endpoint]).Groups["port"].Value, CultureInfo.InvariantCulture);
@@ -124,6 +143,6 @@ internal sealed partial class HostProcess : IAsyncDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    [GeneratedRegex(@"^(?<name>\S+)\s+(tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+)\s+try: ")]
+    [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on (tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
     private static partial Regex Announcement();
 }
