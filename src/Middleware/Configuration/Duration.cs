@@ -45,6 +45,6 @@ internal static class Duration
             }
         }
 
-        return time.ToString("c", CultureInfo.InvariantCulture);
+        return time == TimeSpan.Zero ? "0s" : time.ToString("c", CultureInfo.InvariantCulture);
     }
 }

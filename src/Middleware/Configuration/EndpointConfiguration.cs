@@ -38,7 +38,7 @@ internal static class EndpointConfiguration
             errors.Add(SettingTable.Unknown(unknown, Known));
         }
 
-        _ = ReadService(section, errors);
+        ReadService(section, new ServiceSettings(), errors);
         IConfigurationSection defaults = section.GetSection(Defaults);
         SettingTable.NoteValue(defaults, errors);
         SettingTable.NoteValue(section.GetSection(Endpoints), errors);
@@ -53,16 +53,13 @@ internal static class EndpointConfiguration
             endpoint.Key, null, null, Callback: null, Configure: null, endpoint.Path, [defaults, endpoint]))];
     }
 
-    /// <summary>What a section says beside its endpoints.</summary>
-    public static ServiceSettings ReadService(IConfiguration section, ICollection<string> errors)
+    /// <summary>Sets what a section says beside its endpoints.</summary>
+    public static void ReadService(IConfiguration section, ServiceSettings settings, ICollection<string> errors)
     {
-        var settings = new ServiceSettings();
         foreach (IConfigurationSection child in section.GetChildren().Where(child => EndpointTable.Service.Knows(child.Key)))
         {
             EndpointTable.Service.Read(child, settings, errors);
         }
-
-        return settings;
     }
 
     /// <summary>Sets what a section of an endpoint, or the defaults, says.</summary>

@@ -119,7 +119,9 @@ internal static class EndpointTable
 
     /// <summary>What is said beside the endpoints.</summary>
     public static SettingTable<ServiceSettings> Service { get; } = new(
-        Number<ServiceSettings>(nameof(ServiceSettings.MaxConnections), 0, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v));
+        Number<ServiceSettings>(nameof(ServiceSettings.MaxConnections), 0, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v),
+        Time<ServiceSettings>(nameof(ServiceSettings.DrainDelay), TimeSpan.Zero, o => o.DrainDelay, (o, v) => o.DrainDelay = v, orZero: true),
+        Time<ServiceSettings>(nameof(ServiceSettings.DrainTimeout), TimeSpan.Zero, o => o.DrainTimeout, (o, v) => o.DrainTimeout = v, orZero: true));
 
     /// <summary>What says how sockets are, and is fixed once they listen.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(

@@ -3,10 +3,37 @@ namespace ByteStreams.Configuration;
 /// <summary>What a <c>ByteStreams</c> section says beside its endpoints.</summary>
 internal sealed class ServiceSettings
 {
+    private TimeSpan? _drainDelay;
+    private TimeSpan? _drainTimeout;
+
     /// <summary>
     /// Connections of all endpoints together, 0 for no limit. By default as many as the limit of open descriptors leaves room for
     /// (<c>ulimit -n</c>, <c>LimitNOFILE</c>): fifteen of sixteen, less 128. The number is logged at the start. A change counts at once:
     /// who is connected stays, and new connections are refused until there are fewer.
     /// </summary>
     public int? MaxConnections { get; set; }
+
+    /// <summary>
+    /// How long clients are still accepted when the program is told to end, while its health check fails already: the time that a load
+    /// balancer needs to notice. In Kubernetes, 5s.
+    /// </summary>
+    public TimeSpan DrainDelay
+    {
+        get => _drainDelay ?? TimeSpan.Zero;
+        set => _drainDelay = value;
+    }
+
+    /// <summary>
+    /// How long handlers have behind that, once no client is accepted any more and they have been told to end. Connections that are left
+    /// then are aborted, and logged. The host's own <c>ShutdownTimeout</c> is extended to fit; only where it was set in code, and neither
+    /// this nor <c>DrainDelay</c> is set, it counts before this.
+    /// </summary>
+    public TimeSpan DrainTimeout
+    {
+        get => _drainTimeout ?? TimeSpan.FromSeconds(30);
+        set => _drainTimeout = value;
+    }
+
+    /// <summary>Whether one of the drain's times was set.</summary>
+    public bool SaysHowToDrain() => _drainDelay is not null || _drainTimeout is not null;
 }

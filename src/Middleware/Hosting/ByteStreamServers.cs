@@ -2,11 +2,15 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace ByteStreams;
 
-/// <summary>The running servers of the application's endpoints, by name; a service to ask for. Empty before the host has started.</summary>
+/// <summary>The running servers of the application's endpoints, by name, and their common end; a service to ask for. Empty before the host has started.</summary>
+/// <remarks>All members may be called from any thread.</remarks>
 public sealed class ByteStreamServers
 {
     private volatile IReadOnlyDictionary<string, ByteStreamServer> _running =
         new Dictionary<string, ByteStreamServer>(StringComparer.OrdinalIgnoreCase);
+
+    private volatile Func<bool, Task<DrainReport>>? _drain;
+    private volatile ByteStreamsState _state;
 
     internal ByteStreamServers()
     {
@@ -14,6 +18,9 @@ public sealed class ByteStreamServers
 
     /// <summary>The names of the endpoints, in the order in which they were added.</summary>
     public IEnumerable<string> Names => _running.Keys;
+
+    /// <summary>How far the endpoints are in their life.</summary>
+    public ByteStreamsState State => _state;
 
     /// <summary>The server of an endpoint.</summary>
     /// <param name="name">The endpoint's name, in any case.</param>
@@ -28,6 +35,29 @@ public sealed class ByteStreamServers
     /// <returns>Whether there is one.</returns>
     public bool TryGet(string name, [NotNullWhen(true)] out ByteStreamServer? server) => _running.TryGetValue(name, out server);
 
+    /// <summary>
+    /// Ends the endpoints, as the host does when it stops: <see cref="State"/> is <see cref="ByteStreamsState.Draining"/> at once, and the
+    /// health check fails; listeners stay open for <c>DrainDelay</c>, then no client is accepted any more and the handlers are told;
+    /// those that have not returned within <c>DrainTimeout</c> are aborted. The application runs on. Called again, it is the same drain.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait only.</param>
+    /// <returns>How it went, when it is over.</returns>
+    /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
+    public Task<DrainReport> DrainAsync(CancellationToken cancellationToken = default) => Drain()(false).WaitAsync(cancellationToken);
+
+    /// <summary>Ends the endpoints without waiting for anybody: connections are aborted. A drain that is at work is over by it.</summary>
+    /// <param name="cancellationToken">Ends the wait only.</param>
+    /// <returns>How it went, within a second.</returns>
+    /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
+    public Task<DrainReport> AbortAsync(CancellationToken cancellationToken = default) => Drain()(true).WaitAsync(cancellationToken);
+
     internal void Set(IEnumerable<KeyValuePair<string, ByteStreamServer>> running) =>
         _running = new Dictionary<string, ByteStreamServer>(running, StringComparer.OrdinalIgnoreCase);
+
+    internal void Advance(ByteStreamsState state) => _state = state;
+
+    /// <param name="drain">Begins the drain, or joins it; told whether to abort at once.</param>
+    internal void DrainBy(Func<bool, Task<DrainReport>> drain) => _drain = drain;
+
+    private Func<bool, Task<DrainReport>> Drain() => _drain ?? throw new InvalidOperationException("The endpoints have not started; there is nothing to end.");
 }

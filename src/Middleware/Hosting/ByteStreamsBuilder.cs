@@ -6,9 +6,9 @@ using Microsoft.Extensions.DependencyInjection;
 namespace ByteStreams;
 
 /// <summary>
-/// Registers handlers and endpoints. The application's host starts the endpoints with itself and stops them with itself:
-/// listeners first, handlers are told through their <c>stopping</c> token, and whoever has not returned at the host's shutdown
-/// timeout is aborted.
+/// Registers handlers and endpoints. The application's host starts the endpoints with itself and drains them before it stops anything
+/// else (<see cref="ByteStreamServers.DrainAsync"/>): listeners first, handlers are told through their <c>stopping</c> token, and
+/// whoever has not returned within <c>DrainTimeout</c> is aborted.
 /// </summary>
 /// <example>
 /// <code>

@@ -5,17 +5,30 @@ using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Primitives;
 
 namespace ByteStreams.Hosting;
 
 /// <summary>Starts the endpoints with the host, follows their configuration while they run, and drains them with the host.</summary>
 internal sealed class ByteStreamsService(
-    EndpointRegistry registry, ByteStreamServers servers, IServiceProvider services, ILoggerFactory loggerFactory, ConnectionTotal total) : IHostedService, IDisposable
+    EndpointRegistry registry,
+    ByteStreamServers servers,
+    IServiceProvider services,
+    ILoggerFactory loggerFactory,
+    ConnectionTotal total,
+    IOptions<HostOptions> host) : IHostedLifecycleService, IDisposable, IAsyncDisposable
 {
+    /// <summary>What the host's other services have left of its shutdown time behind a drain that took all of its own.</summary>
+    private static readonly TimeSpan ForOthers = TimeSpan.FromSeconds(10);
+
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
+    private readonly Drain _drain = new(
+        servers, services.GetService<TimeProvider>() ?? TimeProvider.System, loggerFactory.CreateLogger("ByteStreams.Hosting"));
+
     private readonly List<RunningEndpoint> _running = [];
 
     /// <summary>Servers that listen no more, and whose connections live on.</summary>
@@ -23,6 +36,7 @@ internal sealed class ByteStreamsService(
 
     private readonly List<IDisposable> _subscriptions = [];
     private readonly CancellationTokenSource _stopped = new();
+    private ServiceSettings _settings = new();
     private Task _following = Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
@@ -54,29 +68,85 @@ internal sealed class ByteStreamsService(
             throw new EndpointConfigurationException(errors);
         }
 
-        if (registry.MaxConnections is null && total.Most > 0)
+        _settings = registry.ReadService();
+        if (_settings.MaxConnections is null && total.Most > 0)
         {
             AdmissionLog.TotalDerived(_logger, total.Most, total.DescriptorLimit);
         }
 
+        ExtendShutdown();
         Publish();
+        servers.DrainBy(DrainAsync);
+        servers.Advance(ByteStreamsState.Serving);
         _following = Task.Run(() => FollowAsync(changes.Reader), CancellationToken.None);
     }
 
-    public async Task StopAsync(CancellationToken cancellationToken)
+    /// <summary>Drains here, and not when it is this service's turn to stop: the application's own HTTP side has to tell meanwhile that it is not ready.</summary>
+    public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        Unsubscribe();
+        using CancellationTokenRegistration late = cancellationToken.UnsafeRegister(static drain => ((Drain)drain!).End(), _drain);
+        await DrainAsync(abort: false).ConfigureAwait(false);
+    }
 
-        // A reload that is at work ends first: it may be starting a server.
-        await _stopped.CancelAsync().ConfigureAwait(false);
-        await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Task.WhenAll(_running.Select(running => running.Server).Concat(_retired.Keys).Select(server => server.StopAsync(cancellationToken))).ConfigureAwait(false);
+    /// <summary>For hosts that know nothing of <see cref="IHostedLifecycleService"/>; elsewhere all is done by now.</summary>
+    public Task StopAsync(CancellationToken cancellationToken) => StoppingAsync(cancellationToken);
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>A host that was not stopped, because another of its services did not start, leaves nobody connected and no socket file behind.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (_running.Count > 0)
+        {
+            await DrainAsync(abort: true).ConfigureAwait(false);
+        }
+
+        Dispose();
     }
 
     public void Dispose()
     {
         Unsubscribe();
         _stopped.Dispose();
+        _drain.Dispose();
+    }
+
+    private Task<DrainReport> DrainAsync(bool abort)
+    {
+        if (abort)
+        {
+            _drain.Hurry();
+        }
+
+        return _drain.RunAsync(SettleAsync);
+    }
+
+    private async Task<DrainPlan> SettleAsync()
+    {
+        Unsubscribe();
+
+        // A reload that is at work ends first: it may be starting a server.
+        await _stopped.CancelAsync().ConfigureAwait(false);
+        await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return new DrainPlan([.. _running.Select(running => running.Server), .. _retired.Keys], _settings.DrainDelay, _settings.DrainTimeout);
+    }
+
+    /// <summary>
+    /// The host cuts everything at its own shutdown time, which the drain has to fit into. Who has set another than the default one, and
+    /// says nothing of the drain, has decided.
+    /// </summary>
+    private void ExtendShutdown()
+    {
+        TimeSpan needed = _settings.DrainDelay + _settings.DrainTimeout + ForOthers;
+        if (host.Value.ShutdownTimeout < needed && host.Value.ShutdownTimeout != Timeout.InfiniteTimeSpan
+            && (_settings.SaysHowToDrain() || host.Value.ShutdownTimeout == new HostOptions().ShutdownTimeout))
+        {
+            host.Value.ShutdownTimeout = needed;
+        }
     }
 
     /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
@@ -97,7 +167,8 @@ internal sealed class ByteStreamsService(
             return;
         }
 
-        if (total.Change(registry.MaxConnections))
+        _settings = registry.ReadService();
+        if (total.Change(_settings.MaxConnections))
         {
             HostingLog.TotalChanged(_logger, total.Most);
         }
@@ -134,6 +205,7 @@ internal sealed class ByteStreamsService(
             }
         }
 
+        ExtendShutdown();
         Tell(errors);
     }
 

@@ -33,7 +33,7 @@ public static class ByteStreamsServiceCollectionExtensions
         services.AddSingleton(registry);
         services.TryAddSingleton(new ByteStreamServers());
         services.TryAddSingleton(provider => new ByteStreamMetrics(provider.GetService<IMeterFactory>()));
-        services.TryAddSingleton(_ => new ConnectionTotal(registry.MaxConnections));
+        services.TryAddSingleton(_ => new ConnectionTotal(registry.ReadService().MaxConnections));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);
     }

@@ -29,8 +29,17 @@ internal sealed class EndpointRegistry
     /// <summary>The sections, to hear when they change.</summary>
     public IReadOnlyList<IConfiguration> Sections => _sections;
 
-    /// <summary>The connections of all endpoints together as configuration has them; null to derive the number, zero for no limit.</summary>
-    public int? MaxConnections => _sections.Select(section => EndpointConfiguration.ReadService(section, []).MaxConnections).LastOrDefault(most => most is not null);
+    /// <summary>What configuration says beside the endpoints. Its mistakes are noted by <see cref="Plan(IServiceProvider, ILoggerFactory, IReadOnlyList{EndpointPlan}, ICollection{string})"/>.</summary>
+    public ServiceSettings ReadService()
+    {
+        var settings = new ServiceSettings();
+        foreach (IConfiguration section in _sections)
+        {
+            EndpointConfiguration.ReadService(section, settings, []);
+        }
+
+        return settings;
+    }
 
     public void Add(EndpointRegistration endpoint) => _endpoints.Add(endpoint);
 

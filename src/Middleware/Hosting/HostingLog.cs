@@ -20,6 +20,15 @@ internal static partial class HostingLog
     [LoggerMessage(805, LogLevel.Information, "All endpoints together take {Most} connections from now on (0: no limit).")]
     public static partial void TotalChanged(ILogger logger, int most);
 
+    [LoggerMessage(806, LogLevel.Information, "Draining: not ready any more; clients are accepted for another {DelaySeconds} s.")]
+    public static partial void DrainDelayed(ILogger logger, double delaySeconds);
+
+    [LoggerMessage(807, LogLevel.Information, "Draining: no new clients; {Count} connections have {TimeoutSeconds} s to end.")]
+    public static partial void Draining(ILogger logger, int count, double timeoutSeconds);
+
+    [LoggerMessage(808, LogLevel.Information, "Drained within {DurationSeconds} s: {Aborted} connections were aborted, {LeftBehind} handlers are left behind.")]
+    public static partial void Drained(ILogger logger, double durationSeconds, int aborted, int leftBehind);
+
     [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
     public static partial void ReloadFailed(ILogger logger, Exception error);
 }

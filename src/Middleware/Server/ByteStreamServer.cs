@@ -22,6 +22,12 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// </summary>
     private static readonly TimeSpan AbortGrace = TimeSpan.FromSeconds(1);
 
+    /// <summary>The same for whoever has sent the second signal: the process is to be gone within a second.</summary>
+    private static readonly TimeSpan HurriedGrace = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>So many connections that are cut at the deadline have a line of their own in the log: enough to see what they have in common.</summary>
+    private const int CutInDetail = 20;
+
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<ConnectionContext, ServerClient> _clients = new();
     private readonly List<IConnectionListener> _listeners = [];
@@ -230,8 +236,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// handler that does not return even then, because it waits for something else, is left behind: the stop ends.
     /// </summary>
     /// <param name="deadline">Fires when waiting is over.</param>
+    /// <param name="hurry">Fires when handlers have hardly any time to clean up behind that.</param>
     /// <returns>The connections that had to be aborted.</returns>
-    internal async Task<int> StopAsync(CancellationToken deadline)
+    internal async Task<DrainReport> StopAsync(CancellationToken deadline, CancellationToken hurry = default)
     {
         // The name before the close, which forgets the addresses.
         string name = _options.Name ?? string.Join(", ", EndPoints);
@@ -241,21 +248,60 @@ public sealed class ByteStreamServer : IAsyncDisposable
         int left = _clients.Count;
         if (left > 0)
         {
-            ServerLog.DrainDeadline(_logger, name, left);
+            TellCut(name, left);
             AbortClients();
-            await _gone.Task.WaitAsync(AbortGrace, _options.TimeProvider, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await WaitGoneAsync(AbortGrace, hurry).ConfigureAwait(false);
         }
 
         if (_gone.Task.IsCompleted)
         {
             await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
-        }
-        else
-        {
-            ServerLog.HandlersLeft(_logger, name, _clients.Count);
+            return new DrainReport(left, 0);
         }
 
-        return left;
+        int behind = _clients.Count;
+        ServerLog.HandlersLeft(_logger, name, behind);
+        return new DrainReport(left, behind);
+    }
+
+    /// <summary>Waits until no client is left; for so long, or for hardly any time from when <paramref name="hurry"/> fires.</summary>
+    private async Task WaitGoneAsync(TimeSpan grace, CancellationToken hurry)
+    {
+        await _gone.Task.WaitAsync(grace, _options.TimeProvider, hurry).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (hurry.IsCancellationRequested)
+        {
+            await _gone.Task.WaitAsync(HurriedGrace, _options.TimeProvider, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Logs whom the deadline cuts off.</summary>
+    private void TellCut(string endpoint, int count)
+    {
+        ServerLog.DrainDeadline(_logger, endpoint, count);
+        if (!_logger.IsEnabled(LogLevel.Warning))
+        {
+            return;
+        }
+
+        int told = 0;
+        foreach ((ConnectionContext connection, ServerClient client) in _clients.Take(CutInDetail))
+        {
+            ServerLog.ConnectionCut(
+                _logger,
+                connection.ConnectionId,
+                endpoint,
+                _options.HandlerName ?? "-",
+                LogText.Of(connection.RemoteEndPoint),
+                (long)_options.TimeProvider.GetElapsedTime(client.Began).TotalSeconds,
+                client.BytesReceived,
+                client.BytesSent);
+            told++;
+        }
+
+        if (count > told)
+        {
+            ServerLog.MoreCut(_logger, endpoint, count - told);
+        }
     }
 
     /// <summary>
@@ -363,7 +409,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>Counts a client that was accepted; not one that the close has overtaken, which nobody would wait for.</summary>
     private bool TryAdd(ConnectionContext connection)
     {
-        var client = new ServerClient(connection);
+        var client = new ServerClient(connection, _options.TimeProvider.GetTimestamp());
         lock (_gate)
         {
             return !_isClosed && _clients.TryAdd(connection, client);

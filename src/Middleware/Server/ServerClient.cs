@@ -13,11 +13,19 @@ internal sealed class ServerClient
     private volatile ByteStreamWriter? _writer;
     private volatile IConnectionLifetimeNotificationFeature? _notification;
 
-    public ServerClient(ConnectionContext connection)
+    public ServerClient(ConnectionContext connection, long began)
     {
+        Began = began;
         _transport = connection.Features.Get<IByteStreamTransportFeature>();
         connection.Features.Set(this);
     }
+
+    /// <summary>When it was accepted: the clock's timestamp.</summary>
+    public long Began { get; }
+
+    public long BytesReceived => _transport?.BytesReceived ?? 0;
+
+    public long BytesSent => _transport?.BytesSent ?? 0;
 
     /// <summary>Set by the handler, when it has made the pair.</summary>
     public ByteStreamWriter? Writer

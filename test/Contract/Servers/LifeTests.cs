@@ -338,9 +338,9 @@ public sealed class LifeTests : IDisposable
         client.Writer.Write("x\n");
         await client.Writer.DrainAsync(CancellationToken.None);
         await Given.Until(() => server.ClientCount == 1);
-        Task<int> stop = server.StopAsync(CancellationToken.None);
+        Task<DrainReport> stop = server.StopAsync(CancellationToken.None);
         Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
-        Assert.Equal(0, await stop.Soon());
+        Assert.True((await stop.Soon()).IsClean);
     }
 
     [Fact]
@@ -351,15 +351,18 @@ public sealed class LifeTests : IDisposable
         await using var server = await Start(Medium.Tcp, Given.UntilEnd, new() { LoggerFactory = logs });
         string name = server.EndPoints[0].ToString()!;
         await using ByteStreamConnection client = await Given.Connect(server);
+        string peer = client.Writer.LocalEndPoint!.ToString()!;
         await Given.Until(() => server.ClientCount == 1);
         using var deadline = new CancellationTokenSource();
-        Task<int> stop = server.StopAsync(deadline.Token);
+        Task<DrainReport> stop = server.StopAsync(deadline.Token);
         Assert.False(stop.IsCompleted);
         await deadline.CancelAsync();
-        Assert.Equal(1, await stop.Soon());
+        Assert.Equal(1, (await stop.Soon()).Aborted);
         await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
-        FakeLogRecord warning = Assert.Single(collector.AtLeast(LogLevel.Warning));
-        Assert.Contains(name, warning.Message, StringComparison.Ordinal);
+        Assert.Collection(
+            collector.AtLeast(LogLevel.Warning),
+            all => Assert.StartsWith($"Endpoint {name}: 1 connections", all.Message, StringComparison.Ordinal),
+            one => Assert.Contains($"Endpoint {name}, handler -, peer {peer}, ", one.Message, StringComparison.Ordinal));
     }
 
     [Fact]
@@ -372,14 +375,14 @@ public sealed class LifeTests : IDisposable
         await using var server = await Start(Medium.Tcp, (_, _, _) => released.Task, new() { LoggerFactory = logs, TimeProvider = time });
         await using ByteStreamConnection client = await Given.Connect(server);
         await Given.Until(() => server.ClientCount == 1);
-        Task<int> stop = server.StopAsync(new CancellationToken(canceled: true));
+        Task<DrainReport> stop = server.StopAsync(new CancellationToken(canceled: true));
         await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
         await Given.Until(() =>
         {
             time.Advance(TimeSpan.FromSeconds(1));
             return stop.IsCompleted;
         });
-        Assert.Equal(1, await stop);
+        Assert.Equal(1, (await stop).LeftBehind);
         Assert.Contains("left behind", Assert.Single(collector.AtLeast(LogLevel.Error)).Message, StringComparison.Ordinal);
         released.SetResult();
         await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
@@ -405,10 +408,10 @@ public sealed class LifeTests : IDisposable
         }, options);
         await using ByteStreamConnection client = await Given.Connect(server);
         await entered.Task.Soon();
-        Task<int> stop = server.StopAsync(CancellationToken.None);
+        Task<DrainReport> stop = server.StopAsync(CancellationToken.None);
         go.SetResult();
         await told.Task.Soon();
-        Assert.Equal(0, await stop.Soon());
+        Assert.True((await stop.Soon()).IsClean);
     }
 
     [Fact]
