@@ -11,6 +11,11 @@ internal sealed partial class HostProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
+    /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
+    private static readonly string Executable = Environment.GetEnvironmentVariable("STREAMSHOST_EXECUTABLE") is { Length: > 0 } other
+        ? Path.GetFullPath(other)
+        : Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost");
+
     private readonly Process _process;
     private readonly string _folder;
     private readonly Task<string> _errors;
@@ -49,7 +54,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     private static HostProcess Start(string folder, string[] wrapper, string[] arguments)
     {
-        string[] command = [.. wrapper, Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost")];
+        string[] command = [.. wrapper, Executable];
         var start = new ProcessStartInfo(command[0])
         {
             RedirectStandardOutput = true,
