@@ -1,0 +1,162 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using ByteStreams;
+using ByteStreams.Interop.Tests;
+using ByteStreams.Testing;
+
+namespace StreamsHost.Tests;
+
+/// <summary>The real process and clients that others have written: what test/Interop shows of the library, here of the program that is deployed.</summary>
+public sealed class HostProcessPeersTests : IAsyncLifetime
+{
+    private readonly AuthorityFiles _authority = new();
+    private HostProcess? _host;
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    private HostProcess Host => _host!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the peers are those of a Unix system");
+        const string endpoints = "--ByteStreams:Endpoints";
+        TlsCertificateOptions certificate = _authority.Write("localhost");
+        string[] Tls(string endpoint) =>
+        [
+            $"{endpoints}:{endpoint}:Url=tls://127.0.0.1:0",
+            $"{endpoints}:{endpoint}:Tls:Certificates:0:Path={certificate.Path}",
+            $"{endpoints}:{endpoint}:Tls:Certificates:0:KeyPath={certificate.KeyPath}",
+        ];
+        _host = HostProcess.Start(
+        [
+            .. Tls("front"), $"{endpoints}:front:Handler=relay", $"{endpoints}:front:Relay:Upstreams=unix:@{Path.GetFileName(_authority.Folder)}",
+            $"{endpoints}:behind:Url=unix:@{Path.GetFileName(_authority.Folder)}", $"{endpoints}:behind:Handler=echo",
+            .. Tls("mutual"), $"{endpoints}:mutual:Handler=echo", $"{endpoints}:mutual:Tls:ClientCertificates=Require", $"{endpoints}:mutual:Tls:ClientCaPath={_authority.CaPath}",
+            $"{endpoints}:proxied:Url=tcp://127.0.0.1:0", $"{endpoints}:proxied:Handler=echo", $"{endpoints}:proxied:ProxyProtocol:TrustedNetworks=127.0.0.1",
+        ]);
+        await Host.WaitUntilUpAsync(7);
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Peer", "socat")]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Echo_SocatEndsItsDirection_GetsAllOfItBack(bool overUnix)
+    {
+        byte[] sent = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(0, 20000).Select(i => $"line {i}\n")));
+        await using Peer socat = Peer.Start("socat", "-t", "20", "-", overUnix ? $"UNIX-CONNECT:{Host.SocketPath}" : $"TCP:127.0.0.1:{Host.Port("echo")}");
+
+        Task sending = socat.SendAsync(sent);
+
+        Assert.Equal(sent, await socat.ReadToEndAsync());
+        await sending;
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Peer", "python3")]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Echo_PythonSendsLines_ComeBackAndThenTheEnd(bool overUnix)
+    {
+        await using Peer python = Peer.StartPython("lines_client.py", overUnix ? $"unix:{Host.SocketPath}" : $"tcp:{Host.Port("echo")}", "10000");
+
+        Assert.Equal("10000 lines, then the end\n", await python.FinishAsync());
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Peer", "openssl")]
+    [InlineData("-tls1_2")]
+    [InlineData("-tls1_3")]
+    public async Task RelayBehindTls_SClientAsks_IsAnsweredByTheUnixSocket(string version)
+    {
+        await using Peer client = Peer.Start(
+            "openssl", "s_client", "-connect", $"127.0.0.1:{Host.Port("front")}", version, "-quiet", "-CAfile", _authority.CaPath, "-verify_return_error");
+
+        await client.Input.WriteAsync("hello\n"u8.ToArray(), Cancel);
+        await client.Input.FlushAsync(Cancel);
+
+        Assert.Equal("hello", await client.ReadLineAsync());
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Peer", "python3")]
+    [InlineData(true, "served hello")]
+    [InlineData(false, "refused ")]
+    public async Task MutualTls_PythonShowsACertificateOrNone_OnlyTheFirstIsServed(bool shown, string outcome)
+    {
+        TlsCertificateOptions certificate = _authority.Write("alice");
+        await using Peer python = Peer.StartPython(
+            "mtls_client.py", [$"{Host.Port("mutual")}", _authority.CaPath, .. shown ? (string[])[certificate.Path!, certificate.KeyPath!] : []]);
+
+        Assert.StartsWith(outcome, await python.FinishAsync(), StringComparison.Ordinal);
+    }
+
+    [Theory(Timeout = 60000)]
+    [Trait("Peer", "haproxy")]
+    [Trait("Fault", "P7")]
+    [InlineData("send-proxy")]
+    [InlineData("send-proxy-v2")]
+    public async Task ProxyProtocol_HAProxyInFront_SummaryNamesTheRealClient(string how)
+    {
+        string file = Path.Combine(_authority.Folder, "haproxy.cfg");
+        int port = FreePort();
+        await File.WriteAllTextAsync(file, $"""
+            defaults
+              mode tcp
+              timeout connect 5s
+              timeout client 20s
+              timeout server 20s
+            listen front
+              bind 127.0.0.1:{port}
+              server host 127.0.0.1:{Host.Port("proxied")} {how}
+
+            """, Cancel);
+        await using Peer haproxy = Peer.Start("haproxy", "-db", "-f", file);
+        await using ByteStreamConnection client = await ConnectAsync(haproxy, port);
+
+        client.Writer.Write("hello\n");
+        Assert.Equal("hello\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel));
+        string address = client.Writer.LocalEndPoint!.ToString()!;
+        client.Writer.WriteEof();
+
+        Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Cancel));
+        await Host.WaitForLineAsync($"Endpoint proxied, handler echo, peer {address}, proxy 127.0.0.1:");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_host is not null)
+        {
+            await _host.DisposeAsync();
+        }
+
+        _authority.Dispose();
+    }
+
+    private static int FreePort()
+    {
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+
+    /// <summary>Connects as soon as the peer listens, which it does not tell.</summary>
+    private static async Task<ByteStreamConnection> ConnectAsync(Peer peer, int port)
+    {
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        late.CancelAfter(Peer.Patience);
+        while (true)
+        {
+            try
+            {
+                return await ByteStream.OpenConnectionAsync("127.0.0.1", port, cancellationToken: late.Token);
+            }
+            catch (SocketException) when (!late.IsCancellationRequested)
+            {
+                Assert.DoesNotContain("ALERT", peer.Errors, StringComparison.Ordinal);
+                await Task.Delay(20, late.Token);
+            }
+        }
+    }
+}
