@@ -28,6 +28,8 @@ class Contender:
     own: bool = False            # this project's
     tls: bool = False
     plain: bool = True           # serves without TLS too
+    forks: bool = False          # a process for each connection: neither their CPU nor their calls are counted
+    relay: bool = False          # passes on to another server, and is measured in nothing else
 
     def missing(self):
         """Why it cannot run here, or None."""
@@ -90,6 +92,15 @@ CONTENDERS = [
     _dotnet("streamreader", "StreamReader", title="System.IO.StreamReader"),
     Contender("haproxy", "HAProxy before C", ("haproxy", "cc"), _c(PEERS / "epoll" / "epoll.c", ARTIFACTS / "epoll", "-pthread"),
               (str(PEERS / "haproxy" / "server"), str(ARTIFACTS / "epoll")), unix=False, tls=True, plain=False),
+    Contender("nginx", "nginx stream", ("nginx", "usr/lib/nginx/modules/ngx_stream_module.so*"), (), (str(PEERS / "nginx" / "relay"),), unix=False, relay=True),
+    Contender("haproxy-relay", "HAProxy", ("haproxy",), (), (str(PEERS / "haproxy" / "relay"),), unix=False, relay=True),
+    Contender("haproxy-splice", "HAProxy, splice", ("haproxy",), (), (str(PEERS / "haproxy" / "relay"), "--splice"), unix=False, relay=True),
+    Contender("socat", "socat", ("socat",), (), (str(PEERS / "socat" / "relay"),), unix=False, relay=True, loops=False, forks=True),
+    _dotnet("kestrel-relay", "Kestrel", title="Kestrel, copying both ways", output="kestrel", unix=False, relay=True),
+    _dotnet("kestrel-relay-inline", "Kestrel", title="Kestrel, inline, copying both ways", output="kestrel", switches=("--inline",), unix=False, relay=True),
+    _dotnet("bytestreams-relay", "ByteStreams", title="ByteStreams relay", output="bytestreams", unix=False, relay=True, own=True),
+    _dotnet("bytestreams-relay-bare", "ByteStreams", title="ByteStreams relay, nothing around", output="bytestreams", switches=("--bare",), unix=False,
+            relay=True, own=True),
     Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
     Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
 ]
@@ -108,6 +119,10 @@ def build(contenders):
     _certificate()
     subprocess.run(BUILD_LOAD, check=True)
     done, able = set(), []
+    if any(contender.relay for contender in contenders):
+        # The echo server behind them.
+        subprocess.run(CONTENDERS[0].build, check=True)
+        done.add(CONTENDERS[0].build)
     for contender in contenders:
         reason = contender.missing()
         if reason is not None:

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import time
 
-from contenders import LOAD
+from contenders import CONTENDERS, LOAD
 from machine import busy_seconds
 from servers import Server, idle_cpu_shares
 
@@ -28,6 +28,7 @@ class Measurement:
         self._cores = set(cores)
         self._record = record
         self._shared = {}
+        self._echo = None
         self._calls = None if not _can_count_calls() else True
         self.failures = []
 
@@ -35,6 +36,9 @@ class Measurement:
         if self._calls is None:
             print("SKIPPED: system calls per message: perf cannot count raw_syscalls:sys_enter here", flush=True)
         try:
+            if any(contender.relay for contender in self._contenders):
+                # Behind all relays, and beside the load: what is measured on the other core is relaying alone.
+                self._echo = Server(CONTENDERS[0], self._load_core)
             if any(not (workload.memory or workload.own_process) for workload in workloads):
                 self._shared = self._start(self._contenders, self._server_core, 1)
             for workload in workloads:
@@ -47,15 +51,16 @@ class Measurement:
                     self._record("idle", contender=name, cpu_share=round(share, 5))
         finally:
             self._stop(self._shared)
+            if self._echo is not None:
+                self._echo.stop()
 
-    @staticmethod
-    def _start(contenders, core, threads):
+    def _start(self, contenders, core, threads):
         servers = {}
         try:
             for contender in contenders:
-                servers[contender.name] = Server(contender, core, threads)
+                servers[contender.name] = Server(contender, core, threads, self._echo)
         except BaseException:
-            Measurement._stop(servers)
+            self._stop(servers)
             raise
         return servers
 
@@ -85,7 +90,7 @@ class Measurement:
                 for contender in standing[turn:] + standing[:turn]:
                     self._attempt("round", workload, servers[contender.name], seconds=self._options.seconds, round=number)
             if self._calls and workload.count_calls:
-                for contender in standing:
+                for contender in (contender for contender in standing if not contender.forks):
                     self._attempt("calls", workload, servers[contender.name], seconds=COUNT_SECONDS, count=True)
         finally:
             if own is not None:
@@ -124,16 +129,20 @@ class Measurement:
         result = json.loads(done.stdout)
         if count:
             return {"calls_per_message": int(done.stderr.split(",")[0]) / result["all_messages"]}
+        if server.contender.forks:
+            return {name: value for name, value in result.items() if not name.startswith("server_")}
         return result | {"others": round(max(0.0, others), 3)}
 
     def _others(self, server):
         """Seconds that neither this server nor the load generators have used of the cores: what disturbs a measurement."""
         generators = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return busy_seconds(self._cores) - server.cpu_seconds() - generators.ru_utime - generators.ru_stime
+        echo = 0 if self._echo is None else self._echo.cpu_seconds()
+        return busy_seconds(self._cores) - server.cpu_seconds() - echo - generators.ru_utime - generators.ru_stime
 
 
 def _serves(contender, workload):
-    return ((contender.tls if workload.endpoint == "tls" else contender.plain) and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
+    return (contender.relay == workload.relay and (contender.tls if workload.endpoint == "tls" else contender.plain)
+            and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
             and (contender.loops or workload.threads == 1))
 
 

@@ -66,7 +66,7 @@ def _details(figures, workload, contenders):
                f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "",
                _number(figures.median(key, name, "server_cpu_us")), _number(figures.calls(key, name)),
                *(_number(figures.median(key, name, field), 0) for field in ("p50_us", "p99_us", "p999_us")),
-               *(f"{figures.median(key, name, field):.0%}" for field in ("load_busy", "others"))]
+               *("" if (share := figures.median(key, name, field)) is None else f"{share:.0%}" for field in ("load_busy", "others"))]
         if workload.beside:
             row += [_number(_relative(figures, workload, name, field)) for field in ("rate", "p99_us")]
         rows.append(row)

@@ -18,7 +18,7 @@ ENDS_WITHIN = 20
 class Server:
     """One process of a contender, with every endpoint it has."""
 
-    def __init__(self, contender, core, threads=1):
+    def __init__(self, contender, core, threads=1, upstream=None):
         self.contender = contender
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         folder = Path(self._folder.name)
@@ -33,6 +33,8 @@ class Server:
         command += [*contender.command, "--threads", str(threads)]
         for name, value in self.endpoints.items():
             command += [f"--{name}", str(value)]
+        if contender.relay:
+            command += ["--upstream", upstream.endpoints["unix"], "--upstream-frame", upstream.endpoints["unix-frame"]]
         if contender.tls:
             command += ["--certificate", str(CERTIFICATE), "--key", str(KEY)]
         self._log = open(ARTIFACTS / f"{contender.name}.log", "ab")

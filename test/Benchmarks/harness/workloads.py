@@ -18,6 +18,7 @@ class Workload:
     count_calls: bool = True
     beside: str = ""             # the workload that this one disturbs
     yardstick: str = "c"         # the contender that the others are measured by
+    relay: bool = False          # through relays, to the C server's Unix socket
 
     @property
     def unix(self):
@@ -37,7 +38,10 @@ def workloads(idle):
         Workload("g1", f"KiB per idle connection, {idle:,} after one echoed line each", ("--memory", str(idle), "--idle-echo"), memory=True),
         Workload("h", "1 KiB frames within TLS 1.3, 64 connections", ("--size", "1024"), "tls", yardstick="kestrel"),
         Workload("h1", "connect, TLS 1.3 handshake, one frame, close; 64 at a time", ("--churn",), "tls", yardstick="kestrel"),
-        # i, relaying, belongs here.
+        Workload("i1", "64-byte lines through a relay from TCP to a Unix socket, 64 connections", relay=True, yardstick="nginx"),
+        Workload("i2", "64 KiB frames through the relay, 8 connections", ("--size", "65536", "--connections", "8"), "frame", relay=True,
+                 yardstick="nginx"),
+        Workload("i3", "connect, one line through the relay, close; 64 at a time", ("--churn",), relay=True, yardstick="nginx"),
         Workload("j", "a, two loops on two cores, nothing pinned", pinned=False, threads=2, own_process=True),
         Workload("k", f"a, while {idle:,} connections idle", ("--idle", str(idle), "--idle-echo"), own_process=True, count_calls=False, beside="a"),
         Workload("l", "a, beside 200 handlers that block", ("--blocking", "200"), own_process=True, blocking=True, count_calls=False, beside="a"),

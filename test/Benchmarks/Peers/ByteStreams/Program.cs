@@ -39,8 +39,8 @@ if (arguments.Has("--surrounded"))
     settings["Defaults:Timeouts:HalfClosed"] = "1h";
 }
 
-Add("line", arguments.Line is int line ? $"tcp://127.0.0.1:{line}" : null, "line");
-Add("frame", arguments.Frame is int frame ? $"tcp://127.0.0.1:{frame}" : null, "frame");
+Add("line", arguments.Line is int line ? $"tcp://127.0.0.1:{line}" : null, "line", arguments.Upstream);
+Add("frame", arguments.Frame is int frame ? $"tcp://127.0.0.1:{frame}" : null, "frame", arguments.UpstreamFrame);
 Add("block", arguments.Block is int block ? $"tcp://127.0.0.1:{block}" : null, "block");
 Add("unix", arguments.Unix is string unix ? $"unix:{unix}" : null, "line");
 Add("unix-frame", arguments.UnixFrame is string unixFrame ? $"unix:{unixFrame}" : null, "frame");
@@ -68,11 +68,12 @@ await host.StartAsync();
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
 
-void Add(string name, string? url, string handler)
+void Add(string name, string? url, string handler, string? upstream = null)
 {
     if (url is not null)
     {
         settings[$"Endpoints:{name}:Url"] = url;
-        settings[$"Endpoints:{name}:Handler"] = handler;
+        settings[$"Endpoints:{name}:Handler"] = upstream is null ? handler : "relay";
+        settings[$"Endpoints:{name}:Relay:Upstreams:0"] = upstream is null ? null : $"unix:{upstream}";
     }
 }

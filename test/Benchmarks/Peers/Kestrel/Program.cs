@@ -26,6 +26,13 @@ builder.WebHost.UseSockets(options =>
 });
 builder.WebHost.ConfigureKestrel(kestrel =>
 {
+    if (arguments.Upstream is string upstream && arguments.UpstreamFrame is string upstreamFrame)
+    {
+        kestrel.Listen(System.Net.IPAddress.Loopback, arguments.Line!.Value, listen => listen.Run(new RelayHandler(upstream).OnConnectedAsync));
+        kestrel.Listen(System.Net.IPAddress.Loopback, arguments.Frame!.Value, listen => listen.Run(new RelayHandler(upstreamFrame).OnConnectedAsync));
+        return;
+    }
+
     Listen<LineHandler>(kestrel, arguments.Line);
     Listen<FrameHandler>(kestrel, arguments.Frame);
     Listen<BlockingHandler>(kestrel, arguments.Block);

@@ -14,7 +14,8 @@ internal sealed class PeerArguments
     public PeerArguments(string[] args, string[]? switches = null, string[]? options = null)
     {
         switches ??= [];
-        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads", "--tls", "--certificate", "--key", .. options ?? []];
+        string[] names = ["--line", "--frame", "--unix", "--unix-frame", "--block", "--threads", "--tls", "--certificate", "--key",
+            "--upstream", "--upstream-frame", .. options ?? []];
         for (int i = 0; i < args.Length; i++)
         {
             if (switches.Contains(args[i]))
@@ -49,6 +50,12 @@ internal sealed class PeerArguments
     public string? Unix => Value("--unix");
 
     public string? UnixFrame => Value("--unix-frame");
+
+    /// <summary>A relay's: the Unix socket that lines are passed on to. Then nothing is echoed here.</summary>
+    public string? Upstream => Value("--upstream");
+
+    /// <summary>The Unix socket that frames are passed on to.</summary>
+    public string? UpstreamFrame => Value("--upstream-frame");
 
     /// <summary>Event loops, where the server has such a number; the thread pool sizes itself by the processors it may use.</summary>
     public int Threads => Number("--threads") ?? 1;
