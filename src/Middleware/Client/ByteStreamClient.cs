@@ -63,15 +63,23 @@ internal static class ByteStreamClient
         }
     }
 
-    /// <summary>Opens the transport's connection to the first of several addresses that answers; without a timeout of its own.</summary>
-    public static async ValueTask<ConnectionContext> OpenAsync(
-        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    private static ValueTask<ConnectionContext> OpenAsync(
+        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken) =>
+        OpenBesideAsync(null, candidates, options, cancellationToken);
+
+    /// <summary>
+    /// Opens the transport's connection to the first of several addresses that answers; without a timeout of its own. Where there is a
+    /// connection that it belongs to, both are served by the same event loop: what one brings goes to the other without a change of threads.
+    /// </summary>
+    public static async ValueTask<ConnectionContext> OpenBesideAsync(
+        ConnectionContext? beside, IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         TransportEngine engine = TransportEngine.For(options);
+        EventLoop? loop = (beside as ChannelConnection)?.Loop;
         SocketByteChannel channel = candidates.Count == 1
-            ? await engine.ConnectAsync(candidates[0], options, cancellationToken).ConfigureAwait(false)
+            ? await engine.ConnectAsync(candidates[0], options, loop, cancellationToken).ConfigureAwait(false)
             : await HappyEyeballs
-                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, token), options, cancellationToken)
+                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, loop, token), options, cancellationToken)
                 .ConfigureAwait(false);
         return new ChannelConnection(channel, null, candidates[0] as UnixDomainSocketEndPoint, options);
     }

@@ -131,7 +131,7 @@ public sealed class ByteStreamRelay : IDisposable
             long began = _plain.TimeProvider.GetTimestamp();
             try
             {
-                ConnectionContext connection = await ConnectAsync(upstream, Header(client), _options.ConnectTimeout).ConfigureAwait(false);
+                ConnectionContext connection = await ConnectAsync(client, upstream, _options.ConnectTimeout).ConfigureAwait(false);
                 _metrics?.UpstreamConnected(_endpoint, upstream.Name, null, _plain.TimeProvider.GetElapsedTime(began));
                 if (upstream.Succeeded())
                 {
@@ -171,14 +171,23 @@ public sealed class ByteStreamRelay : IDisposable
         _ => client is null ? ProxyHeader.Local : ProxyHeader.For(client),
     };
 
-    private async Task<ConnectionContext> ConnectAsync(Upstream upstream, ProxyHeader? header, TimeSpan timeout)
+    /// <param name="client">Whose connection is to be passed on; null for a check.</param>
+    /// <param name="upstream">Where to.</param>
+    /// <param name="timeout">For all of it.</param>
+    private async Task<ConnectionContext> ConnectAsync(ConnectionContext? client, Upstream upstream, TimeSpan timeout)
     {
         using var late = new CancellationTokenSource(timeout, _plain.TimeProvider);
         try
         {
             IReadOnlyList<EndPoint> addresses = await upstream.AddressesAsync(late.Token).ConfigureAwait(false);
-            ConnectionContext connection = await ByteStreamClient.OpenAsync(addresses, _plain, late.Token).ConfigureAwait(false);
-            if (header is not null)
+            ConnectionContext connection = await ByteStreamClient.OpenBesideAsync(client, addresses, _plain, late.Token).ConfigureAwait(false);
+            if (Turn.Current is null && connection is ChannelConnection opened)
+            {
+                // Back to the event loop, which both connections share from here on.
+                await StartAsync(opened).ConfigureAwait(false);
+            }
+
+            if (Header(client) is ProxyHeader header)
             {
                 await ByteStreamClient.SendAsync(connection, header, late.Token).ConfigureAwait(false);
             }
@@ -196,12 +205,25 @@ public sealed class ByteStreamRelay : IDisposable
         }
     }
 
+    private static async Task StartAsync(ChannelConnection opened)
+    {
+        try
+        {
+            await opened.StartAsync().ConfigureAwait(false);
+        }
+        catch
+        {
+            await opened.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
     private async Task CheckAsync(Upstream upstream)
     {
         string? failure = null;
         try
         {
-            ConnectionContext connection = await ConnectAsync(upstream, Header(null), _options.HealthCheckTimeout).ConfigureAwait(false);
+            ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout).ConfigureAwait(false);
             await connection.DisposeAsync().ConfigureAwait(false);
         }
         catch (Exception failed) when (IsFailure(failed))

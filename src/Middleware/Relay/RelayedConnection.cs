@@ -11,9 +11,12 @@ namespace ByteStreams.Relay;
 /// </summary>
 internal sealed class RelayedConnection(ConnectionContext client, ConnectionContext upstream, TimeSpan quiet, TimeProvider time)
 {
+    private Task _up = Task.CompletedTask;
+    private Task _down = Task.CompletedTask;
+    private int _lost;
+
     private enum Side
     {
-        None,
         Client,
         Upstream,
     }
@@ -21,60 +24,19 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <summary>Returns when both directions have ended, or the connection is lost on either side.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        Task<Loss> up = PumpAsync(client.Transport.Input, Side.Client, upstream.Transport.Output, Side.Upstream);
-        Task<Loss> down = PumpAsync(upstream.Transport.Input, Side.Upstream, client.Transport.Output, Side.Client);
-        Task<Loss> first = await FirstLossAsync(up, down, stopping).ConfigureAwait(false);
-        Loss loss = await first.ConfigureAwait(false);
-        switch (loss.Side)
-        {
-            case Side.Client:
-                ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, loss.Error);
-                // The transport knows why its connection ended; where it does not, the middleware that ended it does.
-                ConnectionLink.Of(client).Abort(
-                    loss.Error is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, loss.Error);
-                break;
-            case Side.Upstream:
-                ConnectionLink.Of(client).Abort(ConnectionEndReason.UpstreamReset, loss.Error);
-                ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, loss.Error);
-                break;
-        }
-
-        // The other direction ends by that as well.
-        await Task.WhenAll(up, down).ConfigureAwait(false);
+        _up = PumpAsync(client.Transport.Input, Side.Client, upstream.Transport.Output, Side.Upstream);
+        _down = PumpAsync(upstream.Transport.Input, Side.Upstream, client.Transport.Output, Side.Client);
+        // Where the server stops already, this is done here and now.
+        using CancellationTokenRegistration told = stopping.UnsafeRegister(static relayed => _ = ((RelayedConnection)relayed!).EndWhenQuietAsync(), this);
+        await _up.ConfigureAwait(false);
+        await _down.ConfigureAwait(false);
     }
 
-    /// <summary>Waits for both to end, or for the first that is lost.</summary>
-    private async Task<Task<Loss>> FirstLossAsync(Task<Loss> up, Task<Loss> down, CancellationToken stopping)
-    {
-        Task<Loss> first;
-        Task both = Task.WhenAll(up, down);
-        Task any = Task.WhenAny(up, down);
-        if (stopping.CanBeCanceled)
-        {
-            var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            using CancellationTokenRegistration told = stopping.UnsafeRegister(static stop => ((TaskCompletionSource)stop!).TrySetResult(), stop);
-            await Task.WhenAny(any, stop.Task).ConfigureAwait(false);
-            if (!any.IsCompleted)
-            {
-                _ = EndWhenQuietAsync(both);
-            }
-        }
-
-        first = await Task.WhenAny(up, down).ConfigureAwait(false);
-        if ((await first.ConfigureAwait(false)).Side == Side.None)
-        {
-            Task<Loss> other = first == up ? down : up;
-            await ((Task)other).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            return other;
-        }
-
-        return first;
-    }
-
-    private async Task EndWhenQuietAsync(Task ended)
+    private async Task EndWhenQuietAsync()
     {
         IByteStreamTransportFeature clients = ConnectionLink.Of(client);
         IByteStreamTransportFeature upstreams = ConnectionLink.Of(upstream);
+        Task ended = Task.WhenAll(_up, _down);
         (long, long, long, long) before;
         do
         {
@@ -96,18 +58,19 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
         (long, long, long, long) Moved() => (clients.BytesReceived, clients.BytesSent, upstreams.BytesReceived, upstreams.BytesSent);
     }
 
-    private static async Task<Loss> PumpAsync(PipeReader from, Side source, PipeWriter to, Side destination)
+    private async Task PumpAsync(PipeReader from, Side source, PipeWriter to, Side destination)
     {
         while (true)
         {
             ReadResult read;
             try
             {
-                read = await from.ReadAsync().ConfigureAwait(false);
+                read = await ReadAsync(from, to).ConfigureAwait(false);
             }
             catch (Exception error) when (IsLoss(error))
             {
-                return new Loss(source, error);
+                Lose(source, error);
+                return;
             }
 
             try
@@ -117,20 +80,54 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
                 FlushResult flushed = await to.FlushAsync().ConfigureAwait(false);
                 if (flushed.IsCompleted)
                 {
-                    return new Loss(destination, new ConnectionResetException("It takes no more bytes."));
+                    Lose(destination, new ConnectionResetException("It takes no more bytes."));
+                    return;
                 }
 
                 if (read.IsCompleted || read.IsCanceled)
                 {
                     await to.CompleteAsync().ConfigureAwait(false);
-                    return default;
+                    return;
                 }
             }
             catch (Exception error) when (IsLoss(error))
             {
-                return new Loss(destination, error);
+                Lose(destination, error);
+                return;
             }
         }
+    }
+
+    /// <summary>What is lost on one side is reset on both, by which the other direction ends as well.</summary>
+    private void Lose(Side side, Exception error)
+    {
+        if (Interlocked.Exchange(ref _lost, 1) != 0)
+        {
+            return;
+        }
+
+        if (side == Side.Client)
+        {
+            ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, error);
+            // The transport knows why its connection ended; where it does not, the middleware that ended it does.
+            ConnectionLink.Of(client).Abort(
+                error is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, error);
+        }
+        else
+        {
+            ConnectionLink.Of(client).Abort(ConnectionEndReason.UpstreamReset, error);
+            ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, error);
+        }
+    }
+
+    private static ValueTask<ReadResult> ReadAsync(PipeReader from, PipeWriter to)
+    {
+        if (from is ChannelReader reader && to is ChannelWriter writer)
+        {
+            return reader.ReadAndPassOnAsync(writer);
+        }
+
+        return from.ReadAsync();
     }
 
     private static void Write(PipeWriter to, in ReadOnlySequence<byte> bytes)
@@ -149,6 +146,4 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     }
 
     private static bool IsLoss(Exception error) => error is IOException or ConnectionAbortedException or InvalidOperationException;
-
-    private readonly record struct Loss(Side Side, Exception Error);
 }

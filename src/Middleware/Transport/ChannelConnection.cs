@@ -133,6 +133,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     ConnectionRecord? IConnectionProgress.Record { get; set; }
 
+    /// <summary>The event loop that serves it; null where none does.</summary>
+    public EventLoop? Loop => (_channel as EpollChannel)?.Loop;
+
     /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
     public ValueTask StartAsync() => _channel.StartAsync();
 
@@ -172,6 +175,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     private Task CloseAsync(ConnectionEndReason reason)
     {
+        TaskCompletionSource closing;
         lock (_channel)
         {
             if (_closing is not null)
@@ -192,11 +196,36 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             }
 
             // The source comes first: the close itself may end synchronously and look for it.
-            var closing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            closing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _closing = closing.Task;
-            _ = CloseCoreAsync(closing);
-            return _closing;
         }
+
+        if (IsDone())
+        {
+            EndClosed();
+            closing.SetResult();
+        }
+        else
+        {
+            _ = CloseCoreAsync(closing);
+        }
+
+        return closing.Task;
+    }
+
+    /// <summary>
+    /// Whether nothing is left to wait for, as with most clients: the peer has ended, and the kernel has the whole reply, which it
+    /// delivers also when the socket is closed, since there is nothing unread that would make a reset of it.
+    /// </summary>
+    private bool IsDone()
+    {
+        if (_channel is not SocketByteChannel || !_input.IsEnded || WriteBufferSize > 0)
+        {
+            return false;
+        }
+
+        _output.Complete();
+        return _output.IsFinished;
     }
 
     private async Task CloseCoreAsync(TaskCompletionSource closing)
@@ -215,18 +244,22 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
         finally
         {
-            // First the right to end, then the end: closing the channel fails what is in flight, which must not look like a
-            // loss; and a loss or an abort that came before reports its own cause.
-            if (TryEnd(_reason))
-            {
-                var closed = new ConnectionAbortedException("The connection was closed from this side.");
-                _input.Fail(closed);
-                _output.Fail(closed);
-                _channel.Close();
-                End(null);
-            }
-
+            EndClosed();
             closing.SetResult();
+        }
+    }
+
+    private void EndClosed()
+    {
+        // First the right to end, then the end: closing the channel fails what is in flight, which must not look like a
+        // loss; and a loss or an abort that came before reports its own cause.
+        if (TryEnd(_reason))
+        {
+            var closed = new ConnectionAbortedException("The connection was closed from this side.");
+            _input.Fail(closed);
+            _output.Fail(closed);
+            _channel.Close();
+            End(null);
         }
     }
 

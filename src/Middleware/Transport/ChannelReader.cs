@@ -57,6 +57,8 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private bool _canceled;
     private bool _completed;
 
+    private ChannelWriter? _onward;
+
     private bool _waiting;
     private ManualResetValueTaskSourceCore<ReadResult> _waiter;
     private CancellationToken _waitToken;
@@ -108,7 +110,17 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
     }
 
-    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) => ReadAsync(null, cancellationToken);
+
+    /// <summary>
+    /// As a read, for who passes everything on: what arrives is sent from where it lies as long as the other side's channel takes all of
+    /// it at once, and the read goes on waiting. It answers as soon as there is anything else to do: bytes that were not taken, the end,
+    /// a cancellation. A loss of the other side shows where those bytes are written to it.
+    /// </summary>
+    /// <param name="onward">The other side. It is locked within this reader's lock, and never the other way round.</param>
+    public ValueTask<ReadResult> ReadAndPassOnAsync(ChannelWriter onward) => ReadAsync(onward, CancellationToken.None);
+
+    private ValueTask<ReadResult> ReadAsync(ChannelWriter? onward, CancellationToken cancellationToken)
     {
         short version;
         bool ended = false;
@@ -117,6 +129,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             lock (_gate)
             {
                 ThrowIfUnreadable();
+                _onward = onward;
                 cancellationToken.ThrowIfCancellationRequested();
                 while (true)
                 {
@@ -164,6 +177,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         lock (_gate)
         {
             ThrowIfUnreadable();
+            _onward = null;
             any = TryResult(out result);
             ReceiveAhead(ref ended);
         }
@@ -358,6 +372,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             return true;
         }
 
+        if (_received > _examined && _onward is not null)
+        {
+            PassOn();
+        }
+
         if (_received > _examined || _ended)
         {
             result = new ReadResult(Buffer(), isCanceled: false, _ended);
@@ -366,6 +385,31 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         result = default;
         return _failure is null ? false : throw _failure;
+    }
+
+    /// <summary>Has the other side send what is buffered, as far as it takes it now.</summary>
+    private void PassOn()
+    {
+        while (_first is not null && _consumed < _received)
+        {
+            int length = _first.End - _firstIndex;
+            int taken = _onward!.TrySend(_first.Memory.Span[_firstIndex..]);
+            _firstIndex += taken;
+            _consumed += taken;
+            if (taken < length)
+            {
+                return;
+            }
+
+            if (_first != _last)
+            {
+                ReturnFirst();
+                _firstIndex = 0;
+            }
+        }
+
+        _examined = _received;
+        ReturnIfEmpty();
     }
 
     private ReadOnlySequence<byte> Buffer()
@@ -511,7 +555,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         {
             try
             {
-                wakes.Waiter = TryResult(out wakes.Result);
+                // Where all of it was passed on, the wait goes on, and the next receive has to begin.
+                while (!(wakes.Waiter = TryResult(out wakes.Result)) && _onward is not null && !_inFlight && Receive(ref ended))
+                {
+                }
+
                 ReceiveAhead(ref ended);
             }
             catch (Exception error)

@@ -93,6 +93,9 @@ internal sealed class ChannelWriter : PipeWriter
         }
     }
 
+    /// <summary>Whether <see cref="Finished"/> is done.</summary>
+    public bool IsFinished => Volatile.Read(ref _isFinished);
+
     public override bool CanGetUnflushedBytes => true;
 
     public override long UnflushedBytes => Volatile.Read(ref _uncommitted);
@@ -189,6 +192,26 @@ internal sealed class ChannelWriter : PipeWriter
         }
 
         return clear;
+    }
+
+    /// <summary>
+    /// Sends what the channel takes at once, from where it lies, if nothing waits to be sent before it. Nothing is kept here, and a loss
+    /// is left to the next flush.
+    /// </summary>
+    /// <returns>The bytes taken.</returns>
+    public int TrySend(ReadOnlySpan<byte> data)
+    {
+        lock (_gate)
+        {
+            if (_completed || _sending || _failure is not null || _queued + _uncommitted > 0)
+            {
+                return 0;
+            }
+
+            int taken = _channel.TrySend(default, data);
+            Volatile.Write(ref _sent, _sent + taken);
+            return taken;
+        }
     }
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)

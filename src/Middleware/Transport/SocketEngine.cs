@@ -11,7 +11,7 @@ internal sealed class SocketEngine : TransportEngine
     public override IAcceptor Accept(Socket listening, ByteStreamTransportOptions options) => new Acceptor(listening, options);
 
     public override async Task<SocketByteChannel> ConnectAsync(
-        EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
+        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
     {
         Socket socket = SocketOptions.Prepare(endPoint, options);
         try

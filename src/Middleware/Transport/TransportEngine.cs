@@ -29,8 +29,13 @@ internal abstract class TransportEngine
     public abstract IAcceptor Accept(Socket listening, ByteStreamTransportOptions options);
 
     /// <summary>Connects to one address.</summary>
+    /// <param name="endPoint">The address.</param>
+    /// <param name="options">How.</param>
+    /// <param name="loop">The event loop that is to serve it; null takes any.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="SocketException">It could not be connected to.</exception>
-    public abstract Task<SocketByteChannel> ConnectAsync(EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken);
+    public abstract Task<SocketByteChannel> ConnectAsync(
+        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken);
 }
 
 /// <summary>Takes connections from a listening socket. One accept at a time.</summary>

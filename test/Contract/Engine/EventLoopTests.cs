@@ -222,7 +222,7 @@ public sealed class EventLoopTests
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
         var options = new ByteStreamClientOptions { Engine = ByteStreamEngine.Epoll, EventLoops = 1 };
-        SocketByteChannel channel = await TransportEngine.For(options).ConnectAsync(listener.LocalEndPoint!, options, TestContext.Current.CancellationToken).Soon();
+        SocketByteChannel channel = await TransportEngine.For(options).ConnectAsync(listener.LocalEndPoint!, options, null, TestContext.Current.CancellationToken).Soon();
         channel.Close();
         await channel.StartAsync().Soon();
         await Assert.ThrowsAnyAsync<Exception>(() => channel.ReceiveAsync(new byte[1]).Soon());

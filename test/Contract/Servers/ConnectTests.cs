@@ -127,7 +127,7 @@ public sealed class ConnectTests
         var options = new ByteStreamClientOptions();
         using SocketByteChannel connected = await HappyEyeballs.ConnectAsync(
             [new IPEndPoint(IPAddress.IPv6Loopback, server.Port()), server.EndPoints[0]],
-            (endPoint, token) => TransportEngine.For(options).ConnectAsync(endPoint, options, token), options, TestContext.Current.CancellationToken).Soon();
+            (endPoint, token) => TransportEngine.For(options).ConnectAsync(endPoint, options, null, token), options, TestContext.Current.CancellationToken).Soon();
         Assert.Equal(server.EndPoints[0], connected.RemoteEndPoint);
     }
 

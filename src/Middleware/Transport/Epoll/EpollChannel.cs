@@ -76,6 +76,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         _peer = peer;
     }
 
+    public EventLoop Loop => _loop;
+
     public override EndPoint? LocalEndPoint => _isUnix ? null : _local ??= ReadLocalEndPoint();
 
     public override EndPoint? RemoteEndPoint => _isUnix ? null : _remote ??= Plain(PeerAddress.ToEndPoint(_peer));

@@ -24,9 +24,9 @@ internal sealed class EpollConnect : IEventSink
     {
         // Nobody else has the descriptor: it cannot be closed meanwhile.
         int number = (int)descriptor.DangerousGetHandle();
-        byte[] address = endPoint.Serialize().Buffer[..endPoint.Serialize().Size].ToArray();
+        SocketAddress address = endPoint.Serialize();
         int error;
-        while ((error = LibC.Connect(number, address)) == LibC.TryAgain)
+        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == LibC.TryAgain)
         {
             await Task.Delay(BacklogWait, cancellationToken).ConfigureAwait(false);
         }

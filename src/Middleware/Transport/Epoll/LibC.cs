@@ -217,6 +217,15 @@ internal static unsafe partial class LibC
         return error != 0 ? error : BitConverter.ToInt32(value);
     }
 
+    /// <summary>A new stream socket of the address family AF_UNIX, which does not block.</summary>
+    /// <exception cref="SocketException">The process or the system has too many descriptors.</exception>
+    public static int OpenUnix()
+    {
+        const int unix = 1;
+        const int stream = 1;
+        return Checked(OpenSocket(unix, stream | SockNonBlock | SockCloseOnExec, 0));
+    }
+
     /// <summary>Begins to connect a non-blocking socket. Answers 0 or an errno.</summary>
     public static int Connect(int descriptor, ReadOnlySpan<byte> address)
     {
@@ -278,6 +287,9 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
     private static partial int GetSockName(int descriptor, byte* address, int* length);
+
+    [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]
+    private static partial int OpenSocket(int family, int type, int protocol);
 
     [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
     private static partial int Connect(int descriptor, byte* address, int length);
