@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text;
 
 namespace ByteStreams.Interop.Tests;
@@ -111,6 +112,14 @@ internal sealed class Peer : IAsyncDisposable
         string output = await _process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
         await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
         return (_process.ExitCode, output);
+    }
+
+    /// <summary>Sends a signal, by its name, and waits for the program's end.</summary>
+    public async Task StopAsync(string signal)
+    {
+        await using Peer kill = Start("kill", $"-{signal}", ProcessId.ToString(CultureInfo.InvariantCulture));
+        await kill.FinishAsync();
+        await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(Patience);
     }
 
     public async ValueTask DisposeAsync()
