@@ -35,6 +35,7 @@ public sealed class ByteStreamRelay : IDisposable
     private readonly string _endpoint;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _disposed = new();
+    private readonly CancellationToken _ended;
 
     /// <summary>Makes a relay; health checks begin at once.</summary>
     /// <param name="options">Where to, and how. Later changes do not reach the relay.</param>
@@ -45,11 +46,13 @@ public sealed class ByteStreamRelay : IDisposable
     {
     }
 
-    internal ByteStreamRelay(RelayOptions options, ILoggerFactory? loggerFactory, ByteStreamMetrics? metrics, string endpoint)
+    internal ByteStreamRelay(
+        RelayOptions options, ILoggerFactory? loggerFactory, ByteStreamMetrics? metrics, string endpoint, Upstream.Resolver? resolve = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         _options = options;
+        _ended = _disposed.Token;
         _metrics = metrics;
         _endpoint = endpoint;
         _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger("ByteStreams.Relay");
@@ -58,7 +61,7 @@ public sealed class ByteStreamRelay : IDisposable
         _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
         _plain.Tls = null;
         TimeProvider time = _plain.TimeProvider;
-        _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time))], options.LoadBalancing);
+        _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time, resolve))], options.LoadBalancing);
         if (_group.All.Any(upstream => upstream.IsTls))
         {
             _tls = new UpstreamTls(options.Tls, time, _logger);
@@ -226,8 +229,9 @@ public sealed class ByteStreamRelay : IDisposable
             ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout).ConfigureAwait(false);
             await connection.DisposeAsync().ConfigureAwait(false);
         }
-        catch (Exception failed) when (IsFailure(failed))
+        catch (Exception failed)
         {
+            // Whatever it was: an exception that nobody sees would have been the last check.
             failure = failed.Message;
         }
 
@@ -250,9 +254,9 @@ public sealed class ByteStreamRelay : IDisposable
     {
         try
         {
-            await upstream.ResolveAsync(_disposed.Token).ConfigureAwait(false);
+            await upstream.ResolveAsync(_ended).ConfigureAwait(false);
         }
-        catch (Exception failed) when (IsFailure(failed))
+        catch (Exception failed) when (!_ended.IsCancellationRequested)
         {
             RelayLog.NotResolved(_logger, upstream.Name, failed.Message);
         }
@@ -260,16 +264,15 @@ public sealed class ByteStreamRelay : IDisposable
 
     private async Task RepeatAsync(TimeSpan interval, Func<Task> work)
     {
-        CancellationToken disposed = _disposed.Token;
         using var timer = new PeriodicTimer(interval, _plain.TimeProvider);
         try
         {
-            while (await timer.WaitForNextTickAsync(disposed).ConfigureAwait(false))
+            while (await timer.WaitForNextTickAsync(_ended).ConfigureAwait(false))
             {
                 await work().ConfigureAwait(false);
             }
         }
-        catch (OperationCanceledException) when (disposed.IsCancellationRequested)
+        catch (OperationCanceledException) when (_ended.IsCancellationRequested)
         {
             // The relay has ended.
         }

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using ByteStreams.Configuration;
 
 namespace ByteStreams.Relay;
@@ -9,6 +10,7 @@ internal sealed class Upstream
     private readonly EndpointUrl _url;
     private readonly RelayOptions _options;
     private readonly TimeProvider _time;
+    private readonly Resolver _resolve;
     private readonly Lock _gate = new();
     private IReadOnlyList<EndPoint>? _addresses;
     private int _next;
@@ -19,8 +21,13 @@ internal sealed class Upstream
     private int _checks;
     private bool _isHealthy = true;
 
-    public Upstream(string text, RelayOptions options, TimeProvider time)
+    /// <param name="text">As it is written in the options.</param>
+    /// <param name="options">The relay's.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="resolve">Finds a name's addresses; the system's resolver if null. For tests.</param>
+    public Upstream(string text, RelayOptions options, TimeProvider time, Resolver? resolve = null)
     {
+        _resolve = resolve ?? HostAddresses.ForConnectingAsync;
         _url = EndpointUrl.Parse(text, out string? wrong) ?? throw new FormatException(wrong);
         Name = text;
         _options = options;
@@ -34,6 +41,9 @@ internal sealed class Upstream
             _addresses = [new IPEndPoint(address, _url.Port)];
         }
     }
+
+    /// <summary>Finds the addresses of a name.</summary>
+    internal delegate Task<IReadOnlyList<IPAddress>> Resolver(string host, AddressFamily family, CancellationToken cancellationToken);
 
     /// <summary>As it is written in the options.</summary>
     public string Name { get; }
@@ -84,8 +94,8 @@ internal sealed class Upstream
     /// <summary>Resolves its name again.</summary>
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(CancellationToken cancellationToken)
     {
-        IReadOnlyList<IPAddress> resolved = await HostAddresses
-            .ForConnectingAsync(_url.Host!, _options.Connection.AddressFamily, cancellationToken).ConfigureAwait(false);
+        IReadOnlyList<IPAddress> resolved = await _resolve(_url.Host!, _options.Connection.AddressFamily, cancellationToken)
+            .ConfigureAwait(false);
         IReadOnlyList<EndPoint> addresses = [.. resolved.Select(address => new IPEndPoint(address, _url.Port))];
         Volatile.Write(ref _addresses, addresses);
         return addresses;

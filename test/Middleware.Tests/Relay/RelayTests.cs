@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -14,6 +15,9 @@ namespace ByteStreams.Middleware.Tests.Relay;
 /// <summary>F60 to F63, in every combination of what clients and upstreams speak.</summary>
 public sealed class RelayTests : ServedTest
 {
+    /// <summary>Of 64 KiB each: 100 MiB.</summary>
+    private const int StreamBlocks = 1600;
+
     private readonly string _folder = Directory.CreateTempSubdirectory("relay-").FullName;
     private readonly AuthorityFiles _authority;
     private readonly FakeLogCollector _log = new();
@@ -108,6 +112,50 @@ public sealed class RelayTests : ServedTest
 
             connection.Writer.WriteEof();
         }
+    }
+
+    /// <summary>100 MiB up, the end of that direction, 100 MiB down; or the other way round.</summary>
+    [Theory]
+    [InlineData("tcp", "tcp", true)]
+    [InlineData("tcp", "tcp", false)]
+    [InlineData("tls", "unix", true)]
+    [InlineData("tls", "unix", false)]
+    [InlineData("unix", "tls", true)]
+    [InlineData("unix", "tls", false)]
+    [Trait("Fault", "F63")]
+    public async Task Relay_HundredMebibytesEachWayAroundAHalfClose_ArriveAsTheyWere_F63(string client, string upstream, bool clientFirst)
+    {
+        TakeTime(TimeSpan.FromSeconds(120));
+        var served = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync(upstream, async (reader, writer, _) =>
+        {
+            if (clientFirst)
+            {
+                await ReceiveStreamAsync(reader, seed: 1);
+                await SendStreamAsync(writer, seed: 2);
+            }
+            else
+            {
+                await SendStreamAsync(writer, seed: 2);
+                await ReceiveStreamAsync(reader, seed: 1);
+            }
+
+            served.SetResult();
+        });
+        ByteStreamConnection connection = await ConnectAsync(client, await RelayAsync(client, relay => relay.Upstreams.Add(url)));
+
+        if (clientFirst)
+        {
+            await SendStreamAsync(connection.Writer, seed: 1);
+            await ReceiveStreamAsync(connection.Reader, seed: 2);
+        }
+        else
+        {
+            await ReceiveStreamAsync(connection.Reader, seed: 2);
+            await SendStreamAsync(connection.Writer, seed: 1);
+        }
+
+        await served.Task.WaitAsync(Soon);
     }
 
     [Fact]
@@ -325,6 +373,147 @@ public sealed class RelayTests : ServedTest
         Assert.Equal(sent, await received.Task.WaitAsync(Soon));
     }
 
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("tls")]
+    [InlineData("unix")]
+    [Trait("Fault", "F62")]
+    public async Task Relay_ClientDoesNotRead_UpstreamIsPausedAndNothingIsLost_F62(string upstream)
+    {
+        const int most = 256 << 20;
+        byte[] block = RandomNumberGenerator.GetBytes(65536);
+        long sent = 0;
+        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync(upstream, async (_, writer, stopping) =>
+        {
+            while (sent < most)
+            {
+                writer.Write(block);
+                sent += block.Length;
+                Task drained = writer.DrainAsync(stopping).AsTask();
+                if (await Task.WhenAny(drained, Task.Delay(TimeSpan.FromSeconds(1), stopping)) != drained)
+                {
+                    break;
+                }
+            }
+
+            stalled.SetResult();
+        });
+        ByteStreamConnection connection = await ConnectAsync("tcp", await RelayAsync("tcp", relay => relay.Upstreams.Add(url)));
+
+        await stalled.Task.WaitAsync(Soon);
+
+        // What lies in the sockets on the way, and a mark of flow control or two.
+        Assert.InRange(sent, 1, 64 << 20);
+        for (long received = 0; received < sent; received += block.Length)
+        {
+            byte[] arrived = await connection.Reader.ReadExactlyAsync(block.Length, Soon);
+            Assert.True(block.AsSpan().SequenceEqual(arrived), $"other bytes than were sent, from {received}");
+        }
+
+        Assert.Empty(await connection.Reader.ReadAsync(cancellationToken: Soon));
+    }
+
+    [Fact]
+    public async Task Resolve_NameHasAnotherAddressLater_NewConnectionsGoThereAndOldOnesStay()
+    {
+        var time = new FakeTimeProvider();
+        var options = new ByteStreamServerOptions();
+        ByteStreamServer everywhere = await ByteStream.StartServerAsync(
+            async (reader, writer, stopping) =>
+            {
+                while (await reader.ReadLineAsync(stopping) is { Length: > 0 })
+                {
+                    writer.Write($"{((IPEndPoint)writer.LocalEndPoint!).Address}\n");
+                }
+            },
+            "0.0.0.0", 0, options, Soon);
+        Own((IAsyncDisposable)everywhere);
+        int port = ((IPEndPoint)everywhere.EndPoints[0]).Port;
+        IPAddress[] addresses = [IPAddress.Loopback];
+        int lookups = 0;
+        var relayOptions = new RelayOptions { Upstreams = { $"tcp://app.test:{port}" }, Connection = { TimeProvider = time } };
+        ILoggerFactory loggers = LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(_log)));
+        ByteStreamRelay relay = Own(new ByteStreamRelay(relayOptions, loggers, null, string.Empty, (host, _, _) =>
+        {
+            Assert.Equal("app.test", host);
+            IPAddress[] found = Volatile.Read(ref addresses);
+            Interlocked.Increment(ref lookups);
+            return found.Length > 0 ? Task.FromResult<IReadOnlyList<IPAddress>>(found) : throw new IOException("The resolver is away.");
+        }));
+        EndPoint endPoint = await StartAsync("tcp", relay.ServeAsync, new ByteStreamServerOptions(), null);
+        ByteStreamConnection first = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("127.0.0.1\n", await AskAsync(first, "where\n"));
+        Assert.Equal(1, lookups);
+
+        Volatile.Write(ref addresses, [IPAddress.Parse("127.0.0.2")]);
+        time.Advance(TimeSpan.FromSeconds(29));
+        Assert.Equal(1, lookups);
+        time.Advance(TimeSpan.FromSeconds(1));
+        // The lookup is on its way: until it has answered, connections go where they went.
+        while (await AskAsync(await ConnectAsync("tcp", endPoint), "where\n") is string where && where != "127.0.0.2\n")
+        {
+            Assert.Equal("127.0.0.1\n", where);
+        }
+
+        Assert.Equal("127.0.0.1\n", await AskAsync(first, "where\n"));
+
+        // A resolver that fails changes nothing, and is told.
+        Volatile.Write(ref addresses, []);
+        time.Advance(TimeSpan.FromSeconds(30));
+        await UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 655));
+        Assert.Equal("127.0.0.2\n", await AskAsync(await ConnectAsync("tcp", endPoint), "where\n"));
+    }
+
+    [Theory]
+    [InlineData(SendProxyHeader.V1, "PROXY UNKNOWN\r\n")]
+    [InlineData(SendProxyHeader.V2, "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")]
+    [Trait("Fault", "P6")]
+    public async Task HealthCheck_SendProxyHeader_SaysThatItIsTheRelaysOwn_P6(SendProxyHeader version, string header)
+    {
+        var time = new FakeTimeProvider();
+        var received = new TaskCompletionSource<byte[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, _, stopping) => received.TrySetResult(await reader.ReadAsync(cancellationToken: stopping)));
+        var options = new RelayOptions
+        {
+            Upstreams = { url },
+            HealthCheckInterval = TimeSpan.FromSeconds(1),
+            SendProxyHeader = version,
+            Connection = { TimeProvider = time },
+        };
+        using var relay = new ByteStreamRelay(options);
+
+        await AdvanceUntilAsync(time, () => received.Task.IsCompleted);
+
+        Assert.Equal(header, Text(await received.Task));
+    }
+
+    /// <summary>client -> relay -> relay -> upstream: the second relay was told by the first one who the client is.</summary>
+    [Theory]
+    [InlineData(SendProxyHeader.V1)]
+    [InlineData(SendProxyHeader.V2)]
+    [Trait("Fault", "P6")]
+    public async Task Relay_BehindAnotherRelay_ForwardsTheClientThatItWasTold_P6(SendProxyHeader version)
+    {
+        string url = await ServeUpstreamAsync(
+            "tcp",
+            (_, writer, _) =>
+            {
+                writer.Write($"{writer.RemoteEndPoint}\n");
+                return Task.CompletedTask;
+            },
+            surround: options => options.UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.1")));
+        ByteStreamRelay second = Own(new ByteStreamRelay(new RelayOptions { Upstreams = { url }, SendProxyHeader = version }));
+        string middle = await ServeUpstreamAsync("tcp", second.ServeAsync, surround: options => options.UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.1")));
+        ByteStreamConnection connection = await ConnectAsync("tcp", await RelayAsync("tcp", relay =>
+        {
+            relay.SendProxyHeader = version;
+            relay.Upstreams.Add(middle);
+        }));
+
+        Assert.Equal($"{connection.Writer.LocalEndPoint}\n", Text(await connection.Reader.ReadLineAsync(Soon)));
+    }
+
     [Fact]
     [Trait("Fault", "P6")]
     public async Task Relay_SendProxyHeader_UpstreamKnowsTheClient_P6()
@@ -408,6 +597,40 @@ public sealed class RelayTests : ServedTest
             ],
             options.Mistakes());
         Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);
+    }
+
+    private async Task SendStreamAsync(ByteStreamWriter writer, int seed)
+    {
+        byte[] block = Block(seed);
+        for (int i = 0; i < StreamBlocks; i++)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(block, i);
+            writer.Write(block);
+            await writer.DrainAsync(Soon);
+        }
+
+        writer.WriteEof();
+    }
+
+    private async Task ReceiveStreamAsync(ByteStreamReader reader, int seed)
+    {
+        byte[] block = Block(seed);
+        byte[] received = new byte[block.Length];
+        for (int i = 0; i < StreamBlocks; i++)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(block, i);
+            await reader.ReadExactlyAsync(received, Soon);
+            Assert.True(block.AsSpan().SequenceEqual(received), $"block {i} is another one");
+        }
+
+        Assert.Empty(await reader.ReadAsync(cancellationToken: Soon));
+    }
+
+    private static byte[] Block(int seed)
+    {
+        byte[] block = new byte[65536];
+        new Random(seed).NextBytes(block);
+        return block;
     }
 
     private async Task<string> ServeUpstreamAsync(
