@@ -40,7 +40,6 @@ internal static class EndpointConfiguration
 
         ReadService(section, new ServiceSettings(), errors);
         IConfigurationSection defaults = section.GetSection(Defaults);
-        SettingTable.NoteValue(defaults, errors);
         SettingTable.NoteValue(section.GetSection(Endpoints), errors);
         if (defaults.GetSection(nameof(EndpointSettings.Url)) is { Value: not null } url)
         {
@@ -65,6 +64,7 @@ internal static class EndpointConfiguration
     /// <summary>Sets what a section of an endpoint, or the defaults, says.</summary>
     public static void Apply(IConfigurationSection section, EndpointSettings settings, ICollection<string> errors)
     {
+        SettingTable.NoteValue(section, errors);
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (EndpointTable.Listening.Knows(child.Key))
