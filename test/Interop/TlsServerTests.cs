@@ -129,6 +129,40 @@ public sealed class TlsServerTests : IAsyncDisposable
         }
     }
 
+    [Fact]
+    [Trait("Peer", "openssl")]
+    public async Task Handshake_StatusIsStapled_SClientSeesWhatTheAuthoritySaid()
+    {
+        int port = Ports.Free();
+        using X509Certificate2 certificate = _authority.Issue("localhost", ["localhost"], statusUrl: $"http://127.0.0.1:{port}/");
+        string[] authority = Write("authority", _authority.Certificate);
+        string[] files = Write("stapled", certificate);
+        // Whoever asks for the status has to know the authority.
+        File.AppendAllText(files[0], "\n" + _authority.Pem);
+        File.WriteAllText(PathOf("index.txt"), $"V\t491231235959Z\t\t{certificate.SerialNumber}\tunknown\t/CN=localhost\n");
+        await using Peer responder = Peer.Start(
+            "openssl", "ocsp", "-index", PathOf("index.txt"), "-port", $"{port}", "-rsigner", authority[0], "-rkey", authority[1], "-CA", authority[0], "-ndays", "1");
+        await responder.WaitForErrorAsync("waiting for OCSP client connections");
+        await ServeAsync(tls =>
+        {
+            tls.StapleOcsp = true;
+            tls.Certificates[0] = new TlsCertificateOptions { Path = files[0], KeyPath = files[1] };
+        });
+
+        // It is fetched beside the handshakes: the first ones go without.
+        string output;
+        do
+        {
+            await using Peer client = Connect("-status", "-ign_eof");
+            await client.SendAsync("bye\n"u8.ToArray());
+            output = await client.FinishAsync();
+            _place.Late.ThrowIfCancellationRequested();
+        }
+        while (!output.Contains("OCSP Response Status: successful", StringComparison.Ordinal));
+
+        Assert.Contains("Cert Status: good", output, StringComparison.Ordinal);
+    }
+
     private string PathOf(string name) => Path.Combine(_folder.FullName, name);
 
     private string[] Write(string name, X509Certificate2 certificate)

@@ -78,7 +78,7 @@ internal sealed class Served : IAsyncDisposable
         builder.Services.AddSingleton(services.GetRequiredService<ByteStreamMetrics>());
         builder.Services.AddSingleton(time ?? TimeProvider.System);
         configure?.Invoke(builder.Services);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen =>
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(endPoint ?? new IPEndPoint(IPAddress.Loopback, 0), listen =>
         {
             surround(listen);
             listen.UseByteStreamHandler(handler);
@@ -86,7 +86,7 @@ internal sealed class Served : IAsyncDisposable
         WebApplication application = builder.Build();
         await application.StartAsync();
         string address = application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
-        return new Served(new IPEndPoint(IPAddress.Loopback, new Uri(address).Port), application, services, log);
+        return new Served(endPoint ?? new IPEndPoint(IPAddress.Loopback, new Uri(address).Port), application, services, log);
     }
 
     /// <summary>Waits until so many connections have left their summary line.</summary>

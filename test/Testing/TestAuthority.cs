@@ -35,7 +35,8 @@ internal sealed class TestAuthority
     public X509Certificate2 IssueExpiredClient(string commonName) => Issue(commonName, purpose: ForClients, notAfter: Now.AddDays(-1));
 
     public X509Certificate2 Issue(
-        string? commonName, string[]? dns = null, string[]? uris = null, string? purpose = null, DateTimeOffset? notAfter = null, byte[]? rawNames = null)
+        string? commonName, string[]? dns = null, string[]? uris = null, string? purpose = null, DateTimeOffset? notAfter = null, byte[]? rawNames = null,
+        string? statusUrl = null)
     {
         var subject = new X500DistinguishedNameBuilder();
         if (commonName is not null)
@@ -50,6 +51,11 @@ internal sealed class TestAuthority
         if (purpose is not null)
         {
             request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], false));
+        }
+
+        if (statusUrl is not null)
+        {
+            request.CertificateExtensions.Add(new X509AuthorityInformationAccessExtension([statusUrl], null));
         }
 
         var names = new SubjectAlternativeNameBuilder();

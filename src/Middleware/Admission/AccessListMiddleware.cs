@@ -36,10 +36,10 @@ internal sealed class AccessListMiddleware
             return RefuseAsync(context, ConnectionEndReason.RefusedAddress);
         }
 
-        if ((_users.Count > 0 || _groups.Count > 0) && client is null or UnixDomainSocketEndPoint)
+        if ((_users.Count > 0 || _groups.Count > 0) && Peer(context) is null or UnixDomainSocketEndPoint)
         {
             // Whoever the system does not name is nobody who is allowed.
-            UnixCredentials? credentials = context.Features.Get<IUnixPeerFeature>()?.PeerCredentials;
+            UnixCredentials? credentials = NativeSocket.PeerCredentials(context);
             if (credentials is not UnixCredentials peer || !(_users.Contains(peer.UserId) || _groups.Contains(peer.GroupId)))
             {
                 return RefuseAsync(context, ConnectionEndReason.RefusedUser);
@@ -48,6 +48,10 @@ internal sealed class AccessListMiddleware
 
         return _next(context);
     }
+
+    /// <summary>Who has connected, whatever a PROXY header says: the process of a Unix socket is no less its user's for that.</summary>
+    private static EndPoint? Peer(ConnectionContext context) =>
+        context.Features.Get<IProxyProtocolFeature>() is IProxyProtocolFeature proxy ? proxy.ProxyEndPoint : context.RemoteEndPoint;
 
     private Task RefuseAsync(ConnectionContext context, ConnectionEndReason reason)
     {

@@ -6,7 +6,7 @@ namespace ByteStreams;
 
 /// <summary>
 /// Which clients may connect, by address, and by user on Unix sockets. Behind PROXY headers the address is the client's that they
-/// name. Empty lists allow everybody.
+/// name, and the user the proxy's. Empty lists allow everybody.
 /// </summary>
 public sealed class AccessListOptions
 {

@@ -11,7 +11,9 @@ internal static class EndpointTable
 
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
-    private static readonly SettingTable<TlsCertificateOptions> Certificate = new(
+    /// <summary>Where a certificate comes from, a server's and a client's alike.</summary>
+    private static readonly Setting<TlsCertificateOptions>[] CertificateSource =
+    [
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Path), FilePath, o => o.Path, (o, v) => o.Path = v),
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.KeyPath), FilePath, o => o.KeyPath, (o, v) => o.KeyPath = v),
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Password), "a text", o => o.Password, (o, v) => o.Password = v),
@@ -19,8 +21,14 @@ internal static class EndpointTable
         Choice<TlsCertificateOptions, StoreLocation>(nameof(TlsCertificateOptions.StoreLocation), o => o.StoreLocation, (o, v) => o.StoreLocation = v),
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Subject), "a text", o => o.Subject, (o, v) => o.Subject = v),
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Thumbprint), "a thumbprint", o => o.Thumbprint, (o, v) => o.Thumbprint = v),
+    ];
+
+    private static readonly SettingTable<TlsCertificateOptions> Certificate = new(
+    [
+        .. CertificateSource,
         List<TlsCertificateOptions>(nameof(TlsCertificateOptions.Hosts), "host names", o => o.Hosts),
-        Flag<TlsCertificateOptions>(nameof(TlsCertificateOptions.Default), o => o.Default, (o, v) => o.Default = v));
+        Flag<TlsCertificateOptions>(nameof(TlsCertificateOptions.Default), o => o.Default, (o, v) => o.Default = v),
+    ]);
 
     private static readonly SettingTable<TlsServerOptions> Tls = new(
         new SectionListSetting<TlsServerOptions, TlsCertificateOptions>(nameof(TlsServerOptions.Certificates), o => o.Certificates, Certificate),
@@ -69,14 +77,7 @@ internal static class EndpointTable
         List<AccessListOptions>(nameof(AccessListOptions.AllowedGroups), "names or numbers of groups", o => o.AllowedGroups))
     { CanBeDisabled = true };
 
-    private static readonly SettingTable<TlsCertificateOptions> ClientCertificate = new(
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Path), FilePath, o => o.Path, (o, v) => o.Path = v),
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.KeyPath), FilePath, o => o.KeyPath, (o, v) => o.KeyPath = v),
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Password), "a text", o => o.Password, (o, v) => o.Password = v),
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Store), "the name of a store, such as My", o => o.Store, (o, v) => o.Store = v),
-        Choice<TlsCertificateOptions, StoreLocation>(nameof(TlsCertificateOptions.StoreLocation), o => o.StoreLocation, (o, v) => o.StoreLocation = v),
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Subject), "a text", o => o.Subject, (o, v) => o.Subject = v),
-        Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Thumbprint), "a thumbprint", o => o.Thumbprint, (o, v) => o.Thumbprint = v));
+    private static readonly SettingTable<TlsCertificateOptions> ClientCertificate = new(CertificateSource);
 
     private static readonly SettingTable<TlsClientOptions> ClientTls = new(
         Text<TlsClientOptions>(nameof(TlsClientOptions.CaPath), FilePath, o => o.CaPath, (o, v) => o.CaPath = v),

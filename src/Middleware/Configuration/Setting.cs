@@ -106,9 +106,8 @@ internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func
     }
 }
 
-/// <summary>A section of keys.</summary>
-internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOptions, SectionState<TSection>> Get, SettingTable<TSection> Keys)
-    : Setting<TOptions>(Name)
+/// <summary>Several keys under a name.</summary>
+internal abstract record KeysSetting<TOptions, TSection>(string Name, SettingTable<TSection> Keys) : Setting<TOptions>(Name)
     where TSection : new()
 {
     public override string Takes => "a section";
@@ -116,7 +115,13 @@ internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOpt
     public override string? Default => null;
 
     public override SettingTable Table => Keys;
+}
 
+/// <summary>A section of keys.</summary>
+internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOptions, SectionState<TSection>> Get, SettingTable<TSection> Keys)
+    : KeysSetting<TOptions, TSection>(Name, Keys)
+    where TSection : new()
+{
     public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
     {
         SectionState<TSection> state = Get(options);
@@ -127,15 +132,9 @@ internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOpt
 
 /// <summary>A section of keys within another, which is there or not as a whole with that.</summary>
 internal sealed record InnerSectionSetting<TOptions, TSection>(string Name, Func<TOptions, TSection> Get, SettingTable<TSection> Keys)
-    : Setting<TOptions>(Name)
+    : KeysSetting<TOptions, TSection>(Name, Keys)
     where TSection : new()
 {
-    public override string Takes => "a section";
-
-    public override string? Default => null;
-
-    public override SettingTable Table => Keys;
-
     public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
     {
         SettingTable.NoteValue(section, errors);

@@ -109,9 +109,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     public string? ConnectionId => _connection?.ConnectionId;
 
     /// <summary>The process at the other end of a Unix socket; null elsewhere.</summary>
-    public UnixCredentials? PeerCredentials => _connection?.Features.Get<IUnixPeerFeature>() is IUnixPeerFeature own
-        ? own.PeerCredentials
-        : Socket is Socket socket ? NativeSocket.PeerCredentials(socket) : null;
+    public UnixCredentials? PeerCredentials => _connection is null ? null : NativeSocket.PeerCredentials(_connection);
 
     /// <summary>The TLS stream that protects the connection; null where it is plain.</summary>
     public SslStream? SslStream => _connection?.Features.Get<Microsoft.AspNetCore.Server.Kestrel.Core.Features.ISslStreamFeature>()?.SslStream;

@@ -1,5 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace ByteStreams.Transport;
 
@@ -73,6 +75,12 @@ internal static partial class NativeSocket
 
         return state[0] == TcpClose;
     }
+
+    /// <summary>Who is at the other end of a connection over a Unix socket, also on Kestrel's stock transport.</summary>
+    public static UnixCredentials? PeerCredentials(ConnectionContext connection) =>
+        connection.Features.Get<IUnixPeerFeature>() is IUnixPeerFeature own ? own.PeerCredentials
+        : connection.Features.Get<IConnectionSocketFeature>()?.Socket is Socket socket ? PeerCredentials(socket)
+        : null;
 
     /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)); null where the platform cannot say.</summary>
     public static UnixCredentials? PeerCredentials(Socket socket)

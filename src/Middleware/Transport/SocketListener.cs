@@ -258,6 +258,11 @@ internal sealed class SocketListener : IBoundListener
 
     private void Log(SocketException error, bool left)
     {
+        if (!left)
+        {
+            ByteStreamMetrics.Of(_options).AcceptFailed(_options.Name ?? EndPoint.ToString()!, error.SocketErrorCode.ToString());
+        }
+
         _unlogged++;
         if (!IsTimeToLog())
         {
@@ -270,7 +275,6 @@ internal sealed class SocketListener : IBoundListener
         }
         else
         {
-            ByteStreamMetrics.Of(_options).AcceptFailed(_options.Name ?? EndPoint.ToString()!, error.SocketErrorCode.ToString());
             TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
         }
 

@@ -1,7 +1,11 @@
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 
@@ -32,7 +36,11 @@ public sealed class AcceptTests : IDisposable
     [Trait("Fault", "F12")]
     public async Task Accept_DuringShortage_TriesTenTimesASecondAndLogsOnce(SocketError error)
     {
-        await using SocketListener listener = Listen(_ => throw new SocketException((int)error));
+        await using ServiceProvider services = new ServiceCollection()
+            .AddMetrics().AddSingleton(provider => new ByteStreamMetrics(provider.GetRequiredService<IMeterFactory>())).BuildServiceProvider();
+        using var errors = new MetricCollector<long>(services.GetRequiredService<IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.accept_errors");
+        await using SocketListener listener = Listen(_ => throw new SocketException((int)error), services);
+        string endPoint = listener.EndPoint.ToString()!;
         ValueTask<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken);
         Assert.Equal(1, _accepts);
         for (int i = 1; i <= 50; i++)
@@ -48,6 +56,9 @@ public sealed class AcceptTests : IDisposable
         Assert.InRange(lines.Length, 5, 6);
         Assert.Contains(error.ToString(), lines[1].Message, StringComparison.Ordinal);
         Assert.Contains(" 10 times", lines[1].Message, StringComparison.Ordinal);
+        IReadOnlyList<CollectedMeasurement<long>> counted = errors.GetMeasurementSnapshot();
+        Assert.All(counted, each => Assert.Equal((endPoint, error.ToString()), ((string?)each.Tags["bytestreams.endpoint"], (string?)each.Tags["error.type"])));
+        Assert.Equal(51, counted.Sum(each => each.Value));
         await listener.UnbindAsync(TestContext.Current.CancellationToken);
         Assert.Null(await accept.Soon());
     }
@@ -118,9 +129,9 @@ public sealed class AcceptTests : IDisposable
         Assert.Equal(1, _accepts);
     }
 
-    private SocketListener Listen(Func<CancellationToken, ValueTask<SocketByteChannel?>> accept) => SocketListener.Bind(
+    private SocketListener Listen(Func<CancellationToken, ValueTask<SocketByteChannel?>> accept, IServiceProvider? services = null) => SocketListener.Bind(
         new IPEndPoint(IPAddress.Loopback, 0),
-        new ByteStreamServerOptions { TimeProvider = _time },
+        new ByteStreamServerOptions { TimeProvider = _time, ApplicationServices = services ?? new ServiceCollection().BuildServiceProvider() },
         _logs.CreateLogger("test"),
         token =>
         {

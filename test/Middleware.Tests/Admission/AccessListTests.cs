@@ -83,24 +83,47 @@ public sealed class AccessListTests : ServedTest
         await Assert.ThrowsAsync<ConnectionResetException>(() => AskAsync(unwanted, "PROXY TCP4 198.51.100.1 192.0.2.9 1000 80\r\n1\n"));
     }
 
-    [Fact]
-    public async Task Connect_UnixUserThatIsAllowed_IsServed()
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_UnixUserOrGroupThatIsAllowed_IsServed(Carrier carrier)
     {
-        Served served = await ServeAsync(
-            Carrier.Own, builder => builder.UseTelemetry().UseAccessList(access => access.AllowedUsers.Add(Environment.UserName)), Echo,
-            endPoint: new UnixDomainSocketEndPoint(Socket()));
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "/proc tells the process's own group");
+        string group = File.ReadLines("/proc/self/status").First(line => line.StartsWith("Gid:", StringComparison.Ordinal)).Split('\t')[2];
+        foreach (Action<AccessListOptions> allow in (Action<AccessListOptions>[])[access => access.AllowedUsers.Add(Environment.UserName), access => access.AllowedGroups.Add(group)])
+        {
+            Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(allow), Echo, endPoint: new UnixDomainSocketEndPoint(Socket()));
 
-        Assert.Equal("1\n", await AskAsync(await ConnectAsync(served), "1\n"));
+            Assert.Equal("1\n", await AskAsync(await ConnectAsync(served), "1\n"));
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_UnixUserOrGroupThatIsNot_IsRefused(Carrier carrier)
+    {
+        foreach (Action<AccessListOptions> allow in (Action<AccessListOptions>[])[access => access.AllowedUsers.Add("65533"), access => access.AllowedGroups.Add("65533")])
+        {
+            Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(allow), Echo, endPoint: new UnixDomainSocketEndPoint(Socket()));
+
+            await AssertRefusedAsync(served.EndPoint);
+
+            Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
-    public async Task Connect_UnixUserThatIsNot_IsRefused()
+    public async Task Connect_UnixUserThatIsNotNamesAClientByProxy_IsRefused()
     {
         Served served = await ServeAsync(
-            Carrier.Own, builder => builder.UseTelemetry().UseAccessList(access => access.AllowedUsers.Add("65533")), Echo,
+            Carrier.Own,
+            builder => builder
+                .UseTelemetry()
+                .UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("unix"))
+                .UseAccessList(access => access.AllowedUsers.Add("65533")),
+            Echo,
             endPoint: new UnixDomainSocketEndPoint(Socket()));
-
-        await AssertRefusedAsync(served.EndPoint);
+        ByteStreamConnection connection = await ConnectAsync(served);
+        connection.Writer.Write("PROXY TCP4 192.0.2.1 192.0.2.9 1000 80\r\n1\n");
 
         Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }

@@ -7,6 +7,7 @@ using System.Text;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -101,6 +102,10 @@ public sealed class TlsServerTests : TlsTest
         // Half of them begin a record and send no more of it.
         await Task.WhenAll(stalled.Where((_, i) => i % 2 == 0).Select(socket => socket.SendAsync((byte[])[0x16, 3, 1, 2], Soon).AsTask()));
         await UntilAsync(() => InProgress(served) == Stalled);
+        using var active = new MetricCollector<long>(
+            served.Services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>(), "ByteStreams", "bytestreams.active_tls_handshakes");
+        active.RecordObservableInstruments();
+        Assert.Equal(Stalled, active.LastMeasurement!.Value);
 
         ByteStreamConnection client = await ConnectTlsAsync(served);
         Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
