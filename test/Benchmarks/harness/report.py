@@ -48,7 +48,7 @@ def _summary(figures, workloads, contenders):
 
     rows = [[contender.title, *(cell(workload, contender.name) for workload in workloads)] for contender in contenders]
     legend = "\n".join(f"- {workload.key}: {workload.title}" for workload in workloads)
-    return (f"## Summary\n\nRates as ratios to C's in the same round, with TLS to stock Kestrel's; medians of the rounds. The workloads of memory in KiB for "
+    return (f"## Summary\n\nRates as ratios to C's in the same round, with TLS to stock Kestrel's, through relays to nginx's; medians of the rounds. The workloads of memory in KiB for "
             f"each connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
 
 
@@ -109,5 +109,5 @@ def _plots(figures, workloads, contenders, folder):
         yardstick, own = (figures.median(key, contender, "server_cpu_us") for contender in (yardsticks[key], name))
         return own / yardstick if own and yardstick else None
 
-    return [write_plot("rate", "Messages per second, C epoll (with TLS: stock Kestrel) = 1: longer is better", figures.ratio),
-            write_plot("cpu", "Server CPU per message, C epoll (with TLS: stock Kestrel) = 1: shorter is better", cpu)]
+    return [write_plot("rate", "Messages per second, C epoll (with TLS: stock Kestrel; relays: nginx) = 1: longer is better", figures.ratio),
+            write_plot("cpu", "Server CPU per message, C epoll (with TLS: stock Kestrel; relays: nginx) = 1: shorter is better", cpu)]
