@@ -19,7 +19,14 @@ internal static class HostApplication
             .AddHandler<EchoHandler>("echo")
             .AddHandler<DiscardHandler>("discard")
             .AddHandler<ChatHandler>("chat")
-            .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"));
+            .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"))
+            .AddCheck(mistakes =>
+            {
+                foreach (string mistake in HostChecks.Mistakes(builder.Configuration))
+                {
+                    mistakes.Add(mistake);
+                }
+            });
         builder.Services.TryAddSingleton(Console.Out);
         builder.Services.AddHostedService<EndpointAnnouncer>();
         return builder;

@@ -16,6 +16,13 @@ internal static partial class HostConfiguration
     /// <summary>What keys may begin with.</summary>
     public static IReadOnlyList<string> Sections { get; } = ["ByteStreams", "Admin", "Logging", SecretsDirectory];
 
+    /// <summary>What a file that says nothing about it has.</summary>
+    private static IReadOnlyDictionary<string, string?> Defaults { get; } = new Dictionary<string, string?>
+    {
+        ["Logging:LogLevel:Default"] = nameof(LogLevel.Information),
+        ["Logging:LogLevel:Microsoft"] = nameof(LogLevel.Warning),
+    };
+
     /// <summary>
     /// Reads one file, the folder of secrets over it, the environment over them, and the command line over all.
     /// </summary>
@@ -29,6 +36,7 @@ internal static partial class HostConfiguration
             configuration.Sources.Remove(inherited);
         }
 
+        configuration.AddInMemoryCollection(Defaults);
         configuration.Sources.Add(arguments.File is string file ? Named(file) : Shipped());
         configuration.AddEnvironmentVariables().AddCommandLine([.. arguments.Keys]);
         AddSecrets(configuration);

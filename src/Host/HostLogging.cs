@@ -1,5 +1,7 @@
 using System.Text.Encodings.Web;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging.Console;
+using Microsoft.Extensions.Options;
 
 namespace StreamsHost;
 
@@ -14,6 +16,12 @@ internal static class HostLogging
     public static void AddHostLogging(this WebApplicationBuilder builder)
     {
         ConfigurationManager configuration = builder.Configuration;
+        if (HostChecks.LogLevels(configuration).Any())
+        {
+            // They are told with all other mistakes, before anything starts; the framework would throw at the first of them.
+            builder.Services.RemoveAll<IConfigureOptions<LoggerFilterOptions>>();
+        }
+
         builder.Logging.AddConsole(options => options.FormatterName = FormatterName(configuration));
         builder.Services.Configure<SimpleConsoleFormatterOptions>(options =>
         {

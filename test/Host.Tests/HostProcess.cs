@@ -12,7 +12,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
-    private static readonly string Executable = Environment.GetEnvironmentVariable("STREAMSHOST_EXECUTABLE") is { Length: > 0 } other
+    public static readonly string Executable = Environment.GetEnvironmentVariable("STREAMSHOST_EXECUTABLE") is { Length: > 0 } other
         ? Path.GetFullPath(other)
         : Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost");
 

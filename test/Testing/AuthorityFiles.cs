@@ -14,6 +14,9 @@ internal sealed class AuthorityFiles : IDisposable
         File.WriteAllText(CaPath, _authority.Pem);
     }
 
+    /// <summary>Who signs.</summary>
+    public TestAuthority Authority => _authority;
+
     public string Folder { get; }
 
     /// <summary>The file of the authority's own certificate.</summary>

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
 using ByteStreams;
 using ByteStreams.Configuration;
 
@@ -43,6 +45,10 @@ internal static class CommandLine
         {
             return Tell(wrong.Errors);
         }
+        catch (CommandException failed)
+        {
+            return Tell([failed.Message]);
+        }
         catch (Exception unreadable) when (unreadable is InvalidDataException or FormatException or IOException or UnauthorizedAccessException)
         {
             // A file that is no JSON, or may not be read: the message says which, the inner ones why and where.
@@ -68,9 +74,13 @@ internal static class CommandLine
         var messages = new List<string>();
         for (Exception? inner = error; inner is not null; inner = inner.InnerException)
         {
-            if (!messages.Exists(told => told.Contains(inner.Message, StringComparison.Ordinal)))
+            string message = inner is JsonException { LineNumber: long line, BytePositionInLine: long position }
+                // Counted from one, as editors do.
+                ? string.Create(CultureInfo.InvariantCulture, $"{inner.Message.Split(" LineNumber:")[0]} Line {line + 1}, byte {position + 1}.")
+                : inner.Message;
+            if (!messages.Exists(told => told.Contains(message, StringComparison.Ordinal)))
             {
-                messages.Add(inner.Message);
+                messages.Add(message);
             }
         }
 

@@ -14,7 +14,20 @@ internal sealed class HostCommand : RootCommand
         var file = new ConfigurationFileOption();
         _run = new RunCommand(keys, file);
         Add(file);
-        Add(_run);
+        foreach (Command command in (Command[])
+            [
+                _run,
+                new CheckCommand(keys, file),
+                new PrintConfigCommand(keys, file),
+                new SchemaCommand(),
+                new HealthcheckCommand(keys, file),
+                new ConnectCommand(),
+                new BenchCommand(),
+            ])
+        {
+            Add(command);
+        }
+
         Action = _run.Action;
         foreach (HelpOption help in Options.OfType<HelpOption>())
         {

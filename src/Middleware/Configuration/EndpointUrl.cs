@@ -33,6 +33,11 @@ internal sealed record EndpointUrl
     /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
     public EndPoint? EndPoint { get; }
 
+    /// <summary>As it would be written.</summary>
+    public override string ToString() => Host is null
+        ? $"unix:{EndPoint!.ToString()!.Replace('\0', '@')}"
+        : string.Create(CultureInfo.InvariantCulture, $"{(IsTls ? "tls" : "tcp")}://{(Host.Length == 0 ? "*" : Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
+
     /// <summary>Reads a URL; <paramref name="error"/> names the cause and the remedy where that fails.</summary>
     public static EndpointUrl? Parse(string? text, out string? error)
     {
@@ -129,9 +134,7 @@ internal sealed record EndpointUrl
         }
         catch (Exception wrong) when (wrong is ArgumentException or PlatformNotSupportedException)
         {
-            error = (wrong as ArgumentException)?.ParamName is string parameter
-                ? wrong.Message.Replace($" (Parameter '{parameter}')", string.Empty, StringComparison.Ordinal)
-                : wrong.Message;
+            error = Mistake.Text(wrong);
             return null;
         }
     }

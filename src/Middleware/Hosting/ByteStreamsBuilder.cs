@@ -105,6 +105,19 @@ public sealed class ByteStreamsBuilder
     }
 
     /// <summary>
+    /// Adds a check of something else that has to be right before the endpoints start. Its mistakes are told together with theirs, in one
+    /// <see cref="EndpointConfigurationException"/>, and nothing starts then; nor is a changed configuration taken over.
+    /// </summary>
+    /// <param name="check">Adds one line for each mistake: the key, the cause, the remedy. Called at the start, and at each change.</param>
+    /// <returns>The same builder.</returns>
+    public ByteStreamsBuilder AddCheck(Action<ICollection<string>> check)
+    {
+        ArgumentNullException.ThrowIfNull(check);
+        _registry.Add(check);
+        return this;
+    }
+
+    /// <summary>
     /// Adds the endpoints of a configuration section: <c>Endpoints:&lt;name&gt;</c> with <c>Url</c>, <c>Handler</c> and the
     /// options of <see cref="ByteStreamServerOptions"/> by their names.
     /// </summary>

@@ -24,6 +24,9 @@ internal sealed record EndpointPlan(
     AdmissionControl? Admission,
     string AdmissionSignature)
 {
+    /// <summary>Its TLS; null where it speaks none.</summary>
+    public TlsServerOptions? Tls { get; init; }
+
     /// <summary>Whether it comes from configuration, and not from code.</summary>
     public bool IsConfigured => Signature.Length > 0;
 

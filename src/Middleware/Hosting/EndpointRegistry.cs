@@ -16,6 +16,7 @@ internal sealed class EndpointRegistry
     private readonly List<EndpointRegistration> _endpoints = [];
     private readonly List<IConfiguration> _sections = [];
     private readonly List<(string Name, Action<ByteStreamServerOptions> Configure)> _configured = [];
+    private readonly List<Action<ICollection<string>>> _checks = [];
 
     public void Add(string name, Func<IServiceProvider, ByteStreamDelegate> handler)
     {
@@ -45,6 +46,8 @@ internal sealed class EndpointRegistry
 
     public void Add(IConfiguration section) => _sections.Add(section);
 
+    public void Add(Action<ICollection<string>> check) => _checks.Add(check);
+
     public void Configure(string name, Action<ByteStreamServerOptions> configure) => _configured.Add((name, configure));
 
     /// <summary>Checks everything at once.</summary>
@@ -56,6 +59,11 @@ internal sealed class EndpointRegistry
     public IReadOnlyList<EndpointPlan> Plan(
         IServiceProvider services, ILoggerFactory loggerFactory, IReadOnlyList<EndpointPlan> running, ICollection<string> errors)
     {
+        foreach (Action<ICollection<string>> check in _checks)
+        {
+            check(errors);
+        }
+
         var all = new List<EndpointRegistration>(_endpoints);
         foreach (IConfiguration section in _sections)
         {
@@ -164,7 +172,10 @@ internal sealed class EndpointRegistry
                 endpoint.Sections,
                 EndpointTable.Listening.Knows),
             control,
-            admission);
+            admission)
+        {
+            Tls = isTls ? settings.Tls.Options : null,
+        };
     }
 
     private static string Known(string what, IEnumerable<string> names)

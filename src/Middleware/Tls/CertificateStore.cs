@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using Microsoft.Extensions.Logging;
 
@@ -83,10 +84,22 @@ internal sealed class CertificateStore : IDisposable
             }
             catch (Exception error) when (IsUnusable(error))
             {
-                mistakes.Add($"Tls:{key}: {source.Name} cannot be used: {error.Message} Name {remedy}, that the program may read.");
+                mistakes.Add($"Tls:{key}: {source.Name} cannot be used: {Mistake.Text(error)} Name {remedy}, that the program may read.");
             }
         }
     }
+
+    /// <summary>Names and times of certificates that are in order so far (<see cref="Mistakes"/>), in their order.</summary>
+    public static IReadOnlyList<(string Subject, DateTimeOffset NotBefore, DateTimeOffset NotAfter)> Validity(TlsServerOptions options) =>
+    [
+        .. options.Certificates.Select(certificate =>
+        {
+            Content content = new Source(certificate.Path, certificate.KeyPath).Read();
+            var loaded = ServerCertificate.Load(certificate, content.File, content.Key, staple: false);
+            using X509Certificate2 leaf = loaded.Leaf;
+            return (loaded.Subject, new DateTimeOffset(leaf.NotBefore), new DateTimeOffset(leaf.NotAfter));
+        }),
+    ];
 
     /// <summary>The clients' authorities at present; null where none are configured.</summary>
     public X509Certificate2Collection? Authorities => _authorities;

@@ -51,6 +51,23 @@ internal sealed partial class UnixSocketFile
         }
     }
 
+    /// <summary>What a bind would find wrong, as far as it can be seen without one; null where nothing is.</summary>
+    public static string? Mistake(UnixDomainSocketEndPoint endPoint)
+    {
+        string path = UnixSocketPath.ToPath(endPoint);
+        if (path.StartsWith('@'))
+        {
+            return null;
+        }
+
+        if (MissingDirectory(path) is string directory)
+        {
+            return NoDirectory(path, directory);
+        }
+
+        return Identify(Path.GetFullPath(path)) is { IsSocket: false } ? NoSocket(path) : null;
+    }
+
     /// <summary>
     /// Until it listens, a socket looks as dead as one that was left behind, and another server that starts at this moment may
     /// have replaced it: nobody would ever reach this one.
@@ -92,8 +109,7 @@ internal sealed partial class UnixSocketFile
 
         if (!existing.Value.IsSocket)
         {
-            throw new AddressInUseException(
-                $"The Unix socket '{path}' cannot be bound: the path is taken by a file that is no socket, which is not removed. Use another path.");
+            throw new AddressInUseException(NoSocket(path));
         }
 
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
@@ -163,12 +179,17 @@ internal sealed partial class UnixSocketFile
                 SocketError.AccessDenied => new IOException(
                     $"The Unix socket '{path}' cannot be bound: permission is denied. Allow this user to write to its directory, or use another path.", error),
                 // Asked only now: of a directory that may not be searched, nobody could have told whether it exists.
-                _ when MissingDirectory(path) is string directory => new IOException(
-                    $"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.", error),
+                _ when MissingDirectory(path) is string directory => new IOException(NoDirectory(path, directory), error),
                 _ => new IOException($"The Unix socket '{path}' cannot be bound: {error.Message}.", error),
             };
         }
     }
+
+    private static string NoSocket(string path) =>
+        $"The Unix socket '{path}' cannot be bound: the path is taken by a file that is no socket, which is not removed. Use another path.";
+
+    private static string NoDirectory(string path, string directory) =>
+        $"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.";
 
     private static string? MissingDirectory(string path) =>
         path[0] != '@' && Path.GetDirectoryName(Path.GetFullPath(path)) is string directory && !Directory.Exists(directory) ? directory : null;

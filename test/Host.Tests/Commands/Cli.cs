@@ -9,23 +9,19 @@ internal static class Cli
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     /// <summary>The program's file.</summary>
-    public static string Program { get; } = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "StreamsHost.exe" : "StreamsHost");
+    public static string Program => HostProcess.Executable;
 
-    public static Task<CliResult> RunAsync(params string[] arguments) => RunAsync([], null, arguments);
+    public static Task<CliResult> RunAsync(params string[] arguments) => RunAsync(new CliStart(), arguments);
 
-    /// <summary>Runs it with variables in its environment, and with its input.</summary>
-    public static async Task<CliResult> RunAsync(Dictionary<string, string> environment, byte[]? input, params string[] arguments)
+    /// <summary>Runs it to its end.</summary>
+    public static async Task<CliResult> RunAsync(CliStart start, params string[] arguments)
     {
-        using Process process = Start(environment, arguments);
+        using Process process = Start(start, arguments);
         Task<byte[]> output = ReadAsync(process.StandardOutput.BaseStream);
         Task<string> errors = process.StandardError.ReadToEndAsync();
         try
         {
-            if (input is not null)
-            {
-                await process.StandardInput.BaseStream.WriteAsync(input);
-            }
-
+            await process.StandardInput.BaseStream.WriteAsync(start.Input);
             process.StandardInput.Close();
         }
         catch (IOException)
@@ -48,17 +44,17 @@ internal static class Cli
         return new CliResult(process.ExitCode, await output, await errors);
     }
 
-    /// <summary>Starts it in the system's temporary folder; the caller disposes of it.</summary>
-    public static Process Start(Dictionary<string, string> environment, params string[] arguments)
+    /// <summary>Starts it; the caller disposes of it.</summary>
+    public static Process Start(CliStart given, params string[] arguments)
     {
         var start = new ProcessStartInfo(Program)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            WorkingDirectory = Path.GetTempPath(),
+            WorkingDirectory = given.Folder,
         };
-        foreach ((string name, string value) in environment)
+        foreach ((string name, string value) in given.Environment)
         {
             start.Environment[name] = value;
         }
@@ -77,6 +73,19 @@ internal static class Cli
         await stream.CopyToAsync(memory);
         return memory.ToArray();
     }
+}
+
+/// <summary>What a program is started with.</summary>
+internal sealed record CliStart
+{
+    /// <summary>What it reads from standard input.</summary>
+    public byte[] Input { get; init; } = [];
+
+    /// <summary>Variables beside those that the tests run with.</summary>
+    public Dictionary<string, string> Environment { get; init; } = [];
+
+    /// <summary>The folder that it starts in.</summary>
+    public string Folder { get; init; } = Path.GetTempPath();
 }
 
 /// <summary>How the program has ended.</summary>

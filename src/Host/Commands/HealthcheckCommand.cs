@@ -1,0 +1,137 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Telemetry;
+using ByteStreams.Transport;
+
+namespace StreamsHost.Commands;
+
+/// <summary>Asks a running host whether it is ready, for probes of containers that have no shell and no curl.</summary>
+internal sealed class HealthcheckCommand : HostSubcommand
+{
+    private const string Ready = "/readyz";
+
+    private readonly ConfigurationKeys _keys;
+    private readonly ConfigurationFileOption _file;
+    private readonly Argument<string?> _url = new("url")
+    {
+        Description = "What to ask: http://host:port/path, unix:/path or unix:@name. By default /readyz at the configured Admin:Url.",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
+
+    private readonly Option<TimeSpan> _timeout = ValueOptions.Time("--timeout", TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5), "How long the answer may take.");
+
+    public HealthcheckCommand(ConfigurationKeys keys, ConfigurationFileOption file)
+        : base(
+            "healthcheck",
+            "Asks a running host whether it is ready. Exit code 0 if it is, else 1.",
+            "healthcheck",
+            "healthcheck http://127.0.0.1:7000/livez --timeout 2s",
+            "healthcheck unix:/run/streamshost/admin.sock")
+    {
+        _keys = keys;
+        _file = file;
+        Add(_url);
+        Add(_timeout);
+        Add(file);
+        SetAction(RunAsync);
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        string text = parsed.GetValue(_url) ?? Configured(new HostArguments(parsed.GetValue(_file), _keys.Keys));
+        TimeSpan timeout = parsed.GetValue(_timeout);
+        (Uri url, string? socket) = Target(text);
+        using var handler = new SocketsHttpHandler
+        {
+            // A probe asks this host, and not a proxy that some variable names.
+            UseProxy = false,
+            AllowAutoRedirect = false,
+        };
+        if (socket is not null)
+        {
+            handler.ConnectCallback = (_, token) => ConnectAsync(UnixSocketPath.ToEndPoint(socket), token);
+        }
+
+        using var client = new HttpClient(handler) { Timeout = timeout, MaxResponseContentBufferSize = 65536 };
+        try
+        {
+            using HttpResponseMessage response = await client.GetAsync(url, cancellationToken);
+            string line = $"{text} answered {(int)response.StatusCode}: {Line(await response.Content.ReadAsStringAsync(cancellationToken))}";
+            if (!response.IsSuccessStatusCode)
+            {
+                throw new CommandException(line);
+            }
+
+            await parsed.InvocationConfiguration.Output.WriteLineAsync(line);
+            return 0;
+        }
+        catch (HttpRequestException failed)
+        {
+            throw new CommandException(
+                $"{text}: {(failed.InnerException is SocketException error && socket is not null ? UnixSockets.Message(error, UnixSocketPath.ToEndPoint(socket)) : failed.Message)}",
+                failed);
+        }
+        catch (OperationCanceledException late) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new CommandException(string.Create(CultureInfo.InvariantCulture, $"{text} did not answer within {timeout.TotalSeconds:0.###} s."), late);
+        }
+    }
+
+    /// <summary>The first of the addresses where the host's HTTP side listens, as it can be reached from here.</summary>
+    private static string Configured(HostArguments arguments)
+    {
+        using var configuration = new ConfigurationManager();
+        HostConfiguration.AddSources(configuration, arguments);
+        IConfigurationSection section = configuration.GetSection("Admin:Url");
+        string url = (section.Value ?? section.GetChildren().FirstOrDefault()?.Value ?? "http://127.0.0.1:7000").Split(',')[0].Trim();
+        if (url.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
+        {
+            return url;
+        }
+
+        // All interfaces are reached on this machine through the loopback one.
+        foreach (string everywhere in (string[])["http://*:", "http://0.0.0.0:", "http://[::]:", "http://:"])
+        {
+            if (url.StartsWith(everywhere, StringComparison.OrdinalIgnoreCase))
+            {
+                url = "http://127.0.0.1:" + url[everywhere.Length..];
+            }
+        }
+
+        return url.TrimEnd('/') + Ready;
+    }
+
+    private static (Uri Url, string? Socket) Target(string text)
+    {
+        if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
+        {
+            string path = text["unix:".Length..];
+            return (new Uri("http://localhost" + Ready), path.StartsWith("///", StringComparison.Ordinal) ? path[2..] : path);
+        }
+
+        return Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps)
+            ? (url.AbsolutePath == "/" ? new Uri(url, Ready) : url, null)
+            : throw new CommandException($"url: '{text}' has no known scheme. Write http://host:port/path, unix:/path or unix:@name.");
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(EndPoint endPoint, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(endPoint, cancellationToken);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The answer in one line: whether, and what is wrong.</summary>
+    private static string Line(string text) =>
+        LogText.Escape(string.Join("; ", text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)));
+}

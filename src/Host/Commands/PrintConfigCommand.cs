@@ -1,0 +1,69 @@
+using System.CommandLine;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace StreamsHost.Commands;
+
+/// <summary>Prints what the host would be configured with, and where each value comes from.</summary>
+internal sealed class PrintConfigCommand : HostSubcommand
+{
+    private readonly Option<bool> _all = new("--all") { Description = "Also what is not configured, with its default." };
+    private readonly Option<bool> _json = new("--json") { Description = "An array of objects with key, value, hidden and source." };
+
+    public PrintConfigCommand(ConfigurationKeys keys, ConfigurationFileOption file)
+        : base(
+            "print-config",
+            "Prints the effective configuration, and where each value comes from. Secrets are hidden.",
+            "print-config --config /etc/streamshost/appsettings.json",
+            "print-config --all --json")
+    {
+        Add(_all);
+        Add(_json);
+        Add(file);
+        SetAction(parsed => Print(parsed, new HostArguments(parsed.GetValue(file), keys.Keys)));
+    }
+
+    private void Print(ParseResult parsed, HostArguments arguments)
+    {
+        using var configuration = new ConfigurationManager();
+        HostConfiguration.AddSources(configuration, arguments);
+        IReadOnlyList<EffectiveValue> values = EffectiveValue.Read(configuration, parsed.GetValue(_all));
+        TextWriter output = parsed.InvocationConfiguration.Output;
+        if (parsed.GetValue(_json))
+        {
+            output.WriteLine(Json(values));
+            return;
+        }
+
+        int keyWidth = values.Count == 0 ? 0 : values.Max(value => value.Key.Length);
+        // One long value does not move all the others' sources off the screen.
+        int valueWidth = values.Count == 0 ? 0 : Math.Min(40, values.Max(value => value.Shown.Length));
+        foreach (EffectiveValue value in values)
+        {
+            output.WriteLine($"{value.Key.PadRight(keyWidth)}  {value.Shown.PadRight(valueWidth)}  {value.Source}");
+        }
+    }
+
+    private static string Json(IReadOnlyList<EffectiveValue> values)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartArray();
+            foreach (EffectiveValue value in values)
+            {
+                json.WriteStartObject();
+                json.WriteString("key", value.Key);
+                json.WriteString("value", value.IsHidden ? null : value.Value);
+                json.WriteBoolean("hidden", value.IsHidden);
+                json.WriteString("source", value.Source);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        }
+
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+}

@@ -1,0 +1,107 @@
+using ByteStreams;
+
+namespace StreamsHost.Commands;
+
+/// <summary>Both directions of <c>connect</c>, each at its own pace: neither waits for the other.</summary>
+internal sealed class Transfer(ByteStreamConnection connection, Stream input, StandardOutput output)
+{
+    /// <summary>How long the peer, which has ended, may take for what was still being sent to it.</summary>
+    private static readonly TimeSpan LastBytes = TimeSpan.FromSeconds(5);
+
+    private bool _afterCr;
+
+    /// <summary>Whether each LF is sent as CR LF.</summary>
+    public bool Crlf { get; init; }
+
+    public long Sent { get; private set; }
+
+    public long Received { get; private set; }
+
+    /// <summary>Runs until the peer has ended, and then closes the connection.</summary>
+    /// <exception cref="IOException">The connection was lost, TLS was cut, or the input cannot be read.</exception>
+    /// <exception cref="StandardOutput.GoneException">Nobody reads the output any more.</exception>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        Task receiving = ReceiveAsync(cancellationToken);
+        Task sending = SendAsync(cancellationToken);
+        if (await Task.WhenAny(receiving, sending) == sending && sending.IsFaulted && connection.Writer.IsClosing)
+        {
+            // The connection is lost, of which reading tells the reason; what came before it is still given out.
+            await receiving;
+        }
+        else if (sending.IsFaulted)
+        {
+            await sending;
+        }
+
+        await receiving;
+        connection.Writer.Close();
+        try
+        {
+            await connection.Writer.WaitClosedAsync(cancellationToken).WaitAsync(LastBytes, cancellationToken);
+        }
+        catch (TimeoutException)
+        {
+            connection.Writer.Abort();
+            throw new IOException("the peer has ended, and does not take what is sent to it any more.");
+        }
+    }
+
+    private async Task ReceiveAsync(CancellationToken cancellationToken)
+    {
+        while (await connection.Reader.BorrowAsync(cancellationToken) is { IsEmpty: false } bytes)
+        {
+            foreach (ReadOnlyMemory<byte> part in bytes)
+            {
+                await output.WriteAsync(part, cancellationToken);
+            }
+
+            Received += bytes.Length;
+        }
+    }
+
+    private async Task SendAsync(CancellationToken cancellationToken)
+    {
+        byte[] buffer = new byte[65536];
+        while (await input.ReadAsync(buffer, cancellationToken) is > 0 and int count)
+        {
+            Write(buffer.AsSpan(0, count));
+            await connection.Writer.DrainAsync(cancellationToken);
+        }
+
+        connection.Writer.WriteEof();
+    }
+
+    private void Write(ReadOnlySpan<byte> bytes)
+    {
+        if (!Crlf)
+        {
+            Sent += bytes.Length;
+            connection.Writer.Write(bytes);
+            return;
+        }
+
+        while (!bytes.IsEmpty)
+        {
+            int lf = bytes.IndexOf((byte)'\n');
+            int count = lf < 0 ? bytes.Length : lf;
+            if (count > 0)
+            {
+                connection.Writer.Write(bytes[..count]);
+                Sent += count;
+                _afterCr = bytes[count - 1] == (byte)'\r';
+            }
+
+            if (lf >= 0)
+            {
+                ReadOnlySpan<byte> end = _afterCr ? "\n"u8 : "\r\n"u8;
+                connection.Writer.Write(end);
+                Sent += end.Length;
+                _afterCr = false;
+                count++;
+            }
+
+            bytes = bytes[count..];
+        }
+    }
+}

@@ -1,0 +1,103 @@
+using System.Globalization;
+using System.Security.Cryptography.X509Certificates;
+using ByteStreams;
+using ByteStreams.Testing;
+
+namespace StreamsHost.Tests.Commands;
+
+/// <summary>
+/// <c>check</c> on the configurations in test/Host.Tests/Broken, of which each says in its first lines what is to be told of it; and
+/// on one that is in order.
+/// </summary>
+public sealed class CheckTests : IDisposable
+{
+    private static readonly string Broken = Path.Combine(AppContext.BaseDirectory, "Broken");
+
+    private readonly AuthorityFiles _authority = new();
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    public static TheoryData<string> Files => [.. Directory.GetFiles(Broken, "*.json").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+
+    [Theory(Timeout = 120000)]
+    [Trait("Fault", "F45")]
+    [MemberData(nameof(Files))]
+    public async Task Check_BrokenConfiguration_TellsItInOneLineAndExitsWith1(string file)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
+        File.Copy(Path.Combine(Broken, file), Path.Combine(_authority.Folder, file));
+        Place("good", "localhost", DateTimeOffset.UtcNow.AddDays(5));
+        Place("other", "localhost", DateTimeOffset.UtcNow.AddDays(5));
+        X509Certificate2 expired = Place("expired", "localhost", DateTimeOffset.UtcNow.AddDays(-1));
+        string expected = Expected(file)
+            .Replace("{folder}", _authority.Folder, StringComparison.Ordinal)
+            .Replace("{temp}", Path.TrimEndingDirectorySeparator(Path.GetTempPath()), StringComparison.Ordinal)
+            .Replace("{from}", Utc(expired.NotBefore), StringComparison.Ordinal)
+            .Replace("{to}", Utc(expired.NotAfter), StringComparison.Ordinal);
+
+        CliResult result = await Cli.RunAsync(new CliStart { Folder = _authority.Folder }, "check", "--config", file);
+
+        Assert.Equal((1, string.Empty, expected + "\n"), (result.ExitCode, result.Output, result.Errors));
+    }
+
+    [Fact]
+    public void Messages_OfAllBrokenConfigurations_AreDifferent()
+    {
+        string[] messages = [.. Directory.GetFiles(Broken, "*.json").Select(file => Expected(Path.GetFileName(file)))];
+
+        Assert.InRange(messages.Length, 20, int.MaxValue);
+        Assert.Equal(messages.Length, messages.Distinct(StringComparer.Ordinal).Count());
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Check_InOrder_TellsWhatWouldServeAndBindsNothing()
+    {
+        X509Certificate2 certificate = Place("good", "localhost", DateTimeOffset.UtcNow.AddDays(5));
+        await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
+        int port = ((System.Net.IPEndPoint)taken.EndPoints[0]).Port;
+        string file = Path.Combine(_authority.Folder, "good.json");
+        await File.WriteAllTextAsync(file, $$"""
+            {
+              "ByteStreams": {
+                "Endpoints": {
+                  "echo": { "Url": "tcp://127.0.0.1:{{port}}", "Handler": "echo" },
+                  "front": {
+                    "Url": "tls://*:0",
+                    "Handler": "relay",
+                    "Tls": { "Certificates": [ { "Path": "good.crt", "KeyPath": "good.key" } ] },
+                    "Relay": { "Upstreams": [ "unix:/run/app/app.sock" ] }
+                  }
+                }
+              }
+            }
+            """, Cancel);
+
+        CliResult result = await Cli.RunAsync(new CliStart { Folder = _authority.Folder }, "check", "--config", file);
+
+        string[] expected =
+        [
+            $"echo         {$"tcp://127.0.0.1:{port}",-44} handler echo",
+            "front        tls://*:0                                    handler relay",
+            $"             certificate localhost, valid until {Utc(certificate.NotAfter)}",
+            "2 endpoints are in order. Nothing was bound: whether the addresses are free was not looked at.",
+            string.Empty,
+        ];
+        Assert.Equal((0, string.Join(Environment.NewLine, expected), string.Empty), (result.ExitCode, result.Output, result.Errors));
+    }
+
+    public void Dispose() => _authority.Dispose();
+
+    /// <summary>The comments with which a file begins.</summary>
+    private static string Expected(string file) =>
+        string.Join('\n', File.ReadLines(Path.Combine(Broken, file)).TakeWhile(line => line.StartsWith("// ", StringComparison.Ordinal)).Select(line => line[3..]));
+
+    private static string Utc(DateTime time) => time.ToUniversalTime().ToString("u", CultureInfo.InvariantCulture);
+
+    private X509Certificate2 Place(string name, string host, DateTimeOffset notAfter)
+    {
+        X509Certificate2 certificate = _authority.Authority.Issue(host, [host], purpose: TestAuthority.ForServers, notAfter: notAfter);
+        File.WriteAllText(Path.Combine(_authority.Folder, name + ".crt"), certificate.ExportCertificatePem() + "\n");
+        File.WriteAllText(Path.Combine(_authority.Folder, name + ".key"), certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem() + "\n");
+        return certificate;
+    }
+}
