@@ -1,0 +1,332 @@
+#!/usr/bin/env bash
+# Tries everything in this folder for real: builds both images, starts both compose files, sends traffic, stops them under load.
+#   docker/test.sh [EXECUTABLE]      leaves the host that the first image contains as the file EXECUTABLE
+# Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables: it starts one of its own then, apart from any
+# other. Where the base images cannot be pulled, base-images.sh makes stand-ins (debootstrap and the .NET SDK).
+# Removes all that it started. The last line is "N passed, N failed"; the exit code is not 0 if anything failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+
+passed=0 failed=0
+temp=$(mktemp -d "${TMPDIR:-/var/tmp}/streamshost.XXXXXX")
+project=streamshost-test-$$
+aot=$project:aot framework=$project:framework
+export COMPOSE_PROJECT_NAME=$project DOCKER_BUILDKIT=1 IMAGE=$aot TLS=$temp/tls
+daemon= made=()
+
+# check NAME COMMAND...: counts a pass or a fail, and shows the output of what failed.
+check() {
+  local name=$1
+  shift
+  if "$@" >"$temp/check.log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok: $name"
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $name"
+    sed 's/^/  | /' "$temp/check.log"
+  fi
+}
+
+# eventually SECONDS COMMAND...: tries it until it succeeds.
+eventually() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.2
+  done
+}
+
+finish() {
+  local code=$?
+  trap - EXIT
+  remove || { echo "FAILED: everything that was started is removed"; failed=$((failed + 1)); }
+  ((code == 0)) || failed=$((failed + 1))
+  echo "$passed passed, $failed failed"
+  ((failed == 0)) || exit 1
+}
+trap finish EXIT
+
+remove() {
+  local containers
+  # A client that still waits would wait for its deadline.
+  [[ -z ${client:-} ]] || kill "$client" 2>/dev/null || true
+  if [[ -n ${docker:-} ]] && "$docker" info >/dev/null 2>&1; then
+    for file in sidecar haproxy; do compose "$file" down --volumes --timeout 5 >/dev/null 2>&1 || true; done
+    containers=$("$docker" ps -aq --filter "label=$project")
+    [[ -z $containers ]] || "$docker" rm -f $containers >/dev/null
+    "$docker" image rm -f "$aot" "$framework" "${made[@]}" >/dev/null 2>&1 || true
+  fi
+  if [[ -n $daemon ]]; then
+    kill "$daemon" && eventually 30 gone "$daemon" || return 1
+    restore_network
+  fi
+  rm -rf "$temp"
+}
+
+gone() {
+  ! kill -0 "$1" 2>/dev/null
+}
+
+compose() {
+  local file=docker/compose.$1.yml
+  shift
+  "${compose[@]}" -f "$file" "$@"
+}
+
+# The daemon's networks, chains and forwarding stay when it ends: what was there before comes back.
+restore_network() {
+  local table
+  ip link delete docker0 2>/dev/null || true
+  for table in filter nat; do
+    if ! grep -qx "\*$table" "$temp/iptables"; then
+      iptables -t "$table" -F && iptables -t "$table" -X
+    fi
+  done
+  grep -qx '\*filter' "$temp/iptables" || iptables -P FORWARD ACCEPT
+  iptables-restore <"$temp/iptables"
+  sysctl -qw net.ipv4.ip_forward="$(<"$temp/ip_forward")"
+}
+
+# A docker that builds with BuildKit: of two on the path the newer one may lack the plug-in for it.
+find_docker() {
+  local candidate
+  docker=
+  for candidate in $(type -ap docker || true); do
+    if "$candidate" buildx version >/dev/null 2>&1 || [[ $("$candidate" --version) == *" 20.10."* ]]; then
+      docker=$candidate
+      break
+    fi
+  done
+  if [[ -z $docker ]]; then
+    echo "There is no docker that builds with BuildKit: install docker.io (Debian), or Docker's own packages with buildx." >&2
+    exit 1
+  fi
+  if "$docker" compose version >/dev/null 2>&1; then compose=("$docker" compose); else compose=(docker-compose); fi
+}
+
+start_daemon() {
+  "$docker" info >/dev/null 2>&1 && return
+  iptables-save >"$temp/iptables"
+  cat /proc/sys/net/ipv4/ip_forward >"$temp/ip_forward"
+  export DOCKER_HOST=unix://$temp/docker.sock
+  PATH=$PATH:/usr/sbin:/sbin setsid dockerd --data-root "$temp/data" --exec-root "$temp/exec" --pidfile "$temp/pid" -H "$DOCKER_HOST" \
+    >"$temp/dockerd.log" 2>&1 &
+  daemon=$!
+  eventually 60 "$docker" info >"$temp/info.log" 2>&1 || { cat "$temp/dockerd.log"; return 1; }
+}
+
+# The images that are built upon and started, as the files name them.
+base_images() {
+  sed -nE 's/^ARG [A-Z]+_IMAGE=//p; s/^ *image: ([^$]+)$/\1/p' docker/Dockerfile docker/Dockerfile.framework docker/compose.*.yml | sort -u
+}
+
+have_base_images() {
+  local image missing=()
+  for image in $(base_images); do
+    "$docker" image inspect "$image" >/dev/null 2>&1 && continue
+    made+=("$image")
+    missing+=("$image")
+  done
+  for image in "${missing[@]}"; do
+    if ! timeout 300 "$docker" pull -q "$image"; then
+      DOCKER=$docker docker/base-images.sh
+      return
+    fi
+  done
+}
+
+build() {
+  local secret=()
+  # Where packages come from is the machine's affair.
+  [[ ! -e $HOME/.nuget/NuGet/NuGet.Config ]] || secret=(--secret "id=nuget,src=$HOME/.nuget/NuGet/NuGet.Config")
+  "$docker" build --progress plain "${secret[@]}" -f "docker/$1" -t "$2" .
+}
+
+# run NAME IMAGE ARGUMENTS...: as locked up as the compose files do it, on a free port of the loopback interface.
+run() {
+  local name=$project-$1 image=$2
+  shift 2
+  "$docker" run -d --name "$name" --label "$project" --read-only --cap-drop ALL --security-opt no-new-privileges \
+    -p 127.0.0.1::7007 "$image" "$@"
+}
+
+# What the kernel says of a container's first process, not what was asked for.
+process() {
+  "$docker" inspect --format '{{.State.Pid}}' "$1"
+}
+
+is_locked_up() {
+  local pid
+  pid=$(process "$1")
+  grep -E '^(Uid|Cap...|NoNewPrivs)' "/proc/$pid/status"
+  grep -qx $'Uid:\t1654\t1654\t1654\t1654' "/proc/$pid/status" &&
+    ! grep -E '^Cap...:' "/proc/$pid/status" | grep -v '0000000000000000$' &&
+    grep -qx $'NoNewPrivs:\t1' "/proc/$pid/status" &&
+    grep -E '^[^ ]+ [^ ]+ [^ ]+ / / ro[, ]' "/proc/$pid/mountinfo"
+}
+
+is_healthy() {
+  [[ $("$docker" inspect --format '{{.State.Health.Status}}' "$1") == healthy ]]
+}
+
+# It does, or what has ended or says no will not become it.
+is_decided() {
+  is_healthy "$1" || [[ $("$docker" inspect --format '{{.State.Running}} {{.State.Health.Status}}' "$1") != "true starting" ]]
+}
+
+becomes_healthy() {
+  eventually 60 is_decided "$1" && is_healthy "$1" || { "$docker" inspect --format '{{json .State.Health}}' "$1"; "$docker" logs "$1"; return 1; }
+}
+
+# ends CONTAINER: docker stop, and then nobody had to kill it.
+ends() {
+  local code
+  "$docker" stop -t 30 "$1"
+  code=$("$docker" inspect --format '{{.State.ExitCode}}' "$1")
+  echo "exit code $code"
+  [[ $code == 0 ]] || { "$docker" logs --tail 20 "$1"; return 1; }
+}
+
+has_no_shell() {
+  ! "$docker" run --rm --label "$project" --entrypoint /bin/sh "$1" -c true
+}
+
+python() {
+  python3 docker/client.py "$@"
+}
+
+answers() {
+  local answer
+  answer=$(python "$@" ask hello)
+  echo "$answer"
+  [[ $answer == hello ]]
+}
+
+# publishes CONTAINER PORT: where the machine reaches it.
+published() {
+  "$docker" port "$1" "$2/tcp" | head -n 1
+}
+
+# under_way COMMAND...: traffic in the background that goes on until fd 5 is closed, $client; returns when it flows.
+under_way() {
+  rm -f "$temp/input"
+  mkfifo "$temp/input"
+  python "$@" <"$temp/input" >"$temp/client.log" 2>&1 &
+  client=$!
+  exec 5>"$temp/input"
+  eventually 60 grep -q 'under way' "$temp/client.log" || { cat "$temp/client.log"; return 1; }
+}
+
+# client_tells LINE: lets the traffic end, which tells this.
+client_tells() {
+  exec 5>&-
+  wait "$client" || true
+  client=
+  cat "$temp/client.log"
+  grep -qE "$1" "$temp/client.log"
+}
+
+# container FILE SERVICE: its id.
+container() {
+  compose "$1" ps -q "$2"
+}
+
+make_certificate() {
+  mkdir -p "$TLS"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -keyout "$TLS/tls.key" -out "$TLS/tls.crt" &&
+    chmod 755 "$temp" && chown 1654 "$TLS/tls.key"
+}
+
+# The parts of the test, in order.
+
+images() {
+  local image name
+  check "docker build -f docker/Dockerfile" build Dockerfile "$aot"
+  check "docker build -f docker/Dockerfile.framework" build Dockerfile.framework "$framework"
+  for image in "$aot" "$framework"; do
+    name=${image#*:}
+    check "$name: the image has no shell" has_no_shell "$image"
+    check "$name: starts with a read-only root and no capability" run "$name" "$image"
+    check "$name: runs as 1654, without capabilities, on a read-only root" is_locked_up "$project-$name"
+    check "$name: becomes healthy" becomes_healthy "$project-$name"
+    check "$name: echoes" answers "$(published "$project-$name" 7007)"
+    check "$name: docker stop ends it with exit code 0" ends "$project-$name"
+  done
+  [[ -z ${1:-} ]] || check "the executable of the image" copy_executable "$1"
+}
+
+copy_executable() {
+  "$docker" cp "$project-aot:/app/StreamsHost" "$1" && test -x "$1"
+}
+
+sidecar() {
+  local relay address
+  PORT=$(free_port)
+  export PORT
+  check "a certificate for localhost" make_certificate
+  check "compose.sidecar.yml starts" compose sidecar up -d --no-build
+  relay=$(container sidecar relay) address=127.0.0.1:$PORT
+  check "sidecar: the relay becomes healthy" becomes_healthy "$relay"
+  check "sidecar: the relay runs as 1654, without capabilities, on a read-only root" is_locked_up "$relay"
+  check "sidecar: the application runs as 1654, without capabilities, on a read-only root" is_locked_up "$(container sidecar app)"
+  check "sidecar: a line goes over TLS to the Unix socket and back" answers "$address" --tls "$TLS/tls.crt"
+  check "sidecar: 20 transfers are under way" under_way "$address" --tls "$TLS/tls.crt" hold 20
+  check "sidecar: docker stop in their midst ends the relay with exit code 0" ends "$relay"
+  check "sidecar: no transfer lost a byte" client_tells '^20 of 20 whole$'
+  check "compose.sidecar.yml goes" compose sidecar down --volumes
+}
+
+# A client in a container of its own, whose address HAProxy sees; each host logs one line for each connection.
+address_is_logged() {
+  local address
+  "$docker" run --rm --label "$project" --network "${project}_front" -v "$PWD/docker/client.py:/client.py:ro" \
+    python:3-slim python3 /client.py haproxy:7007 ask hello 2>"$temp/from" | grep -x hello || return
+  address=$(sed -n 's/^from //p' "$temp/from")
+  echo "the client is $address"
+  eventually 10 logged "$address:[0-9]+" || { compose haproxy logs --no-color; return 1; }
+}
+
+logged() {
+  compose haproxy logs --no-color 2>&1 | grep -E "$1"
+}
+
+haproxy() {
+  local host
+  PORT=$(free_port)
+  export PORT
+  check "compose.haproxy.yml starts" compose haproxy up -d --no-build
+  for host in host1 host2 host3; do
+    check "haproxy: $host becomes healthy" becomes_healthy "$(container haproxy "$host")"
+  done
+  check "haproxy: a line goes through it and back" eventually 30 answers "127.0.0.1:$PORT"
+  check "haproxy: the real client's address is in a host's log" address_is_logged
+  check "haproxy: HAProxy runs without capabilities" has_no_capability "$(container haproxy haproxy)"
+  check "haproxy: 8 clients at a time are under way" under_way "127.0.0.1:$PORT" knock 8
+  check "haproxy: docker stop ends host2 with exit code 0" ends "$(container haproxy host2)"
+  check "haproxy: it was taken out when its readiness failed" eventually 10 logged 'host2 is DOWN, reason: Layer7 wrong status, code: 503'
+  check "haproxy: host2 starts again" "$docker" start "$(container haproxy host2)"
+  check "haproxy: and is taken in again" eventually 30 logged 'host2 is UP'
+  check "haproxy: no question was left without its answer" client_tells '^[0-9]+ asked, 0 lost$'
+  check "compose.haproxy.yml goes" compose haproxy down --volumes
+}
+
+has_no_capability() {
+  local pid
+  pid=$(process "$1")
+  grep -E '^CapEff:' "/proc/$pid/status" | grep '0000000000000000$'
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+find_docker
+check "a Docker daemon" start_daemon
+check "the base images are there" have_base_images
+images "${1:-}"
+sidecar
+haproxy
