@@ -28,6 +28,31 @@ public abstract partial class ConnectionContract
         Assert.Empty(await link.Client.Reader.ReadAsync(cancellationToken: Soon));
     }
 
+    [Fact, Trait("Contract", "W3"), Trait("Fault", "F14")]
+    public async Task WriteEof_OfBothSidesAtOnceWhileBytesArrive_BothSeeTheEnd()
+    {
+        for (int i = 0; i < Runs; i++)
+        {
+            Link link = await ConnectAsync();
+            await Task.WhenAll(EndAsync(link.Client.Reader, link.Client.Writer), EndAsync(link.Reader, link.Writer));
+            link.Return();
+            await link.Client.DisposeAsync();
+        }
+
+        Task EndAsync(ByteStreamReader reader, ByteStreamWriter writer) => Task.Run(async () =>
+        {
+            Task<long> received = DiscardAsync(reader);
+            for (int i = 0; i < 5; i++)
+            {
+                writer.Write(new byte[3000]);
+                await writer.DrainAsync(Soon);
+            }
+
+            writer.WriteEof();
+            Assert.Equal(15000, await received);
+        });
+    }
+
     [Fact, Trait("Contract", "W3")]
     public async Task WriteEof_OnceClosing_DoesNothing()
     {

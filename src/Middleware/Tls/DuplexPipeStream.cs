@@ -13,6 +13,9 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
     public bool HasEnded { get; private set; }
 
+    /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
+    public TlsTurn? Turn { get; set; }
+
     /// <summary>How the pipe was lost; null where it was not, or nobody knows.</summary>
     public Exception? FindLoss()
     {
@@ -82,7 +85,18 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     public override void SetLength(long value) => throw new NotSupportedException();
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> NoteAsync(ValueTask<int> read, int asked) => Note(await read.ConfigureAwait(false), asked);
+    private async ValueTask<int> NoteAsync(ValueTask<int> read, int asked)
+    {
+        TlsTurn? turn = Turn is TlsTurn taken && taken.Leave() ? taken : null;
+        try
+        {
+            return Note(await read.ConfigureAwait(false), asked);
+        }
+        finally
+        {
+            turn?.Enter();
+        }
+    }
 
     private int Note(int count, int asked)
     {

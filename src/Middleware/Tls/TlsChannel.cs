@@ -12,6 +12,8 @@ namespace ByteStreams.Tls;
 /// <param name="requireCloseNotify">Whether an end without close_notify is a truncation.</param>
 internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool requireCloseNotify) : ByteChannel
 {
+    private readonly TlsTurn _turn = below.Turn = new TlsTurn();
+
     /// <summary>Whether the peer has ended without close_notify.</summary>
     public bool IsTruncated { get; private set; }
 
@@ -21,6 +23,7 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReceiveAsync(Memory<byte> destination)
     {
+        _turn.Enter();
         try
         {
             int count = await tls.ReadAsync(destination).ConfigureAwait(false);
@@ -34,6 +37,10 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
         catch (Exception error) when (AsLoss(error) is Exception loss)
         {
             throw loss;
+        }
+        finally
+        {
+            _turn.Leave();
         }
     }
 
@@ -54,9 +61,29 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
 
     public override async ValueTask ShutdownSendAsync()
     {
+        while (!_turn.TryEnter())
+        {
+            // A record is being decrypted.
+            await Task.Yield();
+        }
+
+        Task sent;
         try
         {
-            await tls.ShutdownAsync().ConfigureAwait(false);
+            sent = tls.ShutdownAsync();
+        }
+        catch (Exception error) when (AsLoss(error) is Exception loss)
+        {
+            throw loss;
+        }
+        finally
+        {
+            _turn.Leave();
+        }
+
+        try
+        {
+            await sent.ConfigureAwait(false);
         }
         catch (Exception error) when (AsLoss(error) is Exception loss)
         {
