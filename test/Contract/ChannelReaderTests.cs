@@ -160,6 +160,23 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.False((await _reader.ReadAsync(Test)).IsCanceled);
     }
 
+    [Fact, Trait("Fault", "F15")]
+    public async Task AdvanceTo_NothingWasShownAndItsBlockIsGoneByALoss_IsFine()
+    {
+        var channel = new ScriptedChannel { ReceivesWithoutWait = true };
+        var reader = new ChannelReader(channel, 65536);
+        Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
+        Assert.True(channel.IsReceivePending);
+        reader.CancelPendingRead();
+        ReadOnlySequence<byte> nothing = (await Soon(read)).Buffer;
+        channel.Fail(new ConnectionResetException("reset"));
+
+        // As a handler does that goes on reading while its connection is aborted.
+        reader.AdvanceTo(nothing.Start, nothing.End);
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => Soon(reader.ReadAsync(Test).AsTask()));
+    }
+
     [Fact, Trait("Contract", "R18")]
     public async Task Read_Cancelled_TheReceiveStaysInFlightAndItsBytesAreKept()
     {

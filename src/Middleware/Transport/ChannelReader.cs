@@ -415,7 +415,8 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private ReadOnlySequence<byte> Buffer()
     {
         _shown = _received;
-        return _first is null ? default : new ReadOnlySequence<byte>(_first, _firstIndex, _last!, _last!.End);
+        // Of nothing there is no position: the block that a receive is writing to may be gone before the reader advances.
+        return _received == _consumed ? default : new ReadOnlySequence<byte>(_first!, _firstIndex, _last!, _last!.End);
     }
 
     /// <summary>Begins a wait or a receive. Answers true if something has changed already, false if it is in flight.</summary>
