@@ -34,6 +34,20 @@ public abstract partial class ConnectionContract
         Assert.Equal("still here", Text(await link.Reader.ReadAsync(cancellationToken: Soon)));
     }
 
+    [Fact, Trait("Contract", "W11")]
+    public async Task StartTls_AtWork_WriteEofIsRefusedAsWritesAre()
+    {
+        Link link = await ConnectAsync();
+        Task upgrade = link.Writer.StartTlsAsync(TestCertificate.Server, Soon);
+
+        Assert.Throws<InvalidOperationException>(link.Writer.WriteEof);
+
+        await link.Client.Writer.StartTlsAsync(TestCertificate.Client, Soon);
+        await upgrade;
+        link.Writer.WriteEof();
+        Assert.Empty(await link.Client.Reader.ReadAsync(cancellationToken: Soon));
+    }
+
     [Theory, Trait("Contract", "W11")]
     [InlineData(false)]
     [InlineData(true)]

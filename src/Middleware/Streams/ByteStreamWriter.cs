@@ -324,6 +324,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     /// nothing happens once the connection is closing.
     /// </summary>
     /// <exception cref="NotSupportedException">The transport cannot, see <see cref="CanWriteEof"/>.</exception>
+    /// <exception cref="InvalidOperationException">While <c>StartTlsAsync</c> is at work.</exception>
     public void WriteEof()
     {
         lock (_gate)
@@ -331,6 +332,12 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
             if (_eof || _closing || _lost is not null)
             {
                 return;
+            }
+
+            if (_upgrading)
+            {
+                // It would end the plain direction under the handshake.
+                throw new InvalidOperationException("WriteEof was called while StartTlsAsync is at work; await it first.");
             }
 
             if (!CanWriteEof)
