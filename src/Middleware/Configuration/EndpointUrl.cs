@@ -112,8 +112,8 @@ internal sealed record EndpointUrl
 
     private static EndpointUrl? ParseUnix(string path, out string? error)
     {
-        // unix:///run/x.sock is how others write unix:/run/x.sock.
-        string expanded = (path.StartsWith("///", StringComparison.Ordinal) ? path[2..] : path)
+        // unix:///run/x.sock is how others write unix:/run/x.sock; to the system, any number of slashes is one.
+        string expanded = (path.StartsWith("//", StringComparison.Ordinal) ? "/" + path.TrimStart('/') : path)
             .Replace("{temp}", Path.TrimEndingDirectorySeparator(Path.GetTempPath()), StringComparison.OrdinalIgnoreCase);
         if (expanded.Length == 0 || expanded == "@")
         {

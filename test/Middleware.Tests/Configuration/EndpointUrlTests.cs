@@ -24,6 +24,7 @@ public class EndpointUrlTests
     [Theory]
     [InlineData("unix:/run/x.sock", "/run/x.sock")]
     [InlineData("unix:///run/x.sock", "/run/x.sock")]
+    [InlineData("unix:////run//x.sock", "/run//x.sock")]
     public void Parse_UnixPath_GivesEndPoint(string text, string path)
     {
         EndpointUrl? url = EndpointUrl.Parse(text, out string? error);
