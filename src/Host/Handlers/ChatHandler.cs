@@ -58,7 +58,8 @@ internal sealed partial class ChatHandler(ChatRoom room, ILogger<ChatHandler> lo
     {
         while (await member.Lines.WaitToReadAsync())
         {
-            while (member.Lines.TryRead(out byte[]? line))
+            // A queue's worth at once: who fills it as fast as it is emptied would else fill the writer, which nothing bounds but the drain.
+            for (int i = 0; i < member.Capacity && member.Lines.TryRead(out byte[]? line); i++)
             {
                 writer.Write(line);
             }
