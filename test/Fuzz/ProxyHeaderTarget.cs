@@ -24,9 +24,9 @@ internal static class ProxyHeaderTarget
         (Verdict whole, ProxyHeader? header, int length) = Read(bytes);
         if (whole == Verdict.Read)
         {
-            Demand(length > 0 && length <= bytes.Length, "It has taken more than there is.");
-            Demand(Read(bytes[..length]).Verdict == Verdict.Read, "What follows the header decides.");
-            Demand(Read(bytes[..(length - 1)]).Verdict == Verdict.NeedsMore, "It is read before it is whole.");
+            Demand.That(length > 0 && length <= bytes.Length, "It has taken more than there is.");
+            Demand.That(Read(bytes[..length]).Verdict == Verdict.Read, "What follows the header decides.");
+            Demand.That(Read(bytes[..(length - 1)]).Verdict == Verdict.NeedsMore, "It is read before it is whole.");
             LookAt(header!);
             WriteAndRead(header!);
         }
@@ -37,12 +37,12 @@ internal static class ProxyHeaderTarget
         for (int cut = 0; cut < bytes.Length; cut += step)
         {
             (Verdict verdict, _, int cutLength) = Read(bytes[..cut]);
-            Demand(!refused || verdict == Verdict.Refused, "It was refused, and with more bytes it is not.");
-            Demand(verdict != Verdict.Read || (whole == Verdict.Read && cutLength == length), "Another cut is another header.");
+            Demand.That(!refused || verdict == Verdict.Refused, "It was refused, and with more bytes it is not.");
+            Demand.That(verdict != Verdict.Read || (whole == Verdict.Read && cutLength == length), "Another cut is another header.");
             refused = verdict == Verdict.Refused;
         }
 
-        Demand(!refused || whole == Verdict.Refused, "It was refused, and with more bytes it is not.");
+        Demand.That(!refused || whole == Verdict.Refused, "It was refused, and with more bytes it is not.");
     }
 
     private static (Verdict Verdict, ProxyHeader? Header, int Length) Read(ReadOnlySpan<byte> bytes)
@@ -68,26 +68,18 @@ internal static class ProxyHeaderTarget
         var output = new ArrayBufferWriter<byte>();
         header.WriteTo(output, withChecksum: header.Version == 2);
         // A checksum that was not there makes it seven bytes longer.
-        Demand(ProxyHeaderReader.TryRead(output.WrittenSpan, Most + 7, out ProxyHeader? again, out int length), "What was written needs more.");
-        Demand(length == output.WrittenCount, "What was written is not read whole.");
-        Demand(again!.IsLocal == header.IsLocal, "LOCAL was lost.");
+        Demand.That(ProxyHeaderReader.TryRead(output.WrittenSpan, Most + 7, out ProxyHeader? again, out int length), "What was written needs more.");
+        Demand.That(length == output.WrittenCount, "What was written is not read whole.");
+        Demand.That(again!.IsLocal == header.IsLocal, "LOCAL was lost.");
         if (header.Source is not null && header.Destination is not null)
         {
-            Demand(Equals(Plain(again.Source), Plain(header.Source)), "Another source was read.");
-            Demand(Equals(Plain(again.Destination), Plain(header.Destination)), "Another destination was read.");
-            Demand(again.Tlvs.Count == header.Tlvs.Count, "Additions were lost.");
+            Demand.That(Equals(Plain(again.Source), Plain(header.Source)), "Another source was read.");
+            Demand.That(Equals(Plain(again.Destination), Plain(header.Destination)), "Another destination was read.");
+            Demand.That(again.Tlvs.Count == header.Tlvs.Count, "Additions were lost.");
         }
     }
 
     /// <summary>A mapped address is written as the IPv4 one that it is; and mapped where only the other one is IPv6.</summary>
     private static EndPoint? Plain(EndPoint? endPoint) =>
         endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port) : endPoint;
-
-    private static void Demand(bool holds, string otherwise)
-    {
-        if (!holds)
-        {
-            throw new InvalidOperationException(otherwise);
-        }
-    }
 }
