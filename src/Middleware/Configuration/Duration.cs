@@ -11,6 +11,9 @@ internal static class Duration
     /// <summary>For schemas.</summary>
     public const string Pattern = @"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d)|([0-9]+\.)?([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9](\.[0-9]{1,7})?)?)$";
 
+    /// <summary>A century, however it is written; and a number that no unit overflows.</summary>
+    private const int MostDays = 36500;
+
     private static readonly (string Unit, TimeSpan One)[] Units =
     [
         ("ms", TimeSpan.FromMilliseconds(1)), ("s", TimeSpan.FromSeconds(1)), ("m", TimeSpan.FromMinutes(1)),
@@ -23,7 +26,7 @@ internal static class Duration
         {
             if (text.EndsWith(unit, StringComparison.OrdinalIgnoreCase)
                 && double.TryParse(text.AsSpan(0, text.Length - unit.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double count)
-                && count * one.TotalDays < 36500)
+                && count * one.TotalDays < MostDays)
             {
                 value = one * count;
                 return true;
@@ -31,7 +34,7 @@ internal static class Duration
         }
 
         value = default;
-        return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value);
+        return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value) && value.TotalDays < MostDays;
     }
 
     /// <summary>The time with the largest unit of which it is a whole number; <see cref="TryParse"/> reads it back.</summary>

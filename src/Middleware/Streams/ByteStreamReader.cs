@@ -12,7 +12,8 @@ namespace ByteStreams;
 /// <remarks>
 /// <para>
 /// The <c>Read…</c> methods return bytes that the caller owns. The <c>Borrow…</c> methods return the connection's own buffers,
-/// with no copy and no allocation, valid until the next call on this reader, and no longer than the connection: for a handler, until it returns.
+/// with no copy and no allocation, valid until the next call on this reader, and no longer than the connection: for a handler, until
+/// it returns.
 /// </para>
 /// <para>
 /// One read at a time: a second read that would have to wait while another waits fails with

@@ -32,6 +32,7 @@ public class DurationTests
     [InlineData("NaNs")]
     [InlineData("Infinitys")]
     [InlineData("99999d")]
+    [InlineData("99999.00:00")]
     [InlineData("24:00")]
     [InlineData("1:2:3:4:5")]
     public void TryParse_AnythingElse_IsNot(string text) => Assert.False(Duration.TryParse(text, out _));
