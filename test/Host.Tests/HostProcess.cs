@@ -77,7 +77,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
             string line = await ReadMessageAsync();
             if (Announcement().Match(line) is { Success: true } match)
             {
-                Announced.Add(match.Groups["name"].Value, line);
+                Announced.TryAdd(match.Groups["name"].Value, line);
             }
         }
     }
@@ -126,14 +126,30 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     public async Task<(int ExitCode, string Errors)> WaitForExitAsync()
     {
+        // Its log has to go somewhere, or it waits for a reader.
+        Task<string> rest = _process.StandardOutput.ReadToEndAsync();
         await _process.WaitForExitAsync().WaitAsync(Patience);
+        await rest.WaitAsync(Patience);
         return (_process.ExitCode, await _errors.WaitAsync(Patience));
     }
 
     public void Signal(PosixSignal signal)
     {
-        using Process kill = Process.Start("kill", [signal == PosixSignal.SIGTERM ? "-TERM" : "-INT", _process.Id.ToString(CultureInfo.InvariantCulture)]);
-        kill.WaitForExit();
+        int number = signal switch
+        {
+            PosixSignal.SIGHUP => 1,
+            PosixSignal.SIGINT => 2,
+            PosixSignal.SIGTERM => 15,
+            _ => throw new ArgumentOutOfRangeException(nameof(signal)),
+        };
+        Assert.Equal(0, Kill(_process.Id, number));
+    }
+
+    /// <summary>What no process can do anything about.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -147,6 +163,10 @@ internal sealed partial class HostProcess : IAsyncDisposable
         _process.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
+
+    [DllImport("libc", EntryPoint = "kill")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Kill(int process, int signal);
 
     [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on (tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
     private static partial Regex Announcement();

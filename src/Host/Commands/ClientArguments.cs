@@ -39,7 +39,7 @@ internal sealed class ClientArguments
     {
         string text = parsed.GetRequiredValue(_url);
         EndpointUrl url = EndpointUrl.Parse(text, out string? wrong) ?? throw new CommandException($"URL: {wrong}");
-        if (url is { EndPoint: null } and ({ Host: "" } or { Port: 0 }))
+        if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
         {
             throw new CommandException($"URL: '{text}' can be listened on, and not connected to. Write a host and a port other than 0.");
         }

@@ -151,7 +151,7 @@ internal static class EndpointTable
 
     /// <summary>The rest: which handler, and what surrounds it.</summary>
     public static SettingTable<EndpointSettings> Endpoint { get; } = new(
-        Text<EndpointSettings>(nameof(EndpointSettings.Url), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
+        Text<EndpointSettings>(nameof(EndpointSettings.Url), EndpointUrl.Takes, o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
         Text<EndpointSettings>(nameof(EndpointSettings.Handler), "the name of a handler", o => o.Handler, (o, v) => o.Handler = v),
         new SectionSetting<EndpointSettings, TelemetryOptions>(nameof(EndpointSettings.Telemetry), o => o.Telemetry, Telemetry),
         new SectionSetting<EndpointSettings, AdmissionOptions>(nameof(EndpointSettings.Admission), o => o.Admission, Admission),

@@ -6,12 +6,16 @@ namespace ByteStreams.Configuration;
 
 /// <summary>
 /// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,
-/// <c>unix:/path</c>, or <c>unix:@name</c> in Linux' abstract namespace. <c>{temp}</c> in a path stands for the temporary folder.
+/// <c>unix:/path</c>, <c>unix:@name</c> in Linux' abstract namespace, or <c>fd:name</c> for a socket that systemd has opened.
+/// <c>{temp}</c> in a path stands for the temporary folder.
 /// </summary>
 internal sealed record EndpointUrl
 {
     /// <summary>For schemas: it tells a wrong scheme, and leaves the rest to <see cref="Parse"/>.</summary>
-    public const string Pattern = "^(tcp://|tls://|unix:).+$";
+    public const string Pattern = "^(tcp://|tls://|unix:|fd:).+$";
+
+    /// <summary>What an endpoint's key takes.</summary>
+    public const string Takes = "tcp://host:port, tls://host:port, unix:/path, unix:@name or fd:name";
 
     private const string Forms = "Write tcp://host:port, tls://host:port, unix:/path or unix:@name";
 
@@ -29,6 +33,9 @@ internal sealed record EndpointUrl
 
     /// <summary>Whether it says that the endpoint speaks TLS.</summary>
     public bool IsTls { get; private init; }
+
+    /// <summary>The name of a socket that was handed over. Null for any other.</summary>
+    public string? Descriptor { get; private init; }
 
     /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
     public EndPoint? EndPoint { get; }
@@ -55,6 +62,10 @@ internal sealed record EndpointUrl
             EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], out error);
             url = tcp is null ? null : tcp with { IsTls = true };
         }
+        else if (text.StartsWith("fd:", StringComparison.OrdinalIgnoreCase))
+        {
+            url = ParseDescriptor(text["fd:".Length..], out error);
+        }
         else if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
         {
             url = ParseUnix(text["unix:".Length..], out error);
@@ -67,9 +78,22 @@ internal sealed record EndpointUrl
         return url;
     }
 
-    /// <summary>The addresses that it stands for.</summary>
+    /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
-        EndPoint is not null ? [EndPoint] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
+        EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
+
+    private static EndpointUrl? ParseDescriptor(string name, out string? error)
+    {
+        // systemd.socket(5), FileDescriptorName=: ASCII without control characters and colons, 255 at most.
+        if (name.Length is 0 or > 255 || name.Contains(':', StringComparison.Ordinal) || name.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        {
+            error = $"'fd:{name}' has no name of a socket. Write what the systemd socket unit has as FileDescriptorName, or else the unit's own name: fd:web.socket.";
+            return null;
+        }
+
+        error = null;
+        return new EndpointUrl(null, 0, null) { Descriptor = name };
+    }
 
     private static EndpointUrl? ParseTcp(string text, string authority, out string? error)
     {

@@ -138,6 +138,15 @@ internal sealed class ByteStreamMetrics : IDisposable
     /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(CertificateStore)">forgotten</see>.</summary>
     public void Watch(CertificateStore store, string endpoint) => _certificates[store] = endpoint;
 
+    /// <summary>Has all certificates' files looked at now, and not only each second: this knows all of them.</summary>
+    public void LookAtCertificates()
+    {
+        foreach (CertificateStore store in _certificates.Keys)
+        {
+            store.Look();
+        }
+    }
+
     public void Forget(CertificateStore store) => _certificates.TryRemove(store, out _);
 
     /// <summary>Shows a relay's upstreams until it is <see cref="Forget(UpstreamGroup)">forgotten</see>.</summary>
