@@ -48,11 +48,11 @@ internal sealed record EndpointUrl
         }
         else if (text.StartsWith("tcp://", StringComparison.OrdinalIgnoreCase))
         {
-            url = ParseTcp(text, text["tcp://".Length..], out error);
+            url = ParseTcp(text, text["tcp://".Length..], Forms, out error);
         }
         else if (text.StartsWith("tls://", StringComparison.OrdinalIgnoreCase))
         {
-            EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], out error);
+            EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], Forms, out error);
             url = tcp is null ? null : tcp with { IsTls = true };
         }
         else if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
@@ -71,7 +71,8 @@ internal sealed record EndpointUrl
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
         EndPoint is not null ? [EndPoint] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
 
-    private static EndpointUrl? ParseTcp(string text, string authority, out string? error)
+    /// <summary>Reads what follows the scheme of <paramref name="text"/>.</summary>
+    public static EndpointUrl? ParseTcp(string text, string authority, string forms, out string? error)
     {
         string scheme = text[..text.IndexOf(':', StringComparison.Ordinal)].ToLowerInvariant();
         string rest = authority.TrimEnd('/');
@@ -102,7 +103,7 @@ internal sealed record EndpointUrl
 
         if (host is not ("" or "*") && Uri.CheckHostName(host) == UriHostNameType.Unknown)
         {
-            error = $"'{text}' has the host '{host}', which is no name and no address. {Forms}.";
+            error = $"'{text}' has the host '{host}', which is no name and no address. {forms}.";
             return null;
         }
 

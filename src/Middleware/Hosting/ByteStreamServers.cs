@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Hosting;
 
 namespace ByteStreams;
 
@@ -11,6 +12,7 @@ public sealed class ByteStreamServers
 
     private volatile Func<bool, Task<DrainReport>>? _drain;
     private volatile ByteStreamsState _state;
+    private volatile IReadOnlyList<EndpointPlan> _plans = [];
 
     internal ByteStreamServers()
     {
@@ -51,13 +53,19 @@ public sealed class ByteStreamServers
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
     public Task<DrainReport> AbortAsync(CancellationToken cancellationToken = default) => Drain()(true).WaitAsync(cancellationToken);
 
-    internal void Set(IEnumerable<KeyValuePair<string, ByteStreamServer>> running) =>
-        _running = new Dictionary<string, ByteStreamServer>(running, StringComparer.OrdinalIgnoreCase);
-
     internal void Advance(ByteStreamsState state) => _state = state;
 
     /// <param name="drain">Begins the drain, or joins it; told whether to abort at once.</param>
     internal void DrainBy(Func<bool, Task<DrainReport>> drain) => _drain = drain;
 
     private Func<bool, Task<DrainReport>> Drain() => _drain ?? throw new InvalidOperationException("The endpoints have not started; there is nothing to end.");
+
+    /// <summary>What an endpoint runs by; null where it does not run.</summary>
+    internal EndpointPlan? Plan(string name) => _plans.FirstOrDefault(plan => plan.IsNamed(name));
+
+    internal void Set(IReadOnlyCollection<(EndpointPlan Plan, ByteStreamServer Server)> running)
+    {
+        _plans = [.. running.Select(endpoint => endpoint.Plan)];
+        _running = running.ToDictionary(endpoint => endpoint.Plan.Name, endpoint => endpoint.Server, StringComparer.OrdinalIgnoreCase);
+    }
 }

@@ -302,7 +302,7 @@ internal sealed class ByteStreamsService(
     }
 
     /// <summary>Before the log tells of it: who has heard of a change finds it done.</summary>
-    private void Publish() => servers.Set(_running.Select(running => new KeyValuePair<string, ByteStreamServer>(running.Plan.Name, running.Server)));
+    private void Publish() => servers.Set([.. _running.Select(running => (running.Plan, running.Server))]);
 
     /// <summary>Hears when a section changes. Changes that come while one is taken over are taken over together, behind it.</summary>
     private Channel<bool> Listen()
