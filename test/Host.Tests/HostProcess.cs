@@ -9,6 +9,8 @@ namespace StreamsHost.Tests;
 /// <summary>The host as its users run it: a process of its own, on free ports and a socket in a folder of its own.</summary>
 internal sealed partial class HostProcess : IAsyncDisposable
 {
+    private const string StatusAnnouncement = "The status page, health and metrics are at ";
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
@@ -29,6 +31,11 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     /// <summary>The lines that the host prints when it is up, by endpoint.</summary>
     public Dictionary<string, string> Announced { get; } = [];
+
+    /// <summary>Where the HTTP side listens: told before the endpoints.</summary>
+    public List<string> StatusAddresses { get; } = [];
+
+    public string Folder => _folder;
 
     public string SocketPath => Path.Combine(_folder, "echo.sock");
 
@@ -82,6 +89,18 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>The TCP ports that it listens on, as Linux tells them.</summary>
+    public IReadOnlyList<int> ListeningPorts()
+    {
+        const string listens = "0A";
+        HashSet<string> own = [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(file => new FileInfo(file).LinkTarget).OfType<string>()];
+        return [.. ((string[])["tcp", "tcp6"])
+            .SelectMany(family => File.ReadLines($"/proc/{_process.Id}/net/{family}").Skip(1))
+            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Where(fields => fields[3] == listens && own.Contains($"socket:[{fields[9]}]"))
+            .Select(fields => int.Parse(fields[1][(fields[1].LastIndexOf(':') + 1)..], NumberStyles.HexNumber, CultureInfo.InvariantCulture))];
+    }
+
     /// <summary>The processor time that it has used.</summary>
     public TimeSpan ProcessorTime
     {
@@ -119,7 +138,13 @@ internal sealed partial class HostProcess : IAsyncDisposable
     {
         string line = await ReadLineAsync();
         using JsonDocument entry = JsonDocument.Parse(line);
-        return entry.RootElement.GetProperty("Message").GetString()!;
+        string message = entry.RootElement.GetProperty("Message").GetString()!;
+        if (message.StartsWith(StatusAnnouncement, StringComparison.Ordinal))
+        {
+            StatusAddresses.Add(message[StatusAnnouncement.Length..]);
+        }
+
+        return message;
     }
 
     public int Port(string endpoint) => int.Parse(Announcement().Match(Announced[endpoint]).Groups["port"].Value, CultureInfo.InvariantCulture);

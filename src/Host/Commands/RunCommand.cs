@@ -1,3 +1,5 @@
+using StreamsHost.Admin;
+
 namespace StreamsHost.Commands;
 
 /// <summary>Runs the configured endpoints until a signal ends them.</summary>
@@ -23,6 +25,7 @@ internal sealed class RunCommand : HostSubcommand
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         await using WebApplication host = builder.Build();
         HostConfiguration.TellUnreadable(builder.Configuration, host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost"));
+        host.MapAdmin();
         await host.RunAsync(cancellationToken);
         return 0;
     }

@@ -10,7 +10,7 @@ namespace ByteStreams;
 /// </summary>
 /// <remarks>
 /// Nothing is kept for it that telemetry would not keep. Each answer is a snapshot, made when it is asked for: asking for endpoints
-/// looks at every open connection (about a millisecond for 10,000). All members may be called from any thread.
+/// looks at every open connection (a few milliseconds for 10,000). All members may be called from any thread.
 /// </remarks>
 /// <example>
 /// <code>

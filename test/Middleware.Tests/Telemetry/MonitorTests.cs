@@ -21,6 +21,7 @@ public sealed class MonitorTests : ServedTest
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = "front"));
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+        await UntilSentAsync(monitor, 6);
 
         ConnectionSnapshot open = Assert.Single(monitor.Connections());
 
@@ -157,6 +158,8 @@ public sealed class MonitorTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
 
+        await UntilSentAsync(monitor, 6);
+
         // The heartbeat sees the line a second later.
         time.Advance(TimeSpan.FromSeconds(1));
         time.Advance(TimeSpan.FromSeconds(9));
@@ -189,6 +192,7 @@ public sealed class MonitorTests : ServedTest
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
         await AssertRefusedAsync(endPoint);
         await UntilAsync(() => monitor.Endpoints()[0].Refused == 1);
+        await UntilSentAsync(monitor, 6);
 
         IReadOnlyList<EndpointSnapshot> endpoints = monitor.Endpoints();
 
@@ -234,6 +238,9 @@ public sealed class MonitorTests : ServedTest
             Assert.Single(ids.Distinct());
         }
     }
+
+    /// <summary>The peer may have an answer before this side has counted that it was sent.</summary>
+    private Task UntilSentAsync(ByteStreamMonitor monitor, long bytes) => UntilAsync(() => monitor.Connections()[0].BytesSent == bytes);
 
     private async Task<(Served Served, ByteStreamMonitor Monitor)> MonitorAsync(Carrier carrier, Action<IConnectionBuilder> surround, TimeProvider? time = null)
     {

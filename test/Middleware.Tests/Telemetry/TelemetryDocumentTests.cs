@@ -4,6 +4,7 @@ using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
+using ByteStreams.Testing;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;
