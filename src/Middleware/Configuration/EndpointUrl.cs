@@ -112,9 +112,13 @@ internal sealed record EndpointUrl
 
     private static EndpointUrl? ParseUnix(string path, out string? error)
     {
-        // unix:///run/x.sock is how others write unix:/run/x.sock; to the system, any number of slashes is one.
-        string expanded = (path.StartsWith("//", StringComparison.Ordinal) ? "/" + path.TrimStart('/') : path)
-            .Replace("{temp}", Path.TrimEndingDirectorySeparator(Path.GetTempPath()), StringComparison.OrdinalIgnoreCase);
+        string expanded = path.Replace("{temp}", Path.TrimEndingDirectorySeparator(Path.GetTempPath()), StringComparison.OrdinalIgnoreCase);
+        if (expanded.StartsWith("//", StringComparison.Ordinal))
+        {
+            // unix:///run/x.sock is how others write unix:/run/x.sock; to the system, any number of slashes is one.
+            expanded = "/" + expanded.TrimStart('/');
+        }
+
         if (expanded.Length == 0 || expanded == "@")
         {
             error = $"'unix:{path}' has no path. {Forms}.";
