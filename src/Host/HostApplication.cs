@@ -1,4 +1,6 @@
+using ByteStreams;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using StreamsHost.Admin;
 using StreamsHost.Handlers;
 
 namespace StreamsHost;
@@ -13,9 +15,8 @@ internal static class HostApplication
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         HostConfiguration.AddSources(builder.Configuration, arguments);
         builder.AddHostLogging();
-        builder.WebHost.UseUrls(builder.Configuration["Admin:Url"] ?? "http://127.0.0.1:7000");
         builder.Services.AddSingleton(new ChatRoom());
-        builder.Services.AddByteStreams()
+        ByteStreamsBuilder endpoints = builder.Services.AddByteStreams()
             .AddHandler<EchoHandler>("echo")
             .AddHandler<DiscardHandler>("discard")
             .AddHandler<ChatHandler>("chat")
@@ -28,6 +29,8 @@ internal static class HostApplication
                 }
             });
         builder.Services.TryAddSingleton(Console.Out);
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.AddAdmin(endpoints);
         builder.Services.AddHostedService<EndpointAnnouncer>();
         return builder;
     }

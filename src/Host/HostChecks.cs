@@ -47,8 +47,8 @@ internal static class HostChecks
     {
         IConfigurationSection logging = configuration.GetSection(Logging);
         return from levels in logging.GetChildren().Select(provider => provider.GetSection("LogLevel")).Prepend(logging.GetSection("LogLevel"))
-            from level in levels.GetChildren()
-            where level.Value is { Length: > 0 } text && !Enum.TryParse<LogLevel>(text, ignoreCase: true, out _)
-            select $"{level.Path}: '{level.Value}' is not valid. It takes one of {string.Join(", ", Enum.GetNames<LogLevel>())}.";
+               from level in levels.GetChildren()
+               where level.Value is { Length: > 0 } text && !Enum.TryParse<LogLevel>(text, ignoreCase: true, out _)
+               select $"{level.Path}: '{level.Value}' is not valid. It takes one of {string.Join(", ", Enum.GetNames<LogLevel>())}.";
     }
 }

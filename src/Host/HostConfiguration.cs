@@ -45,7 +45,10 @@ internal static partial class HostConfiguration
     /// <summary>The file that lies beside the program, whatever folder it is started from.</summary>
     private static JsonConfigurationSource Shipped() => new()
     {
-        FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory), Path = "appsettings.json", Optional = true, ReloadOnChange = true,
+        FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory),
+        Path = "appsettings.json",
+        Optional = true,
+        ReloadOnChange = true,
     };
 
     private static JsonConfigurationSource Named(string file)

@@ -58,7 +58,7 @@ public static class ByteStream
         options ??= new ByteStreamServerOptions();
         IReadOnlyList<EndPoint> endPoints = await HostAddresses
             .ForListeningAsync(hosts, port, options, cancellationToken).ConfigureAwait(false);
-        return await ByteStreamServer.StartAsync(clientConnected, endPoints, null, options, cancellationToken).ConfigureAwait(false);
+        return await ByteStreamServer.StartAsync(clientConnected, endPoints, [], options, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, IReadOnlyList{string}, int, ByteStreamServerOptions?, CancellationToken)"/>
@@ -78,7 +78,7 @@ public static class ByteStream
         ByteStreamDelegate clientConnected, EndPoint endPoint, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(endPoint);
-        return ByteStreamServer.StartAsync(clientConnected, [endPoint], null, options ?? new(), cancellationToken);
+        return ByteStreamServer.StartAsync(clientConnected, [endPoint], [], options ?? new(), cancellationToken);
     }
 
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, EndPoint, ByteStreamServerOptions?, CancellationToken)"/>
@@ -96,7 +96,7 @@ public static class ByteStream
         ByteStreamDelegate clientConnected, Socket socket, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(socket);
-        return ByteStreamServer.StartAsync(clientConnected, [], socket, options ?? new(), cancellationToken);
+        return ByteStreamServer.StartAsync(clientConnected, [], [socket], options ?? new(), cancellationToken);
     }
 
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, Socket, ByteStreamServerOptions?, CancellationToken)"/>

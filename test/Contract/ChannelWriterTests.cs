@@ -13,7 +13,13 @@ public sealed class ChannelWriterTests : IOutputOwner
 
     public ChannelWriterTests() => _writer = new ChannelWriter(_channel, 100, 25, this);
 
-    void IOutputOwner.OnOutputLost(Exception loss) => _losses.Add(loss);
+    private Action _onLost = () => { };
+
+    void IOutputOwner.OnOutputLost(Exception loss)
+    {
+        _losses.Add(loss);
+        _onLost();
+    }
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
@@ -182,6 +188,30 @@ public sealed class ChannelWriterTests : IOutputOwner
         Assert.Equal(0, _writer.Queued);
         Assert.Equal(0, _writer.UnflushedBytes);
         Assert.True(_writer.Finished.IsCompletedSuccessfully);
+    }
+
+    [Fact, Trait("Fault", "F04")]
+    public async Task Flush_ConnectionLost_TheOwnerKnowsBeforeWhoeverWaits()
+    {
+        _channel.Paused = true;
+        Write(new byte[200]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        Task? another = null;
+        bool wasReleased = true;
+        _onLost = () =>
+        {
+            wasReleased = flush.IsCompleted || _writer.Finished.IsCompleted;
+            _onLost = () => { };
+            // Somebody who flushes just now tells the owner too.
+            another = _writer.FlushAsync(Test).AsTask();
+        };
+
+        _channel.Fail(new ConnectionResetException("lost"));
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => Soon(flush));
+        await Assert.ThrowsAsync<ConnectionResetException>(() => another!);
+        Assert.False(wasReleased);
+        Assert.Equal(2, _losses.Count);
     }
 
     private void Take(int count)

@@ -53,16 +53,6 @@ public abstract partial class ConnectionContract
         });
     }
 
-    [Fact, Trait("Contract", "W3")]
-    public async Task WriteEof_OnceClosing_DoesNothing()
-    {
-        Link link = await ConnectAsync();
-        link.Client.Writer.Write("x"u8);
-        link.Client.Writer.Close();
-        link.Client.Writer.WriteEof();
-        Assert.Equal("x", Text(await link.Reader.ReadAsync(cancellationToken: Soon)));
-    }
-
     [Theory, Trait("Contract", "W3"), Trait("Fault", "F14")]
     [InlineData(true)]
     [InlineData(false)]
@@ -223,7 +213,7 @@ public abstract partial class ConnectionContract
         Assert.Empty(await link.Client.Reader.ReadAsync(cancellationToken: Soon));
         // The sender is paused at last: what arrives is not taken for ever. (How much was on its way is the medium's affair.)
         _ = await FillAsync(link.Client.Writer);
-        Assert.InRange(link.ServerLink.BytesReceived - before, bound, long.MaxValue);
+        await UntilAsync(() => link.ServerLink.BytesReceived - before >= bound);
         Assert.False(closed.IsCompleted);
         await AdvanceUntilAsync(time, closed);
         await closed;
@@ -266,34 +256,6 @@ public abstract partial class ConnectionContract
         Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
     }
 
-    [Fact, Trait("Contract", "W7")]
-    public async Task Close_InsideTheHandler_ReaderSeesWhatItHadBufferedAndThenTheEnd()
-    {
-        Link link = await ConnectAsync();
-        link.Client.Writer.Write("one\ntwo\n"u8);
-        await link.Client.Writer.DrainAsync(Soon);
-        Assert.Equal("one\n", Text(await link.Reader.ReadLineAsync(Soon)));
-        link.Writer.Close();
-        Assert.Equal("two\n", Text(await link.Reader.ReadLineAsync(Soon)));
-        Assert.Empty(await link.Reader.ReadLineAsync(Soon));
-        Assert.True(link.Reader.AtEof);
-    }
-
-    [Fact, Trait("Contract", "W8")]
-    public async Task WaitClosed_CleanClose_ReturnsHoweverOftenItIsAwaited()
-    {
-        Link link = await ConnectAsync();
-        Task early = link.Writer.WaitClosedAsync(Soon);
-        link.Client.Writer.Close();
-        Assert.Empty(await link.Reader.ReadAsync(cancellationToken: Soon));
-        Assert.False(early.IsCompleted);
-        link.Writer.Close();
-        await early;
-        await link.Writer.WaitClosedAsync(Soon);
-        await link.Writer.WaitClosedAsync(Soon);
-        await link.Client.Writer.WaitClosedAsync(Soon);
-    }
-
     [Fact, Trait("Contract", "W8")]
     public async Task WaitClosed_ConnectionLost_ThrowsTheCauseHoweverOftenItIsAwaited()
     {
@@ -316,18 +278,6 @@ public abstract partial class ConnectionContract
         await link.Reader.ReadExactlyAsync(300000, Soon);
         await ResetByClientAsync(link);
         await Assert.ThrowsAsync<ConnectionResetException>(() => closed);
-    }
-
-    [Fact, Trait("Contract", "W8")]
-    public async Task WaitClosed_Cancelled_EndsTheWaitOnly()
-    {
-        Link link = await ConnectAsync();
-        using var cancel = new CancellationTokenSource();
-        Task closed = link.Writer.WaitClosedAsync(cancel.Token);
-        await cancel.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => closed.WaitAsync(Soon));
-        link.Client.Writer.Write("alive\n"u8);
-        Assert.Equal("alive\n", Text(await link.Reader.ReadLineAsync(Soon)));
     }
 
     [Fact, Trait("Contract", "W9")]

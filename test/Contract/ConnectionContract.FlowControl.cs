@@ -111,36 +111,6 @@ public abstract partial class ConnectionContract
         await read;
     }
 
-    [Fact, Trait("Contract", "W6")]
-    public async Task Drain_ManyWait_AllAreReleased()
-    {
-        Link link = await ConnectAsync();
-        Task first = await FillAsync(link.Writer);
-        Task[] drains = [first, .. Enumerable.Range(0, 50).Select(_ => link.Writer.DrainAsync(Soon).AsTask())];
-        Assert.DoesNotContain(drains, drain => drain.IsCompleted);
-        Task<long> read = DiscardAsync(link.Client.Reader);
-        await Task.WhenAll(drains);
-        link.Writer.Close();
-        await read;
-    }
-
-    [Fact, Trait("Contract", "W6")]
-    public async Task Drain_Cancelled_LosesNoByteAndLeavesTheOthersWaiting()
-    {
-        Link link = await ConnectAsync();
-        Task stays = await FillAsync(link.Writer);
-        using var cancel = new CancellationTokenSource();
-        Task leaves = link.Writer.DrainAsync(cancel.Token).AsTask();
-        await cancel.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => leaves.WaitAsync(Soon));
-        Assert.False(stays.IsCompleted);
-        Task<long> read = DiscardAsync(link.Client.Reader);
-        await stays;
-        link.Writer.Close();
-        // Whole blocks only: what the cancelled drain stood for came too.
-        Assert.Equal(0, await read % 65536);
-    }
-
     [Fact, Trait("Contract", "W6"), Trait("Fault", "F04")]
     public async Task Drain_ManyWaitAndThePeerResets_AllThrow()
     {

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Security;
 using System.Text;
+using ByteStreams.Testing;
 
 namespace ByteStreams.Contract.Tests;
 
@@ -9,6 +10,9 @@ public abstract partial class ConnectionContract : IAsyncLifetime
 {
     private readonly CancellationTokenSource _deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
     private readonly List<IAsyncDisposable> _owned = [];
+
+    /// <summary>What is demanded of everybody's connections, users' own included (W1 to W8, W13, W14).</summary>
+    public static TheoryData<string> PublicCases => [.. StreamContract.Cases];
 
     protected ConnectionContract() => _deadline.CancelAfter(TimeSpan.FromSeconds(45));
 
@@ -66,6 +70,9 @@ public abstract partial class ConnectionContract : IAsyncLifetime
 
     protected static IByteStreamTransportFeature LinkOf(ByteStreamWriter writer) =>
         writer.Transport!.Features.Get<IByteStreamTransportFeature>()!;
+
+    [Theory, MemberData(nameof(PublicCases)), Trait("Fault", "F15")]
+    public Task Connection_KeepsThePublicContract(string name) => new PublicContract(this).RunAsync(name, Soon);
 
     /// <summary>Starts a server with a handler of the test's own.</summary>
     protected async Task<ByteStreamServer> ServeAsync(ByteStreamDelegate handler, Action<ByteStreamServerOptions>? configure = null)
@@ -171,6 +178,15 @@ public abstract partial class ConnectionContract : IAsyncLifetime
             writer.Abort();
             handler.TrySetResult();
             await client.DisposeAsync();
+        }
+    }
+
+    private sealed class PublicContract(ConnectionContract medium) : StreamContract
+    {
+        protected override async Task<StreamPair> ConnectAsync(CancellationToken cancellationToken)
+        {
+            Link link = await medium.ConnectAsync();
+            return new StreamPair((link.Client.Reader, link.Client.Writer), (link.Reader, link.Writer));
         }
     }
 

@@ -42,6 +42,11 @@ internal static class EndpointUrlTarget
             SocketAddress native = endPoint.Serialize();
             Demand.That(endPoint.Create(native).Equals(endPoint), () => $"'{text}' is {endPoint}, and to the system {endPoint.Create(native)}.");
         }
+        else if (url.Descriptor is string name)
+        {
+            Demand.That(url is { Host: null, Port: 0, IsTls: false }, "A socket that was handed over, with a host.");
+            plain = $"fd:{name}";
+        }
         else
         {
             Demand.That(url is { Host: not null, Port: >= 0 and <= 65535 }, "A host or a port is missing.");

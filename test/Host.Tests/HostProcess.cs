@@ -9,6 +9,8 @@ namespace StreamsHost.Tests;
 /// <summary>The host as its users run it: a process of its own, on free ports and a socket in a folder of its own.</summary>
 internal sealed partial class HostProcess : IAsyncDisposable
 {
+    private const string StatusAnnouncement = "The status page, health and metrics are at ";
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
@@ -29,6 +31,11 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     /// <summary>The lines that the host prints when it is up, by endpoint.</summary>
     public Dictionary<string, string> Announced { get; } = [];
+
+    /// <summary>Where the HTTP side listens: told before the endpoints.</summary>
+    public List<string> StatusAddresses { get; } = [];
+
+    public string Folder => _folder;
 
     public string SocketPath => Path.Combine(_folder, "echo.sock");
 
@@ -77,9 +84,21 @@ internal sealed partial class HostProcess : IAsyncDisposable
             string line = await ReadMessageAsync();
             if (Announcement().Match(line) is { Success: true } match)
             {
-                Announced.Add(match.Groups["name"].Value, line);
+                Announced.TryAdd(match.Groups["name"].Value, line);
             }
         }
+    }
+
+    /// <summary>The TCP ports that it listens on, as Linux tells them.</summary>
+    public IReadOnlyList<int> ListeningPorts()
+    {
+        const string listens = "0A";
+        HashSet<string> own = [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(file => new FileInfo(file).LinkTarget).OfType<string>()];
+        return [.. ((string[])["tcp", "tcp6"])
+            .SelectMany(family => File.ReadLines($"/proc/{_process.Id}/net/{family}").Skip(1))
+            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Where(fields => fields[3] == listens && own.Contains($"socket:[{fields[9]}]"))
+            .Select(fields => int.Parse(fields[1][(fields[1].LastIndexOf(':') + 1)..], NumberStyles.HexNumber, CultureInfo.InvariantCulture))];
     }
 
     /// <summary>The processor time that it has used.</summary>
@@ -119,21 +138,43 @@ internal sealed partial class HostProcess : IAsyncDisposable
     {
         string line = await ReadLineAsync();
         using JsonDocument entry = JsonDocument.Parse(line);
-        return entry.RootElement.GetProperty("Message").GetString()!;
+        string message = entry.RootElement.GetProperty("Message").GetString()!;
+        if (message.StartsWith(StatusAnnouncement, StringComparison.Ordinal))
+        {
+            StatusAddresses.Add(message[StatusAnnouncement.Length..]);
+        }
+
+        return message;
     }
 
     public int Port(string endpoint) => int.Parse(Announcement().Match(Announced[endpoint]).Groups["port"].Value, CultureInfo.InvariantCulture);
 
     public async Task<(int ExitCode, string Errors)> WaitForExitAsync()
     {
+        // Its log has to go somewhere, or it waits for a reader.
+        Task<string> rest = _process.StandardOutput.ReadToEndAsync();
         await _process.WaitForExitAsync().WaitAsync(Patience);
+        await rest.WaitAsync(Patience);
         return (_process.ExitCode, await _errors.WaitAsync(Patience));
     }
 
     public void Signal(PosixSignal signal)
     {
-        using Process kill = Process.Start("kill", [signal == PosixSignal.SIGTERM ? "-TERM" : "-INT", _process.Id.ToString(CultureInfo.InvariantCulture)]);
-        kill.WaitForExit();
+        int number = signal switch
+        {
+            PosixSignal.SIGHUP => 1,
+            PosixSignal.SIGINT => 2,
+            PosixSignal.SIGTERM => 15,
+            _ => throw new ArgumentOutOfRangeException(nameof(signal)),
+        };
+        Assert.Equal(0, Kill(_process.Id, number));
+    }
+
+    /// <summary>What no process can do anything about.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -147,6 +188,10 @@ internal sealed partial class HostProcess : IAsyncDisposable
         _process.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
+
+    [DllImport("libc", EntryPoint = "kill")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Kill(int process, int signal);
 
     [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on (tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
     private static partial Regex Announcement();

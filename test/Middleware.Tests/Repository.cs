@@ -5,6 +5,9 @@ internal static class Repository
 {
     public static string Root { get; } = Find();
 
+    /// <summary>The folder of the tests that run.</summary>
+    private static string Project { get; } = string.Join('/', Path.GetRelativePath(Root, AppContext.BaseDirectory).Split(Path.DirectorySeparatorChar).Take(2));
+
     public static string Read(string path) => File.ReadAllText(Path.Combine(Root, path)).ReplaceLineEndings("\n");
 
     /// <summary>
@@ -22,7 +25,7 @@ internal static class Repository
         {
             Assert.True(
                 current == generated,
-                $"{path} is not what the code says. Regenerate it with: BYTESTREAMS_REGENERATE=1 dotnet run --project test/Middleware.Tests -- -method '*.{tests.Name}.Generate_*'");
+                $"{path} is not what the code says. Regenerate it with: BYTESTREAMS_REGENERATE=1 dotnet run --project {Project} -- -method '*.{tests.Name}.Generate_*'");
         }
     }
 

@@ -31,7 +31,7 @@ internal sealed class ClientArguments
         }
     }
 
-    public Option<TimeSpan> Timeout { get; }
+    public ValueOption<TimeSpan> Timeout { get; }
 
     /// <summary>Reads the arguments and the files that they name.</summary>
     /// <exception cref="CommandException">The URL is none, options do not go together, or a file cannot be used.</exception>
@@ -39,15 +39,15 @@ internal sealed class ClientArguments
     {
         string text = parsed.GetRequiredValue(_url);
         EndpointUrl url = EndpointUrl.Parse(text, out string? wrong) ?? throw new CommandException($"URL: {wrong}");
-        if (url is { EndPoint: null } and ({ Host: "" } or { Port: 0 }))
+        if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
         {
             throw new CommandException($"URL: '{text}' can be listened on, and not connected to. Write a host and a port other than 0.");
         }
 
         var options = new ByteStreamClientOptions
         {
-            ConnectTimeout = parsed.GetValue(Timeout),
-            TlsHandshakeTimeout = parsed.GetValue(Timeout),
+            ConnectTimeout = Timeout.Of(parsed),
+            TlsHandshakeTimeout = Timeout.Of(parsed),
         };
         if (url.IsTls || parsed.GetValue(_tls))
         {

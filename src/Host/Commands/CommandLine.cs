@@ -90,6 +90,12 @@ internal static class CommandLine
     private static IEnumerable<string> Mistakes(ParseResult parsed, ConfigurationKeys keys)
     {
         Command command = parsed.CommandResult.Command;
+        if (parsed.RootCommandResult.Command is RootCommand root && root.Directives.Any(directive => parsed.GetResult(directive) is not null))
+        {
+            // [suggest] is about what is not finished yet.
+            return [];
+        }
+
         if (parsed.UnmatchedTokens.Count > 0)
         {
             // What follows an option that is none may be its value, of which nothing else is known.

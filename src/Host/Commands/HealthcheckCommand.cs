@@ -20,7 +20,7 @@ internal sealed class HealthcheckCommand : HostSubcommand
         Arity = ArgumentArity.ZeroOrOne,
     };
 
-    private readonly Option<TimeSpan> _timeout = ValueOptions.Time("--timeout", TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5), "How long the answer may take.");
+    private readonly ValueOption<TimeSpan> _timeout = ValueOptions.Time("--timeout", TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5), "How long the answer may take.");
 
     public HealthcheckCommand(ConfigurationKeys keys, ConfigurationFileOption file)
         : base(
@@ -41,7 +41,7 @@ internal sealed class HealthcheckCommand : HostSubcommand
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         string text = parsed.GetValue(_url) ?? Configured(new HostArguments(parsed.GetValue(_file), _keys.Keys));
-        TimeSpan timeout = parsed.GetValue(_timeout);
+        TimeSpan timeout = _timeout.Of(parsed);
         (Uri url, string? socket) = Target(text);
         using var handler = new SocketsHttpHandler
         {

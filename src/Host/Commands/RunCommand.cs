@@ -1,3 +1,7 @@
+using ByteStreams;
+using StreamsHost.Admin;
+using StreamsHost.Lifetime;
+
 namespace StreamsHost.Commands;
 
 /// <summary>Runs the configured endpoints until a signal ends them.</summary>
@@ -17,13 +21,28 @@ internal sealed class RunCommand : HostSubcommand
 
     private static async Task<int> RunAsync(HostArguments arguments, CancellationToken cancellationToken)
     {
-        WebApplicationBuilder builder = HostApplication.CreateBuilder(arguments);
+        WebApplicationBuilder builder = HostApplication.CreateBuilder(arguments).AddLifetime();
 
         // A failed start is told in one line for each mistake; the host would add a stack trace.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         await using WebApplication host = builder.Build();
         HostConfiguration.TellUnreadable(builder.Configuration, host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost"));
-        await host.RunAsync(cancellationToken);
-        return 0;
+        host.MapAdmin();
+        ByteStreamServers servers = host.Services.GetRequiredService<ByteStreamServers>();
+        IHostApplicationLifetime lifetime = host.Services.GetRequiredService<IHostApplicationLifetime>();
+        try
+        {
+            await host.RunAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            // Told to end while it started: endpoints that are up already end as always.
+            if (servers.State == ByteStreamsState.Starting)
+            {
+                return ExitCodes.Clean;
+            }
+        }
+
+        return ExitCodes.Of(await servers.DrainAsync(CancellationToken.None));
     }
 }

@@ -8,21 +8,19 @@ namespace StreamsHost.Commands;
 /// <summary>Options with a range, whose messages are those of configuration keys.</summary>
 internal static class ValueOptions
 {
-    public static Option<int> Number(string name, int least, int most, int byDefault, string description) => new(name)
+    public static ValueOption<int> Number(string name, int least, int most, int byDefault, string description) => new(name, byDefault)
     {
         Description = string.Create(CultureInfo.InvariantCulture, $"{description} {byDefault:N0} by default, {least} to {most:N0}."),
         HelpName = "NUMBER",
-        DefaultValueFactory = _ => byDefault,
         CustomParser = result => int.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
             ? value
             : Wrong<int>(result, name, string.Create(CultureInfo.InvariantCulture, $"a whole number from {least} to {most}")),
     };
 
-    public static Option<TimeSpan> Time(string name, TimeSpan most, TimeSpan byDefault, string description) => new(name)
+    public static ValueOption<TimeSpan> Time(string name, TimeSpan most, TimeSpan byDefault, string description) => new(name, byDefault)
     {
         Description = $"{description} {Duration.Show(byDefault)} by default, {Duration.Show(most)} at most.",
         HelpName = "TIME",
-        DefaultValueFactory = _ => byDefault,
         CustomParser = result => Duration.TryParse(result.Tokens[0].Value, out TimeSpan value) && value > TimeSpan.Zero && value <= most
             ? value
             : Wrong<TimeSpan>(result, name, $"a time such as {Duration.Show(byDefault)} or 500ms, {Duration.Show(most)} at most"),
@@ -33,4 +31,11 @@ internal static class ValueOptions
         result.AddError($"{name}: '{result.Tokens[0].Value}' is not valid. It takes {takes}.");
         return default;
     }
+}
+
+/// <summary>An option with a default, which its description tells in its own words.</summary>
+internal sealed class ValueOption<T>(string name, T byDefault) : Option<T>(name)
+{
+    /// <summary>What was said, or the default.</summary>
+    public T Of(ParseResult parsed) => parsed.GetResult(this) is null ? byDefault : parsed.GetRequiredValue(this);
 }

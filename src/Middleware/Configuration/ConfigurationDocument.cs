@@ -9,7 +9,9 @@ internal static class ConfigurationDocument
     public const string Begin = "<!-- Generated from src/Middleware/Configuration/EndpointTable.cs: do not edit down to the end. -->";
 
     /// <summary>The tables for the text behind <see cref="Begin"/>.</summary>
-    public static string Generate(SettingDescriptions descriptions)
+    /// <param name="descriptions">What the keys mean.</param>
+    /// <param name="others">What else the program reads.</param>
+    public static string Generate(SettingDescriptions descriptions, params IReadOnlyList<OtherSection> others)
     {
         var text = new StringBuilder();
         Head(text, "`ByteStreams`", "Beside this section appsettings.json may have any others, such as `Logging`.");
@@ -30,6 +32,12 @@ internal static class ConfigurationDocument
         foreach (Setting section in EndpointTable.Endpoint.All.Where(setting => setting.Table is not null))
         {
             Section(text, section.Name, descriptions.Of(EndpointTable.Endpoint.Options, section.Name), section.Table!, descriptions);
+        }
+
+        foreach (OtherSection other in others)
+        {
+            Head(text, $"`{other.Name}`", descriptions.Of(other.Described, other.Constant));
+            Rows(text, other.Table, descriptions);
         }
 
         return text.ToString();

@@ -30,7 +30,9 @@ internal static class ConfigurationSchema
     }
 
     /// <summary>Makes the schema anew.</summary>
-    public static string Generate(SettingDescriptions descriptions)
+    /// <param name="descriptions">What the keys mean.</param>
+    /// <param name="others">What else the program reads.</param>
+    public static string Generate(SettingDescriptions descriptions, params IReadOnlyList<OtherSection> others)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
@@ -44,6 +46,14 @@ internal static class ConfigurationSchema
             json.WriteString("type", "string");
             json.WriteEndObject();
             WriteReference(json, Root, Root);
+            foreach (OtherSection other in others)
+            {
+                json.WriteStartObject(other.Name);
+                json.WriteString("description", descriptions.Of(other.Described, other.Constant));
+                WriteTable(json, other.Table, descriptions);
+                json.WriteEndObject();
+            }
+
             json.WriteEndObject();
             json.WriteStartObject("definitions");
             WriteRoot(json, descriptions);

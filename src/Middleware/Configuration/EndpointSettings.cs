@@ -3,7 +3,7 @@ namespace ByteStreams.Configuration;
 /// <summary>Everything that a section <c>Endpoints:&lt;name&gt;</c> says, over what <c>Defaults</c> says.</summary>
 internal sealed class EndpointSettings
 {
-    /// <summary>Where it listens: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>. Required.</summary>
+    /// <summary>Where it listens: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd hands over. Required.</summary>
     public string? Url { get; set; }
 
     /// <summary>The name of the handler that serves it. Required.</summary>

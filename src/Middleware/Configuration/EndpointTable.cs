@@ -145,13 +145,12 @@ internal static class EndpointTable
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.MaxReceiveBlock), 4096, int.MaxValue, o => o.MaxReceiveBlock, (o, v) => o.MaxReceiveBlock = v),
         Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerTimeout), TimeSpan.Zero, o => o.LingerTimeout, (o, v) => o.LingerTimeout = v, orZero: true),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerBytes), 0, int.MaxValue, o => o.LingerBytes, (o, v) => o.LingerBytes = v),
-        new ValueSetting<ByteStreamServerOptions>(
-            nameof(ByteStreamServerOptions.UnixSocketMode), "an octal file mode such as 0660", new SettingSchema("string", Pattern: "^[0-7]{1,4}$"), _ => null, TryMode),
+        FileMode<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketMode), o => o.UnixSocketMode, (o, v) => o.UnixSocketMode = v),
         Text<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketGroup), "a group's name or number", o => o.UnixSocketGroup, (o, v) => o.UnixSocketGroup = v));
 
     /// <summary>The rest: which handler, and what surrounds it.</summary>
     public static SettingTable<EndpointSettings> Endpoint { get; } = new(
-        Text<EndpointSettings>(nameof(EndpointSettings.Url), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
+        Text<EndpointSettings>(nameof(EndpointSettings.Url), EndpointUrl.Takes, o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
         Text<EndpointSettings>(nameof(EndpointSettings.Handler), "the name of a handler", o => o.Handler, (o, v) => o.Handler = v),
         new SectionSetting<EndpointSettings, TelemetryOptions>(nameof(EndpointSettings.Telemetry), o => o.Telemetry, Telemetry),
         new SectionSetting<EndpointSettings, AdmissionOptions>(nameof(EndpointSettings.Admission), o => o.Admission, Admission),
@@ -160,26 +159,4 @@ internal static class EndpointTable
         new SectionSetting<EndpointSettings, TlsServerOptions>(nameof(EndpointSettings.Tls), o => o.Tls, Tls),
         new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts),
         new SectionSetting<EndpointSettings, RelayOptions>(nameof(EndpointSettings.Relay), o => o.Relay, Relay));
-
-    private static bool TryMode(string text, ByteStreamServerOptions options)
-    {
-        int mode = 0;
-        foreach (char digit in text)
-        {
-            if (digit is < '0' or > '7' || mode > 0x1FF)
-            {
-                return false;
-            }
-
-            mode = (mode * 8) + (digit - '0');
-        }
-
-        if (text.Length == 0 || mode > 0x1FF)
-        {
-            return false;
-        }
-
-        options.UnixSocketMode = (UnixFileMode)mode;
-        return true;
-    }
 }

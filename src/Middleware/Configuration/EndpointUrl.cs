@@ -6,14 +6,18 @@ namespace ByteStreams.Configuration;
 
 /// <summary>
 /// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,
-/// <c>unix:/path</c>, or <c>unix:@name</c> in Linux' abstract namespace. <c>{temp}</c> in a path stands for the temporary folder.
+/// <c>unix:/path</c>, <c>unix:@name</c> in Linux' abstract namespace, or <c>fd:name</c> for a socket that systemd has opened.
+/// <c>{temp}</c> in a path stands for the temporary folder.
 /// </summary>
 internal sealed record EndpointUrl
 {
     /// <summary>For schemas: it tells a wrong scheme, and leaves the rest to <see cref="Parse"/>.</summary>
-    public const string Pattern = "^(tcp://|tls://|unix:).+$";
+    public const string Pattern = "^(tcp://|tls://|unix:|fd:).+$";
 
-    private const string Forms = "Write tcp://host:port, tls://host:port, unix:/path or unix:@name";
+    /// <summary>What an endpoint's key takes.</summary>
+    public const string Takes = "tcp://host:port, tls://host:port, unix:/path, unix:@name or fd:name";
+
+    private const string Forms = "tcp://host:port, tls://host:port, unix:/path or unix:@name";
 
     private EndpointUrl(string? host, int port, EndPoint? endPoint)
     {
@@ -30,11 +34,16 @@ internal sealed record EndpointUrl
     /// <summary>Whether it says that the endpoint speaks TLS.</summary>
     public bool IsTls { get; private init; }
 
+    /// <summary>The name of a socket that was handed over. Null for any other.</summary>
+    public string? Descriptor { get; private init; }
+
     /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
     public EndPoint? EndPoint { get; }
 
     /// <summary>As it would be written.</summary>
-    public override string ToString() => Host is null
+    public override string ToString() => Descriptor is not null
+        ? $"fd:{Descriptor}"
+        : Host is null
         ? $"unix:{EndPoint!.ToString()!.Replace('\0', '@')}"
         : string.Create(CultureInfo.InvariantCulture, $"{(IsTls ? "tls" : "tcp")}://{(Host.Length == 0 ? "*" : Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
 
@@ -44,16 +53,20 @@ internal sealed record EndpointUrl
         EndpointUrl? url;
         if (string.IsNullOrWhiteSpace(text))
         {
-            (url, error) = (null, $"is missing. {Forms}.");
+            (url, error) = (null, $"is missing. Write {Forms}.");
         }
         else if (text.StartsWith("tcp://", StringComparison.OrdinalIgnoreCase))
         {
-            url = ParseTcp(text, text["tcp://".Length..], out error);
+            url = ParseTcp(text, text["tcp://".Length..], Forms, out error);
         }
         else if (text.StartsWith("tls://", StringComparison.OrdinalIgnoreCase))
         {
-            EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], out error);
+            EndpointUrl? tcp = ParseTcp(text, text["tls://".Length..], Forms, out error);
             url = tcp is null ? null : tcp with { IsTls = true };
+        }
+        else if (text.StartsWith("fd:", StringComparison.OrdinalIgnoreCase))
+        {
+            url = ParseDescriptor(text["fd:".Length..], out error);
         }
         else if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
         {
@@ -61,17 +74,31 @@ internal sealed record EndpointUrl
         }
         else
         {
-            (url, error) = (null, $"'{text}' has no known scheme. {Forms}.");
+            (url, error) = (null, $"'{text}' has no known scheme. Write {Forms}.");
         }
 
         return url;
     }
 
-    /// <summary>The addresses that it stands for.</summary>
+    /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
-        EndPoint is not null ? [EndPoint] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
+        EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
 
-    private static EndpointUrl? ParseTcp(string text, string authority, out string? error)
+    private static EndpointUrl? ParseDescriptor(string name, out string? error)
+    {
+        // systemd.socket(5), FileDescriptorName=: ASCII without control characters and colons, 255 at most.
+        if (name.Length is 0 or > 255 || name.Contains(':', StringComparison.Ordinal) || name.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        {
+            error = $"'fd:{name}' has no name of a socket. Write what the systemd socket unit has as FileDescriptorName, or else the unit's own name: fd:web.socket.";
+            return null;
+        }
+
+        error = null;
+        return new EndpointUrl(null, 0, null) { Descriptor = name };
+    }
+
+    /// <summary>Reads what follows the scheme of <paramref name="text"/>.</summary>
+    public static EndpointUrl? ParseTcp(string text, string authority, string forms, out string? error)
     {
         string scheme = text[..text.IndexOf(':', StringComparison.Ordinal)].ToLowerInvariant();
         string rest = authority.TrimEnd('/');
@@ -102,7 +129,7 @@ internal sealed record EndpointUrl
 
         if (host is not ("" or "*") && Uri.CheckHostName(host) == UriHostNameType.Unknown)
         {
-            error = $"'{text}' has the host '{host}', which is no name and no address. {Forms}.";
+            error = $"'{text}' has the host '{host}', which is no name and no address. Write {forms}.";
             return null;
         }
 
@@ -121,7 +148,7 @@ internal sealed record EndpointUrl
 
         if (expanded.Length == 0 || expanded == "@")
         {
-            error = $"'unix:{path}' has no path. {Forms}.";
+            error = $"'unix:{path}' has no path. Write {Forms}.";
             return null;
         }
 

@@ -71,10 +71,11 @@ internal sealed record ValueSetting<TOptions>(
 /// connect would be the opposite.
 /// </summary>
 internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func<TOptions, IList<string>> List) : Setting<TOptions>(Name)
+    where TOptions : new()
 {
     public override string Takes => TakesText;
 
-    public override string? Default => null;
+    public override string? Default => List(new TOptions()) is { Count: > 0 } list ? string.Join(',', list) : null;
 
     public override bool IsList => true;
 

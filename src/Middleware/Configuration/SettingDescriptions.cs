@@ -3,12 +3,12 @@ using System.Xml.Linq;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>What the keys mean: the summaries of the options of their names, out of the library's XML documentation.</summary>
-/// <param name="documentation">The file that the compiler writes.</param>
-internal sealed partial class SettingDescriptions(XDocument documentation)
+/// <summary>What the keys mean: the summaries of the options of their names, out of the XML documentation.</summary>
+/// <param name="documentation">The files that the compiler writes, of each program that has keys.</param>
+internal sealed partial class SettingDescriptions(params IReadOnlyList<XDocument> documentation)
 {
     private readonly Dictionary<string, XElement> _members =
-        documentation.Descendants("member").ToDictionary(member => member.Attribute("name")!.Value, member => member);
+        documentation.SelectMany(file => file.Descendants("member")).ToDictionary(member => member.Attribute("name")!.Value, member => member);
 
     /// <summary>The description of an option, with code in backticks.</summary>
     /// <param name="options">The type that has it, itself or from its base.</param>

@@ -104,5 +104,23 @@ internal static class Settings
             return true;
         });
 
-    public static ListSetting<TOptions> List<TOptions>(string name, string takes, Func<TOptions, IList<string>> list) => new(name, takes, list);
+    public static ValueSetting<TOptions> FileMode<TOptions>(string name, Func<TOptions, UnixFileMode?> get, Action<TOptions, UnixFileMode> set)
+        where TOptions : new() => new(
+        name,
+        "an octal file mode such as 0660",
+        new SettingSchema("string", Pattern: "^[0-7]{1,4}$"),
+        options => get(options) is UnixFileMode mode ? "0" + Convert.ToString((int)mode, 8) : null,
+        (text, options) =>
+        {
+            if (text.Length is 0 or > 4 || text.AsSpan().ContainsAnyExceptInRange('0', '7') || Convert.ToInt32(text, 8) > 0x1FF)
+            {
+                return false;
+            }
+
+            set(options, (UnixFileMode)Convert.ToInt32(text, 8));
+            return true;
+        });
+
+    public static ListSetting<TOptions> List<TOptions>(string name, string takes, Func<TOptions, IList<string>> list)
+        where TOptions : new() => new(name, takes, list);
 }

@@ -1,4 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Hosting;
+using ByteStreams.Transport;
 
 namespace ByteStreams;
 
@@ -9,8 +11,9 @@ public sealed class ByteStreamServers
     private volatile IReadOnlyDictionary<string, ByteStreamServer> _running =
         new Dictionary<string, ByteStreamServer>(StringComparer.OrdinalIgnoreCase);
 
-    private volatile Func<bool, Task<DrainReport>>? _drain;
+    private volatile ByteStreamsService? _service;
     private volatile ByteStreamsState _state;
+    private volatile IReadOnlyList<EndpointPlan> _plans = [];
 
     internal ByteStreamServers()
     {
@@ -43,21 +46,38 @@ public sealed class ByteStreamServers
     /// <param name="cancellationToken">Ends the wait only.</param>
     /// <returns>How it went, when it is over.</returns>
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
-    public Task<DrainReport> DrainAsync(CancellationToken cancellationToken = default) => Drain()(false).WaitAsync(cancellationToken);
+    public Task<DrainReport> DrainAsync(CancellationToken cancellationToken = default) => Service.DrainAsync(abort: false).WaitAsync(cancellationToken);
 
     /// <summary>Ends the endpoints without waiting for anybody: connections are aborted. A drain that is at work is over by it.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
     /// <returns>How it went, within a second.</returns>
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
-    public Task<DrainReport> AbortAsync(CancellationToken cancellationToken = default) => Drain()(true).WaitAsync(cancellationToken);
+    public Task<DrainReport> AbortAsync(CancellationToken cancellationToken = default) => Service.DrainAsync(abort: true).WaitAsync(cancellationToken);
 
-    internal void Set(IEnumerable<KeyValuePair<string, ByteStreamServer>> running) =>
-        _running = new Dictionary<string, ByteStreamServer>(running, StringComparer.OrdinalIgnoreCase);
+    private ByteStreamsService Service => _service ?? throw new InvalidOperationException("The endpoints have not started; there is nothing to end.");
+
+    /// <summary>Takes the configuration over as it is now, and looks at the certificates' files.</summary>
+    /// <param name="read">Reads the sources anew.</param>
+    internal Task<ReloadReport> ReloadAsync(Action read) => Service.ReloadAsync(read);
+
+    /// <summary>Whether no event loop stands still for all of the time while somebody waits for it.</summary>
+    internal static async Task<bool> AnswersAsync(TimeSpan within, TimeProvider time, CancellationToken cancellationToken)
+    {
+        (EventLoop Loop, long Place)[] before = [.. EventLoopGroup.All.Select(loop => (loop, loop.Place))];
+        await Task.Delay(within, time, cancellationToken).ConfigureAwait(false);
+        return !before.Any(seen => seen.Loop.IsStuckAt(seen.Place));
+    }
 
     internal void Advance(ByteStreamsState state) => _state = state;
 
-    /// <param name="drain">Begins the drain, or joins it; told whether to abort at once.</param>
-    internal void DrainBy(Func<bool, Task<DrainReport>> drain) => _drain = drain;
+    internal void RunBy(ByteStreamsService service) => _service = service;
 
-    private Func<bool, Task<DrainReport>> Drain() => _drain ?? throw new InvalidOperationException("The endpoints have not started; there is nothing to end.");
+    /// <summary>What an endpoint runs by; null where it does not run.</summary>
+    internal EndpointPlan? Plan(string name) => _plans.FirstOrDefault(plan => plan.IsNamed(name));
+
+    internal void Set(IReadOnlyCollection<(EndpointPlan Plan, ByteStreamServer Server)> running)
+    {
+        _plans = [.. running.Select(endpoint => endpoint.Plan)];
+        _running = running.ToDictionary(endpoint => endpoint.Plan.Name, endpoint => endpoint.Server, StringComparer.OrdinalIgnoreCase);
+    }
 }

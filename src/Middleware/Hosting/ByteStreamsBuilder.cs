@@ -61,7 +61,7 @@ public sealed class ByteStreamsBuilder
 
     /// <summary>Adds an endpoint that a named handler serves. It is checked when the host starts, together with all others.</summary>
     /// <param name="name">Its name, in logs and in <see cref="ByteStreamServers"/>. Unique, whatever its case.</param>
-    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd hands over.</param>
     /// <param name="handler">The handler's name.</param>
     /// <param name="configure">Sets options and adds connection middleware (<see cref="ByteStreamServerOptions.Use"/>).</param>
     /// <returns>The same builder.</returns>
@@ -75,7 +75,7 @@ public sealed class ByteStreamsBuilder
 
     /// <summary>Adds an endpoint that a callback serves.</summary>
     /// <param name="name">Its name. Unique, whatever its case.</param>
-    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd hands over.</param>
     /// <param name="clientConnected">Called for each connection.</param>
     /// <param name="configure">Sets options and adds connection middleware.</param>
     /// <returns>The same builder.</returns>

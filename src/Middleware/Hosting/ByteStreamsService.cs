@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Telemetry;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -37,12 +39,17 @@ internal sealed class ByteStreamsService(
     private readonly List<IDisposable> _subscriptions = [];
     private readonly CancellationTokenSource _stopped = new();
     private ServiceSettings _settings = new();
+    private readonly Channel<bool> _changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    /// <summary>Held by who takes the configuration over, and for good by the drain.</summary>
+    private readonly SemaphoreSlim _reloading = new(1);
+
     private Task _following = Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         // Before it is read: a change in between is then taken over behind the start.
-        Channel<bool> changes = Listen();
+        Listen();
         var errors = new List<string>();
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
         foreach (EndpointPlan plan in plans)
@@ -76,9 +83,9 @@ internal sealed class ByteStreamsService(
 
         ExtendShutdown();
         Publish();
-        servers.DrainBy(DrainAsync);
+        servers.RunBy(this);
         servers.Advance(ByteStreamsState.Serving);
-        _following = Task.Run(() => FollowAsync(changes.Reader), CancellationToken.None);
+        _following = Task.Run(() => FollowAsync(), CancellationToken.None);
     }
 
     /// <summary>Drains here, and not when it is this service's turn to stop: the application's own HTTP side has to tell meanwhile that it is not ready.</summary>
@@ -113,9 +120,12 @@ internal sealed class ByteStreamsService(
         Unsubscribe();
         _stopped.Dispose();
         _drain.Dispose();
+        _reloading.Dispose();
     }
 
-    private Task<DrainReport> DrainAsync(bool abort)
+    /// <summary>Begins the drain, or joins it.</summary>
+    /// <param name="abort">Whether nobody is waited for, whoever has begun it.</param>
+    internal Task<DrainReport> DrainAsync(bool abort)
     {
         if (abort)
         {
@@ -132,6 +142,7 @@ internal sealed class ByteStreamsService(
         // A reload that is at work ends first: it may be starting a server.
         await _stopped.CancelAsync().ConfigureAwait(false);
         await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _reloading.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         return new DrainPlan([.. _running.Select(running => running.Server), .. _retired.Keys], _settings.DrainDelay, _settings.DrainTimeout);
     }
 
@@ -149,9 +160,31 @@ internal sealed class ByteStreamsService(
         }
     }
 
-    /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
-    internal async Task ReloadAsync(CancellationToken cancellationToken)
+    /// <summary>Takes over the configuration and the certificates' files as they are now, whether or not they are known to have changed.</summary>
+    /// <param name="read">Reads the configuration's sources anew. What it throws is thrown, and nothing has changed.</param>
+    /// <exception cref="OperationCanceledException">The endpoints end.</exception>
+    internal async Task<ReloadReport> ReloadAsync(Action read)
     {
+        await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
+        try
+        {
+            read();
+
+            // The change that this has told is taken over here.
+            _changes.Reader.TryRead(out _);
+            services.GetRequiredService<ByteStreamMetrics>().LookAtCertificates();
+            return await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
+        }
+        finally
+        {
+            _reloading.Release();
+        }
+    }
+
+    /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
+    private async Task<ReloadReport> TakeOverAsync(CancellationToken cancellationToken)
+    {
+        (int added, int removed, int changed) = (0, 0, 0);
         var errors = new List<string>();
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [.. _running.Select(running => running.Plan)], errors);
         if (_running.Any(running => running.Plan.IsConfigured) && !plans.Any(plan => plan.IsConfigured) && errors.Count == 0)
@@ -164,7 +197,7 @@ internal sealed class ByteStreamsService(
         if (errors.Count > 0)
         {
             Tell(errors);
-            return;
+            return new ReloadReport(0, 0, 0, errors.Count);
         }
 
         _settings = registry.ReadService();
@@ -173,13 +206,14 @@ internal sealed class ByteStreamsService(
             HostingLog.TotalChanged(_logger, total.Most);
         }
 
-        foreach (RunningEndpoint removed in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())
+        foreach (RunningEndpoint gone in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())
         {
-            _running.Remove(removed);
+            _running.Remove(gone);
             Publish();
-            Retire(removed.Server);
-            removed.Server.RequestCloseClients();
-            HostingLog.EndpointRemoved(_logger, removed.Plan.Name);
+            Retire(gone.Server);
+            gone.Server.RequestCloseClients();
+            HostingLog.EndpointRemoved(_logger, gone.Plan.Name);
+            removed++;
         }
 
         foreach (EndpointPlan plan in plans)
@@ -187,11 +221,12 @@ internal sealed class ByteStreamsService(
             int index = _running.FindIndex(running => plan.IsNamed(running.Plan.Name));
             if (index < 0)
             {
-                if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer added)
+                if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer server)
                 {
-                    _running.Add(new RunningEndpoint(plan, added));
+                    _running.Add(new RunningEndpoint(plan, server));
                     Publish();
                     HostingLog.EndpointAdded(_logger, plan.Name);
+                    added++;
                 }
             }
             else if (_running[index].Plan.Signature != plan.Signature)
@@ -201,12 +236,14 @@ internal sealed class ByteStreamsService(
                 if (ReferenceEquals(_running[index].Plan, plan))
                 {
                     HostingLog.EndpointChanged(_logger, plan.Name);
+                    changed++;
                 }
             }
         }
 
         ExtendShutdown();
         Tell(errors);
+        return new ReloadReport(added, removed, changed, errors.Count);
     }
 
     private void Tell(IEnumerable<string> mistakes)
@@ -285,7 +322,7 @@ internal sealed class ByteStreamsService(
             return await ByteStreamServer.StartAsync(
                 plan.Handler,
                 await plan.Url.ResolveAsync(plan.Options, cancellationToken).ConfigureAwait(false),
-                null,
+                plan.Url.Descriptor is string name ? InheritedSockets.OfThisProcess.Open(name) : [],
                 plan.Options,
                 cancellationToken).ConfigureAwait(false);
         }
@@ -302,18 +339,15 @@ internal sealed class ByteStreamsService(
     }
 
     /// <summary>Before the log tells of it: who has heard of a change finds it done.</summary>
-    private void Publish() => servers.Set(_running.Select(running => new KeyValuePair<string, ByteStreamServer>(running.Plan.Name, running.Server)));
+    private void Publish() => servers.Set([.. _running.Select(running => (running.Plan, running.Server))]);
 
     /// <summary>Hears when a section changes. Changes that come while one is taken over are taken over together, behind it.</summary>
-    private Channel<bool> Listen()
+    private void Listen()
     {
-        var changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         foreach (IConfiguration section in registry.Sections)
         {
-            _subscriptions.Add(ChangeToken.OnChange(section.GetReloadToken, () => changes.Writer.TryWrite(true)));
+            _subscriptions.Add(ChangeToken.OnChange(section.GetReloadToken, () => _changes.Writer.TryWrite(true)));
         }
-
-        return changes;
     }
 
     private void Unsubscribe()
@@ -324,19 +358,26 @@ internal sealed class ByteStreamsService(
         }
     }
 
-    private async Task FollowAsync(ChannelReader<bool> changes)
+    private async Task FollowAsync()
     {
-        while (await changes.WaitToReadAsync(_stopped.Token).ConfigureAwait(false))
+        while (await _changes.Reader.WaitToReadAsync(_stopped.Token).ConfigureAwait(false))
         {
-            changes.TryRead(out _);
+            await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
             try
             {
-                await ReloadAsync(_stopped.Token).ConfigureAwait(false);
+                if (_changes.Reader.TryRead(out _))
+                {
+                    await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
+                }
             }
             catch (Exception error) when (error is not OperationCanceledException)
             {
                 // A provider that cannot read its file any more: what runs goes on running.
                 HostingLog.ReloadFailed(_logger, error);
+            }
+            finally
+            {
+                _reloading.Release();
             }
         }
     }

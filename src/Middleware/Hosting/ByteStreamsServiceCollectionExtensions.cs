@@ -33,6 +33,8 @@ public static class ByteStreamsServiceCollectionExtensions
         services.AddSingleton(registry);
         services.TryAddSingleton(new ByteStreamServers());
         services.TryAddSingleton(provider => new ByteStreamMetrics(provider.GetService<IMeterFactory>()));
+        services.TryAddSingleton(provider => new ByteStreamMonitor(
+            provider.GetRequiredService<ByteStreamServers>(), provider.GetRequiredService<ByteStreamMetrics>()));
         services.TryAddSingleton(_ => new ConnectionTotal(registry.ReadService().MaxConnections));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);

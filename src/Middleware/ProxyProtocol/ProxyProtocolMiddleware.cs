@@ -58,7 +58,9 @@ internal sealed class ProxyProtocolMiddleware
             return;
         }
 
-        context.Features.Set<IProxyProtocolFeature>(new ProxyProtocolFeature(header, context.RemoteEndPoint, context.LocalEndPoint));
+        var feature = new ProxyProtocolFeature(header, context.RemoteEndPoint, context.LocalEndPoint);
+        context.Features.Set<IProxyProtocolFeature>(feature);
+        ConnectionLink.Progress(context).Record?.MoreFacts.Proxy = feature;
         (EndPoint? remote, EndPoint? local) = (context.RemoteEndPoint, context.LocalEndPoint);
         context.RemoteEndPoint = header.Source ?? remote;
         context.LocalEndPoint = header.Destination ?? local;

@@ -106,7 +106,7 @@ public sealed class ByteStreamRelay : IDisposable
             return;
         }
 
-        ConnectionLink.Progress(client).Record?.Upstream = chosen.Name;
+        ConnectionLink.Progress(client).Record?.MoreFacts.Upstream = chosen.Name;
         try
         {
             await new RelayedConnection(client, upstream, _options.DrainQuiet, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);

@@ -83,7 +83,7 @@ public sealed class RelayOptions
             {
                 yield return $"Relay:Upstreams:{i}: {wrong}";
             }
-            else if (url is { EndPoint: null } and ({ Host: "" } or { Port: 0 }))
+            else if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
             {
                 yield return $"Relay:Upstreams:{i}: '{Upstreams[i]}' can be listened on, and not connected to. Write a host and a port other than 0.";
             }

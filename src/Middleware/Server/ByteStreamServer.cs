@@ -336,14 +336,14 @@ public sealed class ByteStreamServer : IAsyncDisposable
     }
 
     internal static async Task<ByteStreamServer> StartAsync(
-        ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, Socket? socket, ByteStreamServerOptions options, CancellationToken cancellationToken)
+        ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets, ByteStreamServerOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(clientConnected);
         cancellationToken.ThrowIfCancellationRequested();
         var server = new ByteStreamServer(clientConnected, options.Snapshot());
         try
         {
-            server.Bind(endPoints, socket);
+            server.Bind(endPoints, sockets);
             if (options.StartServing)
             {
                 await server.StartServingAsync(cancellationToken).ConfigureAwait(false);
@@ -360,9 +360,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    private void Bind(IReadOnlyList<EndPoint> endPoints, Socket? socket)
+    private void Bind(IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets)
     {
-        if (socket is not null)
+        foreach (Socket socket in sockets)
         {
             _listeners.Add(SocketListener.Adopt(socket, _options, _logger));
         }

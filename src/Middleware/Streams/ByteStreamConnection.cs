@@ -47,6 +47,8 @@ public sealed class ByteStreamConnection : IAsyncDisposable
         // The loss of a connection that is being disposed has nobody to tell; reads and drains have thrown it.
         await Writer.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Reader.Detach();
+        // What lies over the connection, such as TLS, gives its blocks back too.
+        await Writer.Transport!.Transport.Input.CompleteAsync().ConfigureAwait(false);
         await Writer.Transport!.DisposeAsync().ConfigureAwait(false);
     }
 }

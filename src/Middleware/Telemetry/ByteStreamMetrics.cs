@@ -42,6 +42,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     private readonly Counter<long> _acceptErrors;
     private readonly Counter<long> _reloads;
     private readonly Histogram<double> _connects;
+    private long _connections;
 
     /// <param name="factory">The application's; null makes a meter of its own.</param>
     public ByteStreamMetrics(IMeterFactory? factory)
@@ -83,10 +84,16 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     public static ByteStreamMetrics Of(IConnectionBuilder builder) => builder.ApplicationServices.GetService<ByteStreamMetrics>() ?? Alone.Value;
 
+    /// <summary>Raised for each connection that has ended.</summary>
+    public event Action<ConnectionSnapshot>? Ended;
+
     public EndpointTelemetry Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointTelemetry(added));
 
-    public void ConnectionEnded(string endpoint, ConnectionEndReason reason, TimeSpan duration)
+    public void ConnectionBegan(ConnectionRecord record) => record.Endpoint.Enter(record, ref _connections);
+
+    public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
     {
+        string endpoint = record.Endpoint.Name;
         string text = EndReasonText.Of(reason);
         if (EndReasonText.IsRefusal(reason))
         {
@@ -97,6 +104,8 @@ internal sealed class ByteStreamMetrics : IDisposable
         {
             _duration.Record(duration.TotalSeconds, new(EndpointTag, endpoint), new(ReasonTag, text));
         }
+
+        Ended?.Invoke(record.Snapshot());
     }
 
     /// <param name="endpoint">The endpoint.</param>
@@ -138,12 +147,33 @@ internal sealed class ByteStreamMetrics : IDisposable
     /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(CertificateStore)">forgotten</see>.</summary>
     public void Watch(CertificateStore store, string endpoint) => _certificates[store] = endpoint;
 
+    /// <summary>Has all certificates' files looked at now, and not only each second: this knows all of them.</summary>
+    public void LookAtCertificates()
+    {
+        foreach (CertificateStore store in _certificates.Keys)
+        {
+            store.Look();
+        }
+    }
+
     public void Forget(CertificateStore store) => _certificates.TryRemove(store, out _);
 
     /// <summary>Shows a relay's upstreams until it is <see cref="Forget(UpstreamGroup)">forgotten</see>.</summary>
     public void Watch(UpstreamGroup upstreams, string endpoint) => _upstreams[upstreams] = endpoint;
 
     public void Forget(UpstreamGroup upstreams) => _upstreams.TryRemove(upstreams, out _);
+
+    public IEnumerable<CertificateSnapshot> CertificatesOf(string endpoint) =>
+        from watched in _certificates
+        where string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase)
+        from certificate in watched.Key.Expiries()
+        select new CertificateSnapshot(certificate.Subject, certificate.NotAfter);
+
+    public IEnumerable<UpstreamSnapshot> UpstreamsOf(string endpoint) =>
+        from watched in _upstreams
+        where string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase)
+        from upstream in watched.Key.All
+        select new UpstreamSnapshot(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected);
 
     /// <param name="endpoint">The relay's endpoint.</param>
     /// <param name="upstream">As it is configured.</param>

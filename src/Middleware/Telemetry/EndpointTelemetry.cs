@@ -3,7 +3,10 @@ namespace ByteStreams.Telemetry;
 /// <summary>The counts of one endpoint, and its open connections. It outlives the endpoint's servers: counters never go back.</summary>
 internal sealed class EndpointTelemetry(string name)
 {
+    private static readonly int Reasons = Enum.GetValues<ConnectionEndReason>().Length;
+
     private readonly Lock _gate = new();
+    private readonly long[] _ended = new long[Reasons];
     private ConnectionRecord? _first;
     private int _active;
     private long _accepted;
@@ -20,10 +23,14 @@ internal sealed class EndpointTelemetry(string name)
     /// <summary>TLS handshakes in progress.</summary>
     public int Handshakes => Volatile.Read(ref _handshakes);
 
-    public void Enter(ConnectionRecord record)
+    /// <param name="record">The connection.</param>
+    /// <param name="numbers">The last number that a connection of any endpoint was given.</param>
+    public void Enter(ConnectionRecord record, ref long numbers)
     {
         lock (_gate)
         {
+            // Within the lock, so that the list is in the order of the numbers.
+            record.Number = Interlocked.Increment(ref numbers);
             record.Next = _first;
             _first?.Previous = record;
             _first = record;
@@ -49,6 +56,7 @@ internal sealed class EndpointTelemetry(string name)
 
             record.Next?.Previous = record.Previous;
             _active--;
+            _ended[(int)record.Link.EndReason]++;
         }
     }
 
@@ -65,6 +73,61 @@ internal sealed class EndpointTelemetry(string name)
             }
 
             return (received, sent);
+        }
+    }
+
+    /// <summary>Adds its newest connections that began before the one of a number, no more than <paramref name="most"/>.</summary>
+    public void AddNewest(List<ConnectionRecord> found, int most, long before)
+    {
+        lock (_gate)
+        {
+            for (ConnectionRecord? record = _first; record is not null && most > 0; record = record.Next)
+            {
+                if (record.Number < before)
+                {
+                    found.Add(record);
+                    most--;
+                }
+            }
+        }
+    }
+
+    /// <summary>Its open connection of an id; null where there is none.</summary>
+    public ConnectionRecord? Find(string id)
+    {
+        lock (_gate)
+        {
+            for (ConnectionRecord? record = _first; record is not null; record = record.Next)
+            {
+                if (record.IsCalled(id))
+                {
+                    return record;
+                }
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>Its counts as they are now.</summary>
+    public EndpointSnapshot Snapshot()
+    {
+        lock (_gate)
+        {
+            (long received, long sent) = Bytes();
+            Dictionary<ConnectionEndReason, long> ended = Enum.GetValues<ConnectionEndReason>()
+                .Where(reason => _ended[(int)reason] > 0).ToDictionary(reason => reason, reason => _ended[(int)reason]);
+            return new EndpointSnapshot
+            {
+                Name = name,
+                Active = _active,
+                Handshakes = Handshakes,
+                Accepted = _accepted,
+                Refused = ended.Where(pair => EndReasonText.IsRefusal(pair.Key)).Sum(pair => pair.Value),
+                BytesReceived = received,
+                BytesSent = sent,
+                Ended = ended,
+            };
         }
     }
 

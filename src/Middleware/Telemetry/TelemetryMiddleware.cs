@@ -16,24 +16,24 @@ internal sealed class TelemetryMiddleware(
     /// <summary>Who wants connections as activities listens to this source.</summary>
     private static readonly ActivitySource Source = new(ByteStreamMetrics.MeterName);
 
-    private EndpointTelemetry? _endpoint = endpointName is null ? null : metrics.Endpoint(endpointName);
+    private ConnectionOrigin? _origin = endpointName is null ? null : new(metrics.Endpoint(endpointName), handlerName, time);
 
     public Task OnConnectionAsync(ConnectionContext context)
     {
-        _endpoint ??= metrics.Endpoint(LogText.Of(context.LocalEndPoint));
-        var record = new ConnectionRecord(context, ConnectionLink.Of(context), _endpoint, time.GetTimestamp());
+        _origin ??= new(metrics.Endpoint(LogText.Of(context.LocalEndPoint)), handlerName, time);
+        var record = new ConnectionRecord(context, ConnectionLink.Of(context), _origin);
         ConnectionLink.Progress(context).Record = record;
-        _endpoint.Enter(record);
+        metrics.ConnectionBegan(record);
         return ServeAsync(record);
     }
 
     /// <summary>It sleeps as long as the connection lives, and keeps nothing but the record.</summary>
     private async Task ServeAsync(ConnectionRecord record)
     {
-        if (options.Tracing && Source.HasListeners())
+        // Here, so that it is the handler's current activity and nobody else's.
+        if (options.Tracing && Source.HasListeners() && Begin(record.Endpoint.Name, record) is Activity activity)
         {
-            // Here, so that it is the handler's current activity and nobody else's.
-            record.Activity = Begin(_endpoint!.Name, record);
+            record.MoreFacts.Activity = activity;
         }
 
         try
@@ -91,8 +91,8 @@ internal sealed class TelemetryMiddleware(
         string endpoint = record.Endpoint.Name;
         ConnectionEndReason reason = record.Link.EndReason;
         TimeSpan duration = time.GetElapsedTime(record.Began);
-        metrics.ConnectionEnded(endpoint, reason, duration);
-        if (record.Activity is Activity activity)
+        metrics.ConnectionEnded(record, reason, duration);
+        if (record.Facts?.Activity is Activity activity)
         {
             EndActivity(activity, record, reason);
         }
@@ -102,8 +102,8 @@ internal sealed class TelemetryMiddleware(
             return;
         }
 
-        IProxyProtocolFeature? proxy = context.Features.Get<IProxyProtocolFeature>();
-        TlsFacts? tls = context.Features.Get<TlsFacts>();
+        IProxyProtocolFeature? proxy = record.Facts?.Proxy;
+        TlsFacts? tls = record.Facts?.Tls;
         long firstByteAt = ConnectionLink.Progress(context).FirstByteAt;
         TelemetryLog.ConnectionEnded(
             logger,
@@ -116,7 +116,7 @@ internal sealed class TelemetryMiddleware(
             tls?.Version ?? "-",
             tls?.ServerName is { Length: > 0 } serverName ? LogText.Escape(serverName) : "-",
             tls?.ClientName is { Length: > 0 } clientName ? LogText.Escape(clientName) : "-",
-            record.Upstream ?? "-",
+            record.Facts?.Upstream ?? "-",
             record.Link.BytesReceived,
             record.Link.BytesSent,
             firstByteAt == 0 ? "-" : ((long)time.GetElapsedTime(record.Began, firstByteAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture),
@@ -128,16 +128,16 @@ internal sealed class TelemetryMiddleware(
         activity.SetTag("bytestreams.end_reason", EndReasonText.Of(reason));
         activity.SetTag("bytestreams.bytes_received", record.Link.BytesReceived);
         activity.SetTag("bytestreams.bytes_sent", record.Link.BytesSent);
-        if (record.Connection.Features.Get<TlsFacts>() is TlsFacts tls)
+        if (record.Facts?.Tls is TlsFacts tls)
         {
             activity.SetTag("tls.protocol.name", "tls");
             activity.SetTag("tls.protocol.version", tls.Version);
             activity.SetTag("tls.client.server_name", tls.ServerName is null ? null : LogText.Escape(tls.ServerName));
         }
 
-        if (record.Upstream is not null)
+        if (record.Facts?.Upstream is string upstream)
         {
-            activity.SetTag("bytestreams.upstream", record.Upstream);
+            activity.SetTag("bytestreams.upstream", upstream);
         }
 
         if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)

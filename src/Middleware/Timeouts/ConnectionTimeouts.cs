@@ -15,10 +15,16 @@ internal sealed class ConnectionTimeouts(IByteStreamTransportFeature link, IConn
     private uint _messageSince = heart.Now;
     private uint _halfClosedSince;
     private uint _endedAt;
+    private uint _movedAt = heart.Now;
     private ConnectionEndReason _reason;
 
     /// <summary>Whether there is nothing more to look at.</summary>
     public bool IsOver => progress.IsClosed;
+
+    /// <summary>For how long nothing has come or gone; as exact as the heartbeat is.</summary>
+    public TimeSpan Idle => link.BytesReceived != _received || link.BytesSent != _sent
+        ? TimeSpan.Zero
+        : TimeSpan.FromMilliseconds((heart.Now - _movedAt) * 100L);
 
     /// <summary>Looks what has happened, and answers why the connection is to be ended, if it is.</summary>
     public ConnectionEndReason Look(uint now)
@@ -35,6 +41,11 @@ internal sealed class ConnectionTimeouts(IByteStreamTransportFeature link, IConn
         }
 
         long received = link.BytesReceived;
+        if (received != _received || link.BytesSent != _sent)
+        {
+            _movedAt = now;
+        }
+
         bool waiting = progress.IsWaitingForInput;
         if (received != _received || !waiting)
         {

@@ -44,7 +44,10 @@ public static class TimeoutsConnectionBuilderExtensions
         {
             // The heartbeat lets go of a connection that is closed, so that nobody has to wait for its end here.
             IByteStreamTransportFeature link = ConnectionLink.Of(context);
-            heart.Add(new ConnectionTimeouts(link, ConnectionLink.Progress(context)!, limits, heart));
+            IConnectionProgress progress = ConnectionLink.Progress(context);
+            var timeouts = new ConnectionTimeouts(link, progress, limits, heart);
+            progress.Record?.Timeouts = timeouts;
+            heart.Add(timeouts);
             return next(context);
         };
     }

@@ -27,7 +27,7 @@ internal sealed class TlsServerMiddleware(
             return;
         }
 
-        context.Features.Set(TlsFacts.Of(tls.SslStream));
+        ConnectionLink.Progress(context).Record?.MoreFacts.Tls = TlsFacts.Of(tls.SslStream);
         tls.Install();
         try
         {

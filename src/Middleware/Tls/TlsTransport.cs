@@ -185,9 +185,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    /// <summary>Puts back what was there before <see cref="Install"/>.</summary>
+    /// <summary>Puts back what was there before <see cref="Install"/>, when nobody reads or writes any more: blocks go back to their pool.</summary>
     public void Uninstall()
     {
+        _input.Complete();
         _connection.Transport = _below;
         SetFeatures(null, _linkBelow);
         _connection.Features.Set<TlsOptionsFeature>(null);

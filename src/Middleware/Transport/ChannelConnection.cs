@@ -49,9 +49,22 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public override string ConnectionId
     {
-        get => _id ??= Interlocked.Increment(ref _lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
+        get
+        {
+            if (_id is null)
+            {
+                // Whoever lists connections asks from another thread, maybe as the first one: all get the same.
+                string id = Interlocked.Increment(ref _lastId).ToString("X", System.Globalization.CultureInfo.InvariantCulture);
+                Interlocked.CompareExchange(ref _id, id, null);
+            }
+
+            return _id;
+        }
         set => _id = value;
     }
+
+    /// <summary>Whether anybody has asked for its id, which only then has one.</summary>
+    public bool HasConnectionId => _id is not null;
 
     public override IDictionary<object, object?> Items
     {

@@ -40,6 +40,7 @@ internal sealed class ChannelWriter : PipeWriter
     private bool _completed;
     private bool _shutdownBegun;
     private Exception? _failure;
+    private bool _isTold;
     private TaskCompletionSource<FlushResult>? _drained;
     private bool _isFinished;
     private TaskCompletionSource? _finished;
@@ -186,11 +187,7 @@ internal sealed class ChannelWriter : PipeWriter
             clear = _queued == 0;
         }
 
-        if (lost is not null)
-        {
-            _owner?.OnOutputLost(lost);
-        }
-
+        Tell(lost);
         return clear;
     }
 
@@ -239,13 +236,10 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        if (lost is not null)
+        if ((lost ?? _failure) is Exception failure)
         {
-            _owner?.OnOutputLost(lost);
-        }
-
-        if (_failure is Exception failure)
-        {
+            // Also of a failure that another thread has met just now: nobody may hear of it before the owner has.
+            Tell(failure);
             return ValueTask.FromException<FlushResult>(failure);
         }
 
@@ -285,10 +279,7 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        if (lost is not null)
-        {
-            _owner?.OnOutputLost(lost);
-        }
+        Tell(lost);
     }
 
     /// <summary>Drops what is queued; every flush from now on throws <paramref name="exception"/>.</summary>
@@ -298,6 +289,8 @@ internal sealed class ChannelWriter : PipeWriter
         {
             FailLocked(exception);
         }
+
+        ReleaseFailed();
     }
 
     private void ThrowIfCompleted()
@@ -429,10 +422,7 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        if (lost is not null)
-        {
-            _owner?.OnOutputLost(lost);
-        }
+        Tell(lost);
     }
 
     private void OnShutdown()
@@ -445,13 +435,26 @@ internal sealed class ChannelWriter : PipeWriter
         catch (Exception error)
         {
             lost = error;
-            Fail(error);
+            lock (_gate)
+            {
+                FailLocked(error);
+            }
         }
 
+        Tell(lost);
         Finish();
-        if (lost is not null)
+    }
+
+    /// <summary>
+    /// Outside of the lock: the owner hears of a failure first, and notes the reason; whoever waited for the bytes may abort the
+    /// connection as soon as it is released.
+    /// </summary>
+    private void Tell(Exception? lost)
+    {
+        if (lost is not null && !Volatile.Read(ref _isTold))
         {
             _owner?.OnOutputLost(lost);
+            ReleaseFailed();
         }
     }
 
@@ -504,13 +507,14 @@ internal sealed class ChannelWriter : PipeWriter
 
     private void ReleaseIfDrained()
     {
-        if (_queued <= _lowWater && _drained is not null)
+        if (_queued <= _lowWater && _failure is null && _drained is not null)
         {
             (TaskCompletionSource<FlushResult> drained, _drained) = (_drained, null);
             drained.TrySetResult(default);
         }
     }
 
+    /// <summary>Those who wait are released by <see cref="ReleaseFailed"/>, outside of the lock and when the owner knows.</summary>
     private void FailLocked(Exception exception)
     {
         _failure ??= exception;
@@ -520,11 +524,20 @@ internal sealed class ChannelWriter : PipeWriter
         {
             ReturnAll();
         }
+    }
 
-        (TaskCompletionSource<FlushResult>? drained, _drained) = (_drained, null);
+    private void ReleaseFailed()
+    {
+        Volatile.Write(ref _isTold, true);
+        TaskCompletionSource<FlushResult>? drained;
+        lock (_gate)
+        {
+            (drained, _drained) = (_drained, null);
+        }
+
         if (drained is not null)
         {
-            drained.TrySetException(_failure);
+            drained.TrySetException(_failure!);
             // Whoever waited may have left by cancellation; nobody is left then to observe it.
             _ = drained.Task.Exception;
         }

@@ -113,4 +113,7 @@ public enum ConnectionEndReason
 
     /// <summary>The upstream to which a relay had passed the connection on reset it, or was lost.</summary>
     UpstreamReset,
+
+    /// <summary>An operator ended it (<see cref="ByteStreamMonitor.Abort"/>).</summary>
+    ClosedByOperator,
 }

@@ -155,6 +155,7 @@ public sealed class ConnectTests : IDisposable
 
     [Theory(Timeout = 60000)]
     [InlineData("Required argument missing for command: 'connect'. See StreamsHost connect --help.")]
+    [InlineData("URL: 'fd:web' can be listened on, and not connected to. Write a host and a port other than 0.", "fd:web")]
     [InlineData("URL: 'echo' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.", "echo")]
     [InlineData("URL: 'tcp://*:7' can be listened on, and not connected to. Write a host and a port other than 0.", "tcp://*:7")]
     [InlineData("--alpn is about TLS, which 'tcp://127.0.0.1:7' does not speak. Write tls://host:port, or add --tls.", "tcp://127.0.0.1:7", "--alpn", "x")]

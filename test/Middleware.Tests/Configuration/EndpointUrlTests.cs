@@ -51,7 +51,21 @@ public class EndpointUrlTests
         Assert.Equal(Path.Combine(Path.GetTempPath(), "x.sock"), url!.EndPoint!.ToString());
     }
 
+    [Fact]
+    public void Parse_Descriptor_GivesItsName()
+    {
+        EndpointUrl? url = EndpointUrl.Parse("fd:streamshost.socket", out string? error);
+
+        Assert.Null(error);
+        Assert.Equal("streamshost.socket", url!.Descriptor);
+        Assert.Null(url.EndPoint);
+        Assert.Null(url.Host);
+    }
+
     [Theory]
+    [InlineData("fd:", "no name of a socket")]
+    [InlineData("fd:a:b", "no name of a socket")]
+    [InlineData("fd:a b", "no name of a socket")]
     [InlineData(null, "is missing")]
     [InlineData("", "is missing")]
     [InlineData("127.0.0.1:7007", "no known scheme")]

@@ -51,6 +51,13 @@ internal sealed unsafe class EventLoop
     /// <summary>Connections that are registered here, for whoever chooses a loop for the next one.</summary>
     public int Connections => Volatile.Read(ref _connections);
 
+    /// <summary>What it is at, for <see cref="IsStuckAt"/>.</summary>
+    public long Place => Volatile.Read(ref _cursor);
+
+    /// <summary>Whether events wait although nothing has gone on since it was at <paramref name="place"/>: there was no thread to take it over.</summary>
+    public bool IsStuckAt(long place) =>
+        Volatile.Read(ref _cursor) == place && (byte)place != Waiting && ((byte)place < _count || LibC.IsReady(_epoll));
+
     /// <summary>Registers a descriptor. An edge that has passed already is told at once.</summary>
     /// <returns>The registration, for <see cref="Change"/> and <see cref="Remove"/>.</returns>
     /// <exception cref="System.Net.Sockets.SocketException">The kernel is out of memory, or out of watches (fs.epoll.max_user_watches).</exception>

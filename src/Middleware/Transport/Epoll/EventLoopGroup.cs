@@ -26,6 +26,9 @@ internal sealed class EventLoopGroup
     public static EventLoopGroup Of(int? count) =>
         Groups.GetOrAdd(count ?? Environment.ProcessorCount, static count => new Lazy<EventLoopGroup>(() => new EventLoopGroup(count))).Value;
 
+    /// <summary>Every loop of the process.</summary>
+    public static IEnumerable<EventLoop> All => Groups.Values.SelectMany(group => group.Value._loops);
+
     /// <summary>The loop with the fewest connections; among equals they take turns.</summary>
     public EventLoop Next()
     {

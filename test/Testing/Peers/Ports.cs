@@ -4,12 +4,13 @@ using System.Net.Sockets;
 namespace ByteStreams.Testing;
 
 /// <summary>Ports of the loopback, for who must know one before anybody binds it.</summary>
-internal static class Ports
+public static class Ports
 {
     /// <summary>
     /// A port that nobody uses, on 127.0.0.1 and 127.0.0.2 alike. It is none of those that systems hand out by themselves (from 32768 on
     /// Linux, from 49152 elsewhere): those may be a client's a moment later.
     /// </summary>
+    /// <returns>The port, from 10,000 to 32,767.</returns>
     public static int Free()
     {
         while (true)
@@ -33,6 +34,8 @@ internal static class Ports
     }
 
     /// <summary>A port of 127.0.0.1 that refuses connections until <paramref name="holder"/> is disposed, whatever others bind meanwhile.</summary>
+    /// <param name="holder">Keeps the port bound; nobody listens on it.</param>
+    /// <returns>The port.</returns>
     public static int Refusing(out Socket holder)
     {
         holder = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

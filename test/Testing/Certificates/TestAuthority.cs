@@ -3,16 +3,19 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Testing;
 
-/// <summary>An authority of a test's own, and what it signs.</summary>
-internal sealed class TestAuthority
+/// <summary>A certificate authority of a test's own, and what it signs: valid from five days ago for ten days, on P-256. Nothing is installed anywhere.</summary>
+public sealed class TestAuthority
 {
-    /// <summary>Purposes of a certificate (RFC 5280, 4.2.1.12).</summary>
+    /// <summary>The purpose of a server's certificate (RFC 5280, 4.2.1.12).</summary>
     public const string ForServers = "1.3.6.1.5.5.7.3.1";
 
+    /// <summary>The purpose of a client's certificate.</summary>
     public const string ForClients = "1.3.6.1.5.5.7.3.2";
 
     private static readonly DateTimeOffset Now = DateTimeOffset.UtcNow;
 
+    /// <summary>Makes the authority's key and its self-signed certificate.</summary>
+    /// <param name="name">Its common name.</param>
     public TestAuthority(string name = "Test Authority")
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -23,17 +26,38 @@ internal sealed class TestAuthority
         Certificate = request.CreateSelfSigned(Now.AddDays(-10), Now.AddDays(10));
     }
 
+    /// <summary>The authority's own certificate, with its key.</summary>
     public X509Certificate2 Certificate { get; }
 
+    /// <summary>The same as PEM, without the key: what the other side trusts.</summary>
     public string Pem => Certificate.ExportCertificatePem();
 
-    /// <summary>A certificate for localhost and whatever else is asked for.</summary>
+    /// <summary>A server's certificate.</summary>
+    /// <param name="hosts">Its DNS names; the first is its common name too.</param>
+    /// <returns>The certificate with its key.</returns>
     public X509Certificate2 IssueServer(params string[] hosts) => Issue(hosts[0], dns: hosts, purpose: ForServers);
 
+    /// <summary>A client's certificate.</summary>
+    /// <param name="commonName">Its common name.</param>
+    /// <param name="dns">DNS names, if it has any.</param>
+    /// <param name="uris">URI names, such as SPIFFE ids, if it has any.</param>
+    /// <returns>The certificate with its key.</returns>
     public X509Certificate2 IssueClient(string commonName, string[]? dns = null, string[]? uris = null) => Issue(commonName, dns, uris, ForClients);
 
+    /// <summary>A client's certificate that expired yesterday.</summary>
+    /// <param name="commonName">Its common name.</param>
+    /// <returns>The certificate with its key.</returns>
     public X509Certificate2 IssueExpiredClient(string commonName) => Issue(commonName, purpose: ForClients, notAfter: Now.AddDays(-1));
 
+    /// <summary>Any certificate.</summary>
+    /// <param name="commonName">Its common name; null for none.</param>
+    /// <param name="dns">DNS names.</param>
+    /// <param name="uris">URI names.</param>
+    /// <param name="purpose"><see cref="ForServers"/>, <see cref="ForClients"/> or another object identifier; null for every purpose.</param>
+    /// <param name="notAfter">The end of its validity; in five days by default.</param>
+    /// <param name="rawNames">The bytes of the extension subjectAltName as they are, in place of <paramref name="dns"/> and <paramref name="uris"/>: for names that nobody should have.</param>
+    /// <param name="statusUrl">Where its status can be asked for (OCSP); null for nowhere.</param>
+    /// <returns>The certificate with its key.</returns>
     public X509Certificate2 Issue(
         string? commonName, string[]? dns = null, string[]? uris = null, string? purpose = null, DateTimeOffset? notAfter = null, byte[]? rawNames = null,
         string? statusUrl = null)

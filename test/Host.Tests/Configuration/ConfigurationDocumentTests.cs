@@ -1,9 +1,12 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
+using ByteStreams;
 using ByteStreams.Configuration;
+using ByteStreams.Middleware.Tests;
+using StreamsHost.Admin;
 
-namespace ByteStreams.Middleware.Tests.Configuration;
+namespace StreamsHost.Tests.Configuration;
 
 /// <summary>
 /// docs/configuration.md and docs/appsettings.schema.json say what the code says. <c>BYTESTREAMS_REGENERATE=1</c> in the environment
@@ -14,17 +17,20 @@ public partial class ConfigurationDocumentTests
     private const string Schema = "docs/appsettings.schema.json";
     private const string Document = "docs/configuration.md";
 
-    private static readonly SettingDescriptions Descriptions = new(XDocument.Load(Path.Combine(AppContext.BaseDirectory, "ByteStreams.xml")));
+    private static readonly SettingDescriptions Descriptions = new(
+        ((string[])["ByteStreams.xml", "StreamsHost.xml"]).Select(file => XDocument.Load(Path.Combine(AppContext.BaseDirectory, file))).ToList());
+
+    private static readonly OtherSection[] Others = [AdminTable.Documented];
 
     [Fact]
-    public void Generate_Schema_IsWhatIsInDocs() => Repository.Compare(Schema, typeof(ConfigurationDocumentTests), _ => ConfigurationSchema.Generate(Descriptions));
+    public void Generate_Schema_IsWhatIsInDocs() => Repository.Compare(Schema, typeof(ConfigurationDocumentTests), _ => ConfigurationSchema.Generate(Descriptions, Others));
 
     [Fact]
     public void Generate_Document_IsWhatIsInDocs() => Repository.Compare(Document, typeof(ConfigurationDocumentTests), current =>
     {
         int begin = current.IndexOf(ConfigurationDocument.Begin, StringComparison.Ordinal);
         Assert.True(begin >= 0, $"{Document} has no line '{ConfigurationDocument.Begin}', behind which its tables begin.");
-        return current[..(begin + ConfigurationDocument.Begin.Length)] + "\n" + ConfigurationDocument.Generate(Descriptions);
+        return current[..(begin + ConfigurationDocument.Begin.Length)] + "\n" + ConfigurationDocument.Generate(Descriptions, Others);
     });
 
     [Fact]
@@ -52,6 +58,7 @@ public partial class ConfigurationDocumentTests
 
     [Theory]
     [InlineData("""{ "Logging": { "LogLevel": { "Default": "Debug" } }, "AllowedHosts": "*", "SecretsDirectory": "/run/secrets" }""")]
+    [InlineData("""{ "Admin": { "Enabled": true, "Url": ["http://*:7000", "unix:/run/admin.sock"], "AllowChanges": false } }""")]
     [InlineData("""{ "ByteStreams": { "MaxConnections": 0, "Defaults": { "Limit": 1, "Tls": { "Enabled": false } }, "Endpoints": {} } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Access": { "Allow": ["::1"], "Deny": "10.0.0.0/8,unix" } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Path": "a.pem", "Hosts": ["a"] } ] } } } } }""")]
@@ -59,6 +66,7 @@ public partial class ConfigurationDocumentTests
     public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.Mistakes(ConfigurationSchema.Text, json));
 
     [Theory]
+    [InlineData("""{ "Admin": { "Utl": "unix:/run/admin.sock" } }""", "Admin:Utl: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoint": {} } }""", "ByteStreams:Endpoint: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Lmit": 1 } } } }""", "ByteStreams:Endpoints:a:Lmit: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Limit": 0 } } } }""", "ByteStreams:Endpoints:a:Limit: 0 against \"minimum\": 1")]

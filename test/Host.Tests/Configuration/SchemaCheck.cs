@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
-namespace ByteStreams.Middleware.Tests.Configuration;
+namespace StreamsHost.Tests.Configuration;
 
 /// <summary>
 /// Holds JSON against a JSON schema (draft 7): the part of it that the configuration's schema is made of. A word that it does not

@@ -1,0 +1,92 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams;
+using ByteStreams.Configuration;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using StreamsHost.Status;
+
+namespace StreamsHost.Admin;
+
+/// <summary>The HTTP side of the host: registered before it is built, mapped after.</summary>
+internal static class AdminHosting
+{
+    /// <summary>Reads the section <c>Admin</c> and listens where it says. Its mistakes are told together with those of the endpoints.</summary>
+    public static void AddAdmin(this WebApplicationBuilder builder, ByteStreamsBuilder endpoints)
+    {
+        AdminSettings settings = AdminSettings.Read(builder.Configuration);
+        endpoints.AddCheck(errors => settings.Mistakes.ToList().ForEach(errors.Add));
+        builder.Services.AddSingleton(settings);
+        builder.AddTelemetryExport(settings.IsEnabled);
+        if (!settings.IsEnabled)
+        {
+            builder.Services.AddSingleton<IServer, NoServer>();
+            return;
+        }
+
+        builder.Services.AddHealthChecks().AddByteStreams();
+        builder.Services.AddSingleton<StatusSampler>();
+        builder.Services.AddHostedService<AdminAnnouncer>();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = 0;
+            kestrel.Limits.MaxConcurrentConnections = 256;
+            foreach (EndPoint endPoint in settings.Urls.SelectMany(EndPoints))
+            {
+                kestrel.Listen(endPoint, listen => listen.Protocols = HttpProtocols.Http1);
+            }
+        });
+        builder.Services.AddSingleton<IConnectionListenerFactory>(services => new AdminTransport(new ByteStreamTransportFactory(new ByteStreamServerOptions
+        {
+            // Not the loops that carry the endpoints' bytes: who looks what keeps those busy has to get an answer.
+            Engine = ByteStreamEngine.Socket,
+            LoggerFactory = services.GetRequiredService<ILoggerFactory>(),
+            UnixSocketMode = settings.Options.UnixSocketMode,
+            UnixSocketGroup = settings.Options.UnixSocketGroup,
+        })));
+    }
+
+    /// <summary>Maps everything that the HTTP side answers.</summary>
+    public static void MapAdmin(this WebApplication application)
+    {
+        AdminSettings settings = application.Services.GetRequiredService<AdminSettings>();
+        if (!settings.IsEnabled)
+        {
+            return;
+        }
+
+        application.UseMiddleware<RequestGuard>(settings.Options);
+        application.UseRouting();
+        application.MapHealth();
+        application.MapPrometheusScrapingEndpoint();
+        application.MapConnections();
+        application.MapEndpoints();
+        application.MapStatusPage();
+    }
+
+    private static IEnumerable<EndPoint> EndPoints(EndpointUrl url)
+    {
+        if (url.EndPoint is EndPoint unix)
+        {
+            return [unix];
+        }
+
+        if (url.Host!.Length == 0)
+        {
+            // One socket for both families, so that a port that the system chooses is one.
+            return [new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, url.Port)];
+        }
+
+        try
+        {
+            return Dns.GetHostAddresses(url.Host).Distinct().Select(address => new IPEndPoint(address, url.Port));
+        }
+        catch (SocketException error)
+        {
+            throw new EndpointConfigurationException(
+                [$"{AdminTable.Section}:{nameof(AdminOptions.Url)}: the host '{url.Host}' cannot be resolved: {error.Message} Write an address, or * for all."]);
+        }
+    }
+}

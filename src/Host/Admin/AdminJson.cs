@@ -1,0 +1,85 @@
+using System.Text.Json.Serialization;
+
+namespace StreamsHost.Admin;
+
+/// <summary>What is answered as JSON. Made at compile time: the host is compiled ahead of time as well.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(HealthAnswer))]
+[JsonSerializable(typeof(ConnectionsAnswer))]
+[JsonSerializable(typeof(EndpointsAnswer))]
+[JsonSerializable(typeof(StateAnswer))]
+[JsonSerializable(typeof(SampleAnswer))]
+[JsonSerializable(typeof(HistoryAnswer))]
+internal sealed partial class AdminJson : JsonSerializerContext;
+
+/// <param name="Ok">Whether all is well.</param>
+/// <param name="Checks">What was looked at.</param>
+internal sealed record HealthAnswer(bool Ok, IReadOnlyList<CheckAnswer> Checks);
+
+internal sealed record CheckAnswer(string Name, bool Ok, string? Reason);
+
+/// <param name="State">serving, draining or drained.</param>
+internal sealed record StateAnswer(string State);
+
+/// <param name="Active">Connections that are open, of all endpoints.</param>
+/// <param name="Connections">Some of them, the newest first.</param>
+/// <param name="Before">What to ask for as <c>before</c> to go on; null where these were the last.</param>
+internal sealed record ConnectionsAnswer(int Active, IReadOnlyList<ConnectionAnswer> Connections, long? Before);
+
+/// <summary>A connection. Names are as the peer sent them.</summary>
+internal sealed record ConnectionAnswer(
+    string Id,
+    string Endpoint,
+    string? Handler,
+    string? Peer,
+    string? Proxy,
+    string? TlsVersion,
+    string? ServerName,
+    string? ClientName,
+    string? Upstream,
+    long BytesReceived,
+    long BytesSent,
+    double AgeSeconds,
+    double? IdleSeconds,
+    string? EndReason);
+
+/// <param name="Version">The host's.</param>
+/// <param name="State">serving, draining or drained.</param>
+/// <param name="AllowChanges">Whether drain and ending connections are allowed.</param>
+/// <param name="UptimeSeconds">Since the start of the process.</param>
+/// <param name="Active">Connections that are open.</param>
+/// <param name="Endpoints">The endpoints, in their order.</param>
+internal sealed record EndpointsAnswer(
+    string Version, string State, bool AllowChanges, double UptimeSeconds, int Active, IReadOnlyList<EndpointAnswer> Endpoints);
+
+internal sealed record EndpointAnswer(
+    string Name,
+    string? Url,
+    IReadOnlyList<string> Addresses,
+    string? Handler,
+    bool Serving,
+    int Active,
+    int Handshakes,
+    long Accepted,
+    long Refused,
+    IReadOnlyDictionary<string, long> RefusedBy,
+    IReadOnlyDictionary<string, long> EndedBy,
+    long BytesReceived,
+    long BytesSent,
+    IReadOnlyList<CertificateAnswer> Certificates,
+    IReadOnlyList<UpstreamAnswer> Upstreams);
+
+internal sealed record CertificateAnswer(string Subject, DateTimeOffset NotAfter);
+
+internal sealed record UpstreamAnswer(string Name, int Active, bool Healthy, bool Ejected);
+
+/// <summary>All counts at one moment; rates are what lies between two of them.</summary>
+/// <param name="Time">Milliseconds since 1970.</param>
+/// <param name="Total">Of all endpoints: active, accepted, refused, bytes received, bytes sent.</param>
+/// <param name="Endpoints">The same of each endpoint.</param>
+/// <param name="Ended">Connections that have ended since the last one, at most 50.</param>
+internal sealed record SampleAnswer(
+    long Time, IReadOnlyList<long> Total, IReadOnlyDictionary<string, IReadOnlyList<long>> Endpoints, IReadOnlyList<ConnectionAnswer> Ended);
+
+/// <param name="Samples">The samples of the last five minutes in which anybody looked, the oldest first.</param>
+internal sealed record HistoryAnswer(IReadOnlyList<SampleAnswer> Samples);

@@ -1,0 +1,68 @@
+using System.Reflection;
+using ByteStreams;
+using ByteStreams.Telemetry;
+using StreamsHost.Status;
+
+namespace StreamsHost.Admin;
+
+/// <summary><c>GET /endpoints</c>, and <c>POST /drain</c>.</summary>
+internal static class Endpoints
+{
+    private static readonly string Version =
+        typeof(Endpoints).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+
+    public static void MapEndpoints(this WebApplication application)
+    {
+        application.MapGet("/endpoints", ListAsync);
+        application.MapPost("/drain", DrainAsync);
+    }
+
+    private static Task ListAsync(HttpContext context)
+    {
+        IServiceProvider services = context.RequestServices;
+        IReadOnlyList<EndpointSnapshot> endpoints = services.GetRequiredService<StatusSampler>().Endpoints();
+        return context.AnswerAsync(
+            new EndpointsAnswer(
+                Version,
+                StateOf(services),
+                services.GetRequiredService<AdminSettings>().Options.AllowChanges,
+                Math.Round(services.GetRequiredService<StatusSampler>().Uptime.TotalSeconds),
+                endpoints.Sum(endpoint => endpoint.Active),
+                [.. endpoints.Select(Answer)]),
+            AdminJson.Default.EndpointsAnswer);
+    }
+
+    /// <summary>Answers at once: how far it is, <c>/endpoints</c> and <c>/readyz</c> tell.</summary>
+    private static Task DrainAsync(HttpContext context)
+    {
+        AdminLog.Draining(context.RequestServices.GetRequiredService<ILogger<RequestGuard>>(), AdminClient.Of(context));
+        _ = context.RequestServices.GetRequiredService<ByteStreamServers>().DrainAsync(CancellationToken.None);
+        context.Response.StatusCode = StatusCodes.Status202Accepted;
+        return context.AnswerAsync(new StateAnswer(StateOf(context.RequestServices)), AdminJson.Default.StateAnswer);
+    }
+
+    private static string StateOf(IServiceProvider services) =>
+        services.GetRequiredService<ByteStreamServers>().State.ToString().ToLowerInvariant();
+
+    private static EndpointAnswer Answer(EndpointSnapshot endpoint) => new(
+        endpoint.Name,
+        endpoint.Url,
+        [.. endpoint.Addresses.Select(EndpointAnnouncer.Address)],
+        endpoint.Handler,
+        endpoint.IsServing,
+        endpoint.Active,
+        endpoint.Handshakes,
+        endpoint.Accepted,
+        endpoint.Refused,
+        Counts(endpoint, isRefusal: true),
+        Counts(endpoint, isRefusal: false),
+        endpoint.BytesReceived,
+        endpoint.BytesSent,
+        [.. endpoint.Certificates.Select(certificate => new CertificateAnswer(certificate.Subject, certificate.NotAfter))],
+        [.. endpoint.Upstreams.Select(upstream => new UpstreamAnswer(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected))]);
+
+    private static Dictionary<string, long> Counts(EndpointSnapshot endpoint, bool isRefusal) => endpoint.Ended
+        .Where(pair => EndReasonText.IsRefusal(pair.Key) == isRefusal)
+        .OrderByDescending(pair => pair.Value)
+        .ToDictionary(pair => EndReasonText.Of(pair.Key), pair => pair.Value);
+}

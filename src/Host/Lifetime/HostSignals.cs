@@ -1,0 +1,120 @@
+using System.Runtime.InteropServices;
+using ByteStreams;
+using ByteStreams.Hosting;
+
+namespace StreamsHost.Lifetime;
+
+/// <summary>
+/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second, and SIGHUP reads
+/// configuration and certificates anew.
+/// </summary>
+internal sealed partial class HostSignals(
+    IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, ILogger<HostSignals> logger)
+    : IHostLifetime, IDisposable
+{
+    /// <summary>Aborting takes a quarter of a second; what is not over then does not end by itself.</summary>
+    private static readonly TimeSpan LastResort = TimeSpan.FromMilliseconds(800);
+
+    private readonly List<PosixSignalRegistration> _registrations = [];
+    private int _ends;
+
+    public Task WaitForStartAsync(CancellationToken cancellationToken)
+    {
+        foreach (PosixSignal signal in (PosixSignal[])[PosixSignal.SIGTERM, PosixSignal.SIGINT, PosixSignal.SIGQUIT])
+        {
+            _registrations.Add(PosixSignalRegistration.Create(signal, End));
+        }
+
+        _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload));
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public void Dispose() => _registrations.ForEach(registration => registration.Dispose());
+
+    private void End(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        if (Interlocked.Increment(ref _ends) == 1)
+        {
+            Ending(logger, context.Signal);
+            application.StopApplication();
+            return;
+        }
+
+        // A thread of its own: the pool may be what does not get on.
+        new Thread(static () =>
+        {
+            Thread.Sleep(LastResort);
+            Environment.Exit(ExitCodes.Cut);
+        })
+        { IsBackground = true, Name = "Last resort" }.Start();
+        EndingAtOnce(logger, context.Signal);
+        if (servers.State is ByteStreamsState.Serving or ByteStreamsState.Draining)
+        {
+            _ = servers.AbortAsync(CancellationToken.None);
+        }
+    }
+
+    private void Reload(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        if (servers.State == ByteStreamsState.Serving)
+        {
+            _ = ReloadAsync();
+        }
+        else
+        {
+            NotNow(logger, servers.State);
+        }
+    }
+
+    private async Task ReloadAsync()
+    {
+        systemd.TellReloading();
+        try
+        {
+            ReloadReport report = await servers.ReloadAsync(((IConfigurationRoot)configuration).Reload);
+            if (report.Mistakes > 0)
+            {
+                Refused(logger, report.Mistakes);
+            }
+            else
+            {
+                Reloaded(logger, report.Added, report.Removed, report.Changed);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            NotNow(logger, servers.State);
+        }
+        catch (Exception error)
+        {
+            // A file that is no JSON any more, or is gone. Whatever it is, a signal must not end what runs.
+            Unreadable(logger, Commands.CommandLine.Line(error));
+        }
+        finally
+        {
+            systemd.TellReady();
+        }
+    }
+
+    [LoggerMessage(910, LogLevel.Information, "{Signal}: draining; another one ends at once.")]
+    private static partial void Ending(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(911, LogLevel.Warning, "{Signal} again: whoever is still connected is aborted.")]
+    private static partial void EndingAtOnce(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates were read anew; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
+    private static partial void Reloaded(ILogger logger, int added, int removed, int changed);
+
+    [LoggerMessage(913, LogLevel.Error, "SIGHUP: the configuration has {Mistakes} mistakes, which the log names, and what ran before goes on.")]
+    private static partial void Refused(ILogger logger, int mistakes);
+
+    [LoggerMessage(914, LogLevel.Error, "SIGHUP: the configuration cannot be read, and what ran before goes on: {Reason}")]
+    private static partial void Unreadable(ILogger logger, string reason);
+
+    [LoggerMessage(915, LogLevel.Information, "SIGHUP: nothing is read anew, the endpoints are {State}.")]
+    private static partial void NotNow(ILogger logger, ByteStreamsState state);
+}

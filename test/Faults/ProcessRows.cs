@@ -1,0 +1,196 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text;
+
+namespace ByteStreams.Faults.Tests;
+
+/// <summary>Rows that need a process of their own, beside stock Kestrel's figures from the same run. Explicit where they take long: <c>test/Faults/run</c>.</summary>
+public sealed class ProcessRows : ProcessTest
+{
+    private const double KiB = 1024;
+
+    [Fact(Explicit = true), Trait("Fault", "F05")]
+    public async Task F05_AThousandPeersThatNeverRead_CostABoundedAmountEachAndAreAborted()
+    {
+        const int Peers = 1000;
+        ServerProcess host = await HostAsync(("Endpoints:echo:Timeouts:SendStall", "20s"));
+        ServerProcess kestrel = await KestrelAsync();
+        (double each, Socket[] peers, int sockets) = await StallAsync(host, Peers);
+        (double stock, Socket[] others, _) = await StallAsync(kestrel, Peers);
+        Array.ForEach(others, other => other.Dispose());
+
+        await UntilAsync(() => host.Reasons.GetValueOrDefault("send_stall_timeout") == Peers);
+        Array.ForEach(peers, peer => peer.Dispose());
+        Figure($"{each:0.0} KiB per stalled peer (stock Kestrel {stock:0.0}; {Peers:N0} peers)");
+        if (each > 128)
+        {
+            // 64 KiB received and not read, up to 128 KiB of blocks with 64 KiB to send, and what the collector keeps.
+            Missed($"128 KiB each ({each:0})");
+        }
+
+        Assert.InRange(each, 0, 280);
+        await AssertRecoveredAsync(host, sockets, ("send_stall_timeout", Peers), ("closed_by_peer", 1));
+    }
+
+    [Fact(Explicit = true), Trait("Fault", "F11")]
+    public async Task F11_DescriptorsExhausted_CostsNextToNoProcessorTime()
+    {
+        const int Limit = 400;
+        Assert.SkipUnless(File.Exists("/usr/bin/prlimit"), "prlimit (Debian: util-linux) sets the limit.");
+        ServerProcess host = await HostAsync(["/usr/bin/prlimit", $"--nofile={Limit}"], 0, ("MaxConnections", "10000"));
+        ServerProcess kestrel = await KestrelAsync("/usr/bin/prlimit", $"--nofile={Limit}");
+        await EchoAsync(host.EndPoint);
+        await UntilAsync(() => host.Reasons.Count == 1);
+        int sockets = host.Sockets;
+        double here = await ExhaustAsync(host);
+        double there = await ExhaustAsync(kestrel);
+
+        Figure($"{here:0.0}% of a processor (stock Kestrel {there:0.0}%)");
+        Assert.InRange(here, 0, 5);
+        await AssertRecoveredAsync(host, sockets, ("closed_by_peer", 601));
+
+        async Task<double> ExhaustAsync(ServerProcess server)
+        {
+            Socket[] clients = [.. Enumerable.Range(0, 600).Select(_ => Connect(server.EndPoint))];
+            // Those at the front are served; those behind wait in the backlog.
+            await EchoAsync(clients[0], "served\n");
+            await Task.Delay(1000, Soon);
+            TimeSpan before = server.ProcessorTime;
+            var watch = Stopwatch.StartNew();
+            await Task.Delay(3000, Soon);
+            double share = (server.ProcessorTime - before) / watch.Elapsed * 100;
+
+            Array.ForEach(clients[..500], client => client.Dispose());
+            var relief = Stopwatch.StartNew();
+            await EchoAsync(clients[^1], "and now?\n");
+            if (server == host)
+            {
+                Assert.InRange(relief.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+                Assert.InRange(host.Output.Count(line => line.Contains("descriptors are in use", StringComparison.Ordinal)), 1, 8);
+            }
+
+            Array.ForEach(clients[500..], client => client.Dispose());
+            return share;
+        }
+    }
+
+    [Theory, Trait("Fault", "F44")]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task F44_KilledAndStartedAgain_ServesWithinTwoSeconds(bool unix)
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"faults-{Environment.ProcessId}-{Guid.NewGuid():N}.sock");
+        (string, string)[] settings = [("Endpoints:file:Url", $"unix:{path}"), ("Endpoints:file:Handler", "echo")];
+        try
+        {
+            ServerProcess first = await HostAsync(settings);
+            var socketFile = new UnixDomainSocketEndPoint(path);
+            using Socket open = Connect(unix ? socketFile : first.EndPoint);
+            await EchoAsync(open, "before\n");
+            await first.KillAsync();
+
+            var watch = Stopwatch.StartNew();
+            ServerProcess second = await HostAsync([], first.Port, settings);
+            await EchoAsync(unix ? socketFile : second.EndPoint);
+            TimeSpan took = watch.Elapsed;
+
+            Figure($"first echo {took.TotalMilliseconds:0} ms after the start ({(unix ? "Unix socket" : "TCP")})");
+            // On a machine that does nothing else it is half a second; here others may be at work, and the figure says what it was.
+            Assert.InRange(took, TimeSpan.Zero, TimeSpan.FromSeconds(2 * MachineIsBusy()));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact(Explicit = true), Trait("Fault", "F49")]
+    public async Task F49_EighteenThousandIdleConnections_CostLittleAndDisturbNobody()
+    {
+        const int Connections = 18_000;
+        Assert.SkipUnless(MostDescriptors() >= Connections + 500, $"18,000 connections need as many descriptors here and there; the limit is {MostDescriptors():N0} (ulimit -n).");
+        ServerProcess host = await HostAsync(("MaxConnections", "0"));
+        int sockets = host.Sockets;
+        (double each, double p99) = await IdleAsync(host);
+        await UntilAsync(() => host.Reasons.GetValueOrDefault("closed_by_peer") >= Connections + 1000);
+        ServerProcess kestrel = await KestrelAsync();
+        (double stock, double stockP99) = await IdleAsync(kestrel);
+
+        Figure($"{each:0.00} KiB per idle connection (stock Kestrel {stock:0.00}); an echo's p99 {p99:0.0} ms ({stockP99:0.0})");
+        if (each > 3)
+        {
+            // docs/performance.md says what it consists of.
+            Missed($"3 KiB each ({each:0.0})");
+        }
+
+        Assert.InRange(each, 0, 6);
+        Assert.InRange(p99, 0, 50);
+        await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Connections + 1000));
+
+        async Task<(double KiBEach, double P99)> IdleAsync(ServerProcess server)
+        {
+            await WarmUpAsync(server);
+            long before = await SettledMemoryAsync(server);
+            Socket[] idle = [.. Enumerable.Range(0, Connections).Select(_ => Connect(server.EndPoint))];
+            await UntilAsync(() => server.Sockets >= Connections);
+            long after = await SettledMemoryAsync(server);
+            var times = new List<double>();
+            for (int i = 0; i < 800; i++)
+            {
+                times.Add((await EchoAsync(server.EndPoint)).TotalMilliseconds);
+            }
+
+            Array.ForEach(idle, socket => socket.Dispose());
+            return ((after - before) / KiB / Connections, times.Order().ElementAt(times.Count * 99 / 100));
+        }
+    }
+
+    /// <summary>How much slower than alone: processes that want to run for each processor.</summary>
+    private static double MachineIsBusy() =>
+        Math.Max(1, double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], CultureInfo.InvariantCulture) / Environment.ProcessorCount);
+
+    private static int MostDescriptors() => int.Parse(
+        File.ReadLines("/proc/self/limits").Single(line => line.StartsWith("Max open files", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[3],
+        CultureInfo.InvariantCulture);
+
+    /// <summary>200 echoes: code that is compiled and buffers that are made once are no connection's.</summary>
+    private async Task WarmUpAsync(ServerProcess server)
+    {
+        for (int i = 0; i < 200; i++)
+        {
+            await EchoAsync(server.EndPoint);
+        }
+    }
+
+    /// <summary>Peers that send lines and read no answer, until none of them can send any more: memory for each.</summary>
+    private async Task<(double KiBEach, Socket[] Peers, int Sockets)> StallAsync(ServerProcess server, int count)
+    {
+        await EchoAsync(server.EndPoint);
+        await Task.Delay(200, Soon);
+        int sockets = server.Sockets;
+        long before = await SettledMemoryAsync(server);
+        byte[] lines = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(new string('x', 63) + "\n", 1024)));
+        Socket[] peers = [.. Enumerable.Range(0, count).Select(_ =>
+        {
+            Socket socket = Connect(server.EndPoint);
+            socket.ReceiveBufferSize = 4096;
+            socket.SendBufferSize = 65536;
+            socket.Blocking = false;
+            return socket;
+        })];
+        for (int calm = 0; calm < 5;)
+        {
+            long sent = 0;
+            foreach (Socket peer in peers)
+            {
+                sent += Math.Max(0, peer.Send(lines, 0, lines.Length, SocketFlags.None, out SocketError _));
+            }
+
+            calm = sent == 0 ? calm + 1 : 0;
+            await Task.Delay(100, Soon);
+        }
+
+        return ((server.ResidentBytes - before) / KiB / count, peers, sockets);
+    }
+}
