@@ -2,8 +2,11 @@ using System.CommandLine;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams;
+using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using StreamsHost.Admin;
 
 namespace StreamsHost.Commands;
 
@@ -84,23 +87,31 @@ internal sealed class HealthcheckCommand : HostSubcommand
     {
         using var configuration = new ConfigurationManager();
         HostConfiguration.AddSources(configuration, arguments);
-        IConfigurationSection section = configuration.GetSection("Admin:Url");
-        string url = (section.Value ?? section.GetChildren().FirstOrDefault()?.Value ?? "http://127.0.0.1:7000").Split(',')[0].Trim();
-        if (url.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
+        AdminSettings settings = AdminSettings.Read(configuration);
+        if (settings.Mistakes.Count > 0)
         {
-            return url;
+            throw new EndpointConfigurationException([.. settings.Mistakes]);
+        }
+
+        if (!settings.IsEnabled)
+        {
+            throw new CommandException($"{AdminTable.Section}:{SettingTable.Enabled} is false: there is nothing to ask. Set it to true, or name a url.");
+        }
+
+        EndpointUrl url = settings.Urls[0];
+        if (url.EndPoint is not null)
+        {
+            return url.ToString();
+        }
+
+        if (url.Port == 0)
+        {
+            throw new CommandException($"{AdminTable.Section}:{nameof(AdminOptions.Url)} has port 0, which is any free one: nobody knows which. Give it a port, or name a url.");
         }
 
         // All interfaces are reached on this machine through the loopback one.
-        foreach (string everywhere in (string[])["http://*:", "http://0.0.0.0:", "http://[::]:", "http://:"])
-        {
-            if (url.StartsWith(everywhere, StringComparison.OrdinalIgnoreCase))
-            {
-                url = "http://127.0.0.1:" + url[everywhere.Length..];
-            }
-        }
-
-        return url.TrimEnd('/') + Ready;
+        string host = url.Host is null or "" or "0.0.0.0" or "::" ? "127.0.0.1" : url.Host.Contains(':', StringComparison.Ordinal) ? $"[{url.Host}]" : url.Host;
+        return string.Create(CultureInfo.InvariantCulture, $"http://{host}:{url.Port}{Ready}");
     }
 
     private static (Uri Url, string? Socket) Target(string text)

@@ -1,5 +1,5 @@
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using ByteStreams.Middleware.Tests;
 
 namespace StreamsHost.Tests.Commands;
 
@@ -8,12 +8,10 @@ public sealed partial class OperationsDocumentTests
 {
     private static readonly string[] Everywhere = ["--help", "--version", "--config"];
 
-    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
-
     [Fact(Timeout = 120000)]
     public async Task CommandLine_HelpOfEachCommand_IsWhatTheDocumentSays()
     {
-        string text = await File.ReadAllTextAsync(Path.Combine(Folder(), "../../../docs/operations.md"), Cancel);
+        string text = Repository.Read("docs/operations.md");
         string section = text[text.IndexOf("## Command line\n", StringComparison.Ordinal)..];
         section = section.IndexOf("\n## ", StringComparison.Ordinal) is > 0 and int end ? section[..end] : section;
         string help = (await Cli.RunAsync("--help")).Output;
@@ -31,8 +29,6 @@ public sealed partial class OperationsDocumentTests
         options.UnionWith(Everywhere);
         Assert.Equal(options, DocumentedOption().Matches(section).Select(match => match.Groups[1].Value).ToHashSet().Order(StringComparer.Ordinal));
     }
-
-    private static string Folder([CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
 
     [GeneratedRegex("^  ([a-z-]+) ", RegexOptions.Multiline)]
     private static partial Regex Command();
