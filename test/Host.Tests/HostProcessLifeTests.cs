@@ -34,21 +34,26 @@ public sealed class HostProcessLifeTests : IDisposable
     {
         await using HostProcess host = HostProcess.Start([.. Relay(), "--ByteStreams:DrainDelay=2s", "--ByteStreams:Endpoints:relay:Relay:DrainQuiet=20s"]);
         await host.WaitUntilUpAsync(4);
+        using var http = new HttpClient();
+        var ready = new Uri($"{host.StatusAddresses[0]}/readyz");
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(ready, Cancel)).StatusCode);
         List<(ByteStreamConnection Client, Socket Upstream)> open = await OpenManyAsync(host.Port("relay"));
 
         host.Signal(PosixSignal.SIGTERM);
 
         // Not ready first, while clients are still accepted and served.
         await host.WaitForLineAsync("Draining: not ready any more");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await http.GetAsync(ready, Cancel)).StatusCode);
         await using (ByteStreamConnection late = await ConnectAsync(host.Port("echo")))
         {
             late.Writer.Write("still served\n");
             Assert.Equal("still served"u8.ToArray(), await late.Reader.ReadExactlyAsync(12, Cancel));
         }
 
-        // Then nobody is accepted.
+        // Then nobody is accepted; the HTTP side is still there to say so.
         await host.WaitForLineAsync("Draining: no new clients");
         await UntilRefusedAsync(host.Port("echo"));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await http.GetAsync(ready, Cancel)).StatusCode);
 
         // And each reply that is in progress is whole, however late it comes.
         byte[] reply = new byte[300_000];
