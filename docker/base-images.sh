@@ -4,7 +4,8 @@
 # Needs root on Debian (or Ubuntu) with debootstrap, a .NET 10 SDK, and a Docker daemon (DOCKER_HOST as for docker itself).
 # They are Debian, not Ubuntu: good to try the Dockerfiles and compose files with, not to deploy. The machine's certificate
 # authorities are in them, so that what restores on the machine restores in a build.
-# What debootstrap made is kept in ${XDG_CACHE_HOME:-~/.cache}/streamshost and used again for a week.
+# DEBIAN_MIRROR is where debootstrap takes its packages from, if not from its own default. What it made is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/streamshost and used again for a week.
 set -euo pipefail
 docker=${DOCKER:-docker}
 
@@ -20,7 +21,7 @@ trap 'rm -rf "$work"' EXIT
 
 if [[ -z $(find "$system" -mtime -7 2>/dev/null) ]]; then
   # Out of the box the log goes where it is made, into the new system.
-  debootstrap --variant=minbase --include="$packages" "$suite" "$work/system" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+  debootstrap --variant=minbase --include="$packages" "$suite" "$work/system" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
     >"$work/debootstrap.log" 2>&1 || { cat "$work/debootstrap.log" >&2; exit 1; }
   rm -rf "$work"/system/var/cache/apt/* "$work"/system/var/lib/apt/lists/* "$work"/system/usr/share/{doc,man,locale}/*
   mkdir -p "$cache"
