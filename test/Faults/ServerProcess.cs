@@ -45,6 +45,9 @@ internal sealed partial class ServerProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether it has ended by itself.</summary>
+    public bool HasExited => _process.HasExited;
+
     /// <summary>The processor time that it has used.</summary>
     public TimeSpan ProcessorTime
     {
