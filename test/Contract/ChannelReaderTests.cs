@@ -324,7 +324,7 @@ public sealed class ChannelReaderTests : IInputOwner
 
     private static string Text(in ReadOnlySequence<byte> bytes) => Encoding.Latin1.GetString(bytes);
 
-    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(60), Test);
 
-    private static Task Soon(Task task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+    private static Task Soon(Task task) => task.WaitAsync(TimeSpan.FromSeconds(60), Test);
 }

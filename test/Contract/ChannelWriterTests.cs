@@ -155,7 +155,7 @@ public sealed class ChannelWriterTests : IOutputOwner
         Assert.Equal(0, _channel.Shutdowns);
         Assert.False(_writer.Finished.IsCompleted);
         Take(2);
-        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(10), Test);
+        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(60), Test);
         Assert.Equal(1, _channel.Shutdowns);
         _writer.Complete();
         Assert.Equal(1, _channel.Shutdowns);
@@ -170,7 +170,7 @@ public sealed class ChannelWriterTests : IOutputOwner
         _writer.Complete(new InvalidOperationException("why"));
         Assert.Empty(_channel.Sends);
         Assert.Equal("why", Assert.IsType<ConnectionAbortedException>(Assert.Single(_losses)).Message);
-        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(10), Test);
+        await _writer.Finished.WaitAsync(TimeSpan.FromSeconds(60), Test);
     }
 
     [Fact, Trait("Fault", "F04")]
@@ -231,5 +231,5 @@ public sealed class ChannelWriterTests : IOutputOwner
         }
     }
 
-    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10), Test);
+    private static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(60), Test);
 }

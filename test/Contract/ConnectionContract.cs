@@ -44,7 +44,7 @@ public abstract partial class ConnectionContract : IAsyncLifetime
     {
         foreach (IAsyncDisposable owned in Enumerable.Reverse(_owned))
         {
-            await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+            await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60));
         }
 
         Cleanup();

@@ -6,7 +6,7 @@ namespace ByteStreams.Contract;
 /// <summary>The first cause stays; only a clean close may turn out not to have been one.</summary>
 public sealed class EndReasonTests
 {
-    [Theory(Timeout = 20_000)]
+    [Theory(Timeout = 120000)]
     [InlineData(ConnectionEndReason.None, ConnectionEndReason.ResetByPeer)]
     [InlineData(ConnectionEndReason.Drained, ConnectionEndReason.ResetByPeer)]
     [InlineData(ConnectionEndReason.TlsHandshakeFailed, ConnectionEndReason.TlsHandshakeFailed)]

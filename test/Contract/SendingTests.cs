@@ -93,7 +93,7 @@ public sealed class SendingTests : IDisposable
         Task<byte[]> read = _reader.ReadLineAsync(Test).AsTask();
         Assert.Equal("ab"u8.ToArray(), Assert.Single(_channel.Sends));
         _channel.Deliver("x\ny\n"u8.ToArray());
-        Assert.Equal("x\n"u8.ToArray(), await read.WaitAsync(TimeSpan.FromSeconds(10), Test));
+        Assert.Equal("x\n"u8.ToArray(), await read.WaitAsync(TimeSpan.FromSeconds(60), Test));
 
         // A read that need not wait sends nothing: the next answer leaves with this one.
         _writer.Write("c"u8);
@@ -108,7 +108,7 @@ public sealed class SendingTests : IDisposable
         _writer.Write("b"u8);
         _writer.Close();
         Assert.Equal("ab"u8.ToArray(), Assert.Single(_channel.Sends));
-        await _writer.WaitClosedAsync(Test).WaitAsync(TimeSpan.FromSeconds(10), Test);
+        await _writer.WaitClosedAsync(Test).WaitAsync(TimeSpan.FromSeconds(60), Test);
         Assert.Equal(1, _channel.Shutdowns);
     }
 
@@ -151,8 +151,8 @@ public sealed class SendingTests : IDisposable
             Task closed = writer.WaitClosedAsync(Test);
             Assert.False(closed.IsCompleted);
             end(writer);
-            await closed.WaitAsync(TimeSpan.FromSeconds(10), Test);
-            await writer.WaitClosedAsync(Test).WaitAsync(TimeSpan.FromSeconds(10), Test);
+            await closed.WaitAsync(TimeSpan.FromSeconds(60), Test);
+            await writer.WaitClosedAsync(Test).WaitAsync(TimeSpan.FromSeconds(60), Test);
         }
     }
 }

@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
+using ByteStreams.Middleware.Tests;
+using Xunit.Sdk;
 
 namespace ByteStreams.Faults.Tests;
 
@@ -54,9 +56,20 @@ public sealed class ProcessRows : ProcessTest
 
         async Task<double> ExhaustAsync(ServerProcess server)
         {
-            Socket[] clients = [.. Enumerable.Range(0, 600).Select(_ => Connect(server.EndPoint))];
-            // Those at the front are served; those behind wait in the backlog.
-            await EchoAsync(clients[0], "served\n");
+            Socket[] clients;
+            try
+            {
+                clients = [.. Enumerable.Range(0, 600).Select(_ => Connect(server.EndPoint))];
+                // Those at the front are served; those behind wait in the backlog.
+                await EchoAsync(clients[0], "served\n");
+            }
+            catch (Exception e) when (server == kestrel && e is SocketException or TrueException)
+            {
+                // Only its end may keep it from that; otherwise this waits for the deadline.
+                await UntilAsync(() => server.HasExited);
+                return double.NaN;
+            }
+
             await Task.Delay(1000, Soon);
             // The quietest of three looks: in the others the runtime may still be compiling what six hundred connections have made hot.
             double share = double.MaxValue;
@@ -79,7 +92,7 @@ public sealed class ProcessRows : ProcessTest
             {
                 var relief = Stopwatch.StartNew();
                 await EchoAsync(clients[^1], "and now?\n");
-                Assert.InRange(relief.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+                Assert.InRange(relief.Elapsed, TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
                 Assert.InRange(host.Output.Count(line => line.Contains("descriptors are in use", StringComparison.Ordinal)), 1, 12);
             }
 
@@ -110,7 +123,7 @@ public sealed class ProcessRows : ProcessTest
 
             Figure($"first echo {took.TotalMilliseconds:0} ms after the start ({(unix ? "Unix socket" : "TCP")})");
             // On a machine that does nothing else it is half a second; here others may be at work, and the figure says what it was.
-            Assert.InRange(took, TimeSpan.Zero, TimeSpan.FromSeconds(2 * MachineIsBusy()));
+            Assert.InRange(took, TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(2)));
         }
         finally
         {
@@ -158,10 +171,6 @@ public sealed class ProcessRows : ProcessTest
             return ((after - before) / KiB / Connections, times.Order().ElementAt(times.Count * 99 / 100));
         }
     }
-
-    /// <summary>How much slower than alone: processes that want to run for each processor.</summary>
-    private static double MachineIsBusy() =>
-        Math.Max(1, double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], CultureInfo.InvariantCulture) / Environment.ProcessorCount);
 
     private static int MostDescriptors() => int.Parse(
         File.ReadLines("/proc/self/limits").Single(line => line.StartsWith("Max open files", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[3],

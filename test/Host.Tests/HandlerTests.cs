@@ -9,7 +9,7 @@ public class HandlerTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Echo_Lines_ComeBackAndTheEndToo()
     {
         await using ByteStreamServer server = await StartAsync(() => new EchoHandler());
@@ -22,7 +22,7 @@ public class HandlerTests
         Assert.Equal("one\r\ntwo\nlast"u8.ToArray(), await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F06")]
     public async Task Echo_LineOverTheLimit_IsAnsweredWithAnErrorAndTheNextGoesOn()
     {
@@ -35,7 +35,7 @@ public class HandlerTests
         Assert.Equal("12345\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Discard_Anything_IsTakenAndNotAnswered()
     {
         await using ByteStreamServer server = await StartAsync(() => new DiscardHandler());
@@ -52,7 +52,7 @@ public class HandlerTests
         Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Chat_Line_ReachesEverybody()
     {
         var room = new ChatRoom();
@@ -70,7 +70,7 @@ public class HandlerTests
         Assert.Equal("unfinished\n"u8.ToArray(), await bob.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Chat_MemberThatDoesNotRead_IsDroppedAndHoldsUpNobody()
     {
         var room = new ChatRoom(capacity: 4);

@@ -11,7 +11,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
 {
     private const string StatusAnnouncement = "The status page, health and metrics are at ";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
     public static readonly string Executable = Environment.GetEnvironmentVariable("STREAMSHOST_EXECUTABLE") is { Length: > 0 } other

@@ -38,7 +38,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         await Host.WaitUntilUpAsync(7);
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "socat")]
     [InlineData(false)]
     [InlineData(true)]
@@ -53,7 +53,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         await sending;
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "python3")]
     [InlineData(false)]
     [InlineData(true)]
@@ -64,7 +64,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         Assert.Equal("10000 lines, then the end\n", await python.FinishAsync());
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "openssl")]
     [InlineData("-tls1_2")]
     [InlineData("-tls1_3")]
@@ -79,7 +79,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         Assert.Equal("hello", await client.ReadLineAsync());
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "python3")]
     [InlineData(true, "served hello")]
     [InlineData(false, "refused ")]
@@ -92,7 +92,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         Assert.StartsWith(outcome, await python.FinishAsync(), StringComparison.Ordinal);
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "haproxy")]
     [Trait("Fault", "P7")]
     [InlineData("send-proxy")]

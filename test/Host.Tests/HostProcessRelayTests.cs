@@ -28,7 +28,7 @@ public sealed class HostProcessRelayTests : IAsyncLifetime
         await Host.WaitUntilUpAsync(4);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F60")]
     public async Task Relay_UpstreamRefuses_ClientIsResetAndTheLogSaysWhy_F60()
     {
@@ -46,7 +46,7 @@ public sealed class HostProcessRelayTests : IAsyncLifetime
         await Host.WaitForLineAsync("ended: upstream_unavailable. Endpoint relay");
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F61")]
     public async Task Relay_UpstreamResets_ClientIsReset_F61()
     {
@@ -62,7 +62,7 @@ public sealed class HostProcessRelayTests : IAsyncLifetime
         await Host.WaitForLineAsync("ended: upstream_reset. Endpoint relay");
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F61")]
     public async Task Relay_ClientResets_UpstreamIsReset_F61()
     {
@@ -81,7 +81,7 @@ public sealed class HostProcessRelayTests : IAsyncLifetime
         await client.DisposeAsync();
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F62")]
     public async Task Relay_UpstreamReadsNothing_ClientIsPausedAndMemoryIsFlat_F62()
     {

@@ -10,7 +10,7 @@ public sealed class HostProcessSecretsTests : IDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_SecretsDirectory_IsOverTheFileAndUnderTheCommandLine()
     {
         // The file says that chat chats, and the command line where it listens: HostProcess puts it on a free port.
@@ -26,7 +26,7 @@ public sealed class HostProcessSecretsTests : IDisposable
         Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F46")]
     public async Task Run_SecretsSwappedAsKubernetesDoes_AreTakenOver()
     {
@@ -59,7 +59,7 @@ public sealed class HostProcessSecretsTests : IDisposable
         await AnswersAsync(open);
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Fault", "F45")]
     [InlineData("/no/such/folder", "SecretsDirectory: there is no folder '/no/such/folder'. Make it, or leave the key out.")]
     [InlineData("secrets", "SecretsDirectory: 'secrets' is a relative path, which would depend on where the program is started. Write the whole path.")]

@@ -27,7 +27,7 @@ public sealed class HostProcessSystemdTests : IDisposable
 
     private string SocketPath => Path.Combine(_folder, "handed-over.sock");
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Contract", "U2")]
     public async Task Run_SocketsHandedOver_ServesThemAndLeavesTheFile()
     {
@@ -46,7 +46,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         Assert.True(File.Exists(SocketPath));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_TwoSocketsOfOneName_AreOneEndpoint()
     {
         await using HostProcess host = Activate(["app=tcp", $"app={SocketPath}"], [], Endpoint("both", "fd:app"));
@@ -60,7 +60,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         await AnswersAsync(unix);
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("fd:wbe", null, "No socket of the name 'wbe' was handed over. The names are: web, udp. Write one of them, or FileDescriptorName=wbe in the socket unit.")]
     [InlineData("fd:udp", null, "'fd:udp' is no socket that listens. The socket unit needs ListenStream= for it, and Accept=no.")]
     [InlineData("fd:web", "1", "'fd:web' cannot be used: the sockets were handed over to another process (LISTEN_PID is 1, this is ")]
@@ -74,7 +74,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         Assert.StartsWith($"ByteStreams:Endpoints:a:Url: {expected}", Assert.Single(errors.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_NothingHandedOver_ExitsWithOneClearMessage()
     {
         await using HostProcess host = HostProcess.Start(Endpoint("a", "fd:web"), "--ByteStreams:Endpoints:a:Handler=echo");
@@ -85,7 +85,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         Assert.StartsWith("ByteStreams:Endpoints:a:Url: 'fd:web' is a socket that whoever starts the program hands over, and none was (LISTEN_FDS is not set).", errors, StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_NotifySocket_IsToldOfEachStep()
     {
         await using HostProcess host = HostProcess.StartUnder(
@@ -113,7 +113,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         Assert.False(told.IsCompleted);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_NobodyReadsTheNotifySocket_EndsAllTheSame()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=2000"]);
@@ -123,7 +123,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_NotifySocketIsGone_ServesAllTheSame()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}.gone"]);

@@ -9,7 +9,7 @@ public class HostProcessTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_ShippedHandlers_AnnouncesAndServes()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
@@ -34,7 +34,7 @@ public class HostProcessTests
         Assert.False(File.Exists(host.SocketPath), "the socket's file is left behind");
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData(PosixSignal.SIGTERM)]
     [InlineData(PosixSignal.SIGINT)]
     public async Task Signal_ClientConnected_GetsItsReplyAndTheEnd(PosixSignal signal)
@@ -53,7 +53,7 @@ public class HostProcessTests
         Assert.Equal(0, (await host.WaitForExitAsync()).ExitCode);
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [Trait("Fault", "F45")]
     [InlineData("--ByteStreams:Endpoints:echo:Url=tcp://x", "ByteStreams:Endpoints:echo:Url: 'tcp://x' has no port.")]
     [InlineData("--ByteStreams:Endpoints:echo:Url=http://x:1", "ByteStreams:Endpoints:echo:Url: 'http://x:1' has no known scheme.")]
@@ -72,7 +72,7 @@ public class HostProcessTests
         Assert.StartsWith(message, Assert.Single(errors.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
     public async Task Run_PortInUse_ExitsWithOneClearMessage()
     {
@@ -86,7 +86,7 @@ public class HostProcessTests
         Assert.StartsWith($"ByteStreams:Endpoints:echo:Url: {taken.EndPoints[0]} cannot be bound: the port is already in use.", line, StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
     public async Task Run_PrivilegedPort_ExitsWithOneClearMessage()
     {
@@ -103,7 +103,7 @@ public class HostProcessTests
             errors.TrimEnd());
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
     public async Task Run_MistakesOfEachKind_ReportsThemAllAtOnce()
     {
@@ -143,7 +143,7 @@ public class HostProcessTests
         Assert.All(expected.Zip(lines), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F11")]
     public async Task Accept_DescriptorsExhausted_WaitsQuietlyAndGoesOnWhenSomeAreFree()
     {

@@ -105,7 +105,7 @@ public sealed class KubernetesManifestTests
         Assert.Contains($"`{metric.Replace("bytestreams_", "bytestreams.", StringComparison.Ordinal)}`", File.ReadAllText(Path.Combine(Folder, "telemetry.md")), StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task ConfigMap_ItsSettings_AreTakenByTheHost()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the settings name a Unix socket");

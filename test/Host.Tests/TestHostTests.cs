@@ -9,7 +9,7 @@ public class TestHostTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task TestServer_ForTheHttpSide_LeavesTheByteStreamEndpointListening()
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();

@@ -8,7 +8,7 @@ namespace ByteStreams.Interop.Tests;
 internal sealed class Peer : IAsyncDisposable
 {
     /// <summary>How long a single answer of a peer may take; Python needs a second to start on a busy machine.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly Process _process;
     private readonly StringBuilder _errors = new();

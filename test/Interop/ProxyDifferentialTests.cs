@@ -21,7 +21,7 @@ public sealed class ProxyDifferentialTests : IDisposable
     private const string Real = "the real addresses";
     private const string Request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private static readonly byte[] Signature = [.. "\r\n\r\n\0\r\nQUIT\n"u8];
 

@@ -11,7 +11,7 @@ namespace ByteStreams.Interop.Tests;
 [Trait("Fault", "P7")]
 public sealed class ProxyProtocolTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly AuthorityFiles _authority = new();
     private readonly TaskCompletionSource<(ProxyHeader Header, string? Remote)> _heard = new(TaskCreationOptions.RunContinuationsAsynchronously);

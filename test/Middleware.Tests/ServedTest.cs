@@ -14,7 +14,7 @@ public abstract class ServedTest : IAsyncLifetime
     private readonly List<IAsyncDisposable> _owned = [];
     private readonly List<IDisposable> _held = [];
 
-    protected ServedTest() => _deadline.CancelAfter(TimeSpan.FromSeconds(30));
+    protected ServedTest() => _deadline.CancelAfter(TimeSpan.FromSeconds(60));
 
     public static TheoryData<Carrier> Carriers => [Carrier.Own, Carrier.Stock];
 
@@ -32,7 +32,7 @@ public abstract class ServedTest : IAsyncLifetime
         {
             try
             {
-                await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+                await owned.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60));
             }
             catch (TimeoutException late)
             {

@@ -31,7 +31,7 @@ internal static class Given
     public static readonly ByteStreamDelegate UntilEnd = (reader, _, _) => reader.ReadAsync(-1, CancellationToken.None).AsTask();
 
     /// <summary>The bound of every wait here: a signal that has not come by then never comes.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     public static Task Soon(this Task task) => task.WaitAsync(Patience);
 

@@ -14,7 +14,7 @@ public partial class AdminHttpTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("/livez", "ok\n")]
     [InlineData("/readyz", "ok\n")]
     public async Task Health_Serving_IsOk(string path, string text)
@@ -27,7 +27,7 @@ public partial class AdminHttpTests
         Assert.True(json.RootElement.GetProperty("ok").GetBoolean());
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Metrics_ConnectionsWereServed_AreInPrometheusText()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
@@ -41,7 +41,7 @@ public partial class AdminHttpTests
         Assert.Matches(@"(?m)^dotnet_process_memory_working_set_bytes\S* [1-9]", metrics);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Connections_SomeAreOpen_TellsOfEachInPages()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
@@ -68,7 +68,7 @@ public partial class AdminHttpTests
         Assert.Equal(JsonValueKind.Null, echo.RootElement.GetProperty("before").ValueKind);
     }
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("limit=0", "limit: '0' is not valid. It takes a number from 1 to 1000.\n")]
     [InlineData("limit=1001", "limit: '1001' is not valid. It takes a number from 1 to 1000.\n")]
     [InlineData("limit=1%0a", "limit: '1\\u{A}' is not valid. It takes a number from 1 to 1000.\n")]
@@ -83,7 +83,7 @@ public partial class AdminHttpTests
         Assert.Equal(message, await response.Content.ReadAsStringAsync(Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Endpoints_OfAllKinds_TellsWhatTheyAreAndWhatTheyCount()
     {
         using var authority = new AuthorityFiles();
@@ -113,7 +113,7 @@ public partial class AdminHttpTests
         Assert.True(Assert.Single(endpoints["secure"].GetProperty("upstreams").EnumerateArray()).GetProperty("healthy").GetBoolean());
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Delete_ChangesNotAllowed_IsRefusedWithTheKey()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
@@ -130,7 +130,7 @@ public partial class AdminHttpTests
         Assert.Equal(1, admin.Monitor.Active);
     }
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("Origin", "http://evil.example")]
     [InlineData("Origin", "null")]
     [InlineData("Origin", "http://localhost:1")]
@@ -149,7 +149,7 @@ public partial class AdminHttpTests
         Assert.Equal(1, admin.Monitor.Active);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Delete_FromThePageItself_EndsTheConnection()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel, "--Admin:AllowChanges=true");
@@ -164,7 +164,7 @@ public partial class AdminHttpTests
         Assert.Equal("There is no open connection 'none\\u{A}'.\n", await again.Content.ReadAsStringAsync(Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Drain_ChangesAllowed_IsNotReadyAtOnceAndGoesOnAnswering()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel, "--Admin:AllowChanges=true");
@@ -178,7 +178,7 @@ public partial class AdminHttpTests
         Assert.Equal("ok\n", await GetAsync(admin, "/livez"));
     }
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("127.0.0.1", "evil.example", 421)]
     [InlineData("127.0.0.1", "localhost.evil.example", 421)]
     [InlineData("::1", "evil.example:7000", 421)]
@@ -207,7 +207,7 @@ public partial class AdminHttpTests
         Assert.Equal(status, context.Response.StatusCode);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Post_ByANameThatIsNotOurs_IsMisdirectedAlsoWhereReadingIsAllowed()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel, "--Admin:AllowChanges=true");
@@ -225,7 +225,7 @@ public partial class AdminHttpTests
         Assert.Equal(421, context.Response.StatusCode);
     }
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("/")]
     [InlineData("/status.js")]
     [InlineData("/uPlot.js")]
@@ -245,7 +245,7 @@ public partial class AdminHttpTests
         Assert.DoesNotContain(response.Headers, header => header.Key.StartsWith("Access-Control-", StringComparison.OrdinalIgnoreCase));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Page_Itself_HasNoInlineScriptOrStyleAndTakesNothingFromElsewhere()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);

@@ -13,7 +13,7 @@ public class AdminProcessTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_PortAndUnixSocket_AnswersOnBoth()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the file's mode is that of a Unix system");
@@ -41,7 +41,7 @@ public class AdminProcessTests
         }
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_StatusPageIsOpen_DoesNotHoldUpTheEnd()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
@@ -57,7 +57,7 @@ public class AdminProcessTests
         Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromSeconds(15));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
     public async Task Run_StatusPortInUse_ExitsWithOneClearMessageAndLeavesNoSocketBehind()
     {
@@ -72,7 +72,7 @@ public class AdminProcessTests
         Assert.False(File.Exists(host.SocketPath), "the endpoint's socket file is left behind");
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
     public async Task Run_MistakesHereAndInEndpoints_AreToldTogether()
     {
@@ -86,7 +86,7 @@ public class AdminProcessTests
             errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_Disabled_ServesTheEndpointsAlone()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "/proc tells what is listened on");
@@ -101,7 +101,7 @@ public class AdminProcessTests
         Assert.Equal("hello\n"u8.ToArray(), await connection.Reader.ReadLineAsync(Cancel));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Run_OtlpEndpointInTheEnvironment_SendsMetricsAndTracesThere()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "env sets the variables");

@@ -6,7 +6,7 @@ public class BenchTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Bench_OurHost_TellsRateAndPercentiles()
     {
         await using HostProcess host = HostProcess.Start();
@@ -23,7 +23,7 @@ public class BenchTests
         Assert.Equal(["errors   0", string.Empty], lines[3..]);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Bench_AnswerIsNoEcho_IsAnErrorForEachConnection()
     {
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
@@ -41,7 +41,7 @@ public class BenchTests
         Assert.EndsWith($"errors   2{Environment.NewLine}", result.Output, StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Bench_NoAnswer_IsBounded()
     {
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
@@ -52,7 +52,7 @@ public class BenchTests
         Assert.Equal((1, $"tcp://{server.EndPoints[0]}: no answer within 5 s of the end (2 times){Environment.NewLine}"), (result.ExitCode, result.Errors));
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("--size: '0' is not valid. It takes a whole number from 1 to 1048576. See StreamsHost bench --help.", "--size", "0")]
     [InlineData("--connections: 'many' is not valid. It takes a whole number from 1 to 10000. See StreamsHost bench --help.", "--connections", "many")]
     [InlineData("--duration: '2h' is not valid. It takes a time such as 10s or 500ms, 1h at most. See StreamsHost bench --help.", "--duration", "2h")]

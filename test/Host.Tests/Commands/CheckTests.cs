@@ -49,7 +49,7 @@ public sealed class CheckTests : IDisposable
         Assert.Equal(messages.Length, messages.Distinct(StringComparer.Ordinal).Count());
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Check_InOrder_TellsWhatWouldServeAndBindsNothing()
     {
         X509Certificate2 certificate = Place("good", "localhost", DateTimeOffset.UtcNow.AddDays(5));

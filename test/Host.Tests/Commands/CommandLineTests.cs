@@ -10,7 +10,7 @@ public sealed class CommandLineTests : IDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("'rnu' is no command of StreamsHost. Did you mean 'run'?", "rnu")]
     [InlineData("'fortify' is no command of StreamsHost. See StreamsHost --help.", "fortify")]
     [InlineData("'--congif' is no option of StreamsHost. Did you mean '--config'?", "--congif", "x.json")]
@@ -32,7 +32,7 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal((1, string.Empty, message + Environment.NewLine), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Parse_FileThatIsNoJson_SaysWhereTheMistakeIs()
     {
         string file = await WriteAsync("""
@@ -49,7 +49,7 @@ public sealed class CommandLineTests : IDisposable
         Assert.EndsWith(" Line 3, byte 5.", line, StringComparison.Ordinal);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Suggest_PartOfACommand_IsAnsweredWithAllThatHaveIt()
     {
         CliResult result = await Cli.RunAsync("[suggest:2]", "ch");
@@ -57,7 +57,7 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal((0, "check\nschema\nbench\nhealthcheck\n", string.Empty), (result.ExitCode, result.Output.ReplaceLineEndings("\n"), result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Version_Always_IsThatOfTheBuild()
     {
         CliResult result = await Cli.RunAsync("--version");
@@ -67,7 +67,7 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F46")]
     public async Task Config_FileNamed_IsReadInPlaceOfTheShippedOneAndFollowed()
     {
@@ -95,7 +95,7 @@ public sealed class CommandLineTests : IDisposable
             $$"""{ "ByteStreams": { "Endpoints": { "named": { "Url": "tcp://127.0.0.1:0", "Handler": "{{handler}}" } } } }""";
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Log_FormatterOfPeople_IsInLines()
     {
         await using HostProcess host = HostProcess.Start("--Logging:Console:FormatterName=simple");

@@ -28,7 +28,7 @@ public sealed class ConnectTests : IDisposable
         Assert.True(bytes.AsSpan().SequenceEqual(result.Bytes), $"{result.Bytes.Length} of {bytes.Length} bytes have come back, or others");
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_OutputIsAFile_IsWrittenBehindWhatIsThere()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sh is there on a Unix system");
@@ -41,7 +41,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal("one\ntwo\nthree\n", await File.ReadAllTextAsync(file, Cancel));
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData(false)]
     [InlineData(true)]
     public async Task Connect_UnixSocket_ByPathAndByName(bool isAbstract)
@@ -55,7 +55,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((0, "hello\n", string.Empty), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_Crlf_IsSentForEachLineOnce()
     {
         await using ByteStreamServer server = await EchoAsync();
@@ -65,7 +65,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((0, "one\r\ntwo\r\n\r\nlast"), (result.ExitCode, result.Output));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_PeerEndsFirst_EndsAlthoughItsInputIsOpen()
     {
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
@@ -81,7 +81,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal(0, process.ExitCode);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_PeerResets_GivesOutWhatCameAndExitsWith1()
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -100,7 +100,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal(1, process.ExitCode);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_NobodyReadsItsOutput_Ends()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a pipe that breaks is a Unix system's");
@@ -122,7 +122,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((141, string.Empty), (process.ExitCode, await process.StandardError.ReadToEndAsync(Cancel)));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_Interrupted_ExitsWith130()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
@@ -141,7 +141,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((130, string.Empty), (process.ExitCode, await process.StandardError.ReadToEndAsync(Cancel)));
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("Connection refused", "tcp://127.0.0.1:1")]
     [InlineData("there is no such socket.", "unix:/no/such.sock")]
     public async Task Connect_NobodyThere_IsOneLineAndExitCode1(string reason, string url)
@@ -153,7 +153,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((1, string.Empty, $"{url}: {reason}\n"), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("Required argument missing for command: 'connect'. See StreamsHost connect --help.")]
     [InlineData("URL: 'fd:web' can be listened on, and not connected to. Write a host and a port other than 0.", "fd:web")]
     [InlineData("URL: 'echo' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.", "echo")]
@@ -173,7 +173,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal((1, string.Empty, message + "\n"), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_MutualTls_TellsWhatWasAgreed()
     {
         TlsCertificateOptions client = _authority.Write("client");
@@ -197,7 +197,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal(["the peer has ended: 6 bytes sent, 6 bytes received", string.Empty], lines[3..]);
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_TlsThatIsNotTrusted_IsRefusedWithTheRemedyAndTakenWithAWarning()
     {
         await using ByteStreamServer server = await EchoAsync(_ => { });
@@ -216,7 +216,7 @@ public sealed class ConnectTests : IDisposable
             (insecure.ExitCode, insecure.Output, insecure.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Connect_OpenSslServer_SpeaksWithIt()
     {
         Assert.SkipUnless(File.Exists("/usr/bin/openssl"), "openssl is not installed");

@@ -12,7 +12,7 @@ public sealed class HealthcheckTests : IDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Healthcheck_Ready_ExitsWith0()
     {
         await using WebApplication server = await StartAsync("http://127.0.0.1:0", "/readyz", 200, "Healthy");
@@ -25,7 +25,7 @@ public sealed class HealthcheckTests : IDisposable
         Assert.Equal((0, $"{url} answered 200: Healthy{Environment.NewLine}", string.Empty), (named.ExitCode, named.Output, named.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Healthcheck_FileNamedByTheEnvironment_IsWhereTheAddressStands()
     {
         string socket = Path.Combine(_folder, "admin.sock");
@@ -39,7 +39,7 @@ public sealed class HealthcheckTests : IDisposable
         Assert.Equal((0, $"unix:{socket} answered 200: Healthy{Environment.NewLine}", string.Empty), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Healthcheck_NotReady_ExitsWith1AndTheAnswer()
     {
         await using WebApplication server = await StartAsync("http://127.0.0.1:0", "/livez", 503, "failed\nendpoints: draining\n");
@@ -50,7 +50,7 @@ public sealed class HealthcheckTests : IDisposable
         Assert.Equal((1, string.Empty, $"{url} answered 503: failed; endpoints: draining{Environment.NewLine}"), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Healthcheck_NoAnswer_IsBounded()
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -66,7 +66,7 @@ public sealed class HealthcheckTests : IDisposable
         Assert.Equal((1, string.Empty, $"{url} did not answer within 0.3 s.{Environment.NewLine}"), (result.ExitCode, result.Output, result.Errors));
     }
 
-    [Theory(Timeout = 60000)]
+    [Theory(Timeout = 120000)]
     [InlineData("http://127.0.0.1:1/readyz: Connection refused (127.0.0.1:1)", "--Admin:Url=http://*:1")]
     [InlineData("Admin:Url has port 0, which is any free one: nobody knows which. Give it a port, or name a url.", "--Admin:Url=http://127.0.0.1:0")]
     [InlineData("Admin:Enabled is false: there is nothing to ask. Set it to true, or name a url.", "--Admin:Enabled=false")]

@@ -8,7 +8,7 @@ public sealed class PrintConfigTests : IDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task PrintConfig_EverySource_IsNamedAndSecretsAreHidden()
     {
         CliResult result = await PrintAsync();
@@ -33,7 +33,7 @@ public sealed class PrintConfigTests : IDisposable
         Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task PrintConfig_Json_HasTheSameWithoutSecrets()
     {
         CliResult result = await PrintAsync("--json");
@@ -49,7 +49,7 @@ public sealed class PrintConfigTests : IDisposable
         Assert.Equal(8, document.RootElement.GetArrayLength());
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task PrintConfig_All_HasWhatHoldsByDefault()
     {
         CliResult result = await PrintAsync("--all");
@@ -64,7 +64,7 @@ public sealed class PrintConfigTests : IDisposable
         Assert.DoesNotContain(lines, line => line.Contains(":Relay:", StringComparison.Ordinal));
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Schema_Always_IsTheDocumentedOne()
     {
         CliResult result = await Cli.RunAsync("schema");

@@ -4,7 +4,7 @@ namespace ByteStreams.Middleware.Tests.Admission;
 
 public class PlaceLimiterTests
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -22,7 +22,7 @@ public class PlaceLimiterTests
         Assert.False(limiter.TryEnter());
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Enter_AllTaken_ComesInTheOrderOfComing()
     {
         var limiter = new PlaceLimiter(1);
@@ -39,7 +39,7 @@ public class PlaceLimiterTests
         await second.WaitAsync(Deadline, Cancel);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Enter_Cancelled_LeavesTheQueueAndTakesNothing()
     {
         var limiter = new PlaceLimiter(1);
@@ -56,7 +56,7 @@ public class PlaceLimiterTests
         Assert.Equal(0, limiter.Waiting);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Most_Raised_LetsInWhoWaits()
     {
         var limiter = new PlaceLimiter(1);
@@ -85,7 +85,7 @@ public class PlaceLimiterTests
         Assert.True(limiter.TryEnter());
     }
 
-    [Fact(Timeout = 60000)]
+    [Fact(Timeout = 120000)]
     public async Task Enter_ManyAtOnceWithCancellations_LosesNoPlace()
     {
         var limiter = new PlaceLimiter(4);

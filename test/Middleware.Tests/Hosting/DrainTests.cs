@@ -31,7 +31,7 @@ public sealed class DrainTests : IAsyncDisposable
 
     private ByteStreamServers Servers => Host.Services.GetRequiredService<ByteStreamServers>();
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F41")]
     public async Task Stop_DelayAndRepliesInProgress_GoInOrder()
     {
@@ -65,7 +65,7 @@ public sealed class DrainTests : IAsyncDisposable
         Assert.DoesNotContain(_log.GetSnapshot(), record => record.Level >= LogLevel.Warning && record.Category!.StartsWith("ByteStreams", StringComparison.Ordinal));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F42")]
     public async Task Drain_MoreThanTwentyIgnoreIt_AreCutAtTheDeadlineAndTheLogSaysWho()
     {
@@ -101,7 +101,7 @@ public sealed class DrainTests : IAsyncDisposable
         Assert.Equal("Endpoint a: 3 more connections are aborted likewise.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 407).Message);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F43")]
     public async Task Abort_WhileDraining_EndsTheDelayAndTheWaiting()
     {
@@ -140,7 +140,7 @@ public sealed class DrainTests : IAsyncDisposable
         Assert.Equal(TimeSpan.FromSeconds(expectedSeconds), Host.Services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Drain_BeforeTheStart_IsRefusedAndNotReady()
     {
         Build(null, null, _ => { });
@@ -151,7 +151,7 @@ public sealed class DrainTests : IAsyncDisposable
         Assert.Equal("The endpoints have not started.", report.Entries["bytestreams"].Description);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Check_OneEndpointClosed_IsNotReadyAndNamesIt()
     {
         await StartAsync(null, null);

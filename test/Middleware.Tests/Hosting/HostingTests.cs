@@ -18,7 +18,7 @@ public class HostingTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task AddHandler_Class_LivesInAScopeOfItsOwnPerConnection()
     {
         var log = new ConcurrentQueue<string>();
@@ -45,7 +45,7 @@ public class HostingTests
         Assert.Equal(["handler", "handler", "scoped", "scoped"], log.Order());
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task AddEndpoint_TwoArgumentCallback_Serves()
     {
         using IHost host = await StartAsync(services => services.AddByteStreams()
@@ -60,7 +60,7 @@ public class HostingTests
         Assert.Equal("hello\n"u8.ToArray(), await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Use_Middleware_SurroundsTheHandlerInOrder()
     {
         var log = new ConcurrentQueue<string>();
@@ -77,7 +77,7 @@ public class HostingTests
         Assert.Equal(["outer in", "inner in", "inner out", "outer out"], log);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task LoadFromConfig_Section_Serves()
     {
         IConfiguration configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
@@ -96,7 +96,7 @@ public class HostingTests
         Assert.Equal("3:abc"u8.ToArray(), await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Start_OneEndpointCannotBind_ReportsItAndLeavesNoneOpen()
     {
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
@@ -113,7 +113,7 @@ public class HostingTests
         await Assert.ThrowsAnyAsync<System.Net.Sockets.SocketException>(() => ByteStream.OpenConnectionAsync("127.0.0.1", free, cancellationToken: Cancel));
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Stop_HandlerThatListens_FinishesItsReplyAndEndsCleanly()
     {
         using IHost host = await StartAsync(services => services.AddByteStreams()
@@ -136,7 +136,7 @@ public class HostingTests
         await stopped;
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Stop_HandlerThatIgnoresIt_IsAbortedAtTheDeadline()
     {
         var never = new TaskCompletionSource();
@@ -159,7 +159,7 @@ public class HostingTests
         never.SetResult();
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task Log_InHandler_CarriesConnectionEndpointAndPeer()
     {
         var collector = new FakeLogCollector();
@@ -179,7 +179,7 @@ public class HostingTests
         Assert.Equal([client.Writer.LocalEndPoint!.ToString()], facts["Peer"]);
     }
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task UseByteStreamHandler_OnTheApplicationsOwnKestrel_ServesAndCannotHalfClose()
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();

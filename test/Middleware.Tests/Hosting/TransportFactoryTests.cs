@@ -13,7 +13,7 @@ public class TransportFactoryTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    [Fact(Timeout = 30000)]
+    [Fact(Timeout = 120000)]
     public async Task AddByteStreamTransport_ApplicationsOwnKestrel_ServesHttpAndHalfCloses()
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -43,7 +43,7 @@ public class TransportFactoryTests
         Assert.Equal("behind the end"u8.ToArray(), await Received.Task.WaitAsync(Cancel));
     }
 
-    [Theory(Timeout = 30000)]
+    [Theory(Timeout = 120000)]
     [InlineData("tcp")]
     [InlineData("memory")]
     public async Task BindAndConnect_WithoutThePair_CarryBytesAndTheFeature(string medium)

@@ -118,7 +118,7 @@ public class ReaderStressTests : ReaderTestBase
             Task.Run(() => ReadFrames(new Random(2)), Test),
         ];
 
-        await Task.WhenAll(all).WaitAsync(TimeSpan.FromSeconds(30), Test);
+        await Task.WhenAll(all).WaitAsync(TimeSpan.FromSeconds(60), Test);
 
         Assert.Equal(frames, got.Count);
         Assert.All(got.Values, times => Assert.Equal(1, times));

@@ -6,7 +6,7 @@ namespace ByteStreams.Middleware.Tests.Streams;
 /// <summary>The words that the reader's tests are written in. Bytes are shown as Latin-1 text.</summary>
 public abstract class ReaderTestBase
 {
-    protected static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
+    protected static readonly TimeSpan Soon = TimeSpan.FromSeconds(60);
 
     protected static CancellationToken Test => TestContext.Current.CancellationToken;
 

@@ -259,7 +259,7 @@ public sealed class TelemetryTests : ServedTest
 
     private static async Task AssertReasonAsync(Served served, string reason)
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, deadline.Token));
         Assert.Contains($"ended: {reason}.", line.Message, StringComparison.Ordinal);
     }

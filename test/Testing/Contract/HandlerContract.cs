@@ -186,6 +186,8 @@ public sealed class HandlerContract
     {
         // What a socket's buffers may hold in both directions and the handler's besides, many times over.
         const long Most = 32 << 20;
+        // Shorter ones happen to a busy machine: a handler that only had no processor would pass for one that waits.
+        TimeSpan pause = TimeSpan.FromSeconds(2);
         await using Served served = await ServeAsync(soon).ConfigureAwait(false);
         using var socket = new Socket(served.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
         socket.ReceiveBufferSize = socket.SendBufferSize = 65536;
@@ -195,7 +197,7 @@ public sealed class HandlerContract
         {
             ValueTask<int> send = socket.SendAsync(requests, soon);
             Task<int> sending = send.AsTask();
-            if (await Task.WhenAny(sending, Task.Delay(500, soon)).ConfigureAwait(false) != sending)
+            if (await Task.WhenAny(sending, Task.Delay(pause, soon)).ConfigureAwait(false) != sending)
             {
                 break;
             }

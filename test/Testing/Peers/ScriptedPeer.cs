@@ -43,8 +43,8 @@ public sealed class ScriptedPeer : IAsyncDisposable
         }
     }
 
-    /// <summary>How long every step may take, so that a script that does not go on fails and does not hang: 10 s by default, greater than zero.</summary>
-    public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long every step may take, so that a script that does not go on fails and does not hang: 30 s by default, greater than zero.</summary>
+    public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Connects.</summary>
     /// <param name="endPoint">An <see cref="IPEndPoint"/>, a <see cref="UnixDomainSocketEndPoint"/> or an <see cref="InMemoryEndPoint"/>.</param>
