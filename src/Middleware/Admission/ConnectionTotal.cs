@@ -12,7 +12,7 @@ internal sealed class ConnectionTotal
     public ConnectionTotal(int? most)
     {
         DescriptorLimit = Transport.DescriptorLimit.Current().Most;
-        Most = most ?? Derive(DescriptorLimit);
+        Most = most ?? Derive(DescriptorLimit, relays: false);
         // Who may wait is bounded by each endpoint's own queue.
         Places = new PlaceLimiter(OrAny(Most));
     }
@@ -25,11 +25,13 @@ internal sealed class ConnectionTotal
     /// <summary>What the number was derived from.</summary>
     public long DescriptorLimit { get; }
 
-    /// <summary>Sets another number, as the constructor takes it.</summary>
+    /// <summary>Sets another number.</summary>
+    /// <param name="most">As the constructor takes it.</param>
+    /// <param name="relays">Whether any endpoint is a relay, whose connections take a second descriptor for the upstream.</param>
     /// <returns>Whether it is another.</returns>
-    public bool Change(int? most)
+    public bool Change(int? most, bool relays)
     {
-        int next = most ?? Derive(DescriptorLimit);
+        int next = most ?? Derive(DescriptorLimit, relays);
         if (next == Most)
         {
             return false;
@@ -40,8 +42,8 @@ internal sealed class ConnectionTotal
         return true;
     }
 
-    internal static int Derive(long descriptors) =>
-        descriptors == long.MaxValue ? 0 : (int)Math.Clamp(descriptors - (descriptors / Share) - Reserve, 16, int.MaxValue);
+    internal static int Derive(long descriptors, bool relays) =>
+        descriptors == long.MaxValue ? 0 : (int)Math.Clamp((descriptors - (descriptors / Share) - Reserve) / (relays ? 2 : 1), 16, int.MaxValue);
 
     /// <summary>No limit is one that is never reached, so that another may come later.</summary>
     private static int OrAny(int most) => most == 0 ? int.MaxValue : most;

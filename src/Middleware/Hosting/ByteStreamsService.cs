@@ -52,6 +52,8 @@ internal sealed class ByteStreamsService(
         Listen();
         var errors = new List<string>();
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
+        _settings = registry.ReadService();
+        total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay));
         foreach (EndpointPlan plan in plans)
         {
             // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
@@ -75,7 +77,6 @@ internal sealed class ByteStreamsService(
             throw new EndpointConfigurationException(errors);
         }
 
-        _settings = registry.ReadService();
         if (_settings.MaxConnections is null && total.Most > 0)
         {
             AdmissionLog.TotalDerived(_logger, total.Most, total.DescriptorLimit);
@@ -201,7 +202,7 @@ internal sealed class ByteStreamsService(
         }
 
         _settings = registry.ReadService();
-        if (total.Change(_settings.MaxConnections))
+        if (total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay)))
         {
             HostingLog.TotalChanged(_logger, total.Most);
         }

@@ -27,6 +27,9 @@ internal sealed record EndpointPlan(
     /// <summary>Its TLS; null where it speaks none.</summary>
     public TlsServerOptions? Tls { get; init; }
 
+    /// <summary>Whether each of its connections has one to an upstream.</summary>
+    public bool IsRelay { get; init; }
+
     /// <summary>Whether it comes from configuration, and not from code.</summary>
     public bool IsConfigured => Signature.Length > 0;
 

@@ -174,6 +174,7 @@ internal sealed class EndpointRegistry
             control,
             admission)
         {
+            IsRelay = isRelay,
             Tls = isTls ? settings.Tls.Options : null,
         };
     }

@@ -258,11 +258,14 @@ public sealed class AdmissionTests : ServedTest
     }
 
     [Theory]
-    [InlineData(1024, 832)]
-    [InlineData(20_000, 18_622)]
-    [InlineData(64, 16)]
-    [InlineData(long.MaxValue, 0)]
-    public void Derive_FromTheDescriptorLimit_LeavesRoom(long descriptors, int most) => Assert.Equal(most, ConnectionTotal.Derive(descriptors));
+    [InlineData(1024, false, 832)]
+    [InlineData(1024, true, 416)]
+    [InlineData(20_000, false, 18_622)]
+    [InlineData(20_000, true, 9_311)]
+    [InlineData(64, false, 16)]
+    [InlineData(long.MaxValue, true, 0)]
+    public void Derive_FromTheDescriptorLimit_LeavesRoom(long descriptors, bool relays, int most) =>
+        Assert.Equal(most, ConnectionTotal.Derive(descriptors, relays));
 
     [Theory]
     [InlineData("MaxConnections")]

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Admission;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
@@ -331,6 +332,19 @@ public class ReloadTests
         await running.IsUndisturbedAsync();
     }
 
+    [Fact(Timeout = 120000)]
+    public async Task Reload_ARelayIsAdded_HalfAsManyConnectionsFitTheDescriptors()
+    {
+        await using Running running = await Running.StartAsync();
+        Assert.SkipWhen(running.Total.DescriptorLimit == long.MaxValue, "The number of open descriptors has no limit here (ulimit -n).");
+        Assert.Equal(ConnectionTotal.Derive(running.Total.DescriptorLimit, relays: false), running.Total.Most);
+
+        running.Change(("r", "Url", "tcp://127.0.0.1:0"), ("r", "Handler", "relay"), ("r", "Relay:Upstreams:0", "tcp://127.0.0.1:9"));
+        await running.WaitForAsync(TotalChanged);
+        Assert.Equal(ConnectionTotal.Derive(running.Total.DescriptorLimit, relays: true), running.Total.Most);
+        await running.IsUndisturbedAsync();
+    }
+
     private static async Task AnswersAsync(ByteStreamConnection connection, string line, string answer)
     {
         connection.Writer.Write(line + "\n");
@@ -366,6 +380,8 @@ public class ReloadTests
         }
 
         public FakeLogCollector Log { get; }
+
+        public ConnectionTotal Total => _host.Services.GetRequiredService<ConnectionTotal>();
 
         public ByteStreamServers Servers => _host.Services.GetRequiredService<ByteStreamServers>();
 
