@@ -170,6 +170,8 @@ public sealed class HostProcessLifeTests : IDisposable
         host.Signal(second);
 
         long began = Stopwatch.GetTimestamp();
+        // It was no hard end: everybody was aborted, and counted.
+        await host.WaitForLineAsync($"{Many} connections were aborted, 0 handlers are left behind.");
         Assert.Equal((2, string.Empty), await host.WaitForExitAsync());
         Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
         foreach ((ByteStreamConnection client, Socket upstream) in open)

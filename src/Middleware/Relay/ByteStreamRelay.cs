@@ -36,6 +36,7 @@ public sealed class ByteStreamRelay : IDisposable
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _disposed = new();
     private readonly CancellationToken _ended;
+    private bool _isDisposed;
 
     /// <summary>Makes a relay; health checks begin at once.</summary>
     /// <param name="options">Where to, and how. Later changes do not reach the relay.</param>
@@ -118,9 +119,14 @@ public sealed class ByteStreamRelay : IDisposable
         }
     }
 
-    /// <summary>Ends health checks and the resolving of names. Connections go on.</summary>
+    /// <summary>Ends health checks and the resolving of names. Connections go on. A second call does nothing.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _isDisposed, true))
+        {
+            return;
+        }
+
         _metrics?.Forget(_group);
         _disposed.Cancel();
         _disposed.Dispose();

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using ByteStreams.Relay;
@@ -163,16 +164,19 @@ public sealed class RelayTests : ServedTest
     public async Task Relay_FirstUpstreamsRefuse_TheNextServes_F60()
     {
         string url = await ServeUpstreamAsync("tcp", Echo);
-        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        var options = new RelayOptions
         {
-            relay.LoadBalancing = LoadBalancing.RoundRobin;
-            relay.Upstreams.Add($"tcp://127.0.0.1:{RefusingPort()}");
-            relay.Upstreams.Add($"unix:{_folder}/nobody.sock");
-            relay.Upstreams.Add(url);
-        });
+            LoadBalancing = LoadBalancing.RoundRobin,
+            Upstreams = { $"tcp://127.0.0.1:{RefusingPort()}", $"unix:{_folder}/nobody.sock", url },
+        };
+        ILoggerFactory loggers = LoggerFactory.Create(logging => logging.SetMinimumLevel(LogLevel.Debug).AddProvider(new FakeLoggerProvider(_log)));
+        ByteStreamRelay relay = Own(new ByteStreamRelay(options, loggers));
+        EndPoint endPoint = await StartAsync("tcp", relay.ServeAsync, new ByteStreamServerOptions(), null);
 
         Assert.Equal("hello\n", await AskAsync(await ConnectAsync("tcp", endPoint), "hello\n"));
         Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
+        // Who could not be reached has no connection.
+        Assert.Equal([0, 0, 1], relay.Upstreams.All.Select(upstream => upstream.Active));
     }
 
     [Fact]
@@ -284,10 +288,27 @@ public sealed class RelayTests : ServedTest
         Assert.True(upstream.IsHealthy);
 
         await AdvanceUntilAsync(time, () => !upstream.IsHealthy);
-        await ServeUpstreamAsync("unix", (reader, _, stopping) => reader.ReadAsync(cancellationToken: stopping).AsTask(), path);
+        int connected = 0;
+        await ServeUpstreamAsync(
+            "unix",
+            (reader, _, stopping) =>
+            {
+                Interlocked.Increment(ref connected);
+                return reader.ReadAsync(cancellationToken: stopping).AsTask();
+            },
+            path);
         await AdvanceUntilAsync(time, () => upstream.IsHealthy);
 
         Assert.Equal([653, 654], _log.GetSnapshot().Select(record => record.Id.Id).Where(id => id is 653 or 654));
+
+        // A relay that has ended looks no more.
+        int checks = Volatile.Read(ref connected);
+        Assert.InRange(checks, 2, int.MaxValue);
+        relay.Dispose();
+        time.Advance(TimeSpan.FromSeconds(10));
+        await using ByteStreamConnection own = await ByteStream.OpenUnixConnectionAsync(path, cancellationToken: Soon);
+        await UntilAsync(() => Volatile.Read(ref connected) > checks);
+        Assert.Equal(checks + 1, Volatile.Read(ref connected));
     }
 
     [Theory]
@@ -577,6 +598,106 @@ public sealed class RelayTests : ServedTest
         busy.Writer.Close();
         await stopping.WaitAsync(Soon);
         Assert.DoesNotContain(_log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+    }
+
+    [Fact]
+    public async Task Stop_UpstreamKeepsItsDirectionOpen_IsLeftWithoutWaitingForTheDeadline()
+    {
+        var left = new TaskCompletionSource();
+        string url = await ServeUpstreamAsync("tcp", async (reader, writer, stopping) =>
+        {
+            writer.Write(await reader.ReadLineAsync(stopping));
+            await writer.DrainAsync(stopping);
+            // It hears the client's end, and does not end by it.
+            await reader.ReadAsync(cancellationToken: stopping);
+            await left.Task.WaitAsync(stopping);
+        });
+        var time = new FakeTimeProvider();
+        var server = (ByteStreamServer?)null;
+        EndPoint endPoint = await RelayAsync(
+            "tcp",
+            relay =>
+            {
+                relay.Upstreams.Add(url);
+                relay.Connection.TimeProvider = time;
+            },
+            started => server = started);
+        ByteStreamConnection connection = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("1\n", await AskAsync(connection, "1\n"));
+
+        Task stopping = server!.StopAsync(Soon);
+        Task<byte[]> end = connection.Reader.ReadAsync(cancellationToken: Soon).AsTask();
+        await AdvanceUntilAsync(time, () => end.IsCompleted);
+
+        Assert.Empty(await end);
+        connection.Writer.Close();
+        // The upstream has its linger, and no more.
+        await AdvanceUntilAsync(time, () => stopping.IsCompleted);
+        await stopping;
+        left.SetResult();
+    }
+
+    [Fact]
+    [Trait("Fault", "F24"), Trait("Fault", "F61")]
+    public async Task Relay_TlsClientIsCut_UpstreamSeesAResetAndTheReasonIsKnown()
+    {
+        var seen = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, writer, stopping) =>
+        {
+            writer.Write(await reader.ReadLineAsync(stopping));
+            await writer.DrainAsync(stopping);
+            seen.SetResult(await Record.ExceptionAsync(async () => await reader.ReadAsync(cancellationToken: stopping)));
+        });
+        EndPoint endPoint = await RelayAsync("tls", relay => relay.Upstreams.Add(url));
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(endPoint, Soon);
+        await using var client = new SslStream(new NetworkStream(socket));
+        await client.AuthenticateAsClientAsync(new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "localhost" }.CreateAuthenticationOptions(), Soon);
+        await client.WriteAsync("hello\n"u8.ToArray(), Soon);
+        byte[] answer = new byte[6];
+        await client.ReadExactlyAsync(answer, Soon);
+
+        // The end of the socket, and none of TLS before it.
+        socket.Shutdown(SocketShutdown.Send);
+
+        Assert.Equal("hello\n"u8.ToArray(), answer);
+        Assert.IsType<ConnectionResetException>(await seen.Task.WaitAsync(Soon));
+        await AssertEndedAsync("tls_truncated");
+    }
+
+    [Theory]
+    [InlineData(Carrier.Own)]
+    [InlineData(Carrier.Stock)]
+    [Trait("Fault", "F61")]
+    public async Task Relay_ClientResetsBehindItsEnd_UpstreamThatSendsIsReset_F61(Carrier carrier)
+    {
+        var seen = new TaskCompletionSource<Exception>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, writer, stopping) =>
+        {
+            // Nobody reads any more by then: only writing can tell.
+            await reader.ReadAsync(cancellationToken: stopping);
+            seen.SetResult(await Assert.ThrowsAnyAsync<Exception>(async () =>
+            {
+                while (true)
+                {
+                    writer.Write(new byte[4096]);
+                    await writer.DrainAsync(stopping);
+                }
+            }));
+        });
+        var options = new RelayOptions();
+        options.Upstreams.Add(url);
+        ByteStreamRelay relay = Own(new ByteStreamRelay(options));
+        Served served = await ServeAsync(carrier, _ => { }, relay.ServeAsync);
+        using var client = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await client.ConnectAsync(served.EndPoint, Soon);
+        client.Shutdown(SocketShutdown.Send);
+        await client.ReceiveAsync(new byte[1], Soon);
+
+        client.LingerState = new LingerOption(true, 0);
+        client.Dispose();
+
+        Assert.IsAssignableFrom<IOException>(await seen.Task.WaitAsync(Soon));
     }
 
     [Fact]

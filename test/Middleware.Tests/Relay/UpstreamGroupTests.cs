@@ -1,3 +1,4 @@
+using System.Net;
 using ByteStreams.Relay;
 using Microsoft.Extensions.Time.Testing;
 
@@ -116,6 +117,21 @@ public class UpstreamGroupTests
         _ = group.All[1].Failed() + group.All[1].Failed() + group.All[1].Failed();
         Assert.Equal("111", Choose(group, 3));
         Assert.Equal(group.All[0], group.Choose([group.All[1]]));
+    }
+
+    [Fact]
+    public async Task Addresses_OfANameWithTwo_BeginWithAnotherOneEachTime()
+    {
+        IReadOnlyList<IPAddress> known = [IPAddress.Parse("192.0.2.1"), IPAddress.Parse("192.0.2.2")];
+        var upstream = new Upstream("tcp://app.example:80", _options, _time, (_, _, _) => Task.FromResult(known));
+        EndPoint first = new IPEndPoint(known[0], 80), second = new IPEndPoint(known[1], 80);
+
+        IReadOnlyList<EndPoint> once = await upstream.AddressesAsync(TestContext.Current.CancellationToken);
+        IReadOnlyList<EndPoint> again = await upstream.AddressesAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal([first, second], once.OrderBy(address => address.ToString()));
+        Assert.Equal([once[1], once[0]], again);
+        Assert.Equal(once, await upstream.AddressesAsync(TestContext.Current.CancellationToken));
     }
 
     /// <summary>Good and failed checks; answers which of them have changed its health.</summary>
