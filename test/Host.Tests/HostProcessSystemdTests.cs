@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -111,6 +112,30 @@ public sealed class HostProcessSystemdTests : IDisposable
         Task told = ToldAsync(butWatchdog: true);
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
         Assert.False(told.IsCompleted);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Drain_AnOperatorBeginsIt_StatusFollowsItAndTheProcessStays()
+    {
+        await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}"], "--Admin:AllowChanges=true");
+        Assert.StartsWith("READY=1\n", await ToldAsync(), StringComparison.Ordinal);
+        await host.WaitUntilUpAsync();
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel);
+        await AnswersAsync(client);
+
+        using var http = new HttpClient();
+        using HttpResponseMessage answer = await http.PostAsync(new Uri($"{host.StatusAddresses[0]}/drain"), null, Cancel);
+        Assert.Equal(HttpStatusCode.Accepted, answer.StatusCode);
+        Assert.Equal("STATUS=Draining", await ToldAsync());
+        Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Cancel));
+        client.Writer.Close();
+        Assert.Equal("STATUS=Drained", await ToldAsync());
+
+        // It still answers, and a signal ends it.
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri($"{host.StatusAddresses[0]}/livez"), Cancel)).StatusCode);
+        host.Signal(PosixSignal.SIGTERM);
+        Assert.StartsWith("STOPPING=1\nSTATUS=Draining\n", await ToldAsync(), StringComparison.Ordinal);
+        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
     }
 
     [Fact(Timeout = 120000)]

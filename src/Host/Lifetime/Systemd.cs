@@ -24,6 +24,7 @@ internal sealed partial class Systemd(
     public Task StartedAsync(CancellationToken cancellationToken)
     {
         TellReady();
+        servers.Advanced += TellStatus;
         if (WatchdogInterval() is TimeSpan interval)
         {
             _watching = WatchAsync(interval);
@@ -35,6 +36,7 @@ internal sealed partial class Systemd(
     /// <summary>Last to be registered, first to be told: before the drain begins.</summary>
     public Task StoppingAsync(CancellationToken cancellationToken)
     {
+        servers.Advanced -= TellStatus;
         // TimeoutStopSec= must not cut a drain that is meant to take longer.
         string patience = host.Value.ShutdownTimeout == Timeout.InfiniteTimeSpan
             ? "infinity"
@@ -51,13 +53,19 @@ internal sealed partial class Systemd(
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    public void TellReady() => Tell($"READY=1\nSTATUS=Serving {string.Join(", ", servers.Names)}");
+    public void TellReady() => Tell($"READY=1\nSTATUS={Status(servers.State)}");
 
     /// <summary>Type=notify-reload waits for the next <see cref="TellReady"/>.</summary>
     public void TellReloading() => Tell(string.Create(
         CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={(long)Stopwatch.GetElapsedTime(0).TotalMicroseconds}\nSTATUS=Reading the configuration anew"));
 
     public void Dispose() => _stopped.Dispose();
+
+    /// <summary>A drain that an operator has begun: the process stays, and so it is no STOPPING=1.</summary>
+    private void TellStatus(ByteStreamsState state) => Tell($"STATUS={Status(state)}");
+
+    private string Status(ByteStreamsState state) =>
+        state is ByteStreamsState.Draining or ByteStreamsState.Drained ? state.ToString() : $"Serving {string.Join(", ", servers.Names)}";
 
     /// <summary>Half of the time within which systemd wants to hear of this process (sd_watchdog_enabled(3)).</summary>
     private TimeSpan? WatchdogInterval()

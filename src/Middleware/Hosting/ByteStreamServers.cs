@@ -68,7 +68,14 @@ public sealed class ByteStreamServers
         return !before.Any(seen => seen.Loop.IsStuckAt(seen.Place));
     }
 
-    internal void Advance(ByteStreamsState state) => _state = state;
+    /// <summary>Told of each new state, before anything else is done about it. It must not wait.</summary>
+    internal event Action<ByteStreamsState>? Advanced;
+
+    internal void Advance(ByteStreamsState state)
+    {
+        _state = state;
+        Advanced?.Invoke(state);
+    }
 
     internal void RunBy(ByteStreamsService service) => _service = service;
 
