@@ -29,7 +29,8 @@ public abstract class FaultTest : ServedTest
     protected long PooledBytes => _pooled!.Bytes;
 
     /// <summary>Serves the row's handler behind telemetry, and notes how everything is before the fault.</summary>
-    private protected async Task<Served> BeginAsync(ByteStreamDelegate handler, Action<IConnectionBuilder>? surround = null, EndPoint? endPoint = null)
+    private protected async Task<Served> BeginAsync(
+        ByteStreamDelegate handler, Action<IConnectionBuilder>? surround = null, EndPoint? endPoint = null, TimeProvider? time = null)
     {
         _canary = await ServeAsync(Carrier.Own, _ => { }, Echo);
         Served served = await ServeAsync(
@@ -40,7 +41,8 @@ public abstract class FaultTest : ServedTest
                 surround?.Invoke(builder);
             },
             handler,
-            endPoint: endPoint);
+            time,
+            endPoint);
         // What is made once for a process is made now.
         await AskCanaryAsync();
         _sockets = await SettledSocketsAsync();

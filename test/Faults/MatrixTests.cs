@@ -23,6 +23,10 @@ public sealed partial class MatrixTests
                from test in row.Tests
                where !tests[row.Id].Contains(test)
                select $"{row.Id}: there is no {test} with Trait(\"Fault\", \"{row.Id}\")",
+            .. from row in Rows
+               from test in tests[row.Id]
+               where test.Contains("Rows.", StringComparison.Ordinal) && !row.Tests.Contains(test)
+               select $"{row.Id}: its own test {test} is not in matrix.json",
             .. tests.Select(group => group.Key).Except(Rows.Select(row => row.Id)).Select(id => $"tests name {id}, which is no row of matrix.json"),
         ];
         Assert.True(wrong.Length == 0, string.Join('\n', wrong));

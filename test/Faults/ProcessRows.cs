@@ -101,6 +101,72 @@ public sealed class ProcessRows : ProcessTest
         }
     }
 
+    [Theory, Trait("Fault", "F12")]
+    [InlineData("ECONNABORTED", "a client left before it was accepted (")]
+    [InlineData("ENOBUFS", "accepting a connection failed (")]
+    [InlineData("ENOMEM", "accepting a connection failed (")]
+    public async Task F12_AcceptFailsEverySecondTime_EverybodyIsServedAllTheSame(string error, string told)
+    {
+        const int Count = 5;
+        Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) injects the error.");
+        // As a grandchild, so that the child is the host; and only this call costs anything.
+        ServerProcess host = await HostAsync(
+            ["/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=accept4", "-e", $"inject=accept4:error={error}:when=1+2"], 0);
+        var watch = Stopwatch.StartNew();
+        await EchoAsync(host.EndPoint);
+        await UntilAsync(() => host.Reasons.Count == 1);
+        int sockets = host.Sockets;
+        for (int i = 0; i < Count; i++)
+        {
+            await EchoAsync(host.EndPoint);
+        }
+
+        string line = $"{host.EndPoint}: {told}";
+        await UntilAsync(() => host.Output.Any(printed => printed.Contains(line, StringComparison.Ordinal)));
+        // One a second, from its start on.
+        Assert.InRange(host.Output.Count(printed => printed.Contains(line, StringComparison.Ordinal)), 1, 3 + (int)watch.Elapsed.TotalSeconds);
+        await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Count + 1));
+    }
+
+    [Fact, Trait("Fault", "F45")]
+    public async Task F45_MistakesAtTheStart_AreAllToldAtOnceAndLeaveNothingBehind()
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"faults-{Environment.ProcessId}-{Guid.NewGuid():N}.sock");
+        ServerProcess other = await HostAsync();
+        int sockets = other.Sockets;
+        using Socket open = Connect(other.EndPoint);
+        await EchoAsync(open, "before\n");
+
+        // This one is right, and bound beside those that are not.
+        (string, string)[] right = [("Endpoints:file:Url", $"unix:{path}"), ("Endpoints:file:Handler", "echo")];
+        InvalidOperationException ended = await Assert.ThrowsAsync<InvalidOperationException>(() => HostAsync(
+            [], other.Port, [.. right, ("Endpoints:bad:Url", "tcp://x"), ("Endpoints:bad:Handler", "ecko"), ("Endpoints:chat:Lmit", "4096")]));
+
+        string[] lines = ended.Message.Split('\n');
+        Assert.Equal("The server has ended with exit code 1:", lines[0]);
+        string[] expected =
+        [
+            "ByteStreams:Endpoints:bad:Handler: there is no handler 'ecko'.",
+            "ByteStreams:Endpoints:bad:Url: 'tcp://x' has no port.",
+            "ByteStreams:Endpoints:chat:Lmit: there is no such key. Did you mean 'Limit'?",
+            $"ByteStreams:Endpoints:echo-unix:Url: The Unix socket '@faults-{other.Port}' is already in use: a server listens on it.",
+            $"ByteStreams:Endpoints:echo:Url: {other.EndPoint} cannot be bound: the port is already in use.",
+        ];
+        string[] told = [.. lines.Where(line => line.StartsWith("ByteStreams:", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        Assert.True(expected.Length == told.Length, ended.Message);
+        Assert.All(expected.Zip(told), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
+        Assert.DoesNotContain(lines, line => line.StartsWith("   at ", StringComparison.Ordinal));
+        Assert.False(File.Exists(path), "The file of the socket that it had bound is still there.");
+
+        // Put right, it starts; and who had the port has noticed nothing.
+        ServerProcess mended = await HostAsync(right);
+        await EchoAsync(new UnixDomainSocketEndPoint(path));
+        await UntilAsync(() => mended.Reasons.Count == 1);
+        await EchoAsync(open, "behind\n");
+        open.Dispose();
+        await AssertRecoveredAsync(other, sockets, ("closed_by_peer", 1));
+    }
+
     [Theory, Trait("Fault", "F44")]
     [InlineData(false)]
     [InlineData(true)]

@@ -25,7 +25,7 @@ internal sealed partial class ServerProcess : IAsyncDisposable
         start.RedirectStandardError = true;
         start.WorkingDirectory = AppContext.BaseDirectory;
         _process = Process.Start(start)!;
-        _reading = Task.WhenAll(ReadAsync(_process.StandardOutput, ready), ReadAsync(_process.StandardError, ready));
+        _reading = ReadAsync(ready);
     }
 
     /// <summary>Where it echoes lines.</summary>
@@ -86,8 +86,16 @@ internal sealed partial class ServerProcess : IAsyncDisposable
                 .. all.Select(setting => $"--ByteStreams:{setting.Item1}={setting.Item2}"),
             ]);
         var host = new ServerProcess(start, port, "try: ");
-        await host._up.Task.WaitAsync(Patience);
-        return host;
+        try
+        {
+            await host._up.Task.WaitAsync(Patience);
+            return host;
+        }
+        catch
+        {
+            await host.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Starts stock Kestrel with the same echo.</summary>
@@ -120,6 +128,14 @@ internal sealed partial class ServerProcess : IAsyncDisposable
 
     private static ProcessStartInfo Command(string[] command) => new(command[0], command[1..]);
 
+    /// <summary>To the end of both: what it has printed is all there then.</summary>
+    private async Task ReadAsync(string ready)
+    {
+        await Task.WhenAll(ReadAsync(_process.StandardOutput, ready), ReadAsync(_process.StandardError, ready));
+        await _process.WaitForExitAsync();
+        _up.TrySetException(new InvalidOperationException($"The server has ended with exit code {_process.ExitCode}:\n{string.Join('\n', _output)}"));
+    }
+
     private async Task ReadAsync(StreamReader output, string ready)
     {
         // Read to the end: a pipe that nobody reads would stop the server.
@@ -142,8 +158,6 @@ internal sealed partial class ServerProcess : IAsyncDisposable
                 _up.TrySetResult();
             }
         }
-
-        _up.TrySetException(new InvalidOperationException($"The server has ended: {string.Join('\n', _output)}"));
     }
 
     [GeneratedRegex(@"Connection \S+ ended: (\w+)\.")]

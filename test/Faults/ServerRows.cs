@@ -3,8 +3,10 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Middleware.Tests;
+using ByteStreams.Middleware.Tests.Timeouts;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Faults.Tests;
 
@@ -62,15 +64,6 @@ public sealed class ServerRows : FaultTest
         await AskEachAsync(first);
         Array.ForEach(first, socket => socket.Dispose());
         await AssertRecoveredAsync(served, ("refused_endpoint", Refused), ("closed_by_peer", Allowed));
-
-        async Task AskEachAsync(Socket[] sockets)
-        {
-            foreach (Socket socket in sockets)
-            {
-                await socket.SendAsync("x\n"u8.ToArray(), Soon);
-                Assert.Equal(2, await socket.ReceiveAsync(new byte[2], Soon));
-            }
-        }
     }
 
     [Fact, Trait("Fault", "F48")]
@@ -211,6 +204,46 @@ public sealed class ServerRows : FaultTest
         Assert.All(probed.Summaries, line => Assert.Contains("ended: timed_out.", line.Message, StringComparison.Ordinal));
 
         await AssertRecoveredAsync(idle, ("receive_idle_timeout", Each));
+    }
+
+    [Fact, Trait("Fault", "F52")]
+    public async Task F52_TheWallClockJumps_NobodyEnds()
+    {
+        const int Count = 20;
+        var clock = new FakeTimeProvider();
+        var jumping = new JumpingClock(clock);
+        Served served = await BeginAsync(
+            Echo,
+            builder => builder.UseTimeouts(timeouts =>
+            {
+                timeouts.FirstByte = timeouts.ReceiveIdle = timeouts.SendStall = TimeSpan.FromSeconds(30);
+                timeouts.Lifetime = TimeSpan.FromMinutes(1);
+                timeouts.MinReceiveRate = 1;
+            }),
+            time: jumping);
+        Socket[] sockets = await ConnectManyAsync(served.EndPoint, Count);
+        await AskEachAsync(sockets);
+        foreach (int days in (int[])[400, -400, 0])
+        {
+            jumping.Jump = TimeSpan.FromDays(days);
+            // Each limit is looked at twice by this clock.
+            clock.Advance(TimeSpan.FromSeconds(1));
+            clock.Advance(TimeSpan.FromSeconds(1));
+            await AskEachAsync(sockets);
+        }
+
+        Array.ForEach(sockets, socket => socket.Dispose());
+        await AssertRecoveredAsync(served, ("closed_by_peer", Count));
+    }
+
+    /// <summary>A line over each, and back.</summary>
+    private async Task AskEachAsync(Socket[] sockets)
+    {
+        foreach (Socket socket in sockets)
+        {
+            await socket.SendAsync("x\n"u8.ToArray(), Soon);
+            Assert.Equal(2, await socket.ReceiveAsync(new byte[2], Soon));
+        }
     }
 
     /// <summary>Replies to Redis' protocol as far as redis-benchmark looks: an array of strings, of which the first is the command.</summary>

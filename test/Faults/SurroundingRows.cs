@@ -3,19 +3,55 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Faults.Tests;
 
-/// <summary>What becomes of handshakes and headers that are none: F20 to F32.</summary>
+/// <summary>What becomes of handshakes and headers that are none, or no harmless ones: F17, and F20 to F32.</summary>
 public sealed class SurroundingRows : FaultTest
 {
     private readonly AuthorityFiles _authority = new();
 
     public SurroundingRows() => Own((IDisposable)_authority);
+
+    [Fact, Trait("Fault", "F17")]
+    public async Task F17_NamesThatForgeLogLines_StayWithinTheirLine()
+    {
+        const int Each = 10;
+        const string Forged = "\r\nConnection 1 ended: closed_by_peer.\u001b[2J";
+        Served served = await BeginAsync(Echo, builder => builder
+            .UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.0/8"))
+            .UseTls(tls =>
+            {
+                tls.Certificates.Add(_authority.Write("localhost"));
+                tls.ClientCertificates = ClientCertificates.Require;
+                tls.ClientCaPath = _authority.CaPath;
+            }));
+        using X509Certificate2 certificate = _authority.Authority.IssueClient($"mallory{Forged}");
+        var path = new UnixDomainSocketEndPoint($"/run/x{Forged}");
+        var options = new ByteStreamClientOptions { Tls = Trusting(certificate), ProxyHeader = new ProxyHeader { Source = path, Destination = path } };
+        for (int i = 0; i < Each; i++)
+        {
+            // In a path that a PROXY header tells, in a certificate's name, and in a header that is none.
+            await using (ByteStreamConnection client = await ByteStream.OpenConnectionAsync(served.EndPoint, options, Soon))
+            {
+                Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+            }
+
+            Socket socket = await ConnectPlainAsync(served.EndPoint);
+            await socket.SendAsync(Encoding.Latin1.GetBytes($"PROXY {Forged}\r\n"), Soon);
+            await UntilEndedAsync(socket);
+        }
+
+        await AssertRecoveredAsync(served, ("closed_by_peer", Each), ("proxy_invalid", Each));
+        Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Message.Any(char.IsControl));
+        Assert.Equal(Each, served.Summaries.Count(line => line.Message.Contains(@"client mallory\u{D}\u{A}Connection 1 ended: ", StringComparison.Ordinal)));
+    }
 
     [Fact, Trait("Fault", "F20")]
     public async Task F20_PlainTextAndGarbageToTls_AreOneQuietLineEach()
@@ -101,6 +137,49 @@ public sealed class SurroundingRows : FaultTest
         await AssertRecoveredAsync(
             served,
             ("tls_certificate_missing", 1), ("tls_certificate_expired", 1), ("tls_certificate_untrusted", 1), ("tls_name_not_allowed", 1), ("closed_by_peer", 1));
+    }
+
+    [Fact, Trait("Fault", "F23")]
+    public async Task F23_CertificateReplacedUnderConnections_NobodyIsRefusedOrCutAndABrokenPairChangesNothing()
+    {
+        const int Each = 10;
+        var time = new FakeTimeProvider();
+        TlsCertificateOptions files = _authority.Write("old");
+        Served served = await BeginAsync(Echo, builder => builder.UseTls(tls => tls.Certificates.Add(files)), time: time);
+        var open = new List<ByteStreamConnection>();
+        await ConnectEachAsync("old");
+        TlsCertificateOptions next = _authority.Write("new");
+        File.Copy(next.KeyPath!, files.KeyPath!, overwrite: true);
+        File.Copy(next.Path!, files.Path!, overwrite: true);
+        time.Advance(TimeSpan.FromSeconds(1));
+        await ConnectEachAsync("new");
+
+        // The first look may come between two files; the second tells.
+        await File.WriteAllTextAsync(files.Path!, "broken", Soon);
+        time.Advance(TimeSpan.FromSeconds(1));
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Single(served.Log.GetSnapshot(), record => record.Level == LogLevel.Error);
+        await ConnectEachAsync("new");
+
+        foreach (ByteStreamConnection connection in open)
+        {
+            Assert.Equal("still there?\n", await AskAsync(connection, "still there?\n"));
+            await connection.DisposeAsync();
+        }
+
+        await AssertRecoveredAsync(served, ("closed_by_peer", 3 * Each));
+
+        async Task ConnectEachAsync(string name)
+        {
+            for (int i = 0; i < Each; i++)
+            {
+                ByteStreamConnection client = await ConnectTlsAsync(served);
+                Own((IAsyncDisposable)client);
+                open.Add(client);
+                Assert.Equal(name, client.Writer.PeerCertificate!.GetNameInfo(X509NameType.SimpleName, forIssuer: false));
+                Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+            }
+        }
     }
 
     [Fact, Trait("Fault", "F24")]

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using ByteStreams.Faults.Tests;
 
 namespace StreamsHost.Tests;
 
@@ -34,6 +35,12 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     /// <summary>Where the HTTP side listens: told before the endpoints.</summary>
     public List<string> StatusAddresses { get; } = [];
+
+    /// <summary>Connections that have left their summary line, by endpoint and reason, as far as its log was read.</summary>
+    public Dictionary<(string Endpoint, string Reason), int> Ended { get; } = [];
+
+    /// <summary>Open sockets.</summary>
+    public int Sockets => Descriptors.SocketsOf(_process.Id);
 
     public string Folder => _folder;
 
@@ -129,6 +136,15 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until so many connections have left their summary line.</summary>
+    public async Task WaitForSummariesAsync(int count)
+    {
+        while (Ended.Values.Sum() < count)
+        {
+            await ReadMessageAsync();
+        }
+    }
+
     /// <summary>The next line of its output, as it is.</summary>
     public async Task<string> ReadLineAsync() => await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
         ?? throw new InvalidOperationException($"The host ended: {await _errors}");
@@ -137,6 +153,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     private async Task<string> ReadMessageAsync()
     {
         string line = await ReadLineAsync();
+        NoteEnds(line);
         using JsonDocument entry = JsonDocument.Parse(line);
         string message = entry.RootElement.GetProperty("Message").GetString()!;
         if (message.StartsWith(StatusAnnouncement, StringComparison.Ordinal))
@@ -147,6 +164,15 @@ internal sealed partial class HostProcess : IAsyncDisposable
         return message;
     }
 
+    private void NoteEnds(string log)
+    {
+        foreach (Match ended in Summary().Matches(log))
+        {
+            (string, string) kind = (ended.Groups["endpoint"].Value, ended.Groups["reason"].Value);
+            Ended[kind] = Ended.GetValueOrDefault(kind) + 1;
+        }
+    }
+
     public int Port(string endpoint) => int.Parse(Announcement().Match(Announced[endpoint]).Groups["port"].Value, CultureInfo.InvariantCulture);
 
     public async Task<(int ExitCode, string Errors)> WaitForExitAsync()
@@ -154,7 +180,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         // Its log has to go somewhere, or it waits for a reader.
         Task<string> rest = _process.StandardOutput.ReadToEndAsync();
         await _process.WaitForExitAsync().WaitAsync(Patience);
-        await rest.WaitAsync(Patience);
+        NoteEnds(await rest.WaitAsync(Patience));
         return (_process.ExitCode, await _errors.WaitAsync(Patience));
     }
 
@@ -195,4 +221,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on (tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
     private static partial Regex Announcement();
+
+    [GeneratedRegex(@"Connection \S+ ended: (?<reason>\w+)\. Endpoint (?<endpoint>\S+), ")]
+    private static partial Regex Summary();
 }

@@ -68,7 +68,7 @@ public sealed class HostProcessLifeTests : IDisposable
             await pair.Client.DisposeAsync();
             pair.Upstream.Dispose();
         }));
-        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+        await AssertEndedAsync(host, exitCode: 0, "relay", ("drained", Many));
     }
 
     [Fact(Timeout = 120000)]
@@ -102,7 +102,7 @@ public sealed class HostProcessLifeTests : IDisposable
             Assert.Equal(0, await stream.ReadAsync(received, Cancel));
             await stream.DisposeAsync();
         }));
-        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+        await AssertEndedAsync(host, exitCode: 0, "echo", ("drained", Many));
     }
 
     [Fact(Timeout = 600000)]
@@ -122,7 +122,7 @@ public sealed class HostProcessLifeTests : IDisposable
             load.Signalled(() => host.Signal(PosixSignal.SIGTERM));
 
             await load.EndAsync();
-            Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+            await AssertEndedAsync(host, exitCode: 0, "echo", ("drained", Many));
             answered += load.Answered;
             crossed += load.Crossed;
         }
@@ -151,7 +151,7 @@ public sealed class HostProcessLifeTests : IDisposable
         await host.WaitForLineAsync("did not end by the shutdown deadline and is aborted. Endpoint relay, handler relay, peer 127.0.0.1:");
         await host.WaitForLineAsync($"Endpoint relay: {Many - 20} more connections are aborted likewise.");
         await host.WaitForLineAsync($"{Many} connections were aborted, 0 handlers are left behind.");
-        Assert.Equal((2, string.Empty), await host.WaitForExitAsync());
+        await AssertEndedAsync(host, exitCode: 2, "relay", ("server_shutdown", Many));
     }
 
     [Theory(Timeout = 120000)]
@@ -172,7 +172,7 @@ public sealed class HostProcessLifeTests : IDisposable
         long began = Stopwatch.GetTimestamp();
         // It was no hard end: everybody was aborted, and counted.
         await host.WaitForLineAsync($"{Many} connections were aborted, 0 handlers are left behind.");
-        Assert.Equal((2, string.Empty), await host.WaitForExitAsync());
+        await AssertEndedAsync(host, exitCode: 2, "relay", ("server_shutdown", Many));
         Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
         foreach ((ByteStreamConnection client, Socket upstream) in open)
         {
@@ -212,14 +212,19 @@ public sealed class HostProcessLifeTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Sighup_ConfigurationChanged_IsTakenOverAndNobodyIsDisturbed()
+    [Trait("Fault", "F46")]
+    public async Task Sighup_ConfigurationChanged_IsTakenOverAndNobodyIsDisturbed_F46()
     {
         string file = Path.Combine(_folder, "appsettings.json");
         await File.WriteAllTextAsync(file, Configuration("echo"), Cancel);
         await using HostProcess host = HostProcess.StartAlone("--config", file, "--Admin:Url=http://127.0.0.1:0");
-        await host.WaitUntilUpAsync(1);
+        await host.WaitUntilUpAsync(2);
+        int sockets = host.Sockets;
         await using ByteStreamConnection open = await ConnectAsync(host.Port("a"));
         await AnswersAsync(open);
+        // On an endpoint that nobody touches.
+        await using ByteStreamConnection quiet = await ConnectAsync(host.Port("quiet"));
+        await AnswersAsync(quiet);
 
         // Broken: what runs goes on.
         await File.WriteAllTextAsync(file, "{", Cancel);
@@ -242,8 +247,26 @@ public sealed class HostProcessLifeTests : IDisposable
             Assert.Empty(await fresh.Reader.ReadAsync(cancellationToken: Cancel));
         }
 
+        await AnswersAsync(quiet);
+        await open.DisposeAsync();
+        await quiet.DisposeAsync();
+        await host.WaitForSummariesAsync(3);
+        while (host.Sockets > sockets)
+        {
+            await Task.Delay(10, Cancel);
+        }
+
+        long began = Stopwatch.GetTimestamp();
+        await using (ByteStreamConnection canary = await ConnectAsync(host.Port("quiet")))
+        {
+            await AnswersAsync(canary);
+            Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
+        }
+
+        await host.WaitForSummariesAsync(4);
         host.Signal(PosixSignal.SIGTERM);
-        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+        await AssertEndedAsync(host, exitCode: 0, "quiet", ("closed_by_peer", 2));
+        Assert.Equal(2, host.Ended[("a", "closed_by_peer")]);
     }
 
     public void Dispose()
@@ -253,7 +276,15 @@ public sealed class HostProcessLifeTests : IDisposable
     }
 
     private static string Configuration(string handler) =>
-        $$"""{ "ByteStreams": { "Endpoints": { "a": { "Url": "tcp://127.0.0.1:0", "Handler": "{{handler}}" } } } }""";
+        $$"""{ "ByteStreams": { "Endpoints": { "a": { "Url": "tcp://127.0.0.1:0", "Handler": "{{handler}}" }, "quiet": { "Url": "tcp://127.0.0.1:0", "Handler": "echo" } } } }""";
+
+    /// <summary>What a process leaves behind: its exit code, no error, no socket's file, and one summary line for each connection of an endpoint.</summary>
+    private static async Task AssertEndedAsync(HostProcess host, int exitCode, string endpoint, (string Reason, int Count) ended)
+    {
+        Assert.Equal((exitCode, string.Empty), await host.WaitForExitAsync());
+        Assert.Equal([ended], host.Ended.Where(pair => pair.Key.Endpoint == endpoint).Select(pair => (pair.Key.Reason, pair.Value)));
+        Assert.False(File.Exists(host.SocketPath), "the socket's file is left behind");
+    }
 
     private static int FreePort()
     {

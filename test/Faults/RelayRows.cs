@@ -1,0 +1,199 @@
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using ByteStreams.Middleware.Tests;
+using ByteStreams.Testing;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Faults.Tests;
+
+/// <summary>A relay between a client and an upstream, both of which fail, stop or go slow: F60 to F63.</summary>
+public sealed class RelayRows : FaultTest
+{
+    private const int MiB = 1 << 20;
+
+    [Fact, Trait("Fault", "F60")]
+    public async Task F60_UpstreamsThatCannotBeReached_TheNextServesAndThenTheClientIsReset()
+    {
+        const int Each = 5;
+        var time = new FakeTimeProvider();
+        int waiting = 0;
+        // It accepts, and says no word of its handshake.
+        Served silent = await ServeAsync(Carrier.Own, _ => { }, async (reader, _, stopping) =>
+        {
+            Interlocked.Increment(ref waiting);
+            await reader.ReadAsync(cancellationToken: stopping);
+        });
+        Served good = await ServeAsync(Carrier.Own, _ => { }, Echo);
+        Served served = await BeginRelayAsync(relay =>
+        {
+            relay.LoadBalancing = LoadBalancing.RoundRobin;
+            relay.Retries = 3;
+            relay.EjectAfter = 0;
+            relay.Connection.TimeProvider = time;
+            relay.Upstreams.Add($"tcp://127.0.0.1:{RefusingPort()}");
+            relay.Upstreams.Add("tcp://no-such-host.invalid:1");
+            relay.Upstreams.Add($"tls://{silent.EndPoint}");
+            relay.Upstreams.Add(Url(good));
+        });
+        int late = 0;
+        for (int i = 0; i < Each; i++)
+        {
+            await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(served.EndPoint, cancellationToken: Soon);
+            await UntilLateAsync(AskAsync(client, "hello\n"));
+        }
+
+        await good.DisposeAsync();
+        for (int i = 0; i < Each; i++)
+        {
+            await UntilLateAsync(AssertRefusedAsync(served.EndPoint));
+        }
+
+        Assert.InRange(late, Each, 2 * Each);
+        await AssertRecoveredAsync(served, ("closed_by_peer", Each), ("upstream_unavailable", Each));
+
+        // The clock goes on where somebody waits for the silent one, and nowhere else: nobody else may be too slow.
+        async Task UntilLateAsync(Task asked)
+        {
+            while (!asked.IsCompleted)
+            {
+                if (Volatile.Read(ref waiting) > late)
+                {
+                    late++;
+                    time.Advance(TimeSpan.FromSeconds(5));
+                }
+
+                await Task.WhenAny(asked, Task.Delay(5, Soon));
+            }
+
+            await asked;
+        }
+    }
+
+    [Fact, Trait("Fault", "F61")]
+    public async Task F61_ResetsOnEitherSide_AreResetsOnTheOther()
+    {
+        const int Each = 50;
+        int upstreamResets = 0;
+        Served upstream = await ServeAsync(Carrier.Own, _ => { }, async (reader, writer, stopping) =>
+        {
+            if (Text(await reader.ReadLineAsync(stopping)) == "reset\n")
+            {
+                writer.Abort();
+                return;
+            }
+
+            writer.Write("wait\n");
+            await Assert.ThrowsAsync<ConnectionResetException>(async () => await reader.ReadLineAsync(stopping));
+            Interlocked.Increment(ref upstreamResets);
+        });
+        Served served = await BeginRelayAsync(relay => relay.Upstreams.Add(Url(upstream)));
+        for (int i = 0; i < Each; i++)
+        {
+            Socket left = await ConnectPlainAsync(served.EndPoint);
+            await left.SendAsync("reset\n"u8.ToArray(), Soon);
+            Assert.Equal(
+                SocketError.ConnectionReset,
+                (await Assert.ThrowsAsync<SocketException>(async () => await left.ReceiveAsync(new byte[1], Soon))).SocketErrorCode);
+            left.Dispose();
+
+            Socket leaving = await ConnectPlainAsync(served.EndPoint);
+            await leaving.SendAsync("go on\n"u8.ToArray(), Soon);
+            await leaving.ReceiveAsync(new byte[5], Soon);
+            Reset(leaving);
+        }
+
+        await AssertRecoveredAsync(served, ("upstream_reset", Each), ("reset_by_peer", Each));
+        Assert.Equal(Each, upstreamResets);
+    }
+
+    [Fact, Trait("Fault", "F62")]
+    public async Task F62_UpstreamThatDoesNotRead_PausesTheClientAndNothingIsKept()
+    {
+        var read = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Served upstream = await ServeAsync(Carrier.Own, _ => { }, async (reader, writer, stopping) =>
+        {
+            await read.Task;
+            long count = 0;
+            while (await reader.ReadAsync(MiB, stopping) is { Length: > 0 } bytes)
+            {
+                count += bytes.Length;
+            }
+
+            writer.Write($"{count}\n");
+        });
+        Served served = await BeginRelayAsync(relay => relay.Upstreams.Add(Url(upstream)));
+        Socket client = await ConnectPlainAsync(served.EndPoint);
+        client.Blocking = false;
+        byte[] block = new byte[MiB];
+        long sent = 0;
+        // Until nobody on the way takes any more. What the kernel takes later is no matter: it is counted where it arrives.
+        while (client.Poll(TimeSpan.FromMilliseconds(300), SelectMode.SelectWrite))
+        {
+            sent += client.Send(block, SocketFlags.None, out _);
+            Assert.InRange(sent, 0, 256L * MiB);
+        }
+
+        // 64 KiB each at the relay and at the upstream, which are one process here, and a block that is being filled.
+        long kept = PooledPeak;
+        read.SetResult();
+        client.Blocking = true;
+        client.Shutdown(SocketShutdown.Send);
+        byte[] answer = new byte[64];
+        Assert.Equal($"{sent}\n", Text(answer[..await client.ReceiveAsync(answer, Soon)]));
+        client.Dispose();
+
+        Assert.InRange(kept, 1, MiB);
+        await AssertRecoveredAsync(served, ("closed_by_peer", 1));
+        Figure($"{kept / 1024} KiB of buffers at most, relay and upstream together, for {sent / MiB} MiB on their way");
+    }
+
+    [Fact, Trait("Fault", "F63")]
+    public async Task F63_HalfCloses_AreCarriedAcrossAndEverythingArrives()
+    {
+        const int Count = 2;
+        byte[] request = RandomNumberGenerator.GetBytes(25 * MiB);
+        byte[] reply = RandomNumberGenerator.GetBytes(25 * MiB);
+        int whole = 0;
+        Served upstream = await ServeAsync(Carrier.Own, _ => { }, async (reader, writer, stopping) =>
+        {
+            byte[] first = await reader.ReadExactlyAsync(1, stopping);
+            if (first[0] == 'u')
+            {
+                writer.Write(reply);
+                writer.WriteEof();
+            }
+
+            byte[] rest = await reader.ReadAsync(cancellationToken: stopping);
+            whole += rest.AsSpan().SequenceEqual(request) ? 1 : 0;
+            if (first[0] == 'c')
+            {
+                writer.Write(reply);
+            }
+        });
+        Served served = await BeginRelayAsync(relay => relay.Upstreams.Add(Url(upstream)));
+        foreach (string first in (string[])["client", "upstream"])
+        {
+            await using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(served.EndPoint, cancellationToken: Soon);
+            await peer.SendAsync(first == "client" ? "c"u8.ToArray() : "u"u8.ToArray(), Soon);
+            byte[]? received = first == "upstream" ? await peer.ReceiveToEndAsync(Soon) : null;
+            await peer.SendAsync(request, Soon);
+            await peer.HalfCloseAsync(Soon);
+            received ??= await peer.ReceiveToEndAsync(Soon);
+            Assert.True(reply.AsSpan().SequenceEqual(received), $"{received.Length} bytes of {reply.Length} have come, or others.");
+        }
+
+        await AssertRecoveredAsync(served, ("closed_by_peer", Count));
+        Assert.Equal(Count, whole);
+        Figure($"{4 * request.Length / MiB} MiB, byte-exact");
+    }
+
+    private static string Url(Served upstream) => $"tcp://{upstream.EndPoint}";
+
+    private Task<Served> BeginRelayAsync(Action<RelayOptions> configure)
+    {
+        var options = new RelayOptions();
+        configure(options);
+        return BeginAsync(Own(new ByteStreamRelay(options)).ServeAsync);
+    }
+}
