@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -136,6 +137,35 @@ public sealed class HostProcessSystemdTests : IDisposable
         host.Signal(PosixSignal.SIGTERM);
         Assert.StartsWith("STOPPING=1\nSTATUS=Draining\n", await ToldAsync(), StringComparison.Ordinal);
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Run_Watchdog_IsToldTwiceWithinItsTime()
+    {
+        // So long that a busy machine is not what the test sees.
+        await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=4000000"]);
+        Assert.StartsWith("READY=1\n", await ToldAsync(), StringComparison.Ordinal);
+        Assert.Equal("WATCHDOG=1", await ToldAsync());
+        long began = Stopwatch.GetTimestamp();
+
+        Assert.Equal("WATCHDOG=1", await ToldAsync());
+
+        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4));
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Run_WatchdogOfAnotherProcess_IsNotTold()
+    {
+        await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=2000", "WATCHDOG_PID=1"]);
+        Assert.StartsWith("READY=1\n", await ToldAsync(), StringComparison.Ordinal);
+        await host.WaitUntilUpAsync();
+
+        // Many times its time passes meanwhile, of which nothing is told.
+        host.Signal(PosixSignal.SIGHUP);
+        Assert.StartsWith("RELOADING=1\n", await ToldAsync(), StringComparison.Ordinal);
+        Assert.StartsWith("READY=1\n", await ToldAsync(), StringComparison.Ordinal);
+        host.Signal(PosixSignal.SIGTERM);
+        Assert.StartsWith("STOPPING=1\n", await ToldAsync(), StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 120000)]

@@ -42,6 +42,22 @@ public class AdminProcessTests
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Run_ChangesAllowedFromOtherMachines_WarnsOfIt()
+    {
+        await using HostProcess host = HostProcess.Start("--Admin:Url=http://127.0.0.1:0,http://*:0", "--Admin:AllowChanges=true");
+
+        // The first that is told of, and so not the one on the loopback interface.
+        string line;
+        do
+        {
+            line = await host.ReadLineAsync();
+        }
+        while (!line.Contains("Admin:AllowChanges is true and ", StringComparison.Ordinal));
+
+        Assert.Contains("Admin:AllowChanges is true and http://[::]:", line, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 120000)]
     public async Task Run_StatusPageIsOpen_DoesNotHoldUpTheEnd()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");

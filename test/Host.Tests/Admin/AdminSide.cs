@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.TestHost;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 using StreamsHost.Admin;
 
 namespace StreamsHost.Tests.Admin;
@@ -13,13 +14,16 @@ internal sealed class AdminSide : IAsyncDisposable
 {
     private readonly WebApplication _application;
 
-    private AdminSide(WebApplication application)
+    private AdminSide(WebApplication application, FakeLogCollector log)
     {
         _application = application;
+        Log = log;
         Client = application.GetTestClient();
     }
 
     public HttpClient Client { get; }
+
+    public FakeLogCollector Log { get; }
 
     public IServiceProvider Services => _application.Services;
 
@@ -39,12 +43,13 @@ internal sealed class AdminSide : IAsyncDisposable
             .. keys,
         ]));
         builder.WebHost.UseTestServer();
-        builder.Logging.ClearProviders();
+        var log = new FakeLogCollector();
+        builder.Logging.ClearProviders().AddProvider(new FakeLoggerProvider(log));
         builder.Services.AddSingleton(TextWriter.Null);
         WebApplication application = builder.Build();
         application.MapAdmin();
         await application.StartAsync(cancellationToken);
-        return new AdminSide(application);
+        return new AdminSide(application, log);
     }
 
     /// <summary>A connection to an endpoint that has answered a line.</summary>
