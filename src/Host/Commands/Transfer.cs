@@ -18,7 +18,8 @@ internal sealed class Transfer(ByteStreamConnection connection, Stream input, St
     public long Received { get; private set; }
 
     /// <summary>Runs until the peer has ended, and then closes the connection.</summary>
-    /// <exception cref="IOException">The connection was lost, TLS was cut, or the input cannot be read.</exception>
+    /// <exception cref="IOException">The connection was lost, or TLS was cut.</exception>
+    /// <exception cref="CommandException">The input cannot be read.</exception>
     /// <exception cref="StandardOutput.GoneException">Nobody reads the output any more.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -63,13 +64,25 @@ internal sealed class Transfer(ByteStreamConnection connection, Stream input, St
     private async Task SendAsync(CancellationToken cancellationToken)
     {
         byte[] buffer = new byte[65536];
-        while (await input.ReadAsync(buffer, cancellationToken) is > 0 and int count)
+        while (await ReadAsync(buffer, cancellationToken) is > 0 and int count)
         {
             Write(buffer.AsSpan(0, count));
             await connection.Writer.DrainAsync(cancellationToken);
         }
 
         connection.Writer.WriteEof();
+    }
+
+    private async ValueTask<int> ReadAsync(byte[] buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await input.ReadAsync(buffer, cancellationToken);
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"standard input: {unreadable.Message}", unreadable);
+        }
     }
 
     private void Write(ReadOnlySpan<byte> bytes)

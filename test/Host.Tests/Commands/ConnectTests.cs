@@ -2,8 +2,10 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using ByteStreams;
 using ByteStreams.Testing;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 
 namespace StreamsHost.Tests.Commands;
@@ -98,6 +100,70 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal($"tcp://{listener.LocalEndPoint}: The connection was reset by the peer.{Environment.NewLine}", await process.StandardError.ReadToEndAsync(Cancel));
         await process.WaitForExitAsync(Cancel);
         Assert.Equal(1, process.ExitCode);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Connect_PeerEndsAndTakesNoMore_SaysSoAfterFiveSeconds()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        using Process process = Cli.Start(new CliStart(), "connect", $"tcp://{listener.LocalEndPoint}");
+        Task<Exception?> input = Record.ExceptionAsync(() => process.StandardInput.BaseStream.WriteAsync(new byte[64 << 20], Cancel).AsTask()).AsTask();
+        using Socket accepted = await listener.AcceptAsync(Cancel);
+        // Until nothing moves any more: what it has read and cannot send is what it waits with at the end.
+        for (int calm = 0, before = -1; calm < 10; calm = accepted.Available == before && before > 0 ? calm + 1 : 0)
+        {
+            before = accepted.Available;
+            await Task.Delay(100, Cancel);
+        }
+
+        long began = Stopwatch.GetTimestamp();
+        accepted.Shutdown(SocketShutdown.Send);
+
+        Assert.Equal(
+            $"tcp://{listener.LocalEndPoint}: the peer has ended, and does not take what is sent to it any more.{Environment.NewLine}",
+            await process.StandardError.ReadToEndAsync(Cancel));
+        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(4.5), TimeSpan.FromSeconds(60));
+        await process.WaitForExitAsync(Cancel);
+        Assert.Equal(1, process.ExitCode);
+        await input;
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Connect_InputCannotBeRead_SaysSoAndAbortsTheConnection()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "a folder can be opened on a Unix system");
+        var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            async (reader, _, stopping) => end.SetResult(await Record.ExceptionAsync(async () => await reader.ReadAsync(cancellationToken: stopping))),
+            "127.0.0.1", 0, cancellationToken: Cancel);
+        using Process shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", "exec \"$0\" connect \"$1\" </", Cli.Program, $"tcp://{server.EndPoints[0]}"])
+        {
+            RedirectStandardError = true,
+        })!;
+
+        Assert.Equal($"standard input: Is a directory{Environment.NewLine}", await shell.StandardError.ReadToEndAsync(Cancel));
+        await shell.WaitForExitAsync(Cancel);
+        Assert.Equal(1, shell.ExitCode);
+        Assert.IsType<ConnectionResetException>(await end.Task.WaitAsync(Cancel));
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Connect_NamesInACertificateWithControlCharacters_AreEscaped()
+    {
+        using X509Certificate2 certificate = _authority.Authority.Issue("a\u001b[31mb", ["localhost"], purpose: TestAuthority.ForServers);
+        File.WriteAllText(_authority.Folder + "/red.crt", certificate.ExportCertificatePem());
+        File.WriteAllText(_authority.Folder + "/red.key", certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem());
+        var options = new ByteStreamServerOptions();
+        options.UseTls(tls => tls.Certificates.Add(new TlsCertificateOptions { Path = _authority.Folder + "/red.crt", KeyPath = _authority.Folder + "/red.key" }));
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(EchoBytesAsync, "127.0.0.1", 0, options, Cancel);
+
+        CliResult result = await Cli.RunAsync("connect", $"tls://localhost:{((IPEndPoint)server.EndPoints[0]).Port}", "--ca", _authority.CaPath, "--verbose");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains(@"certificate CN=a\u{1B}[31mb, issued by ", result.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', result.Errors);
     }
 
     [Fact(Timeout = 120000)]

@@ -40,6 +40,16 @@ public sealed class HealthcheckTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Healthcheck_AVariableNamesAProxy_AsksTheHostAllTheSame()
+    {
+        await using WebApplication server = await StartAsync("http://127.0.0.1:0", "/readyz", 200, "Healthy");
+
+        CliResult result = await Cli.RunAsync(new CliStart { Environment = { ["http_proxy"] = "http://127.0.0.1:1", ["no_proxy"] = string.Empty } }, "healthcheck", server.Urls.First());
+
+        Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
+    }
+
+    [Fact(Timeout = 120000)]
     public async Task Healthcheck_NotReady_ExitsWith1AndTheAnswer()
     {
         await using WebApplication server = await StartAsync("http://127.0.0.1:0", "/livez", 503, "failed\nendpoints: draining\n");
