@@ -81,7 +81,8 @@ internal sealed class SocketChannel : SocketByteChannel
         try
         {
             int received = await _socket.ReceiveAsync(destination, SocketFlags.None).ConfigureAwait(false);
-            return received > 0 || _shutdown || !NativeSocket.IsReset(_socket)
+            // Asked again behind the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
+            return received > 0 || _shutdown || !NativeSocket.IsReset(_socket) || _shutdown
                 ? received
                 : throw new SocketException((int)SocketError.ConnectionReset);
         }

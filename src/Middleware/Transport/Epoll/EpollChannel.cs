@@ -570,8 +570,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
                     Interlocked.Or(ref _state, Readable);
                 }
             }
-            else if (received == 0 && !_shutdown && !_isUnix && IsReset())
+            else if (received == 0 && !_shutdown && !_isUnix && IsReset() && !_shutdown)
             {
+                // Asked again behind the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
                 received = -Errno.ConnectionReset;
             }
 
