@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Text;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -43,6 +44,39 @@ public class HostingTests
 
         await host.StopAsync(Cancel);
         Assert.Equal(["handler", "handler", "scoped", "scoped"], log.Order());
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task AddHandler_ClassThatNeedsNothing_IsMadePerConnectionAndDisposedWithIt()
+    {
+        int before = PlainHandler.Disposed;
+        using IHost host = await StartAsync(services => services.AddByteStreams()
+            .AddHandler<PlainHandler>("plain").AddHandler<DisposableHandler>("disposable")
+            .AddEndpoint("a", "tcp://127.0.0.1:0", "plain").AddEndpoint("b", "tcp://127.0.0.1:0", "disposable"));
+
+        Assert.Equal("1\n", await AnswerAsync(host, "a"));
+        Assert.Equal("1\n", await AnswerAsync(host, "a"));
+        Assert.Equal("disposable\n", await AnswerAsync(host, "b"));
+        await host.StopAsync(Cancel);
+        Assert.Equal(before + 1, PlainHandler.Disposed);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task AddHandler_ClassThatNeedsNothingAndIsRegistered_IsTheApplicationsOwn()
+    {
+        using IHost host = await StartAsync(services =>
+        {
+            services.AddScoped(_ => new PlainHandler { Calls = 41 });
+            services.AddByteStreams().AddHandler<PlainHandler>("plain").AddEndpoint("a", "tcp://127.0.0.1:0", "plain");
+        });
+
+        Assert.Equal("42\n", await AnswerAsync(host, "a"));
+    }
+
+    private static async Task<string> AnswerAsync(IHost host, string endpoint)
+    {
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(Server(host, endpoint).EndPoints[0], cancellationToken: Cancel);
+        return Encoding.UTF8.GetString(await client.Reader.ReadAsync(cancellationToken: Cancel));
     }
 
     [Fact(Timeout = 120000)]
@@ -233,6 +267,38 @@ public class HostingTests
         }
 
         public void Dispose() => log.Enqueue("handler");
+    }
+
+    private sealed class PlainHandler : ByteStreamHandler
+    {
+        private static int _disposed;
+
+        public static int Disposed => Volatile.Read(ref _disposed);
+
+        public int Calls { get; set; }
+
+        public static void OnDisposed() => Interlocked.Increment(ref _disposed);
+
+        public override Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+        {
+            writer.Write($"{++Calls}\n");
+            return Task.CompletedTask;
+        }
+    }
+
+    private sealed class DisposableHandler : ByteStreamHandler, IAsyncDisposable
+    {
+        public override Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+        {
+            writer.Write("disposable\n");
+            return Task.CompletedTask;
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            PlainHandler.OnDisposed();
+            return default;
+        }
     }
 
     private sealed class LoggingHandler(ILogger<LoggingHandler> logger) : ByteStreamHandler
