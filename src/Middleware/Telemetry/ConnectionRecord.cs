@@ -8,6 +8,8 @@ namespace ByteStreams.Telemetry;
 /// <summary>A connection that is open, as telemetry knows it; linked with its endpoint's others.</summary>
 internal sealed class ConnectionRecord(ConnectionContext connection, IByteStreamTransportFeature link, ConnectionOrigin origin)
 {
+    // Null where the socket tells it when it is asked: most connections never are, and it is 72 bytes of each idle one.
+    private readonly EndPoint? _peer = connection is ChannelConnection { HasRemoteEndPoint: false } ? null : connection.RemoteEndPoint;
     private ConnectionEnding? _endings;
     private ConnectionFacts? _facts;
 
@@ -26,7 +28,7 @@ internal sealed class ConnectionRecord(ConnectionContext connection, IByteStream
     public long Began { get; } = origin.Time.GetTimestamp();
 
     /// <summary>Who connected, before a PROXY header said for whom.</summary>
-    public EndPoint? Peer { get; } = connection.RemoteEndPoint;
+    public EndPoint? Peer => _peer ?? (connection as ChannelConnection)?.SocketPeer;
 
     /// <summary>What the heartbeat sees of it; null where nothing is timed.</summary>
     public ConnectionTimeouts? Timeouts { get; set; }

@@ -82,9 +82,15 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public override EndPoint? RemoteEndPoint
     {
-        get => _remote ??= (_channel as SocketByteChannel)?.RemoteEndPoint;
+        get => _remote ??= SocketPeer;
         set => _remote = value;
     }
+
+    /// <summary>Whether the peer's address is known without asking the socket, or was set to another one.</summary>
+    public bool HasRemoteEndPoint => _remote is not null;
+
+    /// <summary>The peer's address as the socket has it, whatever <see cref="RemoteEndPoint"/> was set to.</summary>
+    public EndPoint? SocketPeer => (_channel as SocketByteChannel)?.RemoteEndPoint;
 
     /// <summary>Fires when the connection is closed for good; not at the peer's FIN, behind which replies can still be sent.</summary>
     public override CancellationToken ConnectionClosed
