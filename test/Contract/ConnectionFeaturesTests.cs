@@ -35,10 +35,12 @@ public sealed class ConnectionFeaturesTests : IDisposable
 
         Assert.Equal(7, model.Count());
         var random = new Random(seed);
+        object[] shared = [new(), new(), _connection];
         for (int i = 0; i < 500; i++)
         {
             Type type = Types[random.Next(Types.Length)];
-            object? value = random.Next(3) == 0 ? null : new object();
+            // One object is often several features, as Kestrel's connection is, or the connection itself.
+            object? value = random.Next(4) switch { 0 => null, 1 => shared[random.Next(shared.Length)], _ => new object() };
             int before = features.Revision;
             bool changes = value is not null || model[type] is not null;
             features[type] = value;
