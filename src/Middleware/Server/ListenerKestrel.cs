@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http.Features;
@@ -63,6 +64,7 @@ internal sealed class ListenerKestrel(
     {
         public EndPoint EndPoint => inner.EndPoint;
 
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
         {
             while (await inner.AcceptAsync(cancellationToken).ConfigureAwait(false) is ConnectionContext connection)

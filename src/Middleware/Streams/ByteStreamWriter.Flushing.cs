@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -218,15 +219,17 @@ public sealed partial class ByteStreamWriter
             try
             {
                 // Not awaited and never cancelled: any number of drains may wait for one flush.
-                _flush = _output.FlushAsync().ConfigureAwait(false).GetAwaiter();
-                if (!_flush.IsCompleted)
+                ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter flush = _output.FlushAsync().ConfigureAwait(false).GetAwaiter();
+                if (!flush.IsCompleted)
                 {
                     _flushing = true;
-                    _flush.UnsafeOnCompleted(_onFlushed ??= OnFlushed);
+                    _awaited ??= new AwaitedFlush(this);
+                    _awaited.Flush = flush;
+                    flush.UnsafeOnCompleted(_awaited.OnFlushed);
                     return;
                 }
 
-                Flushed(_flush.GetResult());
+                Flushed(flush.GetResult());
             }
             catch (Exception error)
             {
@@ -242,7 +245,7 @@ public sealed partial class ByteStreamWriter
             _flushing = false;
             try
             {
-                Flushed(_flush.GetResult());
+                Flushed(_awaited!.Flush.GetResult());
             }
             catch (Exception error)
             {
@@ -294,5 +297,12 @@ public sealed partial class ByteStreamWriter
         {
             _ = _closed.Task.Exception;
         }
+    }
+
+    /// <summary>A flush that waits, which on most connections none does.</summary>
+    private sealed class AwaitedFlush(ByteStreamWriter writer)
+    {
+        public readonly Action OnFlushed = writer.OnFlushed;
+        public ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter Flush;
     }
 }

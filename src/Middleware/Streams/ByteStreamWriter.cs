@@ -3,7 +3,6 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -37,7 +36,9 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     /// <summary>A write of this size is worth a system call of its own: below it, copying costs less (test/Benchmarks/Parts).</summary>
     private const int LargeWrite = 16384;
 
-    private readonly Lock _gate = new();
+    // The server's object of the client where there is one, which nobody else locks: a lock of its own would cost each idle connection 40
+    // bytes. Not the writer itself: a handler may lock it around several writes, and wait for a drain within.
+    private readonly object _gate;
     private readonly ConnectionContext? _connection;
     private readonly ByteStreamReader? _reader;
     private readonly ILogger _logger;
@@ -59,8 +60,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
     private Exception? _lost;
 
     private bool _flushing;
-    private ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter _flush;
-    private Action? _onFlushed;
+    private AwaitedFlush? _awaited;
     private TaskCompletionSource? _drained;
     private TaskCompletionSource? _closed;
 
@@ -82,6 +82,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
         _reader = reader;
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
+        _gate = (object?)connection?.Features.Get<ServerClient>() ?? new object();
         _logger = logger ?? NullLogger.Instance;
         _deferred = deferred;
         reader?.Attach(this);

@@ -28,7 +28,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>The largest block for who says how much is needed; more arrives in several.</summary>
     private const int LargestExpected = 262144;
 
-    private readonly Lock _gate = new();
+    // All state is locked by the object itself: nobody else locks it, and a lock of its own would cost each idle connection 48 bytes.
     private readonly ByteChannel _channel;
     private int _largestBlock;
     private readonly IInputOwner? _owner;
@@ -45,12 +45,9 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
     private bool _inFlight;
     private bool _intoBlock;
-    private ValueTaskAwaiter _wait;
-    private ValueTaskAwaiter<int> _receive;
 
     // Made at first use: an event loop calls the reader itself, and finds the bytes there.
-    private Action? _onWaited;
-    private Action? _onReceived;
+    private Awaited? _awaited;
 
     private bool _ended;
     private Exception? _failure;
@@ -66,12 +63,9 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private CancellationTokenRegistration _registration;
 
     private bool _discarding;
-    private byte[]? _scratch;
-    private long _discarded;
-    private long _discardBound;
+    private Discarding? _discard;
     private bool _watching;
     private long _watchBound;
-    private TaskCompletionSource? _changed;
 
     public ChannelReader(ByteChannel channel, int largestBlock, IInputOwner? owner = null)
     {
@@ -81,7 +75,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     }
 
     /// <summary>Bytes received so far, the discarded ones included.</summary>
-    public long BytesReceived => Volatile.Read(ref _received) + Volatile.Read(ref _discarded);
+    public long BytesReceived => Volatile.Read(ref _received) + Discarded;
 
     /// <summary>Whether a read waits.</summary>
     public bool IsWaiting => Volatile.Read(ref _waiting);
@@ -90,7 +84,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     public long Buffered => Volatile.Read(ref _received) - Volatile.Read(ref _consumed);
 
     /// <summary>Bytes thrown away by <see cref="DiscardAsync"/> so far.</summary>
-    public long Discarded => Volatile.Read(ref _discarded);
+    public long Discarded => Volatile.Read(ref _discard) is Discarding discard ? Volatile.Read(ref discard.Bytes) : 0;
 
     /// <summary>
     /// A reader needs so many more bytes: the next block is that large, and later ones may be, beyond the bound of the others;
@@ -103,7 +97,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             return;
         }
 
-        lock (_gate)
+        lock (this)
         {
             _blockSize = (int)Math.Min(more + SmallestBlock, LargestExpected);
             _largestBlock = Math.Max(_largestBlock, _blockSize);
@@ -126,7 +120,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         bool ended = false;
         try
         {
-            lock (_gate)
+            lock (this)
             {
                 ThrowIfUnreadable();
                 _onward = onward;
@@ -174,7 +168,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         bool ended = false;
         bool any;
-        lock (_gate)
+        lock (this)
         {
             ThrowIfUnreadable();
             _onward = null;
@@ -195,7 +189,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
     {
         bool ended = false;
-        lock (_gate)
+        lock (this)
         {
             if (_completed)
             {
@@ -238,7 +232,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     public override void CancelPendingRead()
     {
         ReadResult result;
-        lock (_gate)
+        lock (this)
         {
             if (!_waiting)
             {
@@ -257,7 +251,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Lets go of everything buffered. The peer's further bytes stay in the medium, or are discarded at the close.</summary>
     public override void Complete(Exception? exception = null)
     {
-        lock (_gate)
+        lock (this)
         {
             if (_completed)
             {
@@ -279,7 +273,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     public void Watch(long bound)
     {
         bool ended = false;
-        lock (_gate)
+        lock (this)
         {
             _watching = true;
             _watchBound = bound;
@@ -303,19 +297,20 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         Task done;
 
         // Before the lock: a peer that sends fast keeps the receiving thread inside of it.
-        Volatile.Write(ref _discardBound, bound);
-        lock (_gate)
+        Discarding discard = Volatile.Read(ref _discard) ?? Interlocked.CompareExchange(ref _discard, new Discarding(), null) ?? _discard;
+        Volatile.Write(ref discard.Bound, bound);
+        lock (this)
         {
             _discarding = true;
             ReceiveAhead(ref ended);
-            if (_ended || _failure is not null || _discarded >= bound)
+            if (_ended || _failure is not null || discard.Bytes >= bound)
             {
                 done = Task.CompletedTask;
             }
             else
             {
-                _changed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                done = _changed.Task;
+                discard.Changed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                done = discard.Changed.Task;
             }
         }
 
@@ -332,7 +327,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         get
         {
-            lock (_gate)
+            lock (this)
             {
                 return _ended || _failure is not null;
             }
@@ -437,9 +432,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 ValueTask wait = _channel.WaitToReceiveAsync();
                 if (!wait.IsCompleted)
                 {
-                    _wait = wait.GetAwaiter();
+                    Awaited awaited = _awaited ??= new Awaited(this);
+                    awaited.Wait = wait.GetAwaiter();
                     _inFlight = true;
-                    _wait.UnsafeOnCompleted(_onWaited ??= OnWaited);
+                    awaited.Wait.UnsafeOnCompleted(awaited.OnWaited);
                     return false;
                 }
 
@@ -460,10 +456,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         ValueTask<int> receive = _channel.ReceiveAsync(Room());
         if (!receive.IsCompleted)
         {
-            _receive = receive.GetAwaiter();
+            Awaited awaited = _awaited ??= new Awaited(this);
+            awaited.Receive = receive.GetAwaiter();
             _inFlight = true;
             _intoBlock = true;
-            _receive.UnsafeOnCompleted(_onReceived ??= OnReceived);
+            awaited.Receive.UnsafeOnCompleted(awaited.OnReceived);
             return false;
         }
 
@@ -484,14 +481,14 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         bool ended = false;
         Wakes wakes;
-        lock (_gate)
+        lock (this)
         {
             _inFlight = false;
             try
             {
                 if (!_channel.CallsReceiver)
                 {
-                    _wait.GetResult();
+                    _awaited!.Wait.GetResult();
                 }
 
                 if (!ReceiveIntoBlock(ref ended))
@@ -514,13 +511,13 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         bool ended = false;
         Wakes wakes;
-        lock (_gate)
+        lock (this)
         {
             _inFlight = false;
             _intoBlock = false;
             try
             {
-                Accept(_receive.GetResult(), ref ended);
+                Accept(_awaited!.Receive.GetResult(), ref ended);
             }
             catch (Exception error)
             {
@@ -537,7 +534,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         while (!_inFlight && !_ended && _failure is null
             && (_discarding
-                ? _discarded < Volatile.Read(ref _discardBound)
+                ? _discard!.Bytes < Volatile.Read(ref _discard.Bound)
                 : _watching && (_received - _consumed < _watchBound || _received == _shown)))
         {
             if (!Receive(ref ended))
@@ -573,9 +570,9 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _waiter.RunContinuationsAsynchronously = false;
         }
 
-        if (_discarding && (_ended || _failure is not null || _discarded >= _discardBound))
+        if (_discarding && (_ended || _failure is not null || _discard!.Bytes >= Volatile.Read(ref _discard.Bound)))
         {
-            (wakes.Changed, _changed) = (_changed, null);
+            (wakes.Changed, _discard!.Changed) = (_discard.Changed, null);
         }
 
         return wakes;
@@ -609,14 +606,14 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             return;
         }
 
-        if (_received + _discarded == 0)
+        if (_received + Discarded == 0)
         {
             _owner?.OnInputBegun();
         }
 
-        if (_scratch is not null)
+        if (_discard is { Scratch: not null } discard)
         {
-            Volatile.Write(ref _discarded, _discarded + count);
+            Volatile.Write(ref discard.Bytes, discard.Bytes + count);
             return;
         }
 
@@ -653,10 +650,13 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         if (!waiterOnly)
         {
             // Before the lock: a peer that sends fast keeps the receiving thread inside of it.
-            Volatile.Write(ref _discardBound, 0);
+            if (Volatile.Read(ref _discard) is Discarding discard)
+            {
+                Volatile.Write(ref discard.Bound, 0);
+            }
         }
 
-        lock (_gate)
+        lock (this)
         {
             if (!waiterOnly)
             {
@@ -665,8 +665,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                     _failure ??= exception;
                 }
 
-                (TaskCompletionSource? changed, _changed) = (_changed, null);
-                changed?.TrySetResult();
+                if (_discard is { Changed: TaskCompletionSource changed })
+                {
+                    _discard.Changed = null;
+                    changed.TrySetResult();
+                }
             }
 
             wake = _waiting;
@@ -680,9 +683,23 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
     }
 
-    private void CancelWait(CancellationToken token)
+    /// <summary>
+    /// Whoever cancels this token calls <see cref="CancelWait"/> behind that: it counts as registered. Where a read comes with another
+    /// one in between, it is registered as any is.
+    /// </summary>
+    public void WillCancel(CancellationToken token)
     {
-        lock (_gate)
+        lock (this)
+        {
+            Register(default);
+            _registered = token;
+        }
+    }
+
+    /// <summary>Cancels the read that waits with this token, if one does; the token has fired already.</summary>
+    public void CancelWait(CancellationToken token)
+    {
+        lock (this)
         {
             if (!_waiting || token != _waitToken)
             {
@@ -711,7 +728,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         if (_discarding)
         {
             // What a reader may still hold stays as it is; what is thrown away goes elsewhere.
-            return _scratch ??= new byte[DiscardBlock];
+            return _discard!.Scratch ??= new byte[DiscardBlock];
         }
 
         if (_last is not null && _last.Free.Length >= LeastRoom)
@@ -767,6 +784,24 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         _consumed = _received;
         _examined = _received;
+    }
+
+    /// <summary>What is in flight on a channel that is awaited.</summary>
+    private sealed class Awaited(ChannelReader reader)
+    {
+        public readonly Action OnWaited = reader.OnWaited;
+        public readonly Action OnReceived = reader.OnReceived;
+        public ValueTaskAwaiter Wait;
+        public ValueTaskAwaiter<int> Receive;
+    }
+
+    /// <summary>What is thrown away at the close, and up to where.</summary>
+    private sealed class Discarding
+    {
+        public byte[]? Scratch;
+        public long Bytes;
+        public long Bound;
+        public TaskCompletionSource? Changed;
     }
 
     /// <summary>Who goes on, once the lock is released.</summary>

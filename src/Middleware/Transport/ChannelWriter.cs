@@ -20,7 +20,7 @@ internal sealed class ChannelWriter : PipeWriter
     /// <summary>A larger write is cut into blocks of this size, so that no allocation is larger, whatever is written.</summary>
     private const int LargestBlock = 65536;
 
-    private readonly Lock _gate = new();
+    // All state is locked by the object itself: nobody else locks it, and a lock of its own would cost each idle connection 48 bytes.
     private readonly ByteChannel _channel;
     private readonly IOutputOwner? _owner;
 
@@ -35,8 +35,6 @@ internal sealed class ChannelWriter : PipeWriter
     private bool _leased;
 
     private bool _sending;
-    private ValueTaskAwaiter<int> _send;
-    private ValueTaskAwaiter _shutdown;
     private bool _completed;
     private bool _shutdownBegun;
     private Exception? _failure;
@@ -46,8 +44,7 @@ internal sealed class ChannelWriter : PipeWriter
     private TaskCompletionSource? _finished;
 
     // Made at first use: most connections never find a socket full.
-    private Action? _onSent;
-    private Action? _onShutdown;
+    private Awaited? _awaited;
 
     public ChannelWriter(ByteChannel channel, int highWater, int lowWater, IOutputOwner? owner = null)
     {
@@ -69,7 +66,7 @@ internal sealed class ChannelWriter : PipeWriter
     {
         get
         {
-            lock (_gate)
+            lock (this)
             {
                 return (_highWater, _lowWater);
             }
@@ -81,7 +78,7 @@ internal sealed class ChannelWriter : PipeWriter
     {
         get
         {
-            lock (_gate)
+            lock (this)
             {
                 _finished ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 if (_isFinished)
@@ -105,7 +102,7 @@ internal sealed class ChannelWriter : PipeWriter
     {
         ArgumentOutOfRangeException.ThrowIfNegative(lowWater);
         ArgumentOutOfRangeException.ThrowIfLessThan(highWater, lowWater);
-        lock (_gate)
+        lock (this)
         {
             (_highWater, _lowWater) = (highWater, lowWater);
             ReleaseIfDrained();
@@ -115,7 +112,7 @@ internal sealed class ChannelWriter : PipeWriter
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(sizeHint);
-        lock (_gate)
+        lock (this)
         {
             ThrowIfCompleted();
             _leased = true;
@@ -127,7 +124,7 @@ internal sealed class ChannelWriter : PipeWriter
 
     public override void Advance(int bytes)
     {
-        lock (_gate)
+        lock (this)
         {
             ArgumentOutOfRangeException.ThrowIfNegative(bytes);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _last?.Free.Length ?? 0);
@@ -143,7 +140,7 @@ internal sealed class ChannelWriter : PipeWriter
     /// <summary>As <c>Write</c>, with the lock taken once.</summary>
     public void Append(ReadOnlySpan<byte> data)
     {
-        lock (_gate)
+        lock (this)
         {
             ThrowIfCompleted();
             AppendLocked(data);
@@ -159,7 +156,7 @@ internal sealed class ChannelWriter : PipeWriter
     {
         Exception? lost = null;
         bool clear;
-        lock (_gate)
+        lock (this)
         {
             ThrowIfCompleted();
             Commit();
@@ -198,7 +195,7 @@ internal sealed class ChannelWriter : PipeWriter
     /// <returns>The bytes taken.</returns>
     public int TrySend(ReadOnlySpan<byte> data)
     {
-        lock (_gate)
+        lock (this)
         {
             if (_completed || _sending || _failure is not null || _queued + _uncommitted > 0)
             {
@@ -220,7 +217,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         Exception? lost = null;
         Task<FlushResult>? drained = null;
-        lock (_gate)
+        lock (this)
         {
             if (_completed)
             {
@@ -248,7 +245,7 @@ internal sealed class ChannelWriter : PipeWriter
 
     public override void CancelPendingFlush()
     {
-        lock (_gate)
+        lock (this)
         {
             (TaskCompletionSource<FlushResult>? drained, _drained) = (_drained, null);
             drained?.TrySetResult(new FlushResult(isCanceled: true, isCompleted: false));
@@ -259,7 +256,7 @@ internal sealed class ChannelWriter : PipeWriter
     public override void Complete(Exception? exception = null)
     {
         Exception? lost = null;
-        lock (_gate)
+        lock (this)
         {
             if (_completed)
             {
@@ -285,7 +282,7 @@ internal sealed class ChannelWriter : PipeWriter
     /// <summary>Drops what is queued; every flush from now on throws <paramref name="exception"/>.</summary>
     public void Fail(Exception exception)
     {
-        lock (_gate)
+        lock (this)
         {
             FailLocked(exception);
         }
@@ -356,7 +353,7 @@ internal sealed class ChannelWriter : PipeWriter
 
     private void Finish()
     {
-        lock (_gate)
+        lock (this)
         {
             _isFinished = true;
             _finished?.TrySetResult();
@@ -373,8 +370,9 @@ internal sealed class ChannelWriter : PipeWriter
                 if (!send.IsCompleted)
                 {
                     _sending = true;
-                    _send = send.GetAwaiter();
-                    _send.UnsafeOnCompleted(_onSent ??= OnSent);
+                    Awaited sending = _awaited ??= new Awaited(this);
+                    sending.Send = send.GetAwaiter();
+                    sending.Send.UnsafeOnCompleted(sending.OnSent);
                     return;
                 }
 
@@ -393,8 +391,9 @@ internal sealed class ChannelWriter : PipeWriter
                     return;
                 }
 
-                _shutdown = shutdown.GetAwaiter();
-                _shutdown.UnsafeOnCompleted(_onShutdown ??= OnShutdown);
+                Awaited ending = _awaited ??= new Awaited(this);
+                ending.Shutdown = shutdown.GetAwaiter();
+                ending.Shutdown.UnsafeOnCompleted(OnShutdown);
             }
         }
         catch (Exception error)
@@ -407,12 +406,12 @@ internal sealed class ChannelWriter : PipeWriter
     private void OnSent()
     {
         Exception? lost = null;
-        lock (_gate)
+        lock (this)
         {
             _sending = false;
             try
             {
-                Sent(_send.GetResult());
+                Sent(_awaited!.Send.GetResult());
                 Send(ref lost);
             }
             catch (Exception error)
@@ -430,12 +429,12 @@ internal sealed class ChannelWriter : PipeWriter
         Exception? lost = null;
         try
         {
-            _shutdown.GetResult();
+            _awaited!.Shutdown.GetResult();
         }
         catch (Exception error)
         {
             lost = error;
-            lock (_gate)
+            lock (this)
             {
                 FailLocked(error);
             }
@@ -530,7 +529,7 @@ internal sealed class ChannelWriter : PipeWriter
     {
         Volatile.Write(ref _isTold, true);
         TaskCompletionSource<FlushResult>? drained;
-        lock (_gate)
+        lock (this)
         {
             (drained, _drained) = (_drained, null);
         }
@@ -565,5 +564,13 @@ internal sealed class ChannelWriter : PipeWriter
         {
             ReturnFirst();
         }
+    }
+
+    /// <summary>What is in flight on a channel that does not answer at once.</summary>
+    private sealed class Awaited(ChannelWriter writer)
+    {
+        public readonly Action OnSent = writer.OnSent;
+        public ValueTaskAwaiter<int> Send;
+        public ValueTaskAwaiter Shutdown;
     }
 }

@@ -13,7 +13,7 @@ namespace ByteStreams.Transport;
 /// emptied the socket, so that the next one waits for an edge without asking. Whoever waits goes on inline on the loop's thread;
 /// after a close, on the thread pool.
 /// </remarks>
-internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSource
+internal sealed class EpollChannel : SocketByteChannel, IEventSink
 {
     /// <summary>
     /// What one turn receives, and what it sends, at most: then the others on the loop have theirs (F10). Four of the largest
@@ -57,7 +57,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
     private int _trust;
     private int _receivedInTurn;
     private int _sentInTurn;
-    private ManualResetValueTaskSourceCore<bool> _receive;
+
+    // Made at first use: a reader waits by being called, and a socket is seldom full.
+    private Signal? _receive;
     private Signal? _send;
     private StartSignal? _start;
     private IReceiver? _receiver;
@@ -320,13 +322,6 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
 
     void IEventSink.OnBlocked() => Distrust();
 
-    void IValueTaskSource.GetResult(short token) => _receive.GetResult(token);
-
-    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _receive.GetStatus(token);
-
-    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _receive.OnCompleted(continuation, state, token, flags);
-
     /// <summary>
     /// Whether the handler may run on the loop: it has not blocked it, at least not lately, and is known for short turns where others
     /// of its listener block.
@@ -376,8 +371,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         {
             if (_receiver is not IReceiver receiver)
             {
-                _receive.RunContinuationsAsynchronously = asynchronously;
-                _receive.SetResult(true);
+                _receive!.Complete(asynchronously);
             }
             else if (asynchronously)
             {
@@ -426,12 +420,13 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
 
     private ValueTask WaitAsync(bool yield)
     {
-        _receive.Reset();
-        short version = _receive.Version;
+        Signal signal = _receive ??= new Signal();
+        signal.Reset();
+        short version = signal.Version;
         _receiver = null;
         try
         {
-            return TryWait(yield) ? new ValueTask(this, version) : default;
+            return TryWait(yield) ? new ValueTask(signal, version) : default;
         }
         catch (Exception error)
         {
@@ -819,7 +814,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink, IValueTaskSo
         }
     }
 
-    /// <summary>What a send waits on.</summary>
+    /// <summary>What a send waits on, and a receive that nobody is called for.</summary>
     private class Signal : IValueTaskSource
     {
         private ManualResetValueTaskSourceCore<bool> _core;
