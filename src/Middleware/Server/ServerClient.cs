@@ -1,31 +1,35 @@
-using Microsoft.AspNetCore.Connections;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace ByteStreams;
 
 /// <summary>
-/// One client as its server reaches it from other threads. The connection's feature collection belongs to the thread that serves
-/// it and is not safe beside it, so what others need is kept here; the handler finds this object there.
+/// One client as its server reaches it from other threads; linked with the server's others. The connection's feature collection
+/// belongs to the thread that serves it and is not safe beside it, so what others need is kept here; the handler finds this object there.
 /// </summary>
-internal sealed class ServerClient
+internal sealed class ServerClient : IConnectionLifetimeNotificationFeature
 {
-    private readonly IByteStreamTransportFeature? _transport;
+    // As it was accepted: what lies over it since then is the handler's.
+    private readonly ChannelConnection _connection;
     private volatile ByteStreamWriter? _writer;
     private volatile IConnectionLifetimeNotificationFeature? _notification;
 
-    public ServerClient(ConnectionContext connection, long began)
+    public ServerClient(ChannelConnection connection, long began)
     {
         Began = began;
-        _transport = connection.Features.Get<IByteStreamTransportFeature>();
+        _connection = connection;
         connection.Features.Set(this);
     }
+
+    public ChannelConnection Connection => _connection;
 
     /// <summary>When it was accepted: the clock's timestamp.</summary>
     public long Began { get; }
 
-    public long BytesReceived => _transport?.BytesReceived ?? 0;
+    public long BytesReceived => _connection.BytesReceived;
 
-    public long BytesSent => _transport?.BytesSent ?? 0;
+    public long BytesSent => _connection.BytesSent;
 
     /// <summary>Set by the handler, when it has made the pair.</summary>
     public ByteStreamWriter? Writer
@@ -33,14 +37,52 @@ internal sealed class ServerClient
         set => _writer = value;
     }
 
-    /// <summary>Set when Kestrel has taken the connection over.</summary>
-    public IConnectionLifetimeNotificationFeature? Notification
+    /// <summary>Fires when the server wants the connection to end: Kestrel's own token, which handlers are given.</summary>
+    public CancellationToken ConnectionClosedRequested
     {
-        set => _notification = value;
+        get => _notification?.ConnectionClosedRequested ?? default;
+        set => throw new NotSupportedException("ConnectionClosedRequested belongs to the server.");
+    }
+
+    /// <summary>The one that was accepted before it, of those that are there. The server's lock is that of the list.</summary>
+    public ServerClient? Previous { get; set; }
+
+    /// <summary>The one that was accepted after it.</summary>
+    public ServerClient? Next { get; set; }
+
+    /// <summary>
+    /// Kestrel has taken the connection over. From here on this stands before its notification: nearly every read waits with that token,
+    /// and to be called from here instead of by a registration saves 144 bytes of each idle connection.
+    /// </summary>
+    public void Begin()
+    {
+        IFeatureCollection features = _connection.Features;
+        if (features.Get<IConnectionLifetimeNotificationFeature>() is IConnectionLifetimeNotificationFeature notification)
+        {
+            _connection.WillCancelReads(notification.ConnectionClosedRequested);
+            _notification = notification;
+            features.Set<IConnectionLifetimeNotificationFeature>(this);
+        }
     }
 
     /// <summary>Tells the handler that the server wants the connection to end.</summary>
-    public void RequestClose() => _notification?.RequestClose();
+    public void RequestClose()
+    {
+        if (_notification is not IConnectionLifetimeNotificationFeature notification)
+        {
+            return;
+        }
+
+        try
+        {
+            notification.RequestClose();
+        }
+        finally
+        {
+            // Whatever somebody's registration has thrown. Behind the request: a read that begins now sees the token.
+            _connection.CancelRead(notification.ConnectionClosedRequested);
+        }
+    }
 
     public void Close()
     {
@@ -50,9 +92,9 @@ internal sealed class ServerClient
         }
         else
         {
-            _transport?.Close();
+            _connection.Close();
         }
     }
 
-    public void Abort(ConnectionEndReason reason, Exception cause) => _transport?.Abort(reason, cause);
+    public void Abort(ConnectionEndReason reason, Exception cause) => _connection.Abort(reason, cause);
 }

@@ -18,42 +18,109 @@ internal sealed class TelemetryMiddleware(
 
     private ConnectionOrigin? _origin = endpointName is null ? null : new(metrics.Endpoint(endpointName), handlerName, time);
 
-    public Task OnConnectionAsync(ConnectionContext context)
+    public Task OnConnectionAsync(ConnectionContext context) => ServeAsync(Begin(context));
+
+    /// <summary>
+    /// As <see cref="OnConnectionAsync"/>, on behalf of the server that accepted the connection: what it does before and behind is done
+    /// here, in the one frame that sleeps as long as the connection lives.
+    /// </summary>
+    internal async Task ServeAsync(ConnectionContext context, ByteStreamServer server)
+    {
+        ConnectionRecord? record = null;
+        Exception? failure = null;
+        try
+        {
+            await server.BeginAsync(context).ConfigureAwait(false);
+            record = Begin(context);
+            BeginActivity(record);
+            await next(context).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            failure = error;
+        }
+
+        await LeaveAsync(context, server, record, failure).ConfigureAwait(false);
+    }
+
+    private async Task LeaveAsync(ConnectionContext context, ByteStreamServer server, ConnectionRecord? record, Exception? failure)
+    {
+        try
+        {
+            if (record is not null)
+            {
+                await EndAsync(record, failure).ConfigureAwait(false);
+            }
+        }
+        catch (Exception error)
+        {
+            failure ??= error;
+        }
+
+        try
+        {
+            if (failure is not null)
+            {
+                server.OnMiddlewareFailed(context, failure);
+            }
+        }
+        finally
+        {
+            await server.LeaveAsync(context).ConfigureAwait(false);
+        }
+    }
+
+    private ConnectionRecord Begin(ConnectionContext context)
     {
         _origin ??= new(metrics.Endpoint(LogText.Of(context.LocalEndPoint)), handlerName, time);
         var record = new ConnectionRecord(context, ConnectionLink.Of(context), _origin);
         ConnectionLink.Progress(context).Record = record;
         metrics.ConnectionBegan(record);
-        return ServeAsync(record);
+        return record;
     }
 
     /// <summary>It sleeps as long as the connection lives, and keeps nothing but the record.</summary>
     private async Task ServeAsync(ConnectionRecord record)
     {
-        // Here, so that it is the handler's current activity and nobody else's.
-        if (options.Tracing && Source.HasListeners() && Begin(record.Endpoint.Name, record) is Activity activity)
-        {
-            record.MoreFacts.Activity = activity;
-        }
-
+        BeginActivity(record);
+        Exception? failure = null;
         try
         {
             await next(record.Connection).ConfigureAwait(false);
         }
         catch (Exception error)
         {
-            // Whoever is outside of this resets the connection as well; the reason has to be there before the line is written.
-            record.Link.Abort(ConnectionEndReason.HandlerError, error);
+            failure = error;
             throw;
         }
         finally
         {
-            // Middleware that has refused the connection has closed it; one that has only returned leaves that to the server.
-            record.Link.Close();
-            await record.Link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            record.RunEndings();
-            record.Endpoint.Leave(record);
-            End(record);
+            await EndAsync(record, failure).ConfigureAwait(false);
+        }
+    }
+
+    private async Task EndAsync(ConnectionRecord record, Exception? failure)
+    {
+        if (failure is not null)
+        {
+            // Whoever is outside of this resets the connection as well; the reason has to be there before the line is written.
+            record.Link.Abort(ConnectionEndReason.HandlerError, failure);
+        }
+
+        // Middleware that has refused the connection has closed it; one that has only returned leaves that to the server.
+        record.Link.Close();
+        await record.Link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        record.RunEndings();
+        record.Endpoint.Leave(record);
+        End(record);
+    }
+
+    /// <summary>Called by an asynchronous frame that surrounds the handler, so that it is the handler's current activity and nobody else's.</summary>
+    private void BeginActivity(ConnectionRecord record)
+    {
+        if (options.Tracing && Source.HasListeners() && Begin(record.Endpoint.Name, record) is Activity activity)
+        {
+            record.MoreFacts.Activity = activity;
         }
     }
 

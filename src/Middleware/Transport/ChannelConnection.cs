@@ -158,6 +158,12 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
     public ValueTask StartAsync() => _channel.StartAsync();
 
+    /// <summary>Whoever cancels this token calls <see cref="CancelRead"/> behind that, so that reads need not register with it.</summary>
+    public void WillCancelReads(CancellationToken token) => _input.WillCancel(token);
+
+    /// <summary>Cancels the read that waits with this token, if one does. The token has fired already.</summary>
+    public void CancelRead(CancellationToken token) => _input.CancelWait(token);
+
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
 
     public override void Abort() => Abort(ConnectionEndReason.Aborted, null);

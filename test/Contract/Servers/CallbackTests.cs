@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 
@@ -67,6 +68,62 @@ public sealed class CallbackTests : IDisposable
         {
             await reader.ReadLineAsync(CancellationToken.None);
             throw new FormatException("bad");
+        }
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp, false)]
+    [InlineData(Medium.Tcp, true)]
+    [InlineData(Medium.Memory, false)]
+    [InlineData(Medium.Memory, true)]
+    public async Task RequestClose_ReadWaitsWithStopping_CancelsTheRead(Medium medium, bool anotherTokenBefore)
+    {
+        var outcome = new TaskCompletionSource<(OperationCanceledException Cancelled, CancellationToken Stopping)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = await Start(medium, async (reader, writer, stopping) =>
+        {
+            if (anotherTokenBefore)
+            {
+                using var other = new CancellationTokenSource();
+                Task<byte[]> first = reader.ReadLineAsync(other.Token).AsTask();
+                await other.CancelAsync();
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.Soon());
+            }
+
+            Task<byte[]> read = reader.ReadLineAsync(stopping).AsTask();
+            // Whoever asks, and whatever becomes of what others have registered.
+            using CancellationTokenRegistration fails = stopping.Register(() => throw new FormatException("bad"));
+            IConnectionLifetimeNotificationFeature feature = writer.Transport!.Features.Get<IConnectionLifetimeNotificationFeature>()!;
+            Assert.Equal(stopping, feature.ConnectionClosedRequested);
+            Exception? thrown = Record.Exception(feature.RequestClose);
+            outcome.TrySetResult((await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.Soon()), stopping));
+            Assert.True(thrown is null or AggregateException, $"{thrown}");
+        });
+        await using ByteStreamConnection client = await Given.Connect(server);
+
+        (OperationCanceledException cancelled, CancellationToken stopped) = await outcome.Task.Soon();
+        Assert.Equal(stopped, cancelled.CancellationToken);
+        Assert.True(stopped.IsCancellationRequested);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Memory)]
+    public async Task RequestCloseClients_ReadsBeginAtThatMoment_AreCancelled(Medium medium)
+    {
+        for (int i = 0; i < 200; i++)
+        {
+            var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using var server = await Start(medium, async (reader, _, stopping) =>
+            {
+                begun.SetResult();
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await reader.ReadLineAsync(stopping));
+                cancelled.SetResult();
+            });
+            await using ByteStreamConnection client = await Given.Connect(server);
+            await begun.Task.Soon();
+            server.RequestCloseClients();
+            await cancelled.Task.Soon();
         }
     }
 

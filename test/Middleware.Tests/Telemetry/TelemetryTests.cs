@@ -70,6 +70,17 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_MiddlewareThrows_SaysHandlerErrorAndIsGone(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().Use(_ => _ => throw new InvalidDataException("no")), Echo);
+        await ConnectAndIgnoreAsync(served);
+
+        await AssertReasonAsync(served, "handler_error");
+        await served.StopAsync(Soon);
+        Assert.All(served.Metrics.Endpoints, endpoint => Assert.Equal(0, endpoint.Active));
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
     public async Task Connection_LineTooLong_SaysLimitExceeded(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
