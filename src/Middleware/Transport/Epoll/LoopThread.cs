@@ -25,8 +25,9 @@ internal sealed class LoopThread
     private readonly Turn _turn = new();
     private readonly object _signal = new();
     private Action<Turn>? _work;
+    private bool _mayBlock;
 
-    private LoopThread(Action<Turn> work) => _work = work;
+    private LoopThread(Action<Turn> work, bool mayBlock) => (_work, _mayBlock) = (work, mayBlock);
 
     /// <summary>Runs something that is likely to block; behind others where too many block already.</summary>
     public static void RunBlocking(Action<Turn> work)
@@ -42,7 +43,7 @@ internal sealed class LoopThread
             _blocking++;
         }
 
-        Run(turn => RunQueued(work, turn));
+        Run(work, mayBlock: true);
     }
 
     private static void RunQueued(Action<Turn> work, Turn turn)
@@ -63,7 +64,9 @@ internal sealed class LoopThread
     }
 
     /// <summary>Runs something on a thread that nobody else waits for.</summary>
-    public static void Run(Action<Turn> work)
+    public static void Run(Action<Turn> work) => Run(work, mayBlock: false);
+
+    private static void Run(Action<Turn> work, bool mayBlock)
     {
         LoopThread? idle = null;
         lock (Gate)
@@ -78,14 +81,14 @@ internal sealed class LoopThread
 
         if (idle is null)
         {
-            var added = new LoopThread(work);
+            var added = new LoopThread(work, mayBlock);
             new Thread(added.Run) { IsBackground = true, Name = "ByteStreams loop" }.UnsafeStart();
             return;
         }
 
         lock (idle._signal)
         {
-            idle._work = work;
+            (idle._work, idle._mayBlock) = (work, mayBlock);
             Monitor.Pulse(idle._signal);
         }
     }
@@ -93,10 +96,18 @@ internal sealed class LoopThread
     private void Run()
     {
         Turn.Begin(_turn);
-        while (TryTakeWork(out Action<Turn>? work))
+        while (TryTakeWork(out Action<Turn>? work, out bool mayBlock))
         {
-            work(_turn);
-            _turn.End();
+            if (mayBlock)
+            {
+                RunQueued(work, _turn);
+            }
+            else
+            {
+                work(_turn);
+                _turn.End();
+            }
+
             lock (Gate)
             {
                 Idle.Add(this);
@@ -104,7 +115,7 @@ internal sealed class LoopThread
         }
     }
 
-    private bool TryTakeWork([NotNullWhen(true)] out Action<Turn>? work)
+    private bool TryTakeWork([NotNullWhen(true)] out Action<Turn>? work, out bool mayBlock)
     {
         lock (_signal)
         {
@@ -113,12 +124,12 @@ internal sealed class LoopThread
             {
                 if (!Monitor.Wait(_signal, KeptIdle) && Leave())
                 {
-                    work = null;
+                    (work, mayBlock) = (null, false);
                     return false;
                 }
             }
 
-            (work, _work) = (_work, null);
+            (work, mayBlock, _work) = (_work, _mayBlock, null);
             return true;
         }
     }
