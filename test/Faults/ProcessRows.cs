@@ -216,7 +216,8 @@ public sealed class ProcessRows : ProcessTest
             Missed($"3 KiB each ({each:0.0})");
         }
 
-        Assert.InRange(each, 0, 6);
+        // What it is on this machine, and a fifth for threads that a busy one adds.
+        Assert.InRange(each, 0, 4.6);
         Assert.InRange(p99, 0, 50);
         await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Connections + 1000));
 
