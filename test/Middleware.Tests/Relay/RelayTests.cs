@@ -700,6 +700,69 @@ public sealed class RelayTests : ServedTest
         Assert.IsAssignableFrom<IOException>(await seen.Task.WaitAsync(Soon));
     }
 
+    [Theory]
+    [InlineData("tcp", true)]
+    [InlineData("tcp", false)]
+    [InlineData("tls", true)]
+    [InlineData("tls", false)]
+    [InlineData("unix", true)]
+    [InlineData("unix", false)]
+    public async Task Stop_OneDirectionHasEndedAndTheOtherIsQuiet_EndsCleanly(string upstream, bool clientFirst)
+    {
+        var left = new TaskCompletionSource();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var end = new TaskCompletionSource<byte[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync(upstream, async (reader, writer, stopping) =>
+        {
+            writer.Write("1\n");
+            if (!clientFirst)
+            {
+                writer.WriteEof();
+                end.SetResult(await reader.ReadAsync(cancellationToken: stopping));
+                return;
+            }
+
+            Assert.Empty(await reader.ReadAsync(cancellationToken: stopping));
+            ended.SetResult();
+            // It has nothing to say, and does not end.
+            await left.Task.WaitAsync(stopping);
+        });
+        var time = new FakeTimeProvider();
+        var server = (ByteStreamServer?)null;
+        EndPoint endPoint = await RelayAsync(
+            "tcp",
+            relay =>
+            {
+                relay.DrainQuiet = TimeSpan.FromSeconds(1);
+                relay.Upstreams.Add(url);
+                relay.Connection.TimeProvider = time;
+            },
+            started => server = started);
+        ByteStreamConnection client = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("1\n", Text(await client.Reader.ReadLineAsync(Soon)));
+        if (clientFirst)
+        {
+            client.Writer.WriteEof();
+            await ended.Task.WaitAsync(Soon);
+        }
+        else
+        {
+            Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Soon));
+        }
+
+        Task stopping = server!.StopAsync(Soon);
+        Task<byte[]> seen = clientFirst ? client.Reader.ReadAsync(cancellationToken: Soon).AsTask() : end.Task;
+        await AdvanceUntilAsync(time, () => seen.IsCompleted);
+        Assert.Empty(await seen);
+        client.Writer.Close();
+        // An upstream that does not end by itself has its linger.
+        await AdvanceUntilAsync(time, () => stopping.IsCompleted);
+        await stopping;
+        left.SetResult();
+        await AssertEndedAsync("drained");
+        Assert.DoesNotContain(_log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+    }
+
     [Fact]
     public void Validate_EachMistake_IsToldWithItsKey()
     {
