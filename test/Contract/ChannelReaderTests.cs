@@ -15,6 +15,10 @@ public sealed class ChannelReaderTests : IInputOwner
 
     public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536, this);
 
+    private long _room = long.MaxValue;
+
+    long IInputOwner.RoomForAnswers => _room;
+
     void IInputOwner.OnInputBegun()
     {
     }
@@ -103,6 +107,61 @@ public sealed class ChannelReaderTests : IInputOwner
         _reader.AdvanceTo(buffer.End);
         // The pool keeps the last block of a size for the thread that returned it.
         Assert.Same(block, ArrayPool<byte>.Shared.Rent(block.Length));
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public async Task Read_PeerTakesNoAnswers_ReceivesNoMoreThanMayBeAnswered()
+    {
+        await ReadAllAsync(4096 + 16384);
+        _room = 20000;
+        _channel.Deliver(new byte[65536]);
+        Assert.Equal(16384, (await ReadOnceAsync()).Length);
+        _room = 0;
+        Assert.Equal(4096, (await ReadOnceAsync()).Length);
+        // What a read cannot do without is received all the same.
+        _reader.Expect(32768);
+        Assert.Equal(32768, (await ReadOnceAsync()).Length);
+        Assert.Equal(4096, (await ReadOnceAsync()).Length);
+        _room = long.MaxValue;
+        Assert.Equal(8192, (await ReadOnceAsync()).Length);
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public async Task Read_LastReceiveWasJustFilled_HoldsNoBufferWhileItWaits()
+    {
+        var channel = new ScriptedChannel { Calls = true };
+        var reader = new ChannelReader(channel, 65536);
+        channel.Deliver(new byte[4096]);
+        ReadOnlySequence<byte> all = (await reader.ReadAsync(Test)).Buffer;
+        Assert.Equal(4096, all.Length);
+        reader.AdvanceTo(all.End);
+        byte[] mine = ArrayPool<byte>.Shared.Rent(16384);
+        ArrayPool<byte>.Shared.Return(mine);
+        Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
+        Assert.True(channel.IsWaitPending);
+        // The pool keeps the last block of a size for the thread that returned it.
+        Assert.Same(mine, ArrayPool<byte>.Shared.Rent(16384));
+        channel.Deliver("abc"u8.ToArray());
+        Assert.Equal("abc", Text((await Soon(read)).Buffer));
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public async Task Read_NothingBehindAFilledBlockThatIsStillHeld_JoinsWhatComesLater()
+    {
+        var channel = new ScriptedChannel { Calls = true };
+        var reader = new ChannelReader(channel, 65536);
+        byte[] first = new byte[4096];
+        new Random(1).NextBytes(first);
+        channel.Deliver(first);
+        ReadOnlySequence<byte> all = (await reader.ReadAsync(Test)).Buffer;
+        reader.AdvanceTo(all.GetPosition(4000), all.End);
+        Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
+        channel.Deliver("abc"u8.ToArray());
+        all = (await Soon(read)).Buffer;
+        Assert.Equal([.. first[4000..], .. "abc"u8], all.ToArray());
+        reader.AdvanceTo(all.End);
+        channel.Fail(new ConnectionResetException("reset"));
+        await Assert.ThrowsAsync<ConnectionResetException>(() => reader.ReadAsync(Test).AsTask());
     }
 
     [Fact]
@@ -320,6 +379,22 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.Equal("keep", Text(buffer));
         Assert.Equal(8, _reader.BytesReceived);
         Assert.Equal(4, _reader.Discarded);
+    }
+
+    private async Task<ReadOnlySequence<byte>> ReadOnceAsync()
+    {
+        ReadOnlySequence<byte> all = (await Soon(_reader.ReadAsync(Test).AsTask())).Buffer;
+        _reader.AdvanceTo(all.End);
+        return all;
+    }
+
+    private async Task ReadAllAsync(int count)
+    {
+        _channel.Deliver(new byte[count]);
+        for (long left = count; left > 0;)
+        {
+            left -= (await ReadOnceAsync()).Length;
+        }
     }
 
     private static string Text(in ReadOnlySequence<byte> bytes) => Encoding.Latin1.GetString(bytes);

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.InteropServices;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -49,6 +51,49 @@ public sealed class ChannelWriterTests : IOutputOwner
 
         await _writer.FlushAsync(Test);
         Assert.Equal(all, _channel.Sent);
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public void Write_SmallOnesUpToHighWater_LittleOfTheBlocksIsEmpty()
+    {
+        _writer.SetLimits(65536, 16384);
+        _channel.Paused = true;
+        for (int i = 0; i < 1025; i++)
+        {
+            Write(new byte[64]);
+        }
+
+        Assert.False(_writer.FlushAsync(Test).AsTask().IsCompleted);
+        Assert.Equal(65600, _channel.PendingSend.Length);
+        Assert.InRange(Blocks(_channel.PendingSend).Sum(block => block.Length), 65600, 65600 + 8192);
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public async Task Room_IsWhatTheMarkLeavesOfIt_UnlessNothingWaitsOrAFlushDoes()
+    {
+        _channel.Paused = true;
+        Assert.Equal(long.MaxValue, _writer.Room);
+        Write(new byte[70]);
+        await _writer.FlushAsync(Test);
+        Assert.Equal(30, _writer.Room);
+        Write(new byte[31]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        Assert.Equal(long.MaxValue, _writer.Room);
+        Take(70);
+        Assert.False(flush.IsCompleted);
+        Take(10);
+        await Soon(flush);
+        Assert.Equal(79, _writer.Room);
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public void Write_LargeOne_EachBlockIsFilledButTheLast()
+    {
+        _writer.SetLimits(65536, 16384);
+        _channel.Paused = true;
+        _writer.Append(new byte[65536 + 32768 + 100]);
+        Assert.False(_writer.FlushAsync(Test).AsTask().IsCompleted);
+        Assert.Equal([65536, 32768, 4096], Blocks(_channel.PendingSend).Select(block => block.Length));
     }
 
     [Fact, Trait("Contract", "W6")]
@@ -217,6 +262,15 @@ public sealed class ChannelWriterTests : IOutputOwner
     private void Take(int count)
     {
         _channel.Take(count);
+    }
+
+    private static IEnumerable<byte[]> Blocks(ReadOnlySequence<byte> sequence)
+    {
+        foreach (ReadOnlyMemory<byte> piece in sequence)
+        {
+            Assert.True(MemoryMarshal.TryGetArray(piece, out ArraySegment<byte> block));
+            yield return block.Array!;
+        }
     }
 
     private void Write(ReadOnlySpan<byte> bytes)

@@ -9,12 +9,14 @@ internal sealed class ScriptedChannel : ByteChannel
 {
     private readonly Queue<byte[]> _arrived = new();
     private TaskCompletionSource? _wait;
+    private IReceiver? _receiver;
     private TaskCompletionSource<int>? _receive;
     private Memory<byte> _destination;
     private TaskCompletionSource<int>? _send;
     private ReadOnlySequence<byte> _source;
     private Exception? _failure;
     private bool _ended;
+    private bool _mayHaveMore;
 
     /// <summary>What each send took.</summary>
     public List<byte[]> Sends { get; } = [];
@@ -26,7 +28,10 @@ internal sealed class ScriptedChannel : ByteChannel
 
     public bool IsSendPending => _send is not null;
 
-    public bool IsWaitPending => _wait is not null;
+    /// <summary>The send that waits, as it was given.</summary>
+    public ReadOnlySequence<byte> PendingSend => _source;
+
+    public bool IsWaitPending => _wait is not null || _receiver is not null;
 
     public bool IsReceivePending => _receive is not null;
 
@@ -37,6 +42,11 @@ internal sealed class ScriptedChannel : ByteChannel
 
     /// <summary>Skips the wait, as a medium that cannot wait without a buffer does.</summary>
     public bool ReceivesWithoutWait { get; init; }
+
+    /// <summary>As an event loop's channel: after a receive that was filled it says that there may be more, and there need not be.</summary>
+    public bool Calls { get; init; }
+
+    public override bool CallsReceiver => Calls;
 
     public void Deliver(params byte[] bytes)
     {
@@ -64,6 +74,27 @@ internal sealed class ScriptedChannel : ByteChannel
         (TaskCompletionSource<int> send, _send) = (_send!, null);
         Sends.Add(_source.Slice(0, count).ToArray());
         send.SetResult(count);
+    }
+
+    public override bool WaitToReceive(IReceiver receiver)
+    {
+        if (_mayHaveMore || _arrived.Count > 0 || _ended || _failure is not null)
+        {
+            return true;
+        }
+
+        _receiver = receiver;
+        return false;
+    }
+
+    public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
+    {
+        byte[] block = new byte[destination.Length];
+        bool any = TryReceive(block, out received);
+        block.AsSpan(0, received).CopyTo(destination);
+        _mayHaveMore = received == destination.Length;
+        loss = any ? null : _failure;
+        return any || loss is not null;
     }
 
     public override ValueTask WaitToReceiveAsync()
@@ -155,6 +186,8 @@ internal sealed class ScriptedChannel : ByteChannel
     {
         (TaskCompletionSource? wait, _wait) = (_wait, null);
         wait?.SetResult();
+        (IReceiver? receiver, _receiver) = (_receiver, null);
+        receiver?.OnReady();
         if (_receive is null)
         {
             return;

@@ -280,10 +280,11 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
             return ValueTask.FromCanceled(cancellationToken);
         }
 
-        if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true } && Turn.Current is not null)
+        if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
+            && _direct is not { Queued: > 0 } && Turn.Current is not null)
         {
             // The handler most likely answers what is buffered next: the answers leave together when it waits, or when the turn
-            // ends.
+            // ends. Where the peer takes none, they count as what waits already does.
             return default;
         }
 

@@ -18,21 +18,36 @@ internal abstract class ByteChannel
     public virtual ValueTask StartAsync() => default;
 
     /// <summary>
+    /// Whether it receives by <see cref="WaitToReceive"/> and <see cref="TryReceive"/>, which spares the steady path a task, and not by
+    /// <see cref="WaitToReceiveAsync"/> and <see cref="ReceiveAsync"/>.
+    /// </summary>
+    public virtual bool CallsReceiver => false;
+
+    /// <summary>
     /// Completes when a receive is likely to find bytes, the end or an error, so that no buffer is held by a connection that
     /// has nothing to put in it.
     /// </summary>
-    public abstract ValueTask WaitToReceiveAsync();
-
-    /// <summary>Whether it waits by <see cref="WaitToReceive"/>, which spares the steady path a task.</summary>
-    public virtual bool CallsReceiver => false;
+    public virtual ValueTask WaitToReceiveAsync() => throw new NotSupportedException("This channel waits by WaitToReceive.");
 
     /// <summary>
     /// As <see cref="WaitToReceiveAsync"/>: answers true where a receive can be tried now; else it calls the receiver once, when it can.
     /// </summary>
     public virtual bool WaitToReceive(IReceiver receiver) => throw new NotSupportedException("This channel waits by WaitToReceiveAsync.");
 
+    /// <summary>
+    /// Behind <see cref="WaitToReceive"/>: receives 1 to all of <paramref name="destination"/> bytes, 0 at the end, without a wait, so
+    /// that a connection whose last receive was just filled holds no buffer for the next.
+    /// </summary>
+    /// <param name="destination">Where to.</param>
+    /// <param name="received">The number of bytes.</param>
+    /// <param name="loss">Why the connection is lost, where it is: not thrown, since resets are common where clients come and go.</param>
+    /// <returns>Whether there was anything; else one waits again.</returns>
+    public virtual bool TryReceive(Span<byte> destination, out int received, out Exception? loss) =>
+        throw new NotSupportedException("This channel receives by ReceiveAsync.");
+
     /// <summary>Receives 1 to all of <paramref name="destination"/> bytes; 0 at the end.</summary>
-    public abstract ValueTask<int> ReceiveAsync(Memory<byte> destination);
+    public virtual ValueTask<int> ReceiveAsync(Memory<byte> destination) =>
+        throw new NotSupportedException("This channel receives by TryReceive.");
 
     /// <summary>Takes 1 to all bytes of <paramref name="source"/>, which is not empty and stays untouched until then.</summary>
     public abstract ValueTask<int> SendAsync(ReadOnlySequence<byte> source);

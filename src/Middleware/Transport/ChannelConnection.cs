@@ -138,6 +138,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
 
+    long IInputOwner.RoomForAnswers => _output.Room;
+
     bool IConnectionProgress.IsWaitingForInput => _input.IsWaiting;
 
     long IConnectionProgress.BufferedInput => _input.Buffered;

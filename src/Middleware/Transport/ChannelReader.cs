@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 
@@ -41,6 +42,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private long _consumed;
     private long _shown;
     private int _blockSize = SmallestBlock;
+    private int _needed;
     private bool _moreLikely;
 
     private bool _inFlight;
@@ -92,6 +94,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// </summary>
     public void Expect(long more)
     {
+        _needed = (int)Math.Min(more, LargestExpected);
         if (more <= _blockSize)
         {
             return;
@@ -421,13 +424,20 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         {
             if (_channel.CallsReceiver)
             {
-                if (!_channel.WaitToReceive(this))
+                do
                 {
-                    _inFlight = true;
-                    return false;
+                    if (!_channel.WaitToReceive(this))
+                    {
+                        _inFlight = true;
+                        return false;
+                    }
                 }
+                while (!TryReceiveIntoBlock(ref ended));
+
+                return true;
             }
-            else if (!_moreLikely)
+
+            if (!_moreLikely)
             {
                 ValueTask wait = _channel.WaitToReceiveAsync();
                 if (!wait.IsCompleted)
@@ -451,6 +461,27 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
     }
 
+    private bool TryReceiveIntoBlock(ref bool ended)
+    {
+        if (!_channel.TryReceive(Room().Span, out int count, out Exception? loss))
+        {
+            ReturnUnused();
+            return false;
+        }
+
+        if (loss is not null)
+        {
+            ReturnUnused();
+            Lose(loss, ref ended);
+        }
+        else
+        {
+            Accept(count, ref ended);
+        }
+
+        return true;
+    }
+
     private bool ReceiveIntoBlock(ref bool ended)
     {
         ValueTask<int> receive = _channel.ReceiveAsync(Room());
@@ -466,7 +497,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         if (receive.IsFaulted)
         {
-            // Resets are common where clients come and go; thrown and caught they would cost as much as a connection.
+            // Not thrown and caught either, which would cost as much as a connection.
             Lose(receive.AsTask().Exception!.InnerException!, ref ended);
             return true;
         }
@@ -486,14 +517,20 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _inFlight = false;
             try
             {
-                if (!_channel.CallsReceiver)
+                if (_channel.CallsReceiver)
+                {
+                    if (!TryReceiveIntoBlock(ref ended) && !Receive(ref ended))
+                    {
+                        return;
+                    }
+                }
+                else
                 {
                     _awaited!.Wait.GetResult();
-                }
-
-                if (!ReceiveIntoBlock(ref ended))
-                {
-                    return;
+                    if (!ReceiveIntoBlock(ref ended))
+                    {
+                        return;
+                    }
                 }
             }
             catch (Exception error)
@@ -737,7 +774,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
 
         Segment segment = Segment.Take();
-        segment.Rent(_blockSize, _last);
+        segment.Rent(BlockSize(), _last);
         if (_last is null)
         {
             segment.Rebase(_received);
@@ -747,6 +784,18 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         _last = segment;
         return segment.Free;
+    }
+
+    /// <summary>
+    /// Where a peer does not take its answers, no more is received at once than may still be answered: the rest stays with whoever
+    /// sends it, instead of in a large block here. What a reader cannot do without is received in any case.
+    /// </summary>
+    private int BlockSize()
+    {
+        long room = _onward?.Room ?? _owner?.RoomForAnswers ?? long.MaxValue;
+        room = Math.Max(room, Math.Max(_needed, SmallestBlock));
+        _needed = 0;
+        return room >= _blockSize ? _blockSize : 1 << BitOperations.Log2((ulong)room);
     }
 
     private void ReturnFirst()
@@ -759,6 +808,31 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
 
         first.Return();
+    }
+
+    /// <summary>Gives back the block that was taken for a receive which has found nothing.</summary>
+    private void ReturnUnused()
+    {
+        if (_last is not { End: 0 } unused)
+        {
+            return;
+        }
+
+        if (_first == unused)
+        {
+            ReturnFirst();
+            return;
+        }
+
+        Segment before = _first!;
+        while (before.NextSegment != unused)
+        {
+            before = before.NextSegment!;
+        }
+
+        before.CutNext();
+        _last = before;
+        unused.Return();
     }
 
     private void ReturnIfEmpty()

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Connections;
 
@@ -19,6 +20,12 @@ internal sealed class ChannelWriter : PipeWriter
 
     /// <summary>A larger write is cut into blocks of this size, so that no allocation is larger, whatever is written.</summary>
     private const int LargestBlock = 65536;
+
+    /// <summary>The largest block for small writes below the high-water mark: of what waits for a peer that has stopped reading, little is empty.</summary>
+    private const int BlockBelowMark = 16384;
+
+    /// <summary>So far above the high-water mark only those write who do not drain; they get large blocks.</summary>
+    private const int FarAboveMark = 65536;
 
     // All state is locked by the object itself: nobody else locks it, and a lock of its own would cost each idle connection 48 bytes.
     private readonly ByteChannel _channel;
@@ -58,6 +65,19 @@ internal sealed class ChannelWriter : PipeWriter
 
     /// <summary>Bytes that were flushed and that the channel has not taken yet.</summary>
     public long Queued => Volatile.Read(ref _queued);
+
+    /// <summary>
+    /// How many more bytes may be queued before a flush waits. Without a bound while the channel takes all; and while a flush waits
+    /// already, since whoever reads meanwhile is not who writes.
+    /// </summary>
+    public long Room
+    {
+        get
+        {
+            long queued = Queued;
+            return queued == 0 || Volatile.Read(ref _drained) is not null ? long.MaxValue : Math.Max(0, Volatile.Read(ref _highWater) - queued);
+        }
+    }
 
     /// <summary>Whether nothing more can be written.</summary>
     public bool IsCompleted => Volatile.Read(ref _completed);
@@ -116,7 +136,7 @@ internal sealed class ChannelWriter : PipeWriter
         {
             ThrowIfCompleted();
             _leased = true;
-            return Room(sizeHint);
+            return Free(sizeHint, sizeHint);
         }
     }
 
@@ -298,15 +318,15 @@ internal sealed class ChannelWriter : PipeWriter
         }
     }
 
-    private Memory<byte> Room(int sizeHint)
+    /// <param name="least">So many bytes at least, in one piece.</param>
+    /// <param name="following">So many are about to be written, in one piece or several.</param>
+    private Memory<byte> Free(int least, int following)
     {
-        if (_last is null || _last.Free.Length < Math.Max(1, sizeHint))
+        if (_last is null || _last.Free.Length < Math.Max(1, least))
         {
-            // The first block is small, for the many connections that say little; who fills it gets larger ones.
-            int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, LargestBlock);
             Segment segment = Segment.Take();
             _last?.Publish();
-            segment.Rent(Math.Max(grown, sizeHint), _last);
+            segment.Rent(Math.Max(BlockSize(following), least), _last);
             if (_last is null)
             {
                 segment.Rebase(0);
@@ -320,18 +340,32 @@ internal sealed class ChannelWriter : PipeWriter
         return _last.Free;
     }
 
+    /// <summary>
+    /// The first block is small, for the many connections that say little; who fills it gets larger ones, of what is left below the
+    /// high-water mark. Of a large write each block is filled but the last.
+    /// </summary>
+    private int BlockSize(int following)
+    {
+        long left = _highWater - _queued - _uncommitted;
+        int most = left < -FarAboveMark ? LargestBlock : PowerOfTwo(Math.Clamp(left, SmallestBlock, BlockBelowMark));
+        int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, most);
+        return Math.Max(grown, PowerOfTwo(Math.Clamp(following, SmallestBlock, LargestBlock)));
+    }
+
+    private static int PowerOfTwo(long bytes) => 1 << BitOperations.Log2((ulong)bytes);
+
     private void AppendLocked(ReadOnlySpan<byte> data)
     {
         // Whoever writes now has given up memory that was asked for before and not used.
         _leased = false;
-        _uncommitted += data.Length;
         while (!data.IsEmpty)
         {
-            // One block for a small write, so that it is one piece of the send; blocks of the queue's own size for a large one.
-            Span<byte> room = Room(Math.Min(data.Length, SmallestBlock)).Span;
-            int count = Math.Min(room.Length, data.Length);
-            data[..count].CopyTo(room);
+            // One block for a small write, so that it is one piece of the send; several for a large one.
+            Span<byte> free = Free(Math.Min(data.Length, SmallestBlock), data.Length).Span;
+            int count = Math.Min(free.Length, data.Length);
+            data[..count].CopyTo(free);
             _last!.Advance(count);
+            _uncommitted += count;
             data = data[count..];
         }
     }

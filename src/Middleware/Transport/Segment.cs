@@ -61,6 +61,9 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
 
     public void Advance(int count) => End += count;
 
+    /// <summary>Takes the block behind this out of the queue; it was the last.</summary>
+    public void CutNext() => Next = null;
+
     /// <summary>Makes what was written visible to sequences over this block.</summary>
     public void Publish() => Memory = _block.AsMemory(0, End);
 

@@ -41,6 +41,19 @@ public sealed class CoalescingTests : IDisposable
         Assert.Equal(["a\n"], Sends());
     }
 
+    [Fact, Trait("Contract", "W6"), Trait("Fault", "F05")]
+    public async Task Drain_PeerTakesNothingWhileMoreIsBuffered_WaitsAboveHighWater()
+    {
+        Turn.Begin(new Turn());
+        _channel.Paused = true;
+        _writer.Write(new byte[65536]);
+        await _writer.DrainAsync(TestContext.Current.CancellationToken);
+        // At the mark; the next answer is above it, whatever else is there to be answered.
+        _writer.Write(await _reader.ReadLineAsync(TestContext.Current.CancellationToken));
+        Assert.True(_reader.HasBuffered);
+        Assert.False(_writer.DrainAsync(TestContext.Current.CancellationToken).AsTask().IsCompleted);
+    }
+
     [Fact]
     public async Task Drain_OutsideOfATurn_SendsAtOnce()
     {

@@ -58,8 +58,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private int _receivedInTurn;
     private int _sentInTurn;
 
-    // Made at first use: a reader waits by being called, and a socket is seldom full.
-    private Signal? _receive;
+    // Made at first use: a socket is seldom full.
     private Signal? _send;
     private StartSignal? _start;
     private IReceiver? _receiver;
@@ -153,23 +152,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         return !TryWait(yield);
     }
 
-    public override ValueTask WaitToReceiveAsync()
+    public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
-        bool yield = _receivedInTurn >= TurnBytes && Turn.Current is not null;
-        return !yield && (Volatile.Read(ref _state) & (Readable | Closed)) != 0 ? default : WaitAsync(yield);
-    }
-
-    public override ValueTask<int> ReceiveAsync(Memory<byte> destination)
-    {
-        if (_receivedInTurn >= TurnBytes && Turn.Current is not null)
-        {
-            return ReceiveLaterAsync(destination);
-        }
-
-        int received = TryReceive(destination.Span);
-        return received >= 0 ? new ValueTask<int>(received)
-            : received == -LibC.TryAgain ? ReceiveLaterAsync(destination)
-            : ValueTask.FromException<int>(Errno.ToConnectionException(-received));
+        received = TryReceive(destination);
+        loss = received >= 0 || received == -LibC.TryAgain ? null : Errno.ToConnectionException(-received);
+        return received != -LibC.TryAgain;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
@@ -369,17 +356,13 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
         if ((due & ReceiveWaiting) != 0)
         {
-            if (_receiver is not IReceiver receiver)
+            if (asynchronously)
             {
-                _receive!.Complete(asynchronously);
-            }
-            else if (asynchronously)
-            {
-                ThreadPool.UnsafeQueueUserWorkItem(static waiting => waiting.OnReady(), receiver, preferLocal: false);
+                ThreadPool.UnsafeQueueUserWorkItem(static waiting => waiting.OnReady(), _receiver!, preferLocal: false);
             }
             else
             {
-                receiver.OnReady();
+                _receiver!.OnReady();
             }
         }
 
@@ -418,22 +401,6 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         start.Complete(asynchronously);
     }
 
-    private ValueTask WaitAsync(bool yield)
-    {
-        Signal signal = _receive ??= new Signal();
-        signal.Reset();
-        short version = signal.Version;
-        _receiver = null;
-        try
-        {
-            return TryWait(yield) ? new ValueTask(signal, version) : default;
-        }
-        catch (Exception error)
-        {
-            return ValueTask.FromException(error);
-        }
-    }
-
     /// <summary>
     /// Begins to wait for an edge; or, to let others have their turn, for the next look at what is there already. Answers whether
     /// there is something to wait for.
@@ -464,20 +431,6 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         }
 
         return true;
-    }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> ReceiveLaterAsync(Memory<byte> destination)
-    {
-        while (true)
-        {
-            await WaitToReceiveAsync().ConfigureAwait(false);
-            int received = TryReceive(destination.Span);
-            if (received != -LibC.TryAgain)
-            {
-                return received >= 0 ? received : throw Errno.ToConnectionException(-received);
-            }
-        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
