@@ -135,12 +135,15 @@ internal sealed class Side(string name, int seed, ByteStreamReader reader, ByteS
     private async Task<bool> ReadSomeAsync(Random random, bool borrows, CancellationToken late)
     {
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(late);
-        Task<byte[]> read = Begin(random, borrows, cancel.Token);
+        bool disturbed = random.Next(5) == 0;
+        bool twice = disturbed && random.Next(3) == 0;
+        // What is lent is good until the next read begins: until then it has to be copied, which another task does.
+        Task<byte[]> read = Begin(random, borrows && !twice, cancel.Token);
         Task<byte[]>? second = null;
-        if (random.Next(5) == 0)
+        if (disturbed)
         {
             await Scenario.PauseAsync(random);
-            if (random.Next(3) == 0)
+            if (twice)
             {
                 // More than there is: it waits, and so must not while another does.
                 second = reader.ReadExactlyAsync(1 << 30, cancel.Token).AsTask();

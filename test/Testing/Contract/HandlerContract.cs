@@ -85,12 +85,20 @@ public sealed class HandlerContract
     private async Task Request_ByteByByte_IsAnswered(CancellationToken soon)
     {
         await using Served served = await ServeAsync(soon).ConfigureAwait(false);
-        // A byte is read before the next one comes; behind the first hundred the pauses would only take time.
-        ChaosPlan plan = (_, direction) => direction == ChaosDirection.ToClient ? [] : Enumerable.Range(0, _request.Length)
-            .Select(i => new ChaosStep(1, i < 100 ? ChaosAction.Pause : ChaosAction.Continue, TimeSpan.FromMilliseconds(5)));
-        await using ChaosRelay relay = await ChaosRelay.StartAsync(served.EndPoint, new ChaosOptions { Plan = plan }).ConfigureAwait(false);
-        await using ScriptedPeer peer = await ConnectAsync(relay.EndPoint, soon).ConfigureAwait(false);
-        await peer.SendAsync(_request, soon).ConfigureAwait(false);
+        await using ScriptedPeer peer = await ConnectAsync(served.EndPoint, soon).ConfigureAwait(false);
+        await served.UntilBegunAsync(1, soon).ConfigureAwait(false);
+        // A byte has arrived before the next one is sent; behind the first hundred that would only take time.
+        int alone = Math.Min(_request.Length, 100);
+        for (int i = 0; i < alone; i++)
+        {
+            await peer.SendAsync(_request.AsSpan(i, 1), soon).ConfigureAwait(false);
+            while (served.BytesReceived <= i)
+            {
+                await Task.Delay(1, soon).ConfigureAwait(false);
+            }
+        }
+
+        await peer.SendAsync(_request.AsSpan(alone), soon).ConfigureAwait(false);
         await peer.ExpectAsync(_reply, soon).ConfigureAwait(false);
     }
 
@@ -195,9 +203,14 @@ public sealed class HandlerContract
         byte[] requests = [.. Enumerable.Repeat(_request, Math.Max(1, 65536 / _request.Length)).SelectMany(bytes => bytes)];
         for (long sent = 0; _reply.Length > 0;)
         {
-            ValueTask<int> send = socket.SendAsync(requests, soon);
-            Task<int> sending = send.AsTask();
-            if (await Task.WhenAny(sending, Task.Delay(pause, soon)).ConfigureAwait(false) != sending)
+            Task<int> sending = socket.SendAsync(requests, soon).AsTask();
+            long before = -1;
+            while (await Task.WhenAny(sending, Task.Delay(pause, soon)).ConfigureAwait(false) != sending && before != served.BytesReceived)
+            {
+                before = served.BytesReceived;
+            }
+
+            if (!sending.IsCompleted)
             {
                 break;
             }
@@ -249,6 +262,7 @@ public sealed class HandlerContract
         private readonly SemaphoreSlim _changed = new(0);
         private readonly CancellationTokenSource _stop = new();
         private ByteStreamServer? _server;
+        private IByteStreamTransportFeature? _first;
         private int _begun;
         private int _returned;
 
@@ -259,6 +273,9 @@ public sealed class HandlerContract
             _server = await ByteStream.StartServerAsync(RunAsync, new IPEndPoint(IPAddress.Loopback, 0), options, soon).ConfigureAwait(false);
             EndPoint = _server.EndPoints[0];
         }
+
+        /// <summary>What has come from the first peer.</summary>
+        public long BytesReceived => Volatile.Read(ref _first)?.BytesReceived ?? 0;
 
         public Task UntilBegunAsync(int count, CancellationToken soon) => UntilAsync(() => Volatile.Read(ref _begun) >= count, soon);
 
@@ -281,6 +298,7 @@ public sealed class HandlerContract
 
         private async Task RunAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
         {
+            Interlocked.CompareExchange(ref _first, writer.Transport?.Features.Get<IByteStreamTransportFeature>(), null);
             Interlocked.Increment(ref _begun);
             _changed.Release();
             using var either = CancellationTokenSource.CreateLinkedTokenSource(stopping, _stop.Token);
