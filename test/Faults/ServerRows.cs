@@ -165,7 +165,10 @@ public sealed class ServerRows : FaultTest
         Assert.InRange(slowest, TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
         Figure($"another connection's echo took {slowest.TotalMilliseconds:0} ms at most; {string.Join("; ", rates.Select(rate => rate.Trim()))}");
         int accepted = (int)served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted);
-        await AssertRecoveredAsync(served, ("closed_by_peer", accepted));
+        await UntilAsync(() => served.Summaries.Count >= accepted);
+        // It leaves with answers still on their way to it, which resets a connection now and then.
+        int resets = served.Summaries.Count(line => line.GetStructuredStateValue("Reason") == "reset_by_peer");
+        await AssertRecoveredAsync(served, ("closed_by_peer", accepted - resets), ("reset_by_peer", resets));
     }
 
     [Fact, Trait("Fault", "F02")]
