@@ -445,6 +445,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
             }
 
             client.Previous?.Next = client.Next;
+            // A client that is gone and has become old must not keep those alive that came behind it, and they the next.
+            client.Previous = client.Next = null;
             _clientCount--;
         }
     }
