@@ -254,6 +254,36 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.Equal("abc", Text((await Soon(next)).Buffer));
     }
 
+    [Fact, Trait("Contract", "R18")]
+    public async Task Read_TokenOfASourceThatWasReset_IsCancelledEachTime()
+    {
+        // A reset source has forgotten whoever registered with its token, and the token is the same as before.
+        using var cancel = new CancellationTokenSource();
+        Task<ReadResult> first = _reader.ReadAsync(cancel.Token).AsTask();
+        _channel.Deliver(1);
+        _reader.AdvanceTo((await Soon(first)).Buffer.End);
+        Assert.True(cancel.TryReset());
+
+        Task<ReadResult> second = _reader.ReadAsync(cancel.Token).AsTask();
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(second));
+    }
+
+    [Fact]
+    public async Task Read_TokenOfTheLastReadIsCancelled_WaitsOn()
+    {
+        using var last = new CancellationTokenSource();
+        Task<ReadResult> first = _reader.ReadAsync(last.Token).AsTask();
+        _channel.Deliver(1);
+        _reader.AdvanceTo((await Soon(first)).Buffer.End);
+
+        Task<ReadResult> second = _reader.ReadAsync(Test).AsTask();
+        await last.CancelAsync();
+        Assert.False(second.IsCompleted);
+        _channel.Deliver(1);
+        Assert.Equal(1, (await Soon(second)).Buffer.Length);
+    }
+
     [Fact]
     public async Task Read_AlreadyCancelled_TakesNothing()
     {

@@ -61,7 +61,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private bool _waiting;
     private ManualResetValueTaskSourceCore<ReadResult> _waiter;
     private CancellationToken _waitToken;
-    private CancellationToken _registered;
+    private CancellationToken _announced;
     private CancellationTokenRegistration _registration;
 
     private bool _discarding;
@@ -146,7 +146,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 _waiter.Reset();
                 version = _waiter.Version;
                 _waitToken = cancellationToken;
-                if (cancellationToken != _registered)
+                if (cancellationToken != _announced)
                 {
                     Register(cancellationToken);
                 }
@@ -263,7 +263,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
             _completed = true;
             ReturnAll();
-            Register(default);
+            _registration.Unregister();
         }
 
         Fail(new InvalidOperationException("The input was completed while a read was waiting."), waiterOnly: true);
@@ -720,16 +720,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
     }
 
-    /// <summary>
-    /// Whoever cancels this token calls <see cref="CancelWait"/> behind that: it counts as registered. Where a read comes with another
-    /// one in between, it is registered as any is.
-    /// </summary>
+    /// <summary>Whoever cancels this token calls <see cref="CancelWait"/> behind that: a read that waits with it registers nothing.</summary>
     public void WillCancel(CancellationToken token)
     {
         lock (this)
         {
-            Register(default);
-            _registered = token;
+            _announced = token;
         }
     }
 
@@ -751,12 +747,13 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     }
 
     /// <summary>
-    /// Most handlers pass the same token to every read: its registration stays when the read is done, and the next one finds it.
+    /// Anew for each wait, also with the token of the last: a source that is used again forgets its registrations
+    /// (<see cref="CancellationTokenSource.TryReset"/>), and nobody outside of it can tell. The last one is taken back only here, where
+    /// it no longer delays whoever got the bytes; until then it finds no wait of its token.
     /// </summary>
     private void Register(CancellationToken token)
     {
         _registration.Unregister();
-        _registered = token;
         _registration = token.UnsafeRegister(static (reader, fired) => ((ChannelReader)reader!).CancelWait(fired), this);
     }
 
