@@ -570,22 +570,13 @@ public sealed class RelayTests : ServedTest
     {
         string url = await ServeUpstreamAsync("tcp", Echo);
         var time = new FakeTimeProvider();
-        var server = (ByteStreamServer?)null;
-        EndPoint endPoint = await RelayAsync(
-            "tcp",
-            relay =>
-            {
-                relay.DrainQuiet = TimeSpan.FromSeconds(1);
-                relay.Upstreams.Add(url);
-                relay.Connection.TimeProvider = time;
-            },
-            started => server = started);
+        (EndPoint endPoint, ByteStreamServer server) = await StoppableRelayAsync(url, time);
         ByteStreamConnection quiet = await ConnectAsync("tcp", endPoint);
         Assert.Equal("1\n", await AskAsync(quiet, "1\n"));
         ByteStreamConnection busy = await ConnectAsync("tcp", endPoint);
         Assert.Equal("1\n", await AskAsync(busy, "1\n"));
 
-        Task stopping = server!.StopAsync(Soon);
+        Task stopping = server.StopAsync(Soon);
         Task<byte[]> end = quiet.Reader.ReadAsync(cancellationToken: Soon).AsTask();
         int answers = 0;
         while (!end.IsCompleted)
@@ -619,19 +610,11 @@ public sealed class RelayTests : ServedTest
             await left.Task.WaitAsync(stopping);
         });
         var time = new FakeTimeProvider();
-        var server = (ByteStreamServer?)null;
-        EndPoint endPoint = await RelayAsync(
-            "tcp",
-            relay =>
-            {
-                relay.Upstreams.Add(url);
-                relay.Connection.TimeProvider = time;
-            },
-            started => server = started);
+        (EndPoint endPoint, ByteStreamServer server) = await StoppableRelayAsync(url, time);
         ByteStreamConnection connection = await ConnectAsync("tcp", endPoint);
         Assert.Equal("1\n", await AskAsync(connection, "1\n"));
 
-        Task stopping = server!.StopAsync(Soon);
+        Task stopping = server.StopAsync(Soon);
         Task<byte[]> end = connection.Reader.ReadAsync(cancellationToken: Soon).AsTask();
         await AdvanceUntilAsync(time, () => end.IsCompleted);
 
@@ -734,16 +717,7 @@ public sealed class RelayTests : ServedTest
             await left.Task.WaitAsync(stopping);
         });
         var time = new FakeTimeProvider();
-        var server = (ByteStreamServer?)null;
-        EndPoint endPoint = await RelayAsync(
-            "tcp",
-            relay =>
-            {
-                relay.DrainQuiet = TimeSpan.FromSeconds(1);
-                relay.Upstreams.Add(url);
-                relay.Connection.TimeProvider = time;
-            },
-            started => server = started);
+        (EndPoint endPoint, ByteStreamServer server) = await StoppableRelayAsync(url, time);
         ByteStreamConnection client = await ConnectAsync("tcp", endPoint);
         Assert.Equal("1\n", Text(await client.Reader.ReadLineAsync(Soon)));
         if (clientFirst)
@@ -756,7 +730,7 @@ public sealed class RelayTests : ServedTest
             Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Soon));
         }
 
-        Task stopping = server!.StopAsync(Soon);
+        Task stopping = server.StopAsync(Soon);
         Task<byte[]> seen = clientFirst ? client.Reader.ReadAsync(cancellationToken: Soon).AsTask() : end.Task;
         await AdvanceUntilAsync(time, () => seen.IsCompleted);
         Assert.Empty(await seen);
@@ -841,6 +815,22 @@ public sealed class RelayTests : ServedTest
         var options = new ByteStreamServerOptions { Name = "relay", LoggerFactory = loggers };
         options.UseTelemetry();
         return StartAsync(kind, relay.ServeAsync, options, null, started);
+    }
+
+    /// <summary>A relay that leaves a connection after a second in which nothing moved.</summary>
+    private async Task<(EndPoint EndPoint, ByteStreamServer Server)> StoppableRelayAsync(string url, TimeProvider time)
+    {
+        ByteStreamServer? server = null;
+        EndPoint endPoint = await RelayAsync(
+            "tcp",
+            relay =>
+            {
+                relay.DrainQuiet = TimeSpan.FromSeconds(1);
+                relay.Upstreams.Add(url);
+                relay.Connection.TimeProvider = time;
+            },
+            started => server = started);
+        return (endPoint, server!);
     }
 
     private async Task<EndPoint> StartAsync(string kind, ByteStreamDelegate handler, ByteStreamServerOptions options, string? path, Action<ByteStreamServer>? started = null)
