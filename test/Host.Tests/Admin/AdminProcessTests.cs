@@ -58,6 +58,32 @@ public class AdminProcessTests
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Run_RequestWithABodyThatNeverEnds_IsAnsweredAndTheBodyNotTaken()
+    {
+        const int Most = 256;
+        await using HostProcess host = HostProcess.Start();
+        await host.WaitUntilUpAsync();
+        using var client = new TcpClient();
+        await client.ConnectAsync("127.0.0.1", new Uri(host.StatusAddresses[0]).Port, Cancel);
+        NetworkStream stream = client.GetStream();
+        await stream.WriteAsync("GET /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"u8.ToArray(), Cancel);
+        byte[] status = new byte[15];
+        await stream.ReadExactlyAsync(status, Cancel);
+        Assert.Equal("HTTP/1.1 200 OK"u8.ToArray(), status);
+
+        byte[] mebibyte = [.. "100000\r\n"u8, .. new byte[1 << 20], .. "\r\n"u8];
+        int taken = 0;
+        IOException ended = await Assert.ThrowsAsync<IOException>(async () =>
+        {
+            for (; taken < Most; taken++)
+            {
+                await stream.WriteAsync(mebibyte, Cancel);
+            }
+        });
+        Assert.IsType<SocketException>(ended.InnerException);
+    }
+
+    [Fact(Timeout = 120000)]
     public async Task Run_StatusPageIsOpen_DoesNotHoldUpTheEnd()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals need a Unix system");
