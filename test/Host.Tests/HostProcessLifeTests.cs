@@ -183,6 +183,28 @@ public sealed class HostProcessLifeTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Sigterm_InTheMidstOfTheStart_EndsWithCodeZeroAndLeavesNothingBehind()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) holds up the start.");
+        string first = Path.Combine(_folder, "first.sock");
+        // As a grandchild, so that the child is the host. The first endpoint is bound, and begins to listen two seconds later.
+        await using HostProcess host = HostProcess.StartUnder(
+            ["/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=listen", "-e", "inject=listen:delay_enter=2000000:when=1"],
+            $"--ByteStreams:Endpoints:a:Url=unix:{first}",
+            "--ByteStreams:Endpoints:a:Handler=echo");
+        while (!File.Exists(first))
+        {
+            await Task.Delay(10, Cancel);
+        }
+
+        host.Signal(PosixSignal.SIGTERM);
+
+        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
+        Assert.False(File.Exists(first), "the endpoint's socket file is left behind");
+        Assert.False(File.Exists(host.SocketPath), "the second endpoint was started all the same");
+    }
+
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F44")]
     public async Task Sigkill_ThenStartedAgain_ServesWithinTwoSeconds_F44()
     {

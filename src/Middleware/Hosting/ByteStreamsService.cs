@@ -128,6 +128,8 @@ internal sealed class ByteStreamsService(
     /// <param name="abort">Whether nobody is waited for, whoever has begun it.</param>
     internal Task<DrainReport> DrainAsync(bool abort)
     {
+        // Also where the start was broken off and this is its end: whoever asks for it from now on joins it.
+        servers.RunBy(this);
         if (abort)
         {
             _drain.Hurry();
