@@ -69,6 +69,33 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact, Trait("Fault", "F05")]
+    public async Task Write_ASmallOne_TakesASmallBlock()
+    {
+        _channel.Paused = true;
+        Write(new byte[64]);
+        await _writer.FlushAsync(Test);
+
+        Assert.Equal([4096], Blocks(_channel.PendingSend).Select(block => block.Length));
+    }
+
+    [Fact, Trait("Fault", "F05")]
+    public void Write_SmallOnesFarAboveHighWater_TakeLargeBlocks()
+    {
+        // Whoever does not drain gets few blocks; each is sent from, kept and given back by itself.
+        _writer.SetLimits(65536, 16384);
+        _channel.Paused = true;
+        for (int i = 0; i < 16384; i++)
+        {
+            Write(new byte[64]);
+        }
+
+        Assert.False(_writer.FlushAsync(Test).AsTask().IsCompleted);
+        Assert.Equal(1 << 20, _channel.PendingSend.Length);
+        Assert.Equal(65536, Blocks(_channel.PendingSend).Max(block => block.Length));
+        Assert.InRange(Blocks(_channel.PendingSend).Count(), 16, 40);
+    }
+
+    [Fact, Trait("Fault", "F05")]
     public async Task Room_IsWhatTheMarkLeavesOfIt_UnlessNothingWaitsOrAFlushDoes()
     {
         _channel.Paused = true;
