@@ -16,15 +16,17 @@ internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConf
         bool isReadable = HostLogging.IsReadable(configuration);
         foreach (string name in servers.Names)
         {
+            bool isTls = servers.Plan(name)?.Tls is not null;
             foreach (EndPoint endPoint in servers[name].EndPoints)
             {
+                (string address, string command) = (Address(endPoint, isTls), Command(endPoint, isTls));
                 if (isReadable)
                 {
-                    output.WriteLine($"{name,-12} {Address(endPoint),-44} try: {Command(endPoint)}");
+                    output.WriteLine($"{name,-12} {address,-44} try: {command}");
                 }
                 else
                 {
-                    Listening(logger, name, Address(endPoint), Command(endPoint));
+                    Listening(logger, name, address, command);
                 }
             }
         }
@@ -43,16 +45,18 @@ internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConf
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    internal static string Address(EndPoint endPoint) => endPoint switch
+    internal static string Address(EndPoint endPoint, bool isTls) => endPoint switch
     {
         UnixDomainSocketEndPoint => $"unix:{Path(endPoint)}",
-        _ => $"tcp://{endPoint}",
+        _ => $"{(isTls ? "tls" : "tcp")}://{endPoint}",
     };
 
-    internal static string Command(EndPoint endPoint) => endPoint switch
+    private static string Command(EndPoint endPoint, bool isTls) => endPoint switch
     {
+        IPEndPoint ip when isTls => $"openssl s_client -quiet -connect {new IPEndPoint(Reachable(ip.Address), ip.Port)}",
         IPEndPoint ip => $"nc {Reachable(ip.Address)} {ip.Port}",
         _ when Path(endPoint).StartsWith('@') => $"socat - ABSTRACT-CONNECT:{Path(endPoint)[1..]}",
+        _ when isTls => $"openssl s_client -quiet -unix {Path(endPoint)}",
         _ => $"nc -U {Path(endPoint)}",
     };
 

@@ -219,7 +219,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int Kill(int process, int signal);
 
-    [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on (tcp://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
+    [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on ((tcp|tls)://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
     private static partial Regex Announcement();
 
     [GeneratedRegex(@"Connection \S+ ended: (?<reason>\w+)\. Endpoint (?<endpoint>\S+), ")]

@@ -54,6 +54,26 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     }
 
     [Theory(Timeout = 120000)]
+    [InlineData("echo", "nc")]
+    [InlineData("echo-unix", "nc")]
+    [InlineData("behind", "socat")]
+    [InlineData("front", "openssl")]
+    public async Task Announcement_ItsCommand_GetsALineBack(string endpoint, string program)
+    {
+        string announced = Host.Announced[endpoint];
+        string[] command = announced[(announced.IndexOf("try: ", StringComparison.Ordinal) + 5)..].Split(' ');
+        Assert.Equal(program, command[0]);
+        await using Peer peer = Peer.Start(command[0], command[1..]);
+
+        await peer.Input.WriteAsync("hello\n"u8.ToArray(), Cancel);
+        await peer.Input.FlushAsync(Cancel);
+
+        byte[] line = new byte[6];
+        await peer.Output.ReadExactlyAsync(line, Cancel);
+        Assert.Equal("hello\n"u8.ToArray(), line);
+    }
+
+    [Theory(Timeout = 120000)]
     [Trait("Peer", "python3")]
     [InlineData(false)]
     [InlineData(true)]

@@ -47,7 +47,7 @@ internal static class Endpoints
     private static EndpointAnswer Answer(EndpointSnapshot endpoint) => new(
         endpoint.Name,
         endpoint.Url,
-        [.. endpoint.Addresses.Select(EndpointAnnouncer.Address)],
+        [.. endpoint.Addresses.Select(address => EndpointAnnouncer.Address(address, endpoint.Certificates.Count > 0))],
         endpoint.Handler,
         endpoint.IsServing,
         endpoint.Active,

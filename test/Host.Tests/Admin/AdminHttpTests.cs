@@ -107,6 +107,7 @@ public partial class AdminHttpTests
         Assert.Equal($"tcp://{admin.EndPoint("echo")}", Assert.Single(echo.GetProperty("addresses").EnumerateArray()).GetString());
         Assert.Equal((1, 1, 6, 6), (
             echo.GetProperty("active").GetInt32(), echo.GetProperty("accepted").GetInt32(), echo.GetProperty("bytesReceived").GetInt32(), echo.GetProperty("bytesSent").GetInt32()));
+        Assert.Equal($"tls://{admin.EndPoint("secure")}", Assert.Single(endpoints["secure"].GetProperty("addresses").EnumerateArray()).GetString());
         JsonElement shown = Assert.Single(endpoints["secure"].GetProperty("certificates").EnumerateArray());
         Assert.Equal("localhost", shown.GetProperty("subject").GetString());
         Assert.True(shown.GetProperty("notAfter").GetDateTimeOffset() > DateTimeOffset.UtcNow);
