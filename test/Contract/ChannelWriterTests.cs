@@ -69,6 +69,29 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact, Trait("Fault", "F05")]
+    public async Task RoomForAnswers_NothingWaits_IsHalfOfTheMarkOnceAnythingWasSent()
+    {
+        _writer.SetLimits(100, 80);
+        Assert.Equal(long.MaxValue, _writer.RoomForAnswers);
+        Write(new byte[1]);
+        await _writer.FlushAsync(Test);
+        Assert.Equal(50, _writer.RoomForAnswers);
+
+        _channel.Paused = true;
+        Write(new byte[70]);
+        await _writer.FlushAsync(Test);
+        Assert.Equal(30, _writer.RoomForAnswers);
+        Write(new byte[31]);
+        Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
+        Assert.Equal(long.MaxValue, _writer.RoomForAnswers);
+        Take(70);
+        await Soon(flush);
+        Assert.Equal(69, _writer.RoomForAnswers);
+        Take(31);
+        Assert.Equal(50, _writer.RoomForAnswers);
+    }
+
+    [Fact, Trait("Fault", "F05")]
     public async Task Write_ASmallOne_TakesASmallBlock()
     {
         _channel.Paused = true;

@@ -138,7 +138,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
 
-    long IInputOwner.RoomForAnswers => _output.Room;
+    long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
 
     bool IConnectionProgress.IsWaitingForInput => _input.IsWaiting;
 

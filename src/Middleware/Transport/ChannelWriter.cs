@@ -79,6 +79,13 @@ internal sealed class ChannelWriter : PipeWriter
         }
     }
 
+    /// <summary>
+    /// How much may be received at once to be answered. As <see cref="Room"/>, and half of the high-water mark while the channel takes all:
+    /// where the peer stops taking its answers, what lies here and is not read is no more than that. Without a bound where nothing was
+    /// ever sent, for such a handler takes and does not answer.
+    /// </summary>
+    public long RoomForAnswers => BytesSent > 0 && Queued == 0 && Volatile.Read(ref _drained) is null ? Volatile.Read(ref _highWater) / 2 : Room;
+
     /// <summary>Whether nothing more can be written.</summary>
     public bool IsCompleted => Volatile.Read(ref _completed);
 

@@ -3,7 +3,7 @@ namespace ByteStreams.Transport;
 /// <summary>Whose input a <see cref="ChannelReader"/> is.</summary>
 internal interface IInputOwner
 {
-    /// <summary>How many bytes of answers may be written before a flush waits, <see cref="ChannelWriter.Room"/>.</summary>
+    /// <summary>How much may be received at once to be answered, <see cref="ChannelWriter.RoomForAnswers"/>.</summary>
     long RoomForAnswers { get; }
 
     /// <summary>Called once, under the reader's lock, before the first byte is counted.</summary>
