@@ -1,9 +1,12 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.Tracing;
 using System.Globalization;
 using System.Net;
 using System.Text.RegularExpressions;
 using ByteStreams.Testing;
+using Microsoft.Diagnostics.NETCore.Client;
+using Microsoft.Diagnostics.Tracing;
 
 namespace ByteStreams.Faults.Tests;
 
@@ -106,6 +109,29 @@ internal sealed partial class ServerProcess : IAsyncDisposable
             Command([.. wrapper, Path.Combine(AppContext.BaseDirectory, "Benchmarks.Kestrel"), "--line", port.ToString(CultureInfo.InvariantCulture)]), port, "ready");
         await kestrel._up.Task.WaitAsync(Patience);
         return kestrel;
+    }
+
+    /// <summary>Has it collect its garbage, all generations of it, as a debugger asks for that. Done when it has.</summary>
+    public async Task CollectAsync()
+    {
+        const long Collections = 0x1;
+        const long CollectNow = 0x800000;
+        using EventPipeSession session = await new DiagnosticsClient(Id).StartEventPipeSessionAsync(
+            new EventPipeProvider("Microsoft-Windows-DotNETRuntime", EventLevel.Informational, Collections | CollectNow), requestRundown: false);
+        using var events = new EventPipeEventSource(session.EventStream);
+        var collected = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        events.Clr.GCStop += stop =>
+        {
+            if (stop.Depth == 2)
+            {
+                collected.TrySetResult();
+            }
+        };
+        Task listening = Task.Run(events.Process);
+        await collected.Task.WaitAsync(Patience);
+        // The stream ends by it.
+        await session.StopAsync(CancellationToken.None).WaitAsync(Patience);
+        await listening.WaitAsync(Patience);
     }
 
     /// <summary>Ends it as nothing should end.</summary>
