@@ -33,7 +33,7 @@ those of `test/Faults/matrix.json`.
 
 F50 opens a connection, echoes a line and closes it, again and again, 16 at once; F51 sends lines through a seeded chaos relay that splits,
 delays, coalesces, resets and half-closes, and compares checksums of what was sent and of what came back. Both measure StreamsHost, a process
-of its own, when a quarter of the time is over and at the end.
+of its own, when a quarter of the time is over and at the end, each time behind a full collection.
 
 {SOAK[0]}
 {SOAK[1]}
