@@ -58,10 +58,7 @@ public sealed class ChannelWriterTests : IOutputOwner
     {
         _writer.SetLimits(65536, 16384);
         _channel.Paused = true;
-        for (int i = 0; i < 1025; i++)
-        {
-            Write(new byte[64]);
-        }
+        WriteSmallOnes(1025);
 
         Assert.False(_writer.FlushAsync(Test).AsTask().IsCompleted);
         Assert.Equal(65600, _channel.PendingSend.Length);
@@ -107,10 +104,7 @@ public sealed class ChannelWriterTests : IOutputOwner
         // Whoever does not drain gets few blocks; each is sent from, kept and given back by itself.
         _writer.SetLimits(65536, 16384);
         _channel.Paused = true;
-        for (int i = 0; i < 16384; i++)
-        {
-            Write(new byte[64]);
-        }
+        WriteSmallOnes(16384);
 
         Assert.False(_writer.FlushAsync(Test).AsTask().IsCompleted);
         Assert.Equal(1 << 20, _channel.PendingSend.Length);
@@ -320,6 +314,14 @@ public sealed class ChannelWriterTests : IOutputOwner
         {
             Assert.True(MemoryMarshal.TryGetArray(piece, out ArraySegment<byte> block));
             yield return block.Array!;
+        }
+    }
+
+    private void WriteSmallOnes(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            Write(new byte[64]);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -103,6 +104,49 @@ public sealed class CallbackTests : IDisposable
         (OperationCanceledException cancelled, CancellationToken stopped) = await outcome.Task.Soon();
         Assert.Equal(stopped, cancelled.CancellationToken);
         Assert.True(stopped.IsCancellationRequested);
+    }
+
+    [Theory]
+    [InlineData(true, 1, 32768)]
+    [InlineData(false, 32769, 65536)]
+    [Trait("Fault", "F05")]
+    public async Task Receive_PeerSendsMuch_WhoAnswersGetsHalfOfTheHighWaterMarkAtOnce(bool answers, int least, int most)
+    {
+        const int Size = 1 << 20;
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var largest = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = await Start(Medium.Tcp, async (_, writer, stopping) =>
+        {
+            if (answers)
+            {
+                writer.Write("hello\n");
+                await writer.DrainAsync(stopping);
+            }
+
+            await go.Task.WaitAsync(stopping);
+            PipeReader input = writer.Transport!.Transport.Input;
+            int block = 0;
+            for (long received = 0; received < Size;)
+            {
+                ReadResult read = await input.ReadAsync(stopping);
+                foreach (ReadOnlyMemory<byte> piece in read.Buffer)
+                {
+                    block = Math.Max(block, piece.Length);
+                }
+
+                received += read.Buffer.Length;
+                input.AdvanceTo(read.Buffer.End);
+            }
+
+            largest.SetResult(block);
+        });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write(new byte[Size]);
+        Task sent = client.Writer.DrainAsync(CancellationToken.None).AsTask();
+        go.SetResult();
+
+        Assert.InRange(await largest.Task.Soon(), least, most);
+        await sent.Soon();
     }
 
     [Theory]

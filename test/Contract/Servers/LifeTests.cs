@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -108,6 +110,29 @@ public sealed class LifeTests : IDisposable
         Assert.Empty(await first.Rest());
         Assert.Empty(await second.Rest());
         Assert.True(server.IsServing);
+    }
+
+    [Fact]
+    public async Task AbortClients_Several_EachHasAnExceptionOfItsOwn()
+    {
+        // One for all would grow by the stack of each that throws it.
+        var begun = new SemaphoreSlim(0);
+        var causes = new ConcurrentBag<Exception>();
+        await using var server = await Start(Medium.Tcp, async (_, writer, _) =>
+        {
+            ValueTask<ReadResult> read = writer.Transport!.Transport.Input.ReadAsync(CancellationToken.None);
+            begun.Release();
+            causes.Add(await Assert.ThrowsAsync<ConnectionAbortedException>(async () => await read));
+        });
+        await using ByteStreamConnection first = await Given.Connect(server);
+        await using ByteStreamConnection second = await Given.Connect(server);
+        await begun.WaitAsync(TestContext.Current.CancellationToken).Soon();
+        await begun.WaitAsync(TestContext.Current.CancellationToken).Soon();
+
+        server.AbortClients();
+
+        await Given.Until(() => causes.Count == 2);
+        Assert.Equal(2, causes.Distinct().Count());
     }
 
     [Theory]
