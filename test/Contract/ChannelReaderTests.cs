@@ -16,6 +16,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536, this);
 
     private long _room = long.MaxValue;
+    private int _bounds;
 
     long IInputOwner.RoomForAnswers => _room;
 
@@ -24,6 +25,8 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     void IInputOwner.OnInputEnded(Exception? loss) => _ends.Add(loss);
+
+    void IInputOwner.OnDiscarded() => _bounds++;
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
@@ -375,28 +378,26 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact, Trait("Contract", "W7")]
-    public async Task Discard_ThrowsAwayUpToTheBoundAndLeavesTheRestInTheMedium()
+    public void Discard_MoreThanTheBoundArrives_StopsAtTheBoundAndReportsItOnce()
     {
         for (int i = 0; i < 10; i++)
         {
             _channel.Deliver(new byte[1000]);
         }
 
-        Task done = _reader.DiscardAsync(2500);
-        await Soon(done);
-        Assert.Equal(3000, _reader.Discarded);
+        _reader.Discard(2500);
+        Assert.Equal((3000, 1), (_reader.Discarded, _bounds));
 
         // Waiting for the close meanwhile changes nothing about it.
         _reader.Watch(1);
-        Task again = _reader.DiscardAsync(long.MaxValue);
-        Assert.Equal(10000, _reader.Discarded);
-        Assert.False(again.IsCompleted);
+        _reader.Discard(long.MaxValue);
+        Assert.Equal((10000, 1), (_reader.Discarded, _bounds));
         _reader.Watch(1);
         _channel.Deliver(new byte[1000]);
-        Assert.Equal(11000, _reader.Discarded);
-        Assert.False(again.IsCompleted);
+        Assert.Equal((11000, 1), (_reader.Discarded, _bounds));
+        Assert.Empty(_ends);
         _channel.End();
-        await Soon(again);
+        Assert.Equal([null], _ends);
     }
 
     [Fact]
@@ -404,7 +405,7 @@ public sealed class ChannelReaderTests : IInputOwner
     {
         _channel.Deliver("keep"u8.ToArray());
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
-        _ = _reader.DiscardAsync(1000);
+        _reader.Discard(1000);
         _channel.Deliver("drop"u8.ToArray());
         Assert.Equal("keep", Text(buffer));
         Assert.Equal(8, _reader.BytesReceived);

@@ -33,7 +33,7 @@ public sealed class ConnectionFeaturesTests : IDisposable
             model[own.Key] = own.Value;
         }
 
-        Assert.Equal(7, model.Count());
+        Assert.Equal(8, model.Count());
         var random = new Random(seed);
         object[] shared = [new(), new(), _connection];
         for (int i = 0; i < 500; i++)

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -90,7 +91,11 @@ internal static class ByteStreamClient
         try
         {
             header.WriteTo(context.Transport.Output);
-            await context.Transport.Output.FlushAsync(cancellationToken).ConfigureAwait(false);
+            FlushResult sent = await context.Transport.Output.FlushAsync(cancellationToken).ConfigureAwait(false);
+            if (sent.IsCompleted)
+            {
+                throw IOutputFailure.Of(context.Transport.Output);
+            }
         }
         catch
         {

@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Globalization;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
@@ -56,9 +57,12 @@ public class ByteStreamConnectionHandler : ConnectionHandler
                 await server.BeginAsync(connection).ConfigureAwait(false);
             }
 
+            // Half-close and prompt flushes, also where Kestrel's own HTTP would have neither.
+            (connection.Features.Get<IConnectionProgress>() as IKestrelConventions)?.FollowsKestrel = false;
             var reader = new ByteStreamReader(connection.Transport.Input, _limit);
             var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
-            connection.Features.Get<ServerClient>()?.Writer = writer;
+            ServerClient? client = connection.Features.Get<ServerClient>();
+            client?.Writer = writer;
             // As Kestrel does for its own: where nobody logs, nobody reads the scope.
             using IDisposable? scope = _logger.IsEnabled(LogLevel.Critical) ? _logger.BeginScope(new ConnectionScope(connection, _endpointName)) : null;
             CancellationToken stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
@@ -98,10 +102,10 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             }
 
             writer.Close();
-            if (connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link)
+            client?.Served();
+            if (connection.Features.Get<IByteStreamTransportFeature>() is not null)
             {
-                // The loss of a connection after its handler has returned has nobody to tell.
-                await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await ConnectionLink.WaitForEndAsync(connection).ConfigureAwait(false);
             }
 
             reader.Detach();

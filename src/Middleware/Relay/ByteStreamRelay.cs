@@ -110,7 +110,7 @@ public sealed class ByteStreamRelay : IDisposable
         ConnectionLink.Progress(client).Record?.MoreFacts.Upstream = chosen.Name;
         try
         {
-            await new RelayedConnection(client, upstream, _options.DrainQuiet, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
+            await new RelayedConnection(client, upstream, _options.DrainQuiet, _plain.LingerTimeout, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
         }
         finally
         {

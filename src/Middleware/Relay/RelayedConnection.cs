@@ -9,7 +9,12 @@ namespace ByteStreams.Relay;
 /// A client's connection and an upstream's, each read into the other. Nothing is copied but what a socket does not take at once, and
 /// who does not read pauses who sends: a direction is not read while more than the high-water mark waits to be sent.
 /// </summary>
-internal sealed class RelayedConnection(ConnectionContext client, ConnectionContext upstream, TimeSpan quiet, TimeProvider time)
+/// <param name="client">The client's connection.</param>
+/// <param name="upstream">The upstream's connection.</param>
+/// <param name="quiet">How long nothing moves before a stop ends the connection.</param>
+/// <param name="grace">How long what one side had sent before it was lost may take to reach the other.</param>
+/// <param name="time">The clock of both.</param>
+internal sealed class RelayedConnection(ConnectionContext client, ConnectionContext upstream, TimeSpan quiet, TimeSpan grace, TimeProvider time)
 {
     private Task _up = Task.CompletedTask;
     private Task _down = Task.CompletedTask;
@@ -24,12 +29,26 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <summary>Returns when both directions have ended, or the connection is lost on either side.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        _up = PumpAsync(client.Transport.Input, Side.Client, upstream.Transport.Output, Side.Upstream);
-        _down = PumpAsync(upstream.Transport.Input, Side.Upstream, client.Transport.Output, Side.Client);
+        Task<Exception?> up = PumpAsync(client.Transport.Input, Side.Client, upstream.Transport.Output);
+        Task<Exception?> down = PumpAsync(upstream.Transport.Input, Side.Upstream, client.Transport.Output);
+        (_up, _down) = (up, down);
+
         // Where the server stops already, this is done here and now.
         using CancellationTokenRegistration told = stopping.UnsafeRegister(static relayed => _ = ((RelayedConnection)relayed!).EndWhenQuietAsync(), this);
-        await _up.ConfigureAwait(false);
-        await _down.ConfigureAwait(false);
+
+        Task<Exception?> first = await Task.WhenAny(up, down).ConfigureAwait(false);
+        Task<Exception?> second = first == up ? down : up;
+        if (await first.ConfigureAwait(false) is Exception loss)
+        {
+            // A side that takes no more bytes may have sent some before, such as the reason: the other direction reads them, and then the loss.
+            await ((Task)second).WaitAsync(grace, time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await LoseAsync(first == up ? Side.Upstream : Side.Client, loss).ConfigureAwait(false);
+            await second.ConfigureAwait(false);
+        }
+        else if (await second.ConfigureAwait(false) is Exception lastLoss)
+        {
+            await LoseAsync(second == up ? Side.Upstream : Side.Client, lastLoss).ConfigureAwait(false);
+        }
     }
 
     private async Task EndWhenQuietAsync()
@@ -58,7 +77,8 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
         (long, long, long, long) Moved() => (clients.BytesReceived, clients.BytesSent, upstreams.BytesReceived, upstreams.BytesSent);
     }
 
-    private async Task PumpAsync(PipeReader from, Side source, PipeWriter to, Side destination)
+    /// <summary>Returns why the destination takes no more bytes; null where the source has ended or was lost.</summary>
+    private async Task<Exception?> PumpAsync(PipeReader from, Side source, PipeWriter to)
     {
         while (true)
         {
@@ -69,8 +89,8 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
             }
             catch (Exception error) when (IsLoss(error))
             {
-                Lose(source, error);
-                return;
+                await LoseAsync(source, error).ConfigureAwait(false);
+                return null;
             }
 
             try
@@ -80,43 +100,45 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
                 FlushResult flushed = await to.FlushAsync().ConfigureAwait(false);
                 if (flushed.IsCompleted)
                 {
-                    Lose(destination, new ConnectionResetException("It takes no more bytes."));
-                    return;
+                    return IOutputFailure.Of(to);
                 }
 
                 if (read.IsCompleted || read.IsCanceled)
                 {
                     await to.CompleteAsync().ConfigureAwait(false);
-                    return;
+                    return null;
                 }
             }
             catch (Exception error) when (IsLoss(error))
             {
-                Lose(destination, error);
-                return;
+                return error;
             }
         }
     }
 
-    /// <summary>What is lost on one side is reset on both, by which the other direction ends as well.</summary>
-    private void Lose(Side side, Exception error)
+    /// <summary>
+    /// Resets both sides when one is lost, by which the other direction ends as well. The side that lives gets first what the lost one had
+    /// sent; not where this side has given the connection up.
+    /// </summary>
+    private async Task LoseAsync(Side side, Exception error)
     {
         if (Interlocked.Exchange(ref _lost, 1) != 0)
         {
             return;
         }
 
-        if (side == Side.Client)
+        // The transport knows why its connection ended; where it does not, the middleware that ended it does.
+        (ConnectionContext lost, ConnectionContext living) = side == Side.Client ? (client, upstream) : (upstream, client);
+        ConnectionLink.Of(lost).Abort(error is TlsTruncatedException && side == Side.Client ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, error);
+        ConnectionEndReason reason = side == Side.Client ? ConnectionEndReason.Aborted : ConnectionEndReason.UpstreamReset;
+        IByteStreamTransportFeature link = ConnectionLink.Of(living);
+        if (error is not ConnectionAbortedException && link is IOrderlyReset orderly)
         {
-            ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, error);
-            // The transport knows why its connection ended; where it does not, the middleware that ended it does.
-            ConnectionLink.Of(client).Abort(
-                error is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, error);
+            await orderly.AbortWhenSentAsync(reason, error).ConfigureAwait(false);
         }
         else
         {
-            ConnectionLink.Of(client).Abort(ConnectionEndReason.UpstreamReset, error);
-            ConnectionLink.Of(upstream).Abort(ConnectionEndReason.Aborted, error);
+            link.Abort(reason, error);
         }
     }
 

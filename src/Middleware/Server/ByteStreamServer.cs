@@ -188,6 +188,11 @@ public sealed class ByteStreamServer : IAsyncDisposable
             listener.UnbindAsync().GetAwaiter().GetResult();
         }
 
+        foreach (ServerClient client in ServerClients())
+        {
+            client.EndLinger();
+        }
+
         _closed.TrySetResult();
         SignalIfGone();
     }

@@ -14,6 +14,8 @@ internal sealed class ServerClient : IConnectionLifetimeNotificationFeature
     private readonly ChannelConnection _connection;
     private volatile ByteStreamWriter? _writer;
     private volatile IConnectionLifetimeNotificationFeature? _notification;
+    private volatile bool _served;
+    private volatile bool _serverCloses;
 
     public ServerClient(ChannelConnection connection, long began)
     {
@@ -81,6 +83,28 @@ internal sealed class ServerClient : IConnectionLifetimeNotificationFeature
         {
             // Whatever somebody's registration has thrown. Behind the request: a read that begins now sees the token.
             _connection.CancelRead(notification.ConnectionClosedRequested);
+        }
+    }
+
+    /// <summary>The handler has returned and the connection closes: where the server closes too, it does not wait for the linger.</summary>
+    public void Served()
+    {
+        _served = true;
+        Interlocked.MemoryBarrier();
+        if (_serverCloses)
+        {
+            RequestClose();
+        }
+    }
+
+    /// <summary>The server closes: it waits for the handler, and not for the linger after it.</summary>
+    public void EndLinger()
+    {
+        _serverCloses = true;
+        Interlocked.MemoryBarrier();
+        if (_served)
+        {
+            RequestClose();
         }
     }
 

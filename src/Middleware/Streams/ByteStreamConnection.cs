@@ -1,3 +1,4 @@
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -39,13 +40,16 @@ public sealed class ByteStreamConnection : IAsyncDisposable
         writer = Writer;
     }
 
-    /// <summary>Closes the writer and waits until the connection is closed. A lost connection is no error here.</summary>
-    /// <returns>Done when the connection is closed.</returns>
+    /// <summary>
+    /// Closes the writer and waits until the transport has taken everything that was written. A lost connection is no error here. Where the
+    /// peer has not ended, the close goes on by itself for up to <see cref="ByteStreamTransportOptions.LingerTimeout"/>;
+    /// <see cref="ByteStreamWriter.WaitClosedAsync"/> waits for that as well.
+    /// </summary>
+    /// <returns>Done when nothing that was written is left in this process.</returns>
     public async ValueTask DisposeAsync()
     {
         Writer.Close();
-        // The loss of a connection that is being disposed has nobody to tell; reads and drains have thrown it.
-        await Writer.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ConnectionLink.Progress(Writer.Transport!).OutputFinished.ConfigureAwait(false);
         Reader.Detach();
         // What lies over the connection, such as TLS, gives its blocks back too.
         await Writer.Transport!.Transport.Input.CompleteAsync().ConfigureAwait(false);

@@ -112,6 +112,9 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 
     internal bool HasBuffered => Buffered > 0;
 
+    /// <summary>Whether a read waits for bytes.</summary>
+    internal bool IsWaiting => Volatile.Read(ref _state) == Waiting;
+
     private long Buffered => Math.Max(0, Volatile.Read(ref _arrived) - Volatile.Read(ref _position));
 
     /// <summary>

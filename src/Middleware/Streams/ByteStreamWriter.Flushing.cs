@@ -29,6 +29,16 @@ public sealed partial class ByteStreamWriter
     /// <summary>The handler has gone on to await something: what it wrote leaves now (W1).</summary>
     void ITurnWork.OnTurnEnd() => FlushBeforeWait();
 
+    /// <summary>A thread of the pool is free: what a handler wrote off the loops leaves now (W1).</summary>
+    void IThreadPoolWorkItem.Execute()
+    {
+        lock (_gate)
+        {
+            _enrolled = false;
+            Flush();
+        }
+    }
+
     /// <summary>One tick of <see cref="DeferredFlush"/>. Answers whether the writer stays enrolled.</summary>
     internal bool OnDeferredFlush()
     {
@@ -195,7 +205,7 @@ public sealed partial class ByteStreamWriter
 
         if (_unflushed > 0)
         {
-            // On the engine's own threads the end of the turn sends it, elsewhere a timer.
+            // On the engine's own threads the end of the dispatch sends it.
             if (Turn.Current is Turn turn)
             {
                 turn.Add(this);
@@ -203,7 +213,15 @@ public sealed partial class ByteStreamWriter
             else if (!_enrolled)
             {
                 _enrolled = true;
-                _deferred.Enroll(this);
+                if (_reader is { IsWaiting: true })
+                {
+                    // Another task reads: no read of this one will send it. A work item does, most likely after the writes that follow.
+                    ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
+                }
+                else
+                {
+                    _deferred.Enroll(this);
+                }
             }
         }
     }
@@ -280,7 +298,7 @@ public sealed partial class ByteStreamWriter
     {
         if (result.IsCompleted && !_closing)
         {
-            Lose(new ConnectionResetException("The connection was lost: nobody reads what is written to it."));
+            Lose(IOutputFailure.Of(_output));
         }
     }
 

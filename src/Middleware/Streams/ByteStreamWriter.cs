@@ -20,7 +20,8 @@ namespace ByteStreams;
 /// <remarks>
 /// <para>
 /// <c>Write</c> buffers and never waits. What was written leaves together at the next <see cref="DrainAsync"/>, before a read
-/// waits, at the close, at 64 KiB, and else within 10 ms with no further call. Nothing bounds the buffer but
+/// waits, at the close, at 64 KiB, and else with no further call: on an event loop's thread when the handler goes on to await something
+/// else; on other threads as soon as the thread pool has a thread where another task waits in a read, and within 10 ms where none does. Nothing bounds the buffer but
 /// <see cref="DrainAsync"/>: await it in every loop that writes.
 /// </para>
 /// <para>
@@ -28,7 +29,7 @@ namespace ByteStreams;
 /// <see cref="GetMemory"/> and <see cref="Advance"/> belong together and are for one caller at a time.
 /// </para>
 /// </remarks>
-public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
+public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, IThreadPoolWorkItem
 {
     /// <summary>Unflushed bytes that are sent without waiting for a drain: a socket's send buffer takes about as much at once.</summary>
     private const int FlushAt = 65536;
@@ -395,8 +396,16 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
 
     /// <summary>Waits until the connection is closed, by whomever.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
-    /// <returns>Done after a clean close, or an abort from this side. May be awaited any number of times.</returns>
-    /// <exception cref="ConnectionResetException">The connection was lost; also noticed while nobody reads or writes.</exception>
+    /// <returns>
+    /// Done after a clean close, when the peer's side has acknowledged everything that was written, or after <see cref="Abort()"/>. May be
+    /// awaited any number of times, also by several callers.
+    /// </returns>
+    /// <exception cref="ConnectionResetException">The connection was lost; also noticed while nothing is read or written.</exception>
+    /// <exception cref="TimeoutException">
+    /// Written bytes did not reach the peer within the bounds of the close: the peer took none for <c>TlsShutdownTimeout</c> (30 s by default), or
+    /// acknowledged none for <c>LingerTimeout</c> (2 s by default). Source: asyncio's <c>ssl_shutdown_timeout</c>.
+    /// </exception>
+    /// <exception cref="ConnectionAbortedException">The server or middleware, such as a timeout, aborted the connection while written bytes were left.</exception>
     public Task WaitClosedAsync(CancellationToken cancellationToken = default)
     {
         if (_link is not null)

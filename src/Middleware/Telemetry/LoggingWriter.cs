@@ -1,15 +1,18 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using ByteStreams.Transport;
 
 namespace ByteStreams.Telemetry;
 
 /// <summary>Logs what is written, as each piece is handed over.</summary>
-internal sealed class LoggingWriter(PipeWriter inner, ByteLog log) : PipeWriter
+internal sealed class LoggingWriter(PipeWriter inner, ByteLog log) : PipeWriter, IOutputFailure
 {
     private const string Sent = "sent";
 
     private Memory<byte> _lent;
     private bool _completed;
+
+    public Exception? Failure => (inner as IOutputFailure)?.Failure;
 
     public override bool CanGetUnflushedBytes => inner.CanGetUnflushedBytes;
 

@@ -109,7 +109,7 @@ internal sealed class TelemetryMiddleware(
 
         // Middleware that has refused the connection has closed it; one that has only returned leaves that to the server.
         record.Link.Close();
-        await record.Link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ConnectionLink.WaitForEndAsync(record.Connection).ConfigureAwait(false);
         record.RunEndings();
         record.Endpoint.Leave(record);
         End(record);

@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
@@ -64,11 +65,21 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override int Read(byte[] buffer, int offset, int count) => Note(_input.Read(buffer, offset, count), count);
 
-    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
-        _output.WriteAsync(buffer, cancellationToken);
+    /// <summary>As the pipe's own stream, which takes a flush that a lost connection has completed for a success.</summary>
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        ValueTask<FlushResult> write = output.WriteAsync(buffer, cancellationToken);
+        if (!write.IsCompletedSuccessfully)
+        {
+            return AwaitAsync(write);
+        }
+
+        FlushResult result = write.Result;
+        return result is { IsCompleted: false, IsCanceled: false } ? default : AwaitAsync(new(result));
+    }
 
     public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        _output.WriteAsync(buffer, offset, count, cancellationToken);
+        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
     public override void Write(byte[] buffer, int offset, int count) => _output.Write(buffer, offset, count);
 
@@ -83,6 +94,21 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 
     public override void SetLength(long value) => throw new NotSupportedException();
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask AwaitAsync(ValueTask<FlushResult> write)
+    {
+        FlushResult result = await write.ConfigureAwait(false);
+        if (result.IsCanceled)
+        {
+            throw new OperationCanceledException("The pipe's flush was cancelled.");
+        }
+
+        if (result.IsCompleted)
+        {
+            throw IOutputFailure.Of(output);
+        }
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> NoteAsync(ValueTask<int> read, int asked)

@@ -15,7 +15,7 @@ namespace ByteStreams.Tls;
 /// A TLS connection over another one: the pipe of plain bytes, and the feature with half-close by close_notify and a close that
 /// sends it. Works over this library's transports and over Kestrel's stock one.
 /// </summary>
-internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress, IOutputOwner,
+internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress, IKestrelConventions, IOrderlyReset, IOutputOwner,
     ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
     private readonly ConnectionContext _connection;
@@ -45,7 +45,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
         _input = new ChannelReader(_channel, largestBlock: 65536);
-        _output = new ChannelWriter(_channel, high, low, this);
+        _output = new ChannelWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
     }
 
     public SslStream SslStream { get; }
@@ -83,6 +83,18 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public bool IsClosed => _progressBelow?.IsClosed ?? false;
 
     public long FirstByteAt => _progressBelow?.FirstByteAt ?? 0;
+
+    public Task OutputFinished => FinishOutputAsync();
+
+    public bool FollowsKestrel
+    {
+        get => (_progressBelow as IKestrelConventions)?.FollowsKestrel ?? false;
+        set
+        {
+            (_progressBelow as IKestrelConventions)?.FollowsKestrel = value;
+            _output.CoalescesFlushes = value;
+        }
+    }
 
     public ConnectionRecord? Record
     {
@@ -179,9 +191,6 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
             _linkBelow!.WriteBufferLimits = (0, 0);
-            // Its native state goes with the connection, not with the next collection. (Kestrel's stock token fires at the peer's
-            // FIN, behind which replies are still sent; there the close does it.)
-            _connection.ConnectionClosed.UnsafeRegister(static stream => ((SslStream)stream!).Dispose(), SslStream);
         }
     }
 
@@ -203,9 +212,14 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Abort(ConnectionEndReason reason, Exception? cause = null)
     {
         var aborted = new ConnectionAbortedException("The connection was aborted from this side.", cause!);
+        bool drops = WriteBufferSize > 0;
         _input.Fail(aborted);
         _output.Fail(aborted);
-        if (_linkBelow is not null)
+        if (_linkBelow is ChannelConnection own)
+        {
+            own.Abort(reason, cause, drops);
+        }
+        else if (_linkBelow is not null)
         {
             _linkBelow.Abort(reason, cause);
         }
@@ -213,6 +227,32 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             _connection.Abort(aborted);
         }
+
+        Close();
+    }
+
+    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
+    {
+        if (!_output.IsCompleted)
+        {
+            using var late = new CancellationTokenSource(_settings.Shutdown, _settings.Time);
+            _output.SetLimits(0, 0);
+            try
+            {
+                await _output.FlushAsync(late.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (late.IsCancellationRequested)
+            {
+                // The peer takes nothing: it does not get the rest.
+            }
+        }
+
+        if (_linkBelow is IOrderlyReset below)
+        {
+            await below.AbortWhenSentAsync(reason, cause).ConfigureAwait(false);
+        }
+
+        Abort(reason, cause);
     }
 
     public Task WaitClosedAsync()
@@ -250,7 +290,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _output.Complete();
 
         // A peer that will not read before it has sent everything must be able to send, as on the plain connection.
-        _ = _input.DiscardAsync(long.MaxValue);
+        _input.Discard(long.MaxValue);
         using var done = new CancellationTokenSource();
         Task timeout = Task.Delay(_settings.Shutdown, _settings.Time, done.Token);
         bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
@@ -269,9 +309,42 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             await _below.Output.CompleteAsync().ConfigureAwait(false);
         }
 
-        if (!IsOverOwn)
+        if (IsOverOwn)
+        {
+            _ = DisposeWhenClosedAsync();
+        }
+        else
         {
             await SslStream.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// The native state goes with the connection, not with the next collection; and not before the close, because what a lost connection
+    /// had received can still be decrypted and read.
+    /// </summary>
+    private async Task DisposeWhenClosedAsync()
+    {
+        await _linkBelow!.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await SslStream.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async Task FinishOutputAsync()
+    {
+        Task? closing;
+        lock (_gate)
+        {
+            closing = _closing;
+        }
+
+        if (closing is not null)
+        {
+            await closing.ConfigureAwait(false);
+        }
+
+        if (_progressBelow is not null)
+        {
+            await _progressBelow.OutputFinished.ConfigureAwait(false);
         }
     }
 

@@ -34,16 +34,22 @@ internal abstract class ByteChannel
     /// </summary>
     public virtual bool WaitToReceive(IReceiver receiver) => throw new NotSupportedException("This channel waits by WaitToReceiveAsync.");
 
+    /// <summary>Whether a receive would find bytes, the end or a failure at this moment.</summary>
+    public virtual bool HasArrived => false;
+
     /// <summary>
-    /// Behind <see cref="WaitToReceive"/>: receives 1 to all of <paramref name="destination"/> bytes, 0 at the end, without a wait, so
-    /// that a connection whose last receive was just filled holds no buffer for the next.
+    /// Receives 1 to all of <paramref name="destination"/> bytes, 0 at the end, without a wait: after <see cref="WaitToReceive"/>, so that a
+    /// connection holds no buffer while it waits, and for what has arrived when a send fails.
     /// </summary>
     /// <param name="destination">Where to.</param>
     /// <param name="received">The number of bytes.</param>
     /// <param name="loss">Why the connection is lost, where it is: not thrown, since resets are common where clients come and go.</param>
-    /// <returns>Whether there was anything; else one waits again.</returns>
-    public virtual bool TryReceive(Span<byte> destination, out int received, out Exception? loss) =>
-        throw new NotSupportedException("This channel receives by ReceiveAsync.");
+    /// <returns>Whether there was anything. False as well where the channel cannot receive without a wait.</returns>
+    public virtual bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
+    {
+        (received, loss) = (0, null);
+        return false;
+    }
 
     /// <summary>Receives 1 to all of <paramref name="destination"/> bytes; 0 at the end.</summary>
     public virtual ValueTask<int> ReceiveAsync(Memory<byte> destination) =>
@@ -64,6 +70,9 @@ internal abstract class ByteChannel
 
     /// <summary>Bytes that were taken and that the peer's side has not acknowledged; 0 where nobody can tell.</summary>
     public virtual int Unacknowledged => 0;
+
+    /// <summary>Whether the bytes that were taken reach the peer although the connection is reset after them.</summary>
+    public virtual bool DeliversBeforeReset => false;
 
     /// <summary>Ends both directions at once so that the peer sees a reset where the medium knows one. What waits fails.</summary>
     public abstract void Reset();

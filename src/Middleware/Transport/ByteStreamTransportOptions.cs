@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace ByteStreams;
 
 /// <summary>How this library's transports treat every connection, accepted or opened.</summary>
@@ -117,6 +119,12 @@ public class ByteStreamTransportOptions
 
     /// <summary>The clock of every timeout. <see cref="TimeProvider.System"/> by default.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>Whether the connections are Kestrel's own, see <see cref="Transport.ChannelConnection.FollowsKestrel"/>.</summary>
+    internal bool FollowsKestrel { get; set; }
+
+    /// <summary>What the layers above the connection take their blocks from.</summary>
+    internal MemoryPool<byte> MemoryPool { get; set; } = MemoryPool<byte>.Shared;
 
     /// <summary>The engine in effect: the option, else the environment's, else the system's best.</summary>
     internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : Transport.TransportEngine.Default;

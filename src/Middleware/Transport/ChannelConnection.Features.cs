@@ -16,7 +16,7 @@ internal sealed partial class ChannelConnection : IFeatureCollection
     private static readonly Type[] OwnFeatures =
     [
         typeof(IConnectionTransportFeature), typeof(IByteStreamTransportFeature), typeof(IConnectionProgress), typeof(IConnectionLifetimeFeature),
-        typeof(IConnectionEndPointFeature), typeof(IConnectionIdFeature), typeof(IConnectionItemsFeature),
+        typeof(IConnectionEndPointFeature), typeof(IConnectionIdFeature), typeof(IConnectionItemsFeature), typeof(IMemoryPoolFeature),
     ];
 
     private static readonly Type[] SocketFeatures = [typeof(IConnectionSocketFeature), typeof(IUnixPeerFeature)];

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
@@ -10,10 +11,13 @@ namespace ByteStreams.Transport;
 /// <summary>One connection over any <see cref="ByteChannel"/>: the pipe, its half-close, its close and its end.</summary>
 internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionEndPointFeature,
-    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IInputOwner, IOutputOwner
+    IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IMemoryPoolFeature, IKestrelConventions, IOrderlyReset, IInputOwner,
+    IOutputOwner, ILingering
 {
-    /// <summary>The linger time's slices: 20 of 100 ms by default, so that a peer with 16 MiB left to send gets rid of them.</summary>
-    private const int LingerSlices = 20;
+    /// <summary>The pauses between two looks at what is unacknowledged: nothing reports an acknowledgement, and a delayed one takes 40 ms.</summary>
+    private static readonly TimeSpan FirstLook = TimeSpan.FromMilliseconds(1);
+
+    private static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(32);
 
     private static long _lastId = DateTime.UtcNow.Ticks;
 
@@ -24,12 +28,17 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     private readonly ByteStreamTransportOptions _options;
 
     private TaskCompletionSource? _closed;
-    private Task? _closing;
+    private Linger? _linger;
     private volatile ConnectionEndReason _reason;
+    private bool _followsKestrel;
     private bool _peerEnded;
+    private bool _isClosing;
     private bool _isClosed;
+
+    // A send has failed, and a receive in flight still brings what has arrived before.
+    private bool _isLosing;
     private long _firstByteAt;
-    private CancellationTokenSource? _closedSource;
+    private ClosedSource? _closedSource;
     private IDictionary<object, object?>? _items;
     private EndPoint? _local;
     private EndPoint? _remote;
@@ -44,6 +53,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         _options = options;
         _local = local;
         _remote = remote;
+        _followsKestrel = options.FollowsKestrel;
+        _output.CoalescesFlushes = options.FollowsKestrel;
         Transport = this;
     }
 
@@ -92,27 +103,31 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     /// <summary>The peer's address as the socket has it, whatever <see cref="RemoteEndPoint"/> was set to.</summary>
     public EndPoint? SocketPeer => (_channel as SocketByteChannel)?.RemoteEndPoint;
 
-    /// <summary>Fires when the connection is closed for good; not at the peer's FIN, behind which replies can still be sent.</summary>
+    /// <summary>
+    /// Fires when the connection is closed; not at the peer's FIN, after which replies can still be sent, except as <see cref="FollowsKestrel"/>.
+    /// </summary>
+    /// <remarks>Middleware may set a token of its own, as on Kestrel's transport; this one goes on firing.</remarks>
     public override CancellationToken ConnectionClosed
     {
-        get
-        {
-            lock (_channel)
-            {
-                if (_closedSource is null)
-                {
-                    _closedSource = new CancellationTokenSource();
-                    if (_isClosed)
-                    {
-                        _closedSource.Cancel();
-                    }
-                }
-
-                return _closedSource.Token;
-            }
-        }
-        set => throw new NotSupportedException("ConnectionClosed belongs to the transport.");
+        get => Closed().Shown;
+        set => Closed().Shown = value;
     }
+
+    /// <summary>
+    /// Whether it is as Kestrel's HTTP expects: <see cref="ConnectionClosed"/> fires at the peer's FIN as well, which is noticed from the
+    /// token's first use on although nothing is read, and small flushes are sent together. A pair of reader and writer ends it.
+    /// </summary>
+    public bool FollowsKestrel
+    {
+        get => _followsKestrel;
+        set
+        {
+            _followsKestrel = value;
+            _output.CoalescesFlushes = value;
+        }
+    }
+
+    MemoryPool<byte> IMemoryPoolFeature.MemoryPool => _options.MemoryPool;
 
     public Socket Socket => ((SocketByteChannel)_channel).Socket;
 
@@ -157,6 +172,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     /// <summary>The event loop that serves it; null where none does.</summary>
     public EventLoop? Loop => (_channel as EpollChannel)?.Loop;
 
+    /// <summary>Bytes that the channel has taken and that the peer's side has not acknowledged.</summary>
+    public int Unacknowledged => _channel.Unacknowledged;
+
     /// <summary>Completes where the connection's handler should run; to be awaited before its first line.</summary>
     public ValueTask StartAsync() => _channel.StartAsync();
 
@@ -166,117 +184,161 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     /// <summary>Cancels the read that waits with this token, if one does. The token has fired already.</summary>
     public void CancelRead(CancellationToken token) => _input.CancelWait(token);
 
-    public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
-
     public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
 
     public override void Abort(ConnectionAbortedException abortReason) => Abort(ConnectionEndReason.Aborted, abortReason);
 
-    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    public void Abort(ConnectionEndReason reason, Exception? cause = null) => Abort(reason, cause, drops: false);
+
+    /// <param name="reason">As <see cref="EndReason"/>.</param>
+    /// <param name="cause">What reads and flushes fail with, inside a <see cref="ConnectionAbortedException"/>; may be null.</param>
+    /// <param name="drops">Whether a layer above drops written bytes as well.</param>
+    public void Abort(ConnectionEndReason reason, Exception? cause, bool drops)
     {
         ConnectionAbortedException aborted = cause as ConnectionAbortedException
             ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!);
+        bool dropped = cause is not null && (drops || WriteBufferSize > 0);
         if (TryEnd(reason))
         {
             _input.Fail(aborted);
             _output.Fail(aborted);
             _channel.Reset();
-            End(null);
+
+            // A plain abort drops what it drops. One that has a cause is not the writer's own: who waits for the close learns of the bytes.
+            End(!dropped ? null : cause is TimeoutException ? cause : aborted);
         }
+    }
+
+    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
+    {
+        using var late = new CancellationTokenSource(_options.LingerTimeout, _options.TimeProvider);
+        try
+        {
+            if (_output.IsCompleted)
+            {
+                await _output.Finished.WaitAsync(late.Token).ConfigureAwait(false);
+            }
+            else
+            {
+                _output.SetLimits(0, 0);
+                await _output.FlushAsync(late.Token).ConfigureAwait(false);
+            }
+
+            for (TimeSpan look = FirstLook; !_channel.DeliversBeforeReset && _channel.Unacknowledged > 0; look = look < LastLook ? look * 2 : look)
+            {
+                await Task.Delay(look, _options.TimeProvider, late.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        {
+            // The peer takes nothing: it does not get the rest.
+        }
+
+        Abort(reason, cause);
     }
 
     public Task WaitClosedAsync()
     {
         // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
         _input.Watch(_options.ReceiveBlock);
-        return Closed().Task;
+        return WaitForEnd().Task;
     }
 
+    Task IConnectionProgress.OutputFinished => _output.IsFinished ? Task.CompletedTask : _output.Finished;
+
+    /// <summary>Closes, and waits until the channel has taken what was written. The linger goes on by itself: <see cref="WaitClosedAsync"/> waits for it.</summary>
     public override async ValueTask DisposeAsync()
     {
-        await CloseAsync(ConnectionEndReason.None).ConfigureAwait(false);
+        Close(ConnectionEndReason.None);
         _output.Complete();
+        if (!_output.IsFinished)
+        {
+            await _output.Finished.ConfigureAwait(false);
+        }
+
         _input.Complete();
         await base.DisposeAsync().ConfigureAwait(false);
     }
 
-    private Task CloseAsync(ConnectionEndReason reason)
+    public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
     {
-        TaskCompletionSource closing;
         lock (_channel)
         {
-            if (_closing is not null)
+            if (_isClosing || _isClosed)
             {
-                return _closing;
+                return;
             }
 
-            if (_isClosed)
-            {
-                return Task.CompletedTask;
-            }
-
+            _isClosing = true;
             if (_reason == ConnectionEndReason.None)
             {
                 _reason = reason != ConnectionEndReason.None ? reason
                     : _peerEnded ? ConnectionEndReason.ClosedByPeer
                     : ConnectionEndReason.ClosedLocally;
             }
-
-            // The source comes first: the close itself may end synchronously and look for it.
-            closing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _closing = closing.Task;
-        }
-
-        if (IsDone())
-        {
-            EndClosed();
-            closing.SetResult();
-        }
-        else
-        {
-            _ = CloseCoreAsync(closing);
-        }
-
-        return closing.Task;
-    }
-
-    /// <summary>
-    /// Whether nothing is left to wait for, as with most clients: the peer has ended, and the kernel has the whole reply, which it
-    /// delivers also when the socket is closed, since there is nothing unread that would make a reset of it.
-    /// </summary>
-    private bool IsDone()
-    {
-        if (_channel is not SocketByteChannel || !_input.IsEnded || WriteBufferSize > 0)
-        {
-            return false;
         }
 
         _output.Complete();
-        return _output.IsFinished;
+        if (_output.IsFinished)
+        {
+            BeginLinger();
+        }
+        else
+        {
+            _ = LingerWhenSentAsync();
+        }
     }
 
-    private async Task CloseCoreAsync(TaskCompletionSource closing)
+    private async Task LingerWhenSentAsync()
     {
-        try
-        {
-            // Leave the lock and the caller's stack: Close returns at once, whatever a send or a receive does.
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-            _output.Complete();
+        // Leave the lock and the caller's stack: Close returns at once, however much arrives.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
 
-            // A peer that will not read before it has sent everything must be able to send: as long as the reply has not left,
-            // whatever arrives is received without a bound, and thrown away.
-            _ = _input.DiscardAsync(long.MaxValue);
-            await _output.Finished.ConfigureAwait(false);
-            await LingerAsync().ConfigureAwait(false);
-        }
-        finally
+        // A peer that reads nothing before it has sent everything must be able to send: as long as the reply has not left,
+        // whatever arrives is received without a bound, and discarded.
+        _input.Discard(long.MaxValue);
+        await _output.Finished.ConfigureAwait(false);
+        BeginLinger();
+    }
+
+    /// <summary>
+    /// The kernel has the whole reply. Where the peer has ended, as most clients have, it delivers the reply also after the socket is
+    /// closed, because nothing is unread that would make a reset of it.
+    /// </summary>
+    private void BeginLinger()
+    {
+        if (_input.IsEnded || _options.LingerTimeout == TimeSpan.Zero)
         {
-            EndClosed();
-            closing.SetResult();
+            EndClosed(null);
+            return;
+        }
+
+        Linger linger = new(this, _channel, _options);
+        lock (_channel)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _linger = linger;
+        }
+
+        linger.Begin();
+        if (_input.IsEnded || Volatile.Read(ref _isClosed))
+        {
+            // The peer has ended, or an abort has come, before the linger could be seen.
+            EndClosed(null);
+            linger.End();
         }
     }
 
-    private void EndClosed()
+    void ILingering.Discard(long bytes) => _input.Discard(_input.Discarded + bytes);
+
+    void ILingering.OnLingered(int unacknowledged) => EndClosed(unacknowledged == 0 ? null : new TimeoutException(
+        $"The peer did not acknowledge {unacknowledged} of the bytes that were written within LingerTimeout ({_options.LingerTimeout.TotalSeconds:0.###} s)."));
+
+    private void EndClosed(Exception? unacknowledged)
     {
         // First the right to end, then the end: closing the channel fails what is in flight, which must not look like a
         // loss; and a loss or an abort that came before reports its own cause.
@@ -286,49 +348,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             _input.Fail(closed);
             _output.Fail(closed);
             _channel.Close();
-            End(null);
-        }
-    }
-
-    /// <summary>
-    /// Waits for the peer's end. A socket that is closed with unread bytes sends a reset, which destroys what the peer has not
-    /// read yet; so what arrives is received and thrown away: without a bound on its amount while the peer has not acknowledged
-    /// the whole reply (it may have to send before it reads), then LingerBytes at once and as many again in each slice of the
-    /// time. It ends when LingerTimeout has passed without an acknowledgement.
-    /// </summary>
-    private async Task LingerAsync()
-    {
-        int before = int.MaxValue;
-        for (int i = 0; _options.LingerTimeout > TimeSpan.Zero; i++)
-        {
-            if (i % LingerSlices == 0)
-            {
-                int unacknowledged = _channel.Unacknowledged;
-                if (i > 0 && (before == 0 || unacknowledged >= before))
-                {
-                    return;
-                }
-
-                before = unacknowledged;
-            }
-
-            using var sliceOver = new CancellationTokenSource();
-            Task over = Task.Delay(_options.LingerTimeout / LingerSlices, _options.TimeProvider, sliceOver.Token);
-            Task discarded;
-            do
-            {
-                discarded = _input.DiscardAsync(_input.Discarded + _options.LingerBytes);
-                await Task.WhenAny(discarded, over).ConfigureAwait(false);
-            }
-            while (!over.IsCompleted && !_input.IsEnded && _options.LingerBytes > 0 && _channel.Unacknowledged > 0);
-
-            await Task.WhenAny(over, _input.IsEnded ? Task.CompletedTask : Closed().Task).ConfigureAwait(false);
-            if (!over.IsCompleted)
-            {
-                // The peer has ended, or somebody has aborted.
-                await sliceOver.CancelAsync().ConfigureAwait(false);
-                return;
-            }
+            End(unacknowledged);
         }
     }
 
@@ -338,15 +358,33 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     {
         if (loss is not null)
         {
-            Lose(loss);
+            // Not the echo of a close or an abort from this side.
+            if (loss is not ConnectionAbortedException)
+            {
+                OnInputLost(loss);
+            }
+
             return;
         }
 
+        ClosedSource? source = null;
         lock (_channel)
         {
             _peerEnded = true;
+            if (_followsKestrel)
+            {
+                source = _closedSource;
+            }
+        }
+
+        _ = source?.CancelAsync();
+        if (Volatile.Read(ref _linger) is not null)
+        {
+            EndClosed(null);
         }
     }
+
+    void IInputOwner.OnDiscarded() => Volatile.Read(ref _linger)?.OnDiscarded();
 
     void IOutputOwner.OnOutputLost(Exception loss)
     {
@@ -368,14 +406,39 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             return;
         }
 
-        if (TryEnd(SocketErrors.IsTimeout(loss) ? ConnectionEndReason.TimedOut : ConnectionEndReason.ResetByPeer))
+        if (TryEnd(ReasonOf(loss)))
         {
-            _input.Fail(loss);
             _output.Fail(loss);
-            _channel.Close();
-            End(loss);
+            Volatile.Write(ref _isLosing, true);
+            if (_input.FailAfterReceived(loss))
+            {
+                FinishLoss(loss);
+            }
         }
     }
+
+    private void OnInputLost(Exception loss)
+    {
+        if (Volatile.Read(ref _isLosing))
+        {
+            // The rest has been received.
+            FinishLoss(loss);
+        }
+        else if (TryEnd(ReasonOf(loss)))
+        {
+            _output.Fail(loss);
+            FinishLoss(loss);
+        }
+    }
+
+    private void FinishLoss(Exception loss)
+    {
+        _channel.Close();
+        End(loss);
+    }
+
+    private static ConnectionEndReason ReasonOf(Exception loss) =>
+        SocketErrors.IsTimeout(loss) ? ConnectionEndReason.TimedOut : ConnectionEndReason.ResetByPeer;
 
     /// <summary>Takes the right to end the connection abruptly, also while it is closing.</summary>
     private bool TryEnd(ConnectionEndReason reason)
@@ -399,7 +462,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     }
 
     /// <summary>What waits for the end, made for the first that does, at the latest for the end itself.</summary>
-    private TaskCompletionSource Closed()
+    private TaskCompletionSource WaitForEnd()
     {
         lock (_channel)
         {
@@ -407,27 +470,69 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
-    private void End(Exception? loss)
+    /// <summary>The token of the close, made at its first use. Its callbacks run on the thread pool: what notices the end may be a receiving thread.</summary>
+    private ClosedSource Closed()
     {
-        CancellationTokenSource? source;
+        ClosedSource? source = Volatile.Read(ref _closedSource);
+        if (source is not null)
+        {
+            return source;
+        }
+
+        bool watch;
+        lock (_channel)
+        {
+            source = _closedSource ??= new ClosedSource();
+            if (_isClosed || (_followsKestrel && _peerEnded))
+            {
+                _ = source.CancelAsync();
+            }
+
+            watch = _followsKestrel && !_isClosed;
+        }
+
+        if (watch)
+        {
+            _input.Watch(_options.ReceiveBlock);
+        }
+
+        return source;
+    }
+
+    private void End(Exception? failure)
+    {
+        ClosedSource? source;
+        Linger? linger;
         lock (_channel)
         {
             _isClosed = true;
             source = _closedSource;
+            linger = _linger;
         }
 
-        TaskCompletionSource closed = Closed();
-        if (loss is null)
+        linger?.End();
+        TaskCompletionSource closed = WaitForEnd();
+        if (failure is null)
         {
             closed.TrySetResult();
         }
-        else if (closed.TrySetException(loss))
+        else if (closed.TrySetException(failure))
         {
-            // Nobody has to wait for the close; the reader and the writer throw the same cause.
+            // Nothing has to wait for the close; the reader and the writer throw the same cause.
             _ = closed.Task.Exception;
         }
 
-        // Whoever registered with the token is not run on the thread that noticed the end: it may be a receiving one.
         _ = source?.CancelAsync();
+    }
+
+    /// <summary>
+    /// The source of the connection's own token, and the token that is shown: middleware may have set another. It is never disposed: it has
+    /// no timer, and a late registration has to find that it has fired.
+    /// </summary>
+    private sealed class ClosedSource : CancellationTokenSource
+    {
+        public ClosedSource() => Shown = Token;
+
+        public CancellationToken Shown { get; set; }
     }
 }

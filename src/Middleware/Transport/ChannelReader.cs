@@ -53,6 +53,9 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
     private bool _ended;
     private Exception? _failure;
+
+    // The send side's failure, while a receive that has bytes to bring is in flight.
+    private Exception? _loss;
     private bool _canceled;
     private bool _completed;
 
@@ -85,7 +88,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Bytes that were received and not consumed.</summary>
     public long Buffered => Volatile.Read(ref _received) - Volatile.Read(ref _consumed);
 
-    /// <summary>Bytes thrown away by <see cref="DiscardAsync"/> so far.</summary>
+    /// <summary>Bytes thrown away by <see cref="Discard"/> so far.</summary>
     public long Discarded => Volatile.Read(ref _discard) is Discarding discard ? Volatile.Read(ref discard.Bytes) : 0;
 
     /// <summary>
@@ -290,14 +293,13 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     }
 
     /// <summary>
-    /// From now on what arrives is counted and thrown away, until the end, a loss, or until <paramref name="bound"/> bytes have
-    /// been thrown away: the lingering close. Called again it sets another bound.
+    /// Counts and discards what arrives from now on, until the end, a loss, or until <paramref name="bound"/> bytes were discarded: the
+    /// lingering close. A second call sets another bound. The owner's <see cref="IInputOwner.OnDiscarded"/> reports a bound that is reached.
     /// </summary>
-    /// <returns>A task that is done at the end, at the loss or at the bound; never faulted.</returns>
-    public Task DiscardAsync(long bound)
+    public void Discard(long bound)
     {
         bool ended = false;
-        Task done;
+        bool reached;
 
         // Before the lock: a peer that sends fast keeps the receiving thread inside of it.
         Discarding discard = Volatile.Read(ref _discard) ?? Interlocked.CompareExchange(ref _discard, new Discarding(), null) ?? _discard;
@@ -305,24 +307,19 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         lock (this)
         {
             _discarding = true;
+            discard.IsReported = false;
             ReceiveAhead(ref ended);
-            if (_ended || _failure is not null || discard.Bytes >= bound)
-            {
-                done = Task.CompletedTask;
-            }
-            else
-            {
-                discard.Changed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                done = discard.Changed.Task;
-            }
+            reached = TryReportDiscarded();
         }
 
         if (ended)
         {
             _owner?.OnInputEnded(_failure);
         }
-
-        return done;
+        else if (reached)
+        {
+            _owner?.OnDiscarded();
+        }
     }
 
     /// <summary>Whether the peer has ended its direction, or the connection is lost.</summary>
@@ -337,8 +334,41 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         }
     }
 
-    /// <summary>Every read from now on fails with <paramref name="exception"/>, behind what is buffered.</summary>
+    /// <summary>Every read from now on fails with <paramref name="exception"/>, after what is buffered.</summary>
     public void Fail(Exception exception) => Fail(exception, waiterOnly: false);
+
+    /// <summary>
+    /// As <see cref="Fail(Exception)"/> for a send that has failed, after everything that the channel has received by now is buffered as well:
+    /// a peer that answers and then resets is read to its end. At most the channel's own receive buffer is taken over.
+    /// </summary>
+    /// <returns>
+    /// Whether it is done; false while a receive in flight still brings bytes: the owner's <see cref="IInputOwner.OnInputEnded"/> reports it then.
+    /// </returns>
+    public bool FailAfterReceived(Exception loss)
+    {
+        Wakes wakes;
+        lock (this)
+        {
+            if (_ended || _failure is not null)
+            {
+                return true;
+            }
+
+            if (_intoBlock && !_completed && _channel.HasArrived)
+            {
+                _loss = loss;
+                return false;
+            }
+
+            ReceiveRest(loss);
+            bool ended = false;
+            wakes = Settle(ref ended);
+            _waiter.RunContinuationsAsynchronously = true;
+        }
+
+        Wake(wakes, ended: false);
+        return true;
+    }
 
     ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _waiter.GetResult(token);
 
@@ -538,6 +568,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 Lose(error, ref ended);
             }
 
+            FailIfLost(ref ended);
             wakes = Settle(ref ended);
         }
 
@@ -561,10 +592,43 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 Lose(error, ref ended);
             }
 
+            FailIfLost(ref ended);
             wakes = Settle(ref ended);
         }
 
         Wake(wakes, ended);
+    }
+
+    private void FailIfLost(ref bool ended)
+    {
+        if (_loss is Exception loss && _failure is null && !_intoBlock)
+        {
+            ReceiveRest(loss);
+            ended = true;
+        }
+    }
+
+    /// <summary>Buffers what the channel has received, without a wait, and fails what comes after it.</summary>
+    private void ReceiveRest(Exception loss)
+    {
+        bool ended = false;
+        while (!_intoBlock && !_completed && !_discarding && _channel.TryReceive(Room().Span, out int count, out Exception? failure))
+        {
+            if (failure is not null || count == 0)
+            {
+                break;
+            }
+
+            Accept(count, ref ended);
+        }
+
+        if (!_intoBlock)
+        {
+            ReturnUnused();
+        }
+
+        _failure ??= loss;
+        ReturnIfEmpty();
     }
 
     private void ReceiveAhead(ref bool ended)
@@ -607,12 +671,19 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _waiter.RunContinuationsAsynchronously = false;
         }
 
-        if (_discarding && (_ended || _failure is not null || _discard!.Bytes >= Volatile.Read(ref _discard.Bound)))
+        wakes.IsDiscarded = TryReportDiscarded();
+        return wakes;
+    }
+
+    /// <summary>Whether the bound of what is discarded was reached, once for each bound.</summary>
+    private bool TryReportDiscarded()
+    {
+        if (!_discarding || _ended || _failure is not null || _discard!.IsReported || _discard.Bytes < Volatile.Read(ref _discard.Bound))
         {
-            (wakes.Changed, _discard!.Changed) = (_discard.Changed, null);
+            return false;
         }
 
-        return wakes;
+        return _discard.IsReported = true;
     }
 
     private void Wake(in Wakes wakes, bool ended)
@@ -621,8 +692,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         {
             _owner?.OnInputEnded(_failure);
         }
+        else if (wakes.IsDiscarded)
+        {
+            _owner?.OnDiscarded();
+        }
 
-        wakes.Changed?.TrySetResult();
         if (wakes.Failure is not null)
         {
             _waiter.SetException(wakes.Failure);
@@ -702,11 +776,6 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                     _failure ??= exception;
                 }
 
-                if (_discard is { Changed: TaskCompletionSource changed })
-                {
-                    _discard.Changed = null;
-                    changed.TrySetResult();
-                }
             }
 
             wake = _waiting;
@@ -872,7 +941,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         public byte[]? Scratch;
         public long Bytes;
         public long Bound;
-        public TaskCompletionSource? Changed;
+        public bool IsReported;
     }
 
     /// <summary>Who goes on, once the lock is released.</summary>
@@ -880,7 +949,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         public ReadResult Result;
         public Exception? Failure;
-        public TaskCompletionSource? Changed;
+        public bool IsDiscarded;
         public bool Waiter;
     }
 }

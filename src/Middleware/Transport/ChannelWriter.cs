@@ -12,9 +12,10 @@ namespace ByteStreams.Transport;
 /// </summary>
 /// <remarks>
 /// A flush is done at once while no more than the high-water mark is queued; above it, when the queue is down to the low-water
-/// mark (W5, W6). A lost connection makes it throw, so that a loop of writes ends (F04).
+/// mark (W5, W6). After a loss it returns <see cref="FlushResult.IsCompleted"/>, which is the contract of every <see cref="PipeWriter"/>;
+/// <see cref="Failure"/> has the cause, for the pair's drain to throw (F04).
 /// </remarks>
-internal sealed class ChannelWriter : PipeWriter
+internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, IThreadPoolWorkItem
 {
     private const int SmallestBlock = 4096;
 
@@ -42,10 +43,11 @@ internal sealed class ChannelWriter : PipeWriter
     private bool _leased;
 
     private bool _sending;
+    private bool _marked;
     private bool _completed;
     private bool _shutdownBegun;
     private Exception? _failure;
-    private bool _isTold;
+    private bool _isReported;
     private TaskCompletionSource<FlushResult>? _drained;
     private bool _isFinished;
     private TaskCompletionSource? _finished;
@@ -85,6 +87,15 @@ internal sealed class ChannelWriter : PipeWriter
     /// ever sent, for such a handler takes and does not answer.
     /// </summary>
     public long RoomForAnswers => BytesSent > 0 && Queued == 0 && Volatile.Read(ref _drained) is null ? Volatile.Read(ref _highWater) / 2 : Room;
+
+    /// <summary>
+    /// Whether a small flush only marks the connection, and what was flushed is sent at the end of the loop's dispatch, or by the thread pool:
+    /// HTTP flushes several times for one answer, and once for each of many answers. False by default.
+    /// </summary>
+    public bool CoalescesFlushes { get; set; }
+
+    /// <summary>Why nothing more is sent; null while the connection lives.</summary>
+    public Exception? Failure => Volatile.Read(ref _failure);
 
     /// <summary>Whether nothing more can be written.</summary>
     public bool IsCompleted => Volatile.Read(ref _completed);
@@ -211,7 +222,7 @@ internal sealed class ChannelWriter : PipeWriter
             clear = _queued == 0;
         }
 
-        Tell(lost);
+        Report(lost);
         return clear;
     }
 
@@ -243,6 +254,7 @@ internal sealed class ChannelWriter : PipeWriter
         }
 
         Exception? lost = null;
+        bool marked = false;
         Task<FlushResult>? drained = null;
         lock (this)
         {
@@ -252,22 +264,65 @@ internal sealed class ChannelWriter : PipeWriter
             }
 
             Commit();
-            Send(ref lost);
-            if (_failure is null && _queued > _highWater)
+            if (CoalescesFlushes && !_sending && _queued > 0 && _queued <= _highWater / 2)
             {
-                _drained ??= new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-                drained = _drained.Task;
+                marked = !_marked;
+                _marked = true;
+            }
+            else
+            {
+                Send(ref lost);
+                if (_failure is null && _queued > _highWater)
+                {
+                    _drained ??= new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+                    drained = _drained.Task;
+                }
             }
         }
 
         if ((lost ?? _failure) is Exception failure)
         {
-            // Also of a failure that another thread has met just now: nobody may hear of it before the owner has.
-            Tell(failure);
-            return ValueTask.FromException<FlushResult>(failure);
+            // Also of a failure that another thread has met just now: the owner hears of it first.
+            Report(failure);
+            return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: true));
+        }
+
+        if (marked)
+        {
+            SendLater();
         }
 
         return drained is null ? default : new ValueTask<FlushResult>(drained.WaitAsync(cancellationToken));
+    }
+
+    /// <summary>The end of the loop's dispatch.</summary>
+    void ITurnWork.OnTurnEnd() => SendMarked();
+
+    void IThreadPoolWorkItem.Execute() => SendMarked();
+
+    private void SendLater()
+    {
+        if (Turn.Current is Turn turn)
+        {
+            turn.Add(this);
+        }
+        else
+        {
+            // Of a thread-pool thread's own queue: it runs after the work item that flushes now, unless another thread is idle.
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
+        }
+    }
+
+    private void SendMarked()
+    {
+        Exception? lost = null;
+        lock (this)
+        {
+            _marked = false;
+            Send(ref lost);
+        }
+
+        Report(lost);
     }
 
     public override void CancelPendingFlush()
@@ -303,10 +358,10 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        Tell(lost);
+        Report(lost);
     }
 
-    /// <summary>Drops what is queued; every flush from now on throws <paramref name="exception"/>.</summary>
+    /// <summary>Drops what is queued; every flush from now on is completed, with <paramref name="exception"/> as its <see cref="Failure"/>.</summary>
     public void Fail(Exception exception)
     {
         lock (this)
@@ -462,7 +517,7 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        Tell(lost);
+        Report(lost);
     }
 
     private void OnShutdown()
@@ -481,7 +536,7 @@ internal sealed class ChannelWriter : PipeWriter
             }
         }
 
-        Tell(lost);
+        Report(lost);
         Finish();
     }
 
@@ -489,9 +544,9 @@ internal sealed class ChannelWriter : PipeWriter
     /// Outside of the lock: the owner hears of a failure first, and notes the reason; whoever waited for the bytes may abort the
     /// connection as soon as it is released.
     /// </summary>
-    private void Tell(Exception? lost)
+    private void Report(Exception? lost)
     {
-        if (lost is not null && !Volatile.Read(ref _isTold))
+        if (lost is not null && !Volatile.Read(ref _isReported))
         {
             _owner?.OnOutputLost(lost);
             ReleaseFailed();
@@ -568,7 +623,7 @@ internal sealed class ChannelWriter : PipeWriter
 
     private void ReleaseFailed()
     {
-        Volatile.Write(ref _isTold, true);
+        Volatile.Write(ref _isReported, true);
         TaskCompletionSource<FlushResult>? drained;
         lock (this)
         {
@@ -577,9 +632,7 @@ internal sealed class ChannelWriter : PipeWriter
 
         if (drained is not null)
         {
-            drained.TrySetException(_failure!);
-            // Whoever waited may have left by cancellation; nobody is left then to observe it.
-            _ = drained.Task.Exception;
+            drained.TrySetResult(new FlushResult(isCanceled: false, isCompleted: true));
         }
 
         Finish();

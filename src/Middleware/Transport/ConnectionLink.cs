@@ -1,5 +1,6 @@
 using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace ByteStreams.Transport;
 
@@ -26,6 +27,20 @@ internal static class ConnectionLink
         return context.Features.Get<IConnectionProgress>() ?? new ForeignProgress(link);
     }
 
+    /// <summary>
+    /// Waits for the end of a connection whose close has begun. Where its server stops, the wait ends as soon as the transport has taken what
+    /// was written: the linger for a peer that has not ended goes on by itself, and holds up no stop.
+    /// </summary>
+    public static async Task WaitForEndAsync(ConnectionContext context)
+    {
+        IByteStreamTransportFeature link = Of(context);
+        await Progress(context).OutputFinished.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        CancellationToken stopping = context.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+
+        // The loss of a connection after its handler has returned is in its close reason; there is nothing to throw it to.
+        await link.WaitClosedAsync().WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
     /// <summary>Of a transport that has the feature and is not ours: nobody knows whether a read waits, so one counts as waiting.</summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {
@@ -40,6 +55,8 @@ internal static class ConnectionLink
         public bool IsClosed => link.EndReason != ConnectionEndReason.None;
 
         public long FirstByteAt => 0;
+
+        public Task OutputFinished => link.WaitClosedAsync();
 
         public ConnectionRecord? Record
         {

@@ -49,8 +49,9 @@ public interface IByteStreamTransportFeature
 
     /// <summary>Waits until the connection is closed; from now on a reset is noticed even if nobody reads or writes.</summary>
     /// <returns>
-    /// A task that is done after a clean close or an abort by this side, and faulted with the cause
-    /// (<c>ConnectionResetException</c>) where the connection was lost.
+    /// A task that is done after a clean close or an abort by this side, and faulted with the cause: <c>ConnectionResetException</c> where
+    /// the connection was lost, <c>TimeoutException</c> where written bytes did not reach the peer within the bounds of the close, and
+    /// <c>ConnectionAbortedException</c> where an abort with a cause has dropped some.
     /// </returns>
     Task WaitClosedAsync();
 }

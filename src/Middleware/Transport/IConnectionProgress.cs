@@ -20,6 +20,12 @@ internal interface IConnectionProgress
     /// <summary>Whether the connection is closed for good.</summary>
     bool IsClosed { get; }
 
+    /// <summary>
+    /// Done when the transport has taken everything that was written before the close, or when that has become impossible; never faulted.
+    /// A close may go on after it, see <see cref="IByteStreamTransportFeature.WaitClosedAsync"/>.
+    /// </summary>
+    Task OutputFinished { get; }
+
     /// <summary>What telemetry, where it is the outermost, keeps of the connection; null without it.</summary>
     ConnectionRecord? Record { get; set; }
 

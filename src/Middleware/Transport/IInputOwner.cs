@@ -14,4 +14,7 @@ internal interface IInputOwner
     /// </summary>
     /// <param name="loss">The cause of the loss; null at the end.</param>
     void OnInputEnded(Exception? loss);
+
+    /// <summary>Called, outside of any lock, when as much was discarded as <see cref="ChannelReader.Discard"/> allows.</summary>
+    void OnDiscarded();
 }

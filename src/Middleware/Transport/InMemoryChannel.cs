@@ -32,6 +32,11 @@ internal sealed class InMemoryChannel : ByteChannel
 
     public override ValueTask<int> ReceiveAsync(Memory<byte> destination) => _in.ReceiveAsync(destination);
 
+    public override bool HasArrived => _in.HasArrived;
+
+    public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss) =>
+        _in.TryReceive(destination, out received, out loss);
+
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source) => _out.SendAsync(source);
 
     public override ValueTask ShutdownSendAsync()
@@ -44,7 +49,9 @@ internal sealed class InMemoryChannel : ByteChannel
     {
         var reset = new ConnectionResetException("The connection was reset by the peer.");
         _in.Break(reset);
-        _out.Break(reset);
+
+        // As over TCP, where what has reached the peer's side before the reset can be read.
+        _out.Break(reset, keepBytes: true);
     }
 
     public override void Close()
@@ -91,28 +98,51 @@ internal sealed class InMemoryChannel : ByteChannel
             }
         }
 
+        public bool HasArrived
+        {
+            get
+            {
+                lock (_gate)
+                {
+                    return _count > 0 || _ended || _broken is not null;
+                }
+            }
+        }
+
         public ValueTask<int> ReceiveAsync(Memory<byte> destination)
         {
             lock (_gate)
             {
+                return !TryReceive(destination.Span, out int received, out Exception? loss) ? ReceiveLaterAsync(destination)
+                    : loss is not null ? ValueTask.FromException<int>(loss)
+                    : new ValueTask<int>(received);
+            }
+        }
+
+        public bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
+        {
+            lock (_gate)
+            {
+                (received, loss) = (0, null);
                 if (_broken is not null && !(_keepBytes && _count > 0))
                 {
-                    return ValueTask.FromException<int>(_broken);
+                    loss = _broken;
+                    return true;
                 }
 
                 if (_count == 0)
                 {
-                    return _ended ? new ValueTask<int>(0) : ReceiveLaterAsync(destination);
+                    return _ended;
                 }
 
-                int taken = Math.Min(_count, destination.Length);
-                int first = Math.Min(taken, Capacity - _head);
-                _ring.AsSpan(_head, first).CopyTo(destination.Span);
-                _ring.AsSpan(0, taken - first).CopyTo(destination.Span[first..]);
-                _head = (_head + taken) % Capacity;
-                _count -= taken;
+                received = Math.Min(_count, destination.Length);
+                int first = Math.Min(received, Capacity - _head);
+                _ring.AsSpan(_head, first).CopyTo(destination);
+                _ring.AsSpan(0, received - first).CopyTo(destination[first..]);
+                _head = (_head + received) % Capacity;
+                _count -= received;
                 _writable.Set();
-                return new ValueTask<int>(taken);
+                return true;
             }
         }
 

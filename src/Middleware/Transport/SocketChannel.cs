@@ -58,6 +58,8 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
+    public override bool DeliversBeforeReset => _socket.AddressFamily == AddressFamily.Unix;
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync()
     {
@@ -94,6 +96,48 @@ internal sealed class SocketChannel : SocketByteChannel
         {
             throw SocketErrors.ToConnectionException(Closed(error));
         }
+    }
+
+    public override bool HasArrived
+    {
+        get
+        {
+            try
+            {
+                return _socket.Poll(0, SelectMode.SelectRead);
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
+    public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
+    {
+        (received, loss) = (0, null);
+        SocketError error;
+        try
+        {
+            received = _socket.Receive(destination, SocketFlags.None, out error);
+            if (error == SocketError.Success && received == 0 && !_shutdown && NativeSocket.IsReset(_socket) && !_shutdown)
+            {
+                error = SocketError.ConnectionReset;
+            }
+        }
+        catch (ObjectDisposedException closed)
+        {
+            loss = SocketErrors.ToConnectionException(Closed(closed));
+            return true;
+        }
+
+        if (error == SocketError.WouldBlock)
+        {
+            return false;
+        }
+
+        loss = error == SocketError.Success ? null : SocketErrors.ToConnectionException(new SocketException((int)error));
+        return true;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)

@@ -70,6 +70,9 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
     public long FirstByteAt => _input.FirstByteAt;
 
+    /// <summary>Kestrel's transport sends what was written before it disposes the socket.</summary>
+    public Task OutputFinished => Task.CompletedTask;
+
     public ConnectionRecord? Record { get; set; }
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None)

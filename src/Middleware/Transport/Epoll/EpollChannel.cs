@@ -128,6 +128,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         }
     }
 
+    public override bool DeliversBeforeReset => _isUnix;
+
     /// <summary>
     /// Completes on the loop's thread, so that the connection's handler runs there from its first line. Adding the registration
     /// brings an event at once, because a new socket is writable: nothing else has to wake the loop.

@@ -1,0 +1,11 @@
+namespace ByteStreams.Transport;
+
+/// <summary>A connection whose reset can wait for what was written before.</summary>
+internal interface IOrderlyReset
+{
+    /// <summary>
+    /// Sends what was written, waits until the peer's side has it, and resets the connection: the peer reads everything and then meets the
+    /// reset. Bounded by <see cref="ByteStreamTransportOptions.LingerTimeout"/>; never faulted.
+    /// </summary>
+    Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause);
+}
