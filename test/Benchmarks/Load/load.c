@@ -3,6 +3,7 @@
  * Every connection sends an endless, periodic stream of messages that differ from each other and from every other
  * connection's, and keeps `depth` of them unanswered. What comes back has to be that very stream: comparing it needs no
  * parsing and no buffer per connection, and finds whatever is lost, repeated, reordered or given to the wrong one.
+ * A WebSocket's answers are another stream than what was sent, since only the client masks; it is compared in the same way.
  * Whatever the server does wrong ends the program with a message and exit code 1. The result is one line of JSON.
  */
 #define _GNU_SOURCE
@@ -31,6 +32,7 @@
 static const char usage[] =
     "load --line PORT | --frame PORT | --tls PORT | --unix PATH | --unix-frame PATH   where the measured connections go, and what\n"
     "                            they send: lines, or frames behind a 4-byte big-endian length; frames within TLS 1.3\n"
+    "     --websocket PORT       ... or masked text messages, after an upgrade of GET /echo\n"
     "     --connections N        measured connections (64)\n"
     "     --size BYTES           of a line with its end, or of a frame without its length (64)\n"
     "     --depth N              messages in flight on each connection (1)\n"
@@ -67,6 +69,8 @@ struct connection {
   size_t message;    /* bytes of one message */
   size_t period;     /* bytes of depth + 1 messages */
   char *stream;      /* one period, and depth messages of the next: a send never has to wrap */
+  size_t answer;     /* bytes of one message as it comes back */
+  char *answers;     /* depth + 1 of them: the stream itself, but for a WebSocket */
   uint64_t due;      /* bytes that may be sent so far */
   uint64_t sent;
   uint64_t received;
@@ -75,7 +79,7 @@ struct connection {
 
 static struct {
   const char *path;
-  int port, frame, tls, churn, idle_echo, block_port;
+  int port, frame, tls, websocket, churn, idle_echo, block_port;
   unsigned connections, size, depth, idle, blocking, memory;
   double warmup, seconds;
   pid_t pid;
@@ -149,6 +153,36 @@ static void write_message(char *at, size_t size, int frame, uint64_t seed) {
   }
 }
 
+/* The header of a final text frame (RFC 6455, 5.2); returns its bytes. */
+static size_t write_header(char *at, size_t size, unsigned mask_bit) {
+  enum { FINAL_TEXT = 0x81, LENGTH_16 = 126, LENGTH_64 = 127 };
+  at[0] = (char)FINAL_TEXT;
+  unsigned bytes = size < LENGTH_16 ? 0 : size <= UINT16_MAX ? 2 : 8;
+  at[1] = (char)(mask_bit | (bytes == 0 ? size : bytes == 2 ? LENGTH_16 : LENGTH_64));
+  for (unsigned i = 0; i < bytes; i++) at[2 + i] = (char)((uint64_t)size >> 8 * (bytes - 1 - i));
+  return 2 + bytes;
+}
+
+/* From the messages without a header: as the client sends them, and as they come back. */
+static void write_websocket(struct connection *c, size_t size) {
+  enum { HEADER = 10, MASK_BIT = 0x80, MASK = 4 };
+  char header[HEADER], *messages = c->stream;
+  c->answer = write_header(header, size, 0) + size;
+  c->message = c->answer + MASK;
+  c->period = (c->depth + 1) * c->message;
+  c->stream = allocate(2 * c->depth + 1, c->message);
+  c->answers = allocate(c->depth + 1, c->answer);
+  for (unsigned i = 0; i <= c->depth; i++) {
+    char *message = messages + i * size, *answer = c->answers + i * c->answer, *sent = c->stream + i * c->message;
+    memcpy(answer + write_header(answer, size, 0), message, size);
+    sent += write_header(sent, size, MASK_BIT);
+    /* Letters of the message itself, which differ from one to the next. */
+    for (unsigned at = 0; at < MASK; at++) sent[at] = (char)(message[at % size] ^ (char)(0x80 + at));
+    for (size_t at = 0; at < size; at++) sent[MASK + at] = (char)(message[at] ^ sent[at % MASK]);
+  }
+  free(messages);
+}
+
 static void prepare(struct connection *c, enum mode mode, int port, unsigned index) {
   int side = mode == LOOP, frame = !side && options.frame;
   size_t size = side ? SIDE_SIZE : options.size;
@@ -161,6 +195,9 @@ static void prepare(struct connection *c, enum mode mode, int port, unsigned ind
   c->stream = allocate(2 * c->depth + 1, c->message);
   c->issued = allocate(c->depth, sizeof *c->issued);
   for (unsigned i = 0; i <= c->depth; i++) write_message(c->stream + i * c->message, size, frame, (uint64_t)index << 32 | (uint64_t)mode << 28 | i);
+  c->answer = c->message;
+  c->answers = c->stream;
+  if (options.websocket && !side) write_websocket(c, size);
   memcpy(c->stream + c->period, c->stream, c->depth * c->message);
 }
 
@@ -226,6 +263,37 @@ static void begin_tls(struct connection *c) {
   SSL_set_connect_state(c->tls);
 }
 
+static void send_all(int fd, const char *bytes, size_t count) {
+  if (send(fd, bytes, count, MSG_NOSIGNAL) != (ssize_t)count) die("send: %s", strerror(errno));
+}
+
+/* Blocks, as connecting does: the server has nothing to send but the answer to this. */
+static void upgrade(struct connection *c) {
+  /* The key and its answer are those of RFC 6455, 1.3. */
+  static const char request[] = "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  char response[2048];
+  size_t count = 0;
+  send_all(c->fd, request, sizeof request - 1);
+  do {
+    ssize_t n = recv(c->fd, response + count, sizeof response - 1 - count, 0);
+    if (n <= 0) die("no answer to the upgrade, after %zu bytes", count);
+    count += (size_t)n;
+    response[count] = 0;
+  } while (count < sizeof response - 1 && strstr(response, "\r\n\r\n") == NULL);
+  if (strncmp(response, "HTTP/1.1 101 ", 13) != 0 || strstr(response, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == NULL)
+    die("no upgrade to a WebSocket: %s", response);
+}
+
+/* The close handshake, so that the server's end is no error. */
+static void close_websocket(struct connection *c) {
+  static const char farewell[] = "\x88\x82\x11\x22\x33\x44\x12\xca", expected[] = "\x88\x02\x03\xe8";
+  char received[16];
+  send_all(c->fd, farewell, sizeof farewell - 1);
+  ssize_t n = recv(c->fd, received, sizeof received, 0);
+  if (n != sizeof expected - 1 || memcmp(received, expected, sizeof expected - 1) != 0) die("no close frame, but %zd bytes", n);
+}
+
 static void issue(struct connection *c, uint64_t first, uint64_t count, uint64_t now) {
   for (uint64_t i = first; i < first + count; i++) c->issued[i % c->depth] = now;
   c->due += count * c->message;
@@ -238,6 +306,7 @@ static void open_connection(struct connection *c) {
   c->fd = connected_socket(c->port);
   c->due = c->sent = c->received = 0;
   if (tls_context != NULL && (c->mode == LOAD || c->mode == CHURN)) begin_tls(c);
+  if (options.websocket && c->mode != LOOP) upgrade(c);
   opened++;
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
@@ -245,6 +314,7 @@ static void open_connection(struct connection *c) {
 }
 
 static void close_connection(struct connection *c) {
+  if (options.websocket && c->mode != LOOP && c->fd >= 0) close_websocket(c);
   if (c->tls != NULL) {
     SSL_shutdown(c->tls);
     SSL_free(c->tls);
@@ -255,10 +325,13 @@ static void close_connection(struct connection *c) {
 }
 
 static void compare(struct connection *c, const char *bytes, size_t count) {
-  if (c->received + count > c->sent) die("the server sent %llu bytes for %llu", (unsigned long long)(c->received + count), (unsigned long long)c->sent);
+  size_t period = (c->depth + 1) * c->answer;
+  /* What a message that is partly sent may have brought back, where the answer is as long as the message. */
+  uint64_t answerable = c->sent / c->message * c->answer + (c->answer == c->message ? c->sent % c->message : 0);
+  if (c->received + count > answerable) die("the server sent %llu bytes for %llu", (unsigned long long)(c->received + count), (unsigned long long)c->sent);
   while (count > 0) {
-    size_t at = (size_t)(c->received % c->period), part = c->period - at < count ? c->period - at : count;
-    if (memcmp(c->stream + at, bytes, part) != 0) die("other bytes came back, in the %zu from byte %llu", part, (unsigned long long)c->received);
+    size_t at = (size_t)(c->received % period), part = period - at < count ? period - at : count;
+    if (memcmp(c->answers + at, bytes, part) != 0) die("other bytes came back, in the %zu from byte %llu", part, (unsigned long long)c->received);
     c->received += part;
     bytes += part;
     count -= part;
@@ -297,9 +370,9 @@ static void receive(struct connection *c, uint32_t events) {
       die("recv: %s", strerror(errno));
     }
     if (n == 0) die("the server closed a connection after %llu bytes", (unsigned long long)c->received);
-    uint64_t before = c->received / c->message;
+    uint64_t before = c->received / c->answer;
     compare(c, receive_buffer, (size_t)n);
-    uint64_t after = c->received / c->message;
+    uint64_t after = c->received / c->answer;
     if (after > before) {
       count_answers(c, before, after - before);
       if (c->mode == CHURN) return;
@@ -330,36 +403,38 @@ static void pause_ms(long ms) {
   nanosleep(&time, NULL);
 }
 
-static long server_descriptors(void) {
-  char path[64];
+/* Sockets alone: a runtime also keeps every assembly open that it has used. */
+static long server_sockets(void) {
+  char path[64], target[8];
   snprintf(path, sizeof path, "/proc/%d/fd", (int)options.pid);
   DIR *directory = opendir(path);
   if (directory == NULL) die("%s: %s", path, strerror(errno));
   long count = 0;
-  while (readdir(directory) != NULL) count++;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+    count += readlinkat(dirfd(directory), entry->d_name, target, sizeof target) > 7 && memcmp(target, "socket:", 7) == 0;
   closedir(directory);
   return count;
 }
 
 /* Until the server has opened (or closed) its ends: nothing else tells that a silent connection was accepted. */
-static void wait_for_descriptors(long wanted, int rising) {
+static void wait_for_sockets(long wanted, int rising) {
   /* A runtime opens and closes a few of its own. */
   enum { OWN = 8 };
   uint64_t begun = now_ns();
-  while (rising ? server_descriptors() < wanted - OWN : server_descriptors() > wanted + OWN) {
-    if (now_ns() - begun > STUCK_NS) die("the server has %ld descriptors, not %ld", server_descriptors(), wanted);
+  while (rising ? server_sockets() < wanted - OWN : server_sockets() > wanted + OWN) {
+    if (now_ns() - begun > STUCK_NS) die("the server has %ld sockets, not %ld", server_sockets(), wanted);
     pause_ms(1);
   }
 }
 
 static struct connection *open_side(unsigned count, enum mode mode, int port) {
   struct connection *side = allocate(count, sizeof *side);
-  long before = mode == IDLE ? server_descriptors() : 0;
+  long before = mode == IDLE ? server_sockets() : 0;
   for (unsigned i = 0; i < count; i++) {
     prepare(&side[i], mode, port, i);
     open_connection(&side[i]);
     if (mode == ONCE) wait_for_answers(OPENING);
-    if (mode == IDLE && (i % OPENING == OPENING - 1 || i == count - 1)) wait_for_descriptors(before + i + 1, 1);
+    if (mode == IDLE && (i % OPENING == OPENING - 1 || i == count - 1)) wait_for_sockets(before + i + 1, 1);
   }
   if (mode == ONCE) wait_for_answers(0);
   return side;
@@ -392,6 +467,7 @@ static long settled_kib(void) {
 static void close_all(struct connection *all, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     close_connection(&all[i]);
+    if (all[i].answers != all[i].stream) free(all[i].answers);
     free(all[i].stream);
     free(all[i].issued);
   }
@@ -399,9 +475,9 @@ static void close_all(struct connection *all, unsigned count) {
 }
 
 static void rehearse(void) {
-  long before = server_descriptors();
+  long before = server_sockets();
   close_all(open_side(REHEARSAL, ONCE, options.port), REHEARSAL);
-  wait_for_descriptors(before, 0);
+  wait_for_sockets(before, 0);
 }
 
 static void run_until(uint64_t end) {
@@ -456,9 +532,10 @@ static void timed_out(int signal) {
 }
 
 static void parse(int count, char **values) {
-  enum { LINE = 1, FRAME, TLS, UNIX, UNIX_FRAME, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
+  enum { LINE = 1, FRAME, TLS, UNIX, UNIX_FRAME, WEBSOCKET, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
   static const struct option names[] = {
-      {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"tls", 1, 0, TLS}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"connections", 1, 0, CONNECTIONS},
+      {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"tls", 1, 0, TLS}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"websocket", 1, 0, WEBSOCKET},
+      {"connections", 1, 0, CONNECTIONS},
       {"size", 1, 0, SIZE}, {"depth", 1, 0, DEPTH}, {"churn", 0, 0, CHURNS}, {"idle", 1, 0, IDLES}, {"idle-echo", 0, 0, IDLE_ECHO},
       {"blocking", 1, 0, BLOCKING}, {"block", 1, 0, BLOCK}, {"memory", 1, 0, MEMORY}, {"warmup", 1, 0, WARMUP}, {"seconds", 1, 0, SECONDS},
       {"pid", 1, 0, PID}, {0}};
@@ -466,8 +543,9 @@ static void parse(int count, char **values) {
   while ((option = getopt_long(count, values, "", names, NULL)) != -1) {
     if (option == FRAME || option == TLS || option == UNIX_FRAME) options.frame = 1;
     if (option == TLS) options.tls = 1;
+    if (option == WEBSOCKET) options.websocket = 1;
     switch (option) {
-      case LINE: case FRAME: case TLS: options.port = atoi(optarg); break;
+      case LINE: case FRAME: case TLS: case WEBSOCKET: options.port = atoi(optarg); break;
       case UNIX: case UNIX_FRAME: options.path = optarg; break;
       case CONNECTIONS: options.connections = (unsigned)atoi(optarg); break;
       case SIZE: options.size = (unsigned)atoi(optarg); break;
@@ -514,13 +592,13 @@ int main(int count, char **values) {
     measure_memory();
     return 0;
   }
-  long before = options.pid ? server_descriptors() : 0;
+  long before = options.pid ? server_sockets() : 0;
   struct connection *idle = open_side(options.idle, options.idle_echo ? ONCE : IDLE, options.port);
   struct connection *blocking = open_side(options.blocking, LOOP, options.block_port);
   measure();
   close_all(idle, options.idle);
   close_all(blocking, options.blocking);
   /* What comes next is not to be measured beside the end of all these. */
-  if (options.pid) wait_for_descriptors(before, 0);
+  if (options.pid) wait_for_sockets(before, 0);
   return 0;
 }
