@@ -14,16 +14,19 @@ from measure import Measurement
 from report import write
 from workloads import workloads
 
+SECTIONS = ("streams", "http")
+
 # What a process needs of its descriptors for itself, and for the measured connections beside the idle ones.
 OWN_DESCRIPTORS = 500
 
 
-def parse(known):
+def parse(groups):
+    known = [key for keys in groups.values() for key in keys]
     names = [contender.name for contender in CONTENDERS]
     parser = argparse.ArgumentParser(prog="run", allow_abbrev=False, description=__doc__.splitlines()[0],
-                                     epilog=f"workloads: {', '.join(known)}; contenders: {', '.join(names)}")
-    parser.add_argument("--workloads", type=_list_of(known), help="some of them, separated by commas (all)")
-    parser.add_argument("--contenders", type=_list_of(names), help="some of them; one that is named has to run here (all that can)")
+                                     epilog=f"workloads: {', '.join(known)}; groups of them: {', '.join(groups)}; contenders: {', '.join(names)}")
+    parser.add_argument("--workloads", type=_list_of(known, groups), help="some of them, or a group, separated by commas (all)")
+    parser.add_argument("--contenders", type=_list_of(names), help="some of them; one that is named has to run here (all that can, but http-socket)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of a round (2)")
     parser.add_argument("--warmup", type=float, default=8, help="seconds for each contender and workload before its first round (8)")
@@ -37,9 +40,9 @@ def parse(known):
     return options
 
 
-def _list_of(known):
+def _list_of(known, groups=None):
     def parse_list(text):
-        names = text.split(",")
+        names = [name for part in text.split(",") for name in (groups or {}).get(part, [part])]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
@@ -50,32 +53,62 @@ def _list_of(known):
 def main():
     idle = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS)
     every = workloads(idle)
-    options = parse([workload.key for workload in every])
+    options = parse({section: [workload.key for workload in every if workload.section == section] for section in SECTIONS})
     cores = os.sched_getaffinity(0)
     if not {options.server_core, options.load_core} <= cores:
         sys.exit(f"cores {options.server_core} and {options.load_core} are wanted, {sorted(cores)} are here")
-    chosen = [workload for workload in every if options.workloads is None or workload.key in options.workloads]
-    contenders = build([contender for contender in CONTENDERS if options.contenders is None or contender.name in options.contenders])
+    chosen = {section: [workload for workload in every if workload.section == section and (options.workloads is None or workload.key in options.workloads)]
+              for section in SECTIONS}
+    chosen = {section: some for section, some in chosen.items() if some}
+    wanted = [contender for contender in CONTENDERS if (contender.name in options.contenders if options.contenders is not None else not contender.named)]
+    needless = [contender.name for contender in wanted if contender.section not in chosen]
+    if options.contenders is not None and needless:
+        sys.exit(f"measured in none of these workloads: {', '.join(needless)}")
+    unserved = [section for section in chosen if not any(contender.section == section for contender in wanted)]
+    if options.workloads is not None and unserved:
+        sys.exit(f"no contender serves {', '.join(workload.key for section in unserved for workload in chosen[section])}")
+    contenders = build([contender for contender in wanted if contender.section in chosen])
     missing = set(options.contenders or []) - {contender.name for contender in contenders}
     if missing:
         sys.exit(f"asked for, and not to be had: {', '.join(sorted(missing))}")
 
     output = options.output or (Path(tempfile.mkdtemp(prefix="bench-")) if options.quick else REPOSITORY / "docs")
     (output / "performance").mkdir(parents=True, exist_ok=True)
-    results = []
-    with open(output / "performance" / "results.jsonl", "w", encoding="utf-8") as log:
-        def record(kind, **fields):
-            results.append({"kind": kind, **fields})
-            print(json.dumps(results[-1]), file=log, flush=True)
-
-        record("machine", **describe(options))
-        measurement = Measurement(contenders, options, (options.server_core, options.load_core), record)
-        measurement.run(chosen)
-    write(results, chosen, contenders, output)
+    path = output / "performance" / "results.jsonl"
+    others = _records_of_others(path, {contender.section for contender in contenders})
+    failures = []
+    with open(path, "w", encoding="utf-8") as log:
+        log.writelines(others)
+        for section, some in chosen.items():
+            serving = [contender for contender in contenders if contender.section == section]
+            if serving:
+                failures += _measure(section, some, serving, options, log, output)
     print(f"written: {output / 'performance.md'}")
-    for key, name in measurement.failures:
+    for key, name in failures:
         print(f"FAILED: {key}, {name}")
-    sys.exit(1 if measurement.failures else 0)
+    sys.exit(1 if failures else 0)
+
+
+def _records_of_others(path, sections):
+    """The lines of the sections that are not measured now."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8") as log:
+        return [line for line in log if json.loads(line).get("section", SECTIONS[0]) not in sections]
+
+
+def _measure(section, chosen, contenders, options, log, output):
+    results = []
+
+    def record(kind, **fields):
+        results.append({"kind": kind, **({} if section == SECTIONS[0] else {"section": section}), **fields})
+        print(json.dumps(results[-1]), file=log, flush=True)
+
+    record("machine", **describe(options))
+    measurement = Measurement(contenders, options, (options.server_core, options.load_core), record)
+    measurement.run(chosen)
+    write(section, results, chosen, contenders, output)
+    return measurement.failures
 
 
 main()

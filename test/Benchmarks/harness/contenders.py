@@ -30,6 +30,8 @@ class Contender:
     plain: bool = True           # serves without TLS too
     forks: bool = False          # a process for each connection: neither their CPU nor their calls are counted
     relay: bool = False          # passes on to another server, and is measured in nothing else
+    section: str = "streams"     # of the report: streams, or http, whose servers have its endpoints and no others
+    named: bool = False          # measured only where it is asked for by name
 
     def missing(self):
         """Why it cannot run here, or None."""
@@ -70,6 +72,12 @@ def _dotnet(name, folder, *options, switches=(), needs=(), **more):
     return Contender(name, title, ("dotnet", *needs), build, (str(target / f"Benchmarks.{folder}"), *switches), **more)
 
 
+def _http(name, transport, **more):
+    """One application on Kestrel; contenders differ in the transport."""
+    return _dotnet(name, "Http", switches=("--transport", transport), needs=("wrk", "h2load", "nghttp"), output="http",
+                   unix=False, tls=True, section="http", **more)
+
+
 CONTENDERS = [
     Contender("c", "C, epoll", ("cc",), _c(PEERS / "epoll" / "epoll.c", ARTIFACTS / "epoll", "-pthread"), (str(ARTIFACTS / "epoll"),)),
     Contender("iouring", "C, io_uring", ("cc", "usr/include/liburing*"), _c(PEERS / "iouring" / "iouring.c", ARTIFACTS / "iouring", libraries=("-luring",)),
@@ -101,6 +109,9 @@ CONTENDERS = [
     _dotnet("bytestreams-relay", "ByteStreams", title="ByteStreams relay", output="bytestreams", unix=False, relay=True, own=True),
     _dotnet("bytestreams-relay-bare", "ByteStreams", title="ByteStreams relay, nothing around", output="bytestreams", switches=("--bare",), unix=False,
             relay=True, own=True),
+    _http("http-kestrel", "stock", title="Kestrel, stock"),
+    _http("http-bytestreams", "epoll", title="ByteStreams", own=True),
+    _http("http-socket", "socket", title="ByteStreams, Socket engine", own=True, named=True),
     Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
     Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
 ]

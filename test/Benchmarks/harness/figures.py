@@ -31,13 +31,13 @@ class Figures:
         values = [result[field] for result in self._rounds.get((workload, contender), {}).values() if field in result]
         return median(values) if values else None
 
-    def ratios(self, workload, contender):
-        """The contender's rate over the yardstick's of the same round."""
+    def ratios(self, workload, contender, field="rate"):
+        """The contender's figure over the yardstick's of the same round."""
         own, yardstick = (self._rounds.get((workload, name), {}) for name in (contender, self._yardsticks[workload]))
-        return [own[number]["rate"] / yardstick[number]["rate"] for number in own if number in yardstick]
+        return [own[number][field] / yardstick[number][field] for number in own if number in yardstick]
 
-    def ratio(self, workload, contender):
-        ratios = self.ratios(workload, contender)
+    def ratio(self, workload, contender, field="rate"):
+        ratios = self.ratios(workload, contender, field)
         return median(ratios) if ratios else None
 
     def calls(self, workload, contender):

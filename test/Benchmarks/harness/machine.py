@@ -15,6 +15,8 @@ VERSIONS = {
     "Rust": ("rustc", "--version"),
     ".NET SDK": ("dotnet", "--version"),
     "Python": (PYTHON, "--version"),
+    "wrk": ("sh", "-c", "wrk --version | head -n 1"),
+    "nghttp2": ("sh", "-c", "h2load --version | cut -d / -f 2"),
     "uvloop": (PYTHON, "-c", "import uvloop; print(uvloop.__version__)"),
 }
 

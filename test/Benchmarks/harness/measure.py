@@ -1,21 +1,15 @@
 """Runs the workloads: warm-up, interleaved rounds, and a pass that counts system calls."""
 
-import json
 import resource
 import subprocess
 import time
 
-from contenders import CONTENDERS, LOAD
+from contenders import CONTENDERS
+from generators import GENERATORS, LoadError
 from machine import busy_seconds
 from servers import Server, idle_cpu_shares
 
 COUNT_SECONDS = 1
-# A round's connections are made and answered once before its window opens.
-ROUND_WARMUP = 0.2
-
-
-class LoadError(Exception):
-    """The load generator found the server at fault."""
 
 
 class Measurement:
@@ -91,15 +85,15 @@ class Measurement:
                     self._attempt("round", workload, servers[contender.name], seconds=self._options.seconds, round=number)
             if self._calls and workload.count_calls:
                 for contender in (contender for contender in standing if not contender.forks):
-                    self._attempt("calls", workload, servers[contender.name], seconds=COUNT_SECONDS, count=True)
+                    self._attempt("calls", workload, servers[contender.name], seconds=COUNT_SECONDS)
         finally:
             if own is not None:
                 self._stop(own)
 
-    def _attempt(self, kind, workload, server, seconds=None, count=False, **fields):
+    def _attempt(self, kind, workload, server, seconds=None, **fields):
         name = server.contender.name
         try:
-            result = self._load(workload, server, seconds, count)
+            result = self._load(kind, workload, server, seconds)
         except LoadError as error:
             print(f"FAILED: {workload.key}, {server.contender.title}: {error}", flush=True)
             self._record("error", workload=workload.key, contender=name, message=str(error), **fields)
@@ -111,24 +105,20 @@ class Measurement:
             self._record(kind, workload=workload.key, contender=name, **fields, **result)
         return True
 
-    def _load(self, workload, server, seconds, count):
+    def _load(self, kind, workload, server, seconds):
+        generator = GENERATORS[workload.generator]
         core = None if not workload.pinned else self._server_core if workload.shared_core else self._load_core
         command = [] if core is None else ["taskset", "-c", str(core)]
-        command += [str(LOAD), f"--{workload.endpoint}", str(server.endpoints[workload.endpoint]), "--pid", str(server.pid), *workload.load]
-        if workload.blocking:
-            command += ["--block", str(server.endpoints["block"])]
-        if seconds is not None:
-            command += ["--seconds", str(seconds), "--warmup", "0" if count else str(ROUND_WARMUP)]
-        if count:
+        command += generator.command(workload, server, seconds, kind)
+        if kind == "calls":
             command = ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(server.pid), "--", *command]
         begun, others = time.monotonic(), self._others(server)
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        result, complaint = generator.run(command, workload, server)
         others = (self._others(server) - others) / (time.monotonic() - begun) / len(self._cores)
-        if done.returncode != 0:
-            raise LoadError(done.stderr.strip() or f"exit code {done.returncode}")
-        result = json.loads(done.stdout)
-        if count:
-            return {"calls_per_message": int(done.stderr.split(",")[0]) / result["all_messages"]}
+        if workload.section == "http":
+            server.settle()
+        if kind == "calls":
+            return {"calls_per_message": int(complaint.split(",")[0]) / result["all_messages"]}
         if server.contender.forks:
             return {name: value for name, value in result.items() if not name.startswith("server_")}
         return result | {"others": round(max(0.0, others), 3)}
@@ -141,9 +131,10 @@ class Measurement:
 
 
 def _serves(contender, workload):
-    return (contender.relay == workload.relay and (contender.tls if workload.endpoint == "tls" else contender.plain)
-            and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
-            and (contender.loops or workload.threads == 1))
+    return workload.section == "http" or (
+        contender.relay == workload.relay and (contender.tls if workload.endpoint == "tls" else contender.plain)
+        and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
+        and (contender.loops or workload.threads == 1))
 
 
 def _can_count_calls():

@@ -3,24 +3,53 @@
 from figures import Figures
 from plot import panels
 
-BEGIN, END = "<!-- generated from here; `test/Benchmarks/run` writes it -->", "<!-- generated to here -->"
+# Of each section.
+MARKERS = {
+    "streams": ("<!-- generated from here; `test/Benchmarks/run` writes it -->", "<!-- generated to here -->"),
+    "http": ("<!-- HTTP, generated from here; `test/Benchmarks/run` writes it -->", "<!-- HTTP, generated to here -->"),
+}
+EMPTY_PAGE = "# Performance\n\n{}\n{}\n\n# HTTP\n\n{}\n{}\n".format(*MARKERS["streams"], *MARKERS["http"])
 
 
-def write(results, workloads, contenders, output):
+def write(section, results, workloads, contenders, output):
+    """Writes one section; the other one stays."""
     figures = Figures(results, workloads)
+    parts = (_http if section == "http" else _streams)(results[0], figures, workloads, contenders, output)
+    begin, end = MARKERS[section]
+    text = "\n\n".join([begin, *(part for part in parts if part), end])
+    page = output / "performance.md"
+    old = page.read_text(encoding="utf-8") if page.exists() else EMPTY_PAGE
+    before, found_begin, rest = old.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise RuntimeError(f"{page} has lost its markers, '{begin}' and '{end}'")
+    page.write_text(before + text + after, encoding="utf-8")
+
+
+def _streams(machine, figures, workloads, contenders, output):
     rated = [workload for workload in workloads if not workload.memory]
     plots = _plots(figures, rated, contenders, output / "performance")
-    parts = [_machine(results[0]), *plots, _summary(figures, workloads, contenders)]
-    parts += [_details(figures, workload, contenders) for workload in rated]
-    parts += [_idle(figures, contenders), _errors(figures)]
-    text = "\n\n".join([BEGIN, *(part for part in parts if part), END])
-    page = output / "performance.md"
-    old = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
-    before, found_begin, rest = old.partition(BEGIN)
-    _, found_end, after = rest.partition(END)
-    if not found_begin or not found_end:
-        raise RuntimeError(f"{page} has lost its markers, '{BEGIN}' and '{END}'")
-    page.write_text(before + text + after, encoding="utf-8")
+    parts = [_machine(machine), *plots, _summary(figures, workloads, contenders)]
+    parts += [_details(figures, workload, contenders, "messages") for workload in rated]
+    return [*parts, _idle(figures, contenders), _errors(figures)]
+
+
+def _http(machine, figures, workloads, contenders, _output):
+    parts = [_machine(machine), _http_summary(figures, workloads, contenders)]
+    parts += [_details(figures, workload, contenders, "requests", level="###") for workload in workloads]
+    return [*parts, _http_idle(figures, contenders), _errors(figures, level="###")]
+
+
+def _http_summary(figures, workloads, contenders):
+    """A pair of columns for each of this project's transports."""
+    own = [contender for contender in contenders if contender.own]
+    header = [""]
+    for contender in own:
+        header += [f"{contender.title}: rate vs stock", "CPU per request vs stock"]
+    rows = [[f"{workload.key}: {workload.title}", *(_number(figures.ratio(workload.key, contender.name, field))
+                                                    for contender in own for field in ("rate", "server_cpu_us"))] for workload in workloads]
+    return ("Rate and server CPU per request as ratios to stock Kestrel's in the same round, medians of the rounds: a higher rate and less CPU are "
+            f"better.\n\n{_table(header, rows)}")
 
 
 def _table(header, rows):
@@ -52,9 +81,9 @@ def _summary(figures, workloads, contenders):
             f"each connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
 
 
-def _details(figures, workload, contenders):
+def _details(figures, workload, contenders, unit, level="##"):
     yardstick = next((contender.title for contender in contenders if contender.name == workload.yardstick), workload.yardstick)
-    header = ["", "messages/s", f"ratio to {yardstick}", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
+    header = ["", f"{unit}/s", f"ratio to {yardstick}", "lowest to highest", "CPU µs", "system calls", "p50 µs", "p99 µs", "p99.9 µs", "load's core", "others"]
     header += [f"rate to {workload.beside}", f"p99 to {workload.beside}"] if workload.beside else []
     rows = []
     for contender in contenders:
@@ -70,7 +99,7 @@ def _details(figures, workload, contenders):
         if workload.beside:
             row += [_number(_relative(figures, workload, name, field)) for field in ("rate", "p99_us")]
         rows.append(row)
-    return f"## {workload.key}: {workload.title}\n\n{_table(header, rows)}" if rows else ""
+    return f"{level} {workload.key}: {workload.title}\n\n{_table(header, rows)}" if rows else ""
 
 
 def _relative(figures, workload, name, field):
@@ -80,16 +109,24 @@ def _relative(figures, workload, name, field):
 
 
 def _idle(figures, contenders):
-    if not figures.idle:
-        return ""
+    table = _idle_table(figures, contenders)
+    return table and f"## Nobody is there\n\nWhat a server that has served all of this uses of a core once nobody talks to it.\n\n{table}"
+
+
+def _http_idle(figures, contenders):
+    table = _idle_table(figures, contenders)
+    return table and f"### Idle\n\nThe share of a core that each server uses after these workloads, without a client.\n\n{table}"
+
+
+def _idle_table(figures, contenders):
     rows = [[contender.title, f"{figures.idle[contender.name]:.3%}"] for contender in contenders if contender.name in figures.idle]
-    return f"## Nobody is there\n\nWhat a server that has served all of this uses of a core once nobody talks to it.\n\n{_table(['', 'CPU'], rows)}"
+    return rows and _table(["", "CPU"], rows)
 
 
-def _errors(figures):
+def _errors(figures, level="##"):
     if not figures.errors:
         return ""
-    return "## Failures\n\n" + "\n".join(f"- {error['workload']}, {error['contender']}: {error['message']}" for error in figures.errors)
+    return f"{level} Failures\n\n" + "\n".join(f"- {error['workload']}, {error['contender']}: {error['message']}" for error in figures.errors)
 
 
 def _plots(figures, workloads, contenders, folder):

@@ -13,6 +13,9 @@ from contenders import ARTIFACTS, CERTIFICATE, KEY
 
 READY_WITHIN = 30
 ENDS_WITHIN = 20
+SETTLES_WITHIN = 5
+# Idle: less than this share of a core in so many seconds.
+SETTLED_SHARE, SETTLED_SECONDS = 0.1, 0.1
 
 
 class Server:
@@ -22,13 +25,10 @@ class Server:
         self.contender = contender
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         folder = Path(self._folder.name)
-        self.endpoints = {"line": self._port(), "frame": self._port()} if contender.plain else {}
-        if contender.unix:
-            self.endpoints |= {"unix": str(folder / "line"), "unix-frame": str(folder / "frame")}
-        if contender.blocking:
-            self.endpoints["block"] = self._port()
-        if contender.tls:
-            self.endpoints["tls"] = self._port()
+        if contender.section == "http":
+            self.endpoints = {name: self._port() for name in ("http", "https", "h2c", "websocket")}
+        else:
+            self.endpoints = self._stream_endpoints(contender, folder)
         command = [] if core is None else ["taskset", "-c", str(core)]
         command += [*contender.command, "--threads", str(threads)]
         for name, value in self.endpoints.items():
@@ -42,6 +42,16 @@ class Server:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder)
         self.pid = self._process.pid
         self._await_ready()
+
+    def _stream_endpoints(self, contender, folder):
+        endpoints = {"line": self._port(), "frame": self._port()} if contender.plain else {}
+        if contender.unix:
+            endpoints |= {"unix": str(folder / "line"), "unix-frame": str(folder / "frame")}
+        if contender.blocking:
+            endpoints["block"] = self._port()
+        if contender.tls:
+            endpoints["tls"] = self._port()
+        return endpoints
 
     @staticmethod
     def _port():
@@ -69,6 +79,13 @@ class Server:
     def cpu_seconds(self):
         """Processor time of all threads it has and had. The clock's number is the kernel's own for another process."""
         return time.clock_gettime(~self.pid << 3 | 2)
+
+    def settle(self):
+        """Returns once the server is idle: the end of its connections is not to be measured together with the next contender."""
+        deadline = time.monotonic() + SETTLES_WITHIN
+        share = 1
+        while share > SETTLED_SHARE and time.monotonic() < deadline:
+            share = idle_cpu_shares({"": self}, SETTLED_SECONDS)[""]
 
     def stop(self):
         self._process.terminate()

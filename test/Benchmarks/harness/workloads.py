@@ -2,13 +2,21 @@
 
 from dataclasses import dataclass
 
+from contenders import HERE
+
+HELLO = b"Hello, World!"
+# Those of Peers/Http.
+LARGE = bytes(ord("a") + i % 26 for i in range(64 * 1024))
+GREETING = b'{"message":"Hello, World!"}'
+ORDER, ORDER_TOTAL = HERE / "Load" / "order.json", b'{"id":7,"quantity":210}'
+
 
 @dataclass(frozen=True)
 class Workload:
     key: str
     title: str
     load: tuple = ()
-    endpoint: str = "line"       # line, frame, tls, unix, unix-frame
+    endpoint: str = "line"       # line, frame, tls, unix, unix-frame; http, https, h2c, websocket
     shared_core: bool = False    # client and server on one core
     pinned: bool = True
     threads: int = 1
@@ -19,10 +27,25 @@ class Workload:
     beside: str = ""             # the workload that this one disturbs
     yardstick: str = "c"         # the contender that the others are measured by
     relay: bool = False          # through relays, to the C server's Unix socket
+    section: str = "streams"     # of the report: streams, http
+    generator: str = "load"      # load, wrk, h2load
+    path: str = ""               # requested over HTTP
+    answer: bytes = b""          # the body of each response
+    script: tuple = ()           # arguments of Load/wrk.lua
 
     @property
     def unix(self):
         return self.endpoint.startswith("unix")
+
+
+def _wrk(key, title, path="/plaintext", answer=HELLO, script=(), connections=64, endpoint="http", **more):
+    return Workload(key, title, ("--connections", str(connections)), endpoint, section="http", yardstick="http-kestrel", generator="wrk", path=path,
+                    answer=answer, script=script, **more)
+
+
+def _h2load(key, title, endpoint):
+    return Workload(key, title, ("--clients", "8", "--max-concurrent-streams", "32"), endpoint, section="http", yardstick="http-kestrel",
+                    generator="h2load", path="/plaintext", answer=HELLO)
 
 
 def workloads(idle):
@@ -48,4 +71,17 @@ def workloads(idle):
         Workload("m", "one connection, client and server on two idle cores", ("--connections", "1")),
         Workload("u", "a over a Unix socket", endpoint="unix"),
         Workload("v", "b over a Unix socket", ("--depth", "16"), "unix"),
+        _wrk("http-plaintext", "plaintext, 64 connections"),
+        _wrk("http-json", "JSON in two flushes, 64 connections", "/json", GREETING),
+        _wrk("http-post", "JSON of 1 KiB posted, 64 connections", "/order", ORDER_TOTAL, (f"post={ORDER}",)),
+        _wrk("http-pipelined", "plaintext, 64 connections, 16 in each batch", script=("depth=16",)),
+        _wrk("http-large", "64 KiB responses, 8 connections", "/large", LARGE, connections=8),
+        _wrk("http-one", "plaintext, one connection, client and server on two cores", connections=1),
+        _wrk("http-new", "plaintext, a connection for each request, 64 at a time", script=("close",)),
+        _wrk("http-new-2", "http-new, two cores for the server, nothing pinned", script=("close",), pinned=False, own_process=True),
+        _wrk("http-tls", "plaintext over TLS 1.3, 64 connections", endpoint="https"),
+        _h2load("http-h2c", "HTTP/2 without TLS, 8 connections of 32 streams", "h2c"),
+        _h2load("http-h2", "HTTP/2 over TLS 1.3, 8 connections of 32 streams", "https"),
+        Workload("http-websocket", "WebSocket messages of 128 bytes, 64 connections", ("--size", "128"), "websocket", section="http",
+                 yardstick="http-kestrel"),
     ]

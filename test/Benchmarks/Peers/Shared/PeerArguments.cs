@@ -62,6 +62,9 @@ internal sealed class PeerArguments
 
     public string? Value(string name) => _values.GetValueOrDefault(name);
 
+    /// <summary>The port of an endpoint that the server has to have.</summary>
+    public int Port(string name) => Number(name) ?? throw new ArgumentException($"'{name}' is missing.");
+
     public bool Has(string name) => _switches.Contains(name);
 
     private int? Number(string name) => _values.TryGetValue(name, out string? text) ? int.Parse(text, CultureInfo.InvariantCulture) : null;
