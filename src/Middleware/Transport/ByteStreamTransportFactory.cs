@@ -30,6 +30,7 @@ public sealed class ByteStreamTransportFactory : IConnectionListenerFactory, ICo
     public ByteStreamTransportFactory(ByteStreamServerOptions? listen = null, ByteStreamClientOptions? connect = null)
     {
         _listen = (listen ?? new ByteStreamServerOptions()).Snapshot();
+        _listen.FollowsKestrel = true;
         _connect = (connect ?? new ByteStreamClientOptions()).Snapshot();
         _logger = _listen.LoggerFactory.CreateLogger("ByteStreams.Transport");
     }
