@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using ByteStreams.Middleware.Tests;
@@ -105,6 +106,87 @@ public sealed class RelayRows : FaultTest
 
         await AssertRecoveredAsync(served, ("upstream_reset", Each), ("reset_by_peer", Each));
         Assert.Equal(Each, upstreamResets);
+    }
+
+    [Theory, Trait("Fault", "F64")]
+    [InlineData("tcp")]
+    [InlineData("unix")]
+    public async Task F64_UpstreamAnswersAnUploadAndClosesUnread_TheAnswerReachesTheClientBeforeTheReset(string kind)
+    {
+        const int Each = 40;
+        byte[] refusal = "HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\n\r\n"u8.ToArray();
+        string path = Path.Combine(Path.GetTempPath(), $"f64-{Guid.NewGuid():N}.sock");
+        EndPoint endPoint = kind == "tcp" ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(path);
+        Socket listening = Own(new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Unspecified));
+        listening.Bind(endPoint);
+        listening.Listen(Each);
+        Task refusing = RefuseAsync();
+        Served served = await BeginRelayAsync(relay => relay.Upstreams.Add(kind == "tcp" ? $"tcp://{listening.LocalEndPoint}" : $"unix:{path}"));
+        int answered = 0;
+        for (int i = 0; i < Each; i++)
+        {
+            Socket client = await ConnectPlainAsync(served.EndPoint);
+            bool sawReset = await UploadAsync(client);
+            (byte[] answer, bool ended) = await ReceiveToTheEndAsync(client);
+            answered += Text(answer) == Text(refusal) ? 1 : 0;
+            Assert.True(sawReset || !ended, "The upload was cut off, and its connection ended cleanly.");
+            client.Dispose();
+        }
+
+        await refusing;
+        Figure($"{answered} of {Each} {kind} clients read the answer");
+        Assert.Equal(Each, answered);
+        await AssertRecoveredAsync(served, ("upstream_reset", Each));
+
+        // It reads a little, answers, and closes with bytes unread, of which the kernel makes a reset.
+        async Task RefuseAsync()
+        {
+            byte[] some = new byte[1000];
+            for (int i = 0; i < Each; i++)
+            {
+                using Socket upload = await listening.AcceptAsync(Soon);
+                await upload.ReceiveAsync(some, Soon);
+                await upload.SendAsync(refusal, Soon);
+            }
+        }
+
+        // As a client that looks for the answer after it has sent everything, or can send no more. A reset that a send reports reads as an end.
+        async Task<bool> UploadAsync(Socket client)
+        {
+            byte[] block = new byte[MiB];
+            try
+            {
+                for (int i = 0; i < 16; i++)
+                {
+                    await client.SendAsync(block, Soon);
+                }
+
+                return false;
+            }
+            catch (SocketException lost) when (lost.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown)
+            {
+                return true;
+            }
+        }
+
+        async Task<(byte[] Received, bool Ended)> ReceiveToTheEndAsync(Socket client)
+        {
+            using var received = new MemoryStream();
+            byte[] block = new byte[4096];
+            try
+            {
+                while (await client.ReceiveAsync(block, Soon) is > 0 and int count)
+                {
+                    received.Write(block, 0, count);
+                }
+
+                return (received.ToArray(), true);
+            }
+            catch (SocketException lost) when (lost.SocketErrorCode == SocketError.ConnectionReset)
+            {
+                return (received.ToArray(), false);
+            }
+        }
     }
 
     [Fact, Trait("Fault", "F62")]

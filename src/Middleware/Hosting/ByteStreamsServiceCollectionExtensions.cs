@@ -59,6 +59,12 @@ public static class ByteStreamsServiceCollectionExtensions
                 options.LoggerFactory = loggerFactory;
             }
 
+            if (provider.GetService<IMemoryPoolFactory<byte>>() is IMemoryPoolFactory<byte> pools)
+            {
+                // Kestrel's own pool of pinned blocks, for what HTTP takes from the connection's pool.
+                options.MemoryPool = pools.Create();
+            }
+
             configure?.Invoke(options);
             return new ByteStreamTransportFactory(options);
         });
