@@ -304,6 +304,85 @@ public sealed class ChannelWriterTests : IOutputOwner
         Assert.Equal(2, _losses.Count);
     }
 
+    [Fact]
+    public async Task Flush_Coalescing_SeveralInOneDispatchLeaveInOneSendAtItsEnd()
+    {
+        _writer.SetLimits(65536, 16384);
+        _writer.CoalescesFlushes = true;
+        var turn = new Turn();
+        Turn.Begin(turn);
+        try
+        {
+            Write("ab"u8);
+            Assert.False((await _writer.FlushAsync(Test)).IsCompleted);
+            Write("cd"u8);
+            Assert.False((await _writer.FlushAsync(Test)).IsCompleted);
+            Assert.Empty(_channel.Sends);
+        }
+        finally
+        {
+            Turn.Begin(null);
+        }
+
+        turn.End();
+
+        Assert.Equal("abcd"u8.ToArray(), Assert.Single(_channel.Sends));
+    }
+
+    [Fact]
+    public async Task Flush_CoalescingOffTheLoops_LeavesWithoutAnotherCall()
+    {
+        _writer.CoalescesFlushes = true;
+        Write("ab"u8);
+        await _writer.FlushAsync(Test);
+
+        await _channel.FirstSend.WaitAsync(TimeSpan.FromSeconds(60), Test);
+
+        Assert.Equal("ab"u8.ToArray(), _channel.Sent);
+    }
+
+    [Fact]
+    public void Flush_CoalescingMoreThanHalfOfTheHighWaterMark_LeavesAtOnce()
+    {
+        _writer.CoalescesFlushes = true;
+        var turn = new Turn();
+        Turn.Begin(turn);
+        try
+        {
+            Write(new byte[50]);
+            Assert.True(_writer.FlushAsync(Test).AsTask().IsCompletedSuccessfully);
+            Assert.Empty(_channel.Sends);
+            Write(new byte[1]);
+            Assert.True(_writer.FlushAsync(Test).AsTask().IsCompletedSuccessfully);
+            Assert.Equal(51, Assert.Single(_channel.Sends).Length);
+        }
+        finally
+        {
+            Turn.Begin(null);
+        }
+
+        turn.End();
+        Assert.Single(_channel.Sends);
+    }
+
+    [Fact]
+    public async Task Complete_FlushesAreMarked_SendsThemAndThenTheEnd()
+    {
+        _writer.CoalescesFlushes = true;
+        var turn = new Turn();
+        Turn.Begin(turn);
+        Write("ab"u8);
+        ValueTask<FlushResult> flush = _writer.FlushAsync(Test);
+        _writer.Complete();
+        Turn.Begin(null);
+        await flush;
+
+        Assert.Equal("ab"u8.ToArray(), Assert.Single(_channel.Sends));
+        Assert.Equal(1, _channel.Shutdowns);
+        turn.End();
+        Assert.Single(_channel.Sends);
+    }
+
     private void Take(int count)
     {
         _channel.Take(count);

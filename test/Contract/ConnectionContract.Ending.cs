@@ -459,7 +459,7 @@ public abstract partial class ConnectionContract
     }
 
     /// <summary>Advances the clock again and again: the wait that it is to end may begin a moment after the first time.</summary>
-    private async Task AdvanceUntilAsync(FakeTimeProvider time, Task done)
+    private protected async Task AdvanceUntilAsync(FakeTimeProvider time, Task done)
     {
         while (!done.IsCompleted)
         {

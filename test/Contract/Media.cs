@@ -3,7 +3,9 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Contract.Tests;
 
@@ -41,6 +43,23 @@ public sealed class TlsConnectionTests : ConnectionContract
     protected override SslClientAuthenticationOptions ClientTls => TestCertificate.Client;
 
     protected override EndPoint NewEndPoint() => new IPEndPoint(IPAddress.Loopback, 0);
+
+    [Fact, Trait("Contract", "W8")]
+    public async Task WaitClosed_PeerTakesNothingWithinTheTlsShutdownTimeout_ThrowsTimeoutException()
+    {
+        var time = new FakeTimeProvider();
+        Link link = await ConnectAsync(server => (server.TlsShutdownTimeout, server.TimeProvider) = (TimeSpan.FromSeconds(1), time));
+        Task drain = await FillAsync(link.Writer);
+        link.Writer.Close();
+        Task closed = link.Writer.WaitClosedAsync(Soon);
+
+        await AdvanceUntilAsync(time, closed);
+
+        TimeoutException late = await Assert.ThrowsAsync<TimeoutException>(() => closed);
+        Assert.Contains("TLS shutdown timeout of 1 s", late.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<ConnectionResetException>(() => drain);
+        Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
+    }
 }
 
 /// <summary>The same within everything that may surround a handler: half-close, abort and the reason of the end go through all of it.</summary>

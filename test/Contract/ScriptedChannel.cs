@@ -21,6 +21,11 @@ internal sealed class ScriptedChannel : ByteChannel
     /// <summary>What each send took.</summary>
     public List<byte[]> Sends { get; } = [];
 
+    private readonly TaskCompletionSource _firstSend = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Done when the first send has been taken.</summary>
+    public Task FirstSend => _firstSend.Task;
+
     public byte[] Sent => [.. Sends.SelectMany(send => send)];
 
     /// <summary>While true, a send waits for <see cref="Take"/>.</summary>
@@ -145,6 +150,7 @@ internal sealed class ScriptedChannel : ByteChannel
         }
 
         Sends.Add(source.ToArray());
+        _firstSend.TrySetResult();
         return new ValueTask<int>((int)source.Length);
     }
 

@@ -101,6 +101,18 @@ public sealed class SendingTests : IDisposable
         Assert.Single(_channel.Sends);
     }
 
+    [Fact, Trait("Contract", "W1")]
+    public async Task Write_AnotherTaskWaitsInARead_LeavesWithoutTheClock()
+    {
+        Task<byte[]> read = _reader.ReadLineAsync(Test).AsTask();
+        _writer.Write("a"u8);
+
+        await _channel.FirstSend.WaitAsync(TimeSpan.FromSeconds(60), Test);
+
+        Assert.Equal("a"u8.ToArray(), Assert.Single(_channel.Sends));
+        Assert.False(read.IsCompleted);
+    }
+
     [Fact, Trait("Contract", "W1"), Trait("Contract", "W7")]
     public async Task Write_SeveralBeforeAClose_LeaveInOneSend()
     {
