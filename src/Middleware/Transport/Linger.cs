@@ -35,7 +35,6 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
     public void Begin()
     {
         Interlocked.Increment(ref _count);
-        _unacknowledged = channel.Unacknowledged;
         LingerTimer.Add(this);
         connection.Discard(options.LingerBytes);
     }
@@ -61,7 +60,12 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
     /// <summary>A slice of the time has passed.</summary>
     public void OnSlice()
     {
-        if (++_slice % Slices == 0)
+        if (++_slice == 1)
+        {
+            // Not before: most peers end within the first slice, and need not be asked.
+            _unacknowledged = channel.Unacknowledged;
+        }
+        else if (_slice % Slices == 0)
         {
             int left = channel.Unacknowledged;
             if (left == 0 || left >= _unacknowledged || _slice >= Slices * MostTimeouts)

@@ -333,9 +333,15 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     /// <summary>A handler that may block goes on elsewhere, until it has shown that it does not.</summary>
     private void CompleteOnProbation(int due)
     {
+        int thread = Turn.Current!.Thread;
+        TimeSpan? used = ThreadActivity.ProcessorTime(thread);
+        long waits = ThreadActivity.Waits();
         long begun = Stopwatch.GetTimestamp();
         Complete(due, asynchronously: false);
-        if (Stopwatch.GetElapsedTime(begun) > ShortTurn)
+
+        // A turn that was long because the thread had no processor says nothing of the handler.
+        if (Stopwatch.GetElapsedTime(begun) > ShortTurn
+            && (ThreadActivity.Waits() != waits || used is null || ThreadActivity.ProcessorTime(thread) - used > ShortTurn))
         {
             Distrust();
         }

@@ -15,6 +15,9 @@ internal sealed unsafe class EventLoop
 
     private const int SlotsInChunk = 1024;
 
+    /// <summary>A dispatch that has computed for so long has had its time: one look of the watchdog.</summary>
+    private static readonly TimeSpan MostProcessorTime = TimeSpan.FromMilliseconds(5);
+
     /// <summary>Two to this power of chunks: more descriptors than a process can have open (2^20 by Linux's nr_open).</summary>
     private const int MostChunks = 2048;
 
@@ -39,6 +42,7 @@ internal sealed unsafe class EventLoop
 
     // What the watchdog saw at its last look.
     private long _seen;
+    private TimeSpan? _usedAtFirstLook;
     private int _connections;
 
     public EventLoop()
@@ -119,7 +123,7 @@ internal sealed unsafe class EventLoop
 
     /// <summary>
     /// Looks whether the leader has been in the same turn since the last look. Then whatever that turn has left for its end is done
-    /// now, and if others wait, another thread goes on.
+    /// now, and if others wait and the leader is blocked, another thread goes on.
     /// </summary>
     /// <returns>Whether anything has happened since the last look.</returns>
     public bool Watch()
@@ -127,13 +131,19 @@ internal sealed unsafe class EventLoop
         long now = Volatile.Read(ref _cursor);
         long seen = _seen;
         _seen = now;
-        if (now != seen || (byte)now == Waiting)
+        if ((byte)now == Waiting)
         {
             return now != seen;
         }
 
+        if (now != seen)
+        {
+            _usedAtFirstLook = _turn is Turn leading ? ThreadActivity.ProcessorTime(leading.Thread) : null;
+            return true;
+        }
+
         _turn?.End();
-        if ((byte)now < _count || LibC.IsReady(_epoll))
+        if (((byte)now < _count || LibC.IsReady(_epoll)) && IsBlocked())
         {
             uint next = (uint)(now >> 32) + 1;
             IEventSink? blocked = _current;
@@ -146,6 +156,14 @@ internal sealed unsafe class EventLoop
 
         return true;
     }
+
+    /// <summary>Whether the leader waits for something, or computes for long: not where it waits for a processor, as another thread would.</summary>
+    private bool IsBlocked() =>
+        _turn is not Turn leading
+        || ThreadActivity.IsAsleep(leading.Thread)
+        || _usedAtFirstLook is not TimeSpan before
+        || ThreadActivity.ProcessorTime(leading.Thread) is not TimeSpan now
+        || now - before >= MostProcessorTime;
 
     private void Lead(Turn turn, uint generation)
     {

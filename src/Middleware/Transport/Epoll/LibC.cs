@@ -254,6 +254,28 @@ internal static unsafe partial class LibC
     [LibraryImport("libc", EntryPoint = "sched_yield")]
     public static partial int Yield();
 
+    /// <summary>The kernel's id of the calling thread.</summary>
+    [LibraryImport("libc", EntryPoint = "gettid")]
+    public static partial int ThreadId();
+
+    /// <summary>Nanoseconds of processor time that a thread of this process has used; negative where the kernel does not say.</summary>
+    public static long ThreadTime(int thread)
+    {
+        // The clock of a thread, as pthread_getcpuclockid makes it: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
+        long* time = stackalloc long[2];
+        return ClockGetTime((~thread << 3) | 6, time) == 0 ? (time[0] * 1_000_000_000) + time[1] : -1;
+    }
+
+    /// <summary>How often the calling thread has given its processor up of its own accord (struct rusage, ru_nvcsw).</summary>
+    public static long VoluntarySwitches()
+    {
+        const int usageOfThread = 1;
+        const int usageLongs = 18;
+        const int voluntarySwitches = 16;
+        long* usage = stackalloc long[usageLongs];
+        return GetUsage(usageOfThread, usage) == 0 ? usage[voluntarySwitches] : 0;
+    }
+
     private static int Checked(int result) => result >= 0
         ? result
         : throw new SocketException((int)Errno.ToSocketError(Marshal.GetLastPInvokeError()));
@@ -302,6 +324,12 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     private static partial int GetSockOpt(int descriptor, int level, int name, byte* value, int* length);
+
+    [LibraryImport("libc", EntryPoint = "clock_gettime")]
+    private static partial int ClockGetTime(int clock, long* time);
+
+    [LibraryImport("libc", EntryPoint = "getrusage")]
+    private static partial int GetUsage(int who, long* usage);
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int Fcntl(int descriptor, int command, nint argument);

@@ -16,8 +16,15 @@ internal sealed class Turn
     /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
     public static Turn? Current => _current;
 
+    /// <summary>The thread whose turn it is, for <see cref="ThreadActivity"/>.</summary>
+    public int Thread { get; private set; }
+
     /// <summary>Makes a turn the calling thread's own; null takes it away.</summary>
-    public static void Begin(Turn? turn) => _current = turn;
+    public static void Begin(Turn? turn)
+    {
+        _current = turn;
+        turn?.Thread = ThreadActivity.Current();
+    }
 
     /// <summary>Leaves something for the end of the turn, on the turn's own thread. Twice in one turn is done once, or twice.</summary>
     public void Add(ITurnWork work)
