@@ -127,20 +127,10 @@ internal sealed class HealthcheckCommand : HostSubcommand
             : throw new CommandException($"url: '{text}' has no known scheme. Write http://host:port/path, unix:/path or unix:@name.");
     }
 
-    private static async ValueTask<Stream> ConnectAsync(EndPoint endPoint, CancellationToken cancellationToken)
-    {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(endPoint, cancellationToken);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
+    private static async ValueTask<Stream> ConnectAsync(EndPoint endPoint, CancellationToken cancellationToken) => new NetworkStream(
+        await SocketConnect.ConnectAsync(
+            static () => new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified), endPoint, cancellationToken),
+        ownsSocket: true);
 
     /// <summary>The answer in one line: whether, and what is wrong.</summary>
     private static string Line(string text) =>

@@ -40,18 +40,15 @@ internal static class ByteStreamClient
     public static async ValueTask<ConnectionContext> OpenAsync(
         EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
-        if (endPoint is InMemoryEndPoint memory)
-        {
-            return await InMemoryListener.ConnectAsync(memory, options, cancellationToken).ConfigureAwait(false);
-        }
-
         using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            return await OpenAsync(
-                endPoint is DnsEndPoint dns ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false) : [endPoint], options, both.Token)
-                .ConfigureAwait(false);
+            return endPoint is InMemoryEndPoint memory
+                ? await InMemoryListener.ConnectAsync(memory, options, both.Token).ConfigureAwait(false)
+                : await OpenAsync(
+                    endPoint is DnsEndPoint dns ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false) : [endPoint], options, both.Token)
+                    .ConfigureAwait(false);
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {

@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using ByteStreams;
 using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -17,6 +18,9 @@ public static class ByteStreamConnectionBuilderExtensions
     /// <param name="builder">Kestrel's <c>ListenOptions</c>, or any other connection builder.</param>
     /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
     /// <returns>The same builder.</returns>
+    /// <exception cref="InvalidOperationException">
+    /// The class can never be made: its constructor needs a service that is not registered. The application does not start then.
+    /// </exception>
     /// <remarks>On Kestrel's stock transport <see cref="ByteStreamWriter.CanWriteEof"/> is false.</remarks>
     /// <example>
     /// <code>
@@ -28,7 +32,17 @@ public static class ByteStreamConnectionBuilderExtensions
         where THandler : ByteStreamHandler
     {
         ArgumentNullException.ThrowIfNull(builder);
-        return UseByteStreamHandler(builder, HandlerActivator.Create<THandler>(builder.ApplicationServices), limit);
+        ByteStreamDelegate handler;
+        try
+        {
+            handler = HandlerActivator.Create<THandler>(builder.ApplicationServices);
+        }
+        catch (InvalidOperationException impossible) when (EndpointOf(builder) is string endpoint)
+        {
+            throw new InvalidOperationException($"Endpoint {endpoint}: {impossible.Message}", impossible);
+        }
+
+        return UseByteStreamHandler(builder, handler, limit);
     }
 
     /// <summary>Ends the endpoint's middleware with a callback.</summary>
@@ -43,4 +57,11 @@ public static class ByteStreamConnectionBuilderExtensions
         var handler = new ByteStreamConnectionHandler(clientConnected, limit, builder.ApplicationServices.GetService<ILoggerFactory>());
         return builder.Use(_ => handler.OnConnectedAsync);
     }
+
+    private static string? EndpointOf(IConnectionBuilder builder) => builder switch
+    {
+        ListenOptions listen => listen.EndPoint.ToString(),
+        ByteStreamServerOptions options => options.Name,
+        _ => null,
+    };
 }

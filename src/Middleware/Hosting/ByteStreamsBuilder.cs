@@ -35,6 +35,10 @@ public sealed class ByteStreamsBuilder
     /// <typeparam name="THandler">The class. Its constructor's arguments come from the scope; a registration of its own wins.</typeparam>
     /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
     /// <returns>The same builder.</returns>
+    /// <remarks>
+    /// The constructor's services, and those that they need, are checked when the host starts, without making an instance: a missing one is
+    /// an error of each endpoint that uses the handler (<see cref="EndpointConfigurationException"/>).
+    /// </remarks>
     /// <exception cref="ArgumentException">The name is taken or empty.</exception>
     public ByteStreamsBuilder AddHandler<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(string name)
         where THandler : ByteStreamHandler

@@ -27,7 +27,7 @@ public static class ByteStreamsServiceCollectionExtensions
             return new ByteStreamsBuilder(services, known);
         }
 
-        var registry = new EndpointRegistry();
+        var registry = new EndpointRegistry { Services = services };
         services.AddLogging();
         services.AddMetrics();
         services.AddSingleton(registry);

@@ -18,6 +18,9 @@ internal sealed class EndpointRegistry
     private readonly List<(string Name, Action<ByteStreamServerOptions> Configure)> _configured = [];
     private readonly List<Action<ICollection<string>>> _checks = [];
 
+    /// <summary>What the application has registered; null where that is not known.</summary>
+    public IServiceCollection? Services { get; init; }
+
     public void Add(string name, Func<IServiceProvider, ByteStreamDelegate> handler)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
@@ -161,11 +164,22 @@ internal sealed class EndpointRegistry
             return null;
         }
 
+        ByteStreamDelegate callback;
+        try
+        {
+            callback = endpoint.Callback ?? handler!(services);
+        }
+        catch (InvalidOperationException impossible)
+        {
+            errors.Add($"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: {impossible.Message}");
+            return null;
+        }
+
         return new EndpointPlan(
             endpoint.Name,
             endpoint.Path,
             url!,
-            endpoint.Callback ?? handler!(services),
+            callback,
             options,
             EndpointConfiguration.Signature(endpoint.Sections, _ => true),
             EndpointConfiguration.Signature(

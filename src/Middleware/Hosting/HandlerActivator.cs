@@ -6,10 +6,12 @@ namespace ByteStreams.Hosting;
 /// <summary>Makes a handler class for each connection, in a scope of its own, and disposes both with it.</summary>
 internal static class HandlerActivator
 {
+    /// <exception cref="InvalidOperationException">It can never be made: a service is missing, or there is no constructor to call.</exception>
     public static ByteStreamDelegate Create<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
         IServiceProvider services)
         where THandler : ByteStreamHandler
     {
+        HandlerDependencies.Check(typeof(THandler), services);
         IServiceScopeFactory scopes = services.GetRequiredService<IServiceScopeFactory>();
         ObjectFactory<THandler> make = ActivatorUtilities.CreateFactory<THandler>([]);
         if (NeedsNoScope<THandler>(services))

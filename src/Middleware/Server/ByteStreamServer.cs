@@ -11,7 +11,10 @@ namespace ByteStreams;
 /// <summary>
 /// A running service: its listeners and its clients, on a Kestrel server of its own. Source: asyncio's <c>Server</c>.
 /// </summary>
-/// <remarks>All members may be called from any thread. <c>await using</c> closes it and waits until no client is left.</remarks>
+/// <remarks>
+/// All members may be called from any thread. <c>await using</c> stops it: handlers are requested to end through <c>stopping</c>, and those
+/// that have not within <see cref="ByteStreamServerOptions.ShutdownTimeout"/> are aborted.
+/// </remarks>
 public sealed class ByteStreamServer : IAsyncDisposable
 {
     /// <summary>
@@ -128,11 +131,17 @@ public sealed class ByteStreamServer : IAsyncDisposable
         return starting.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Serves until cancelled, then closes and waits until no client is left.</summary>
-    /// <param name="cancellationToken">Ends the service.</param>
-    /// <returns>A task that ends cancelled; or done, where somebody else has closed the server.</returns>
+    /// <summary>
+    /// Serves until cancelled, then stops as <see cref="StopAsync(TimeSpan, CancellationToken)"/> does with
+    /// <see cref="ByteStreamServerOptions.ShutdownTimeout"/>: <c>stopping</c> fires in every handler, and connections whose handlers have not
+    /// ended by then are aborted.
+    /// </summary>
+    /// <param name="cancellationToken">Stops the server.</param>
+    /// <returns>
+    /// A task that ends cancelled when the server has stopped. If another caller closes the server, it completes when no client is left.
+    /// </returns>
     /// <exception cref="InvalidOperationException">The server is closed, or is being served forever already.</exception>
-    /// <exception cref="OperationCanceledException">The token fired, and the server is closed.</exception>
+    /// <exception cref="OperationCanceledException">The token fired, and the server has stopped.</exception>
     public async Task ServeForeverAsync(CancellationToken cancellationToken = default)
     {
         lock (_gate)
@@ -153,9 +162,15 @@ public sealed class ByteStreamServer : IAsyncDisposable
         try
         {
             await StartServingAsync(CancellationToken.None).ConfigureAwait(false);
-            await _closed.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            Close();
-            await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+            await _gone.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (cancellationToken.IsCancellationRequested)
+            {
+                await StopAsync(_options.ShutdownTimeout, CancellationToken.None).ConfigureAwait(false);
+            }
+            else
+            {
+                await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
+            }
         }
         finally
         {
@@ -202,7 +217,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     {
         foreach (ServerClient client in ServerClients())
         {
-            client.RequestClose();
+            RequestClose(client);
             client.Close();
         }
     }
@@ -232,13 +247,43 @@ public sealed class ByteStreamServer : IAsyncDisposable
         await end.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Closes the server and waits until no client is left.</summary>
-    /// <returns>Done when it is.</returns>
-    public async ValueTask DisposeAsync()
+    /// <summary>
+    /// Stops the server gracefully: stops listening, fires <c>stopping</c> in every handler, and waits until the handlers have returned and
+    /// what they wrote is delivered. Connections that are left when <paramref name="timeout"/> has passed are aborted; a handler that does
+    /// not return within a second after that is left behind, because it waits for something else than its connection.
+    /// </summary>
+    /// <param name="timeout">
+    /// How long handlers have: zero aborts at once, <see cref="Timeout.InfiniteTimeSpan"/> waits until the last has returned.
+    /// </param>
+    /// <param name="cancellationToken">Ends the graceful part early, as the timeout does; the server stops all the same.</param>
+    /// <returns>How it went: whether every connection ended by itself, and how many were aborted by this call. Never throws for a handler.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative.</exception>
+    /// <example>
+    /// <code>
+    /// DrainReport report = await server.StopAsync(TimeSpan.FromSeconds(10));
+    /// if (!report.IsClean)
+    /// {
+    ///     Console.Error.WriteLine($"{report.Aborted} connections were aborted.");
+    /// }
+    /// </code>
+    /// </example>
+    public async Task<DrainReport> StopAsync(TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        Close();
-        await WaitClosedAsync().ConfigureAwait(false);
+        if (timeout != Timeout.InfiniteTimeSpan)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(timeout, TimeSpan.Zero);
+        }
+
+        using var late = new CancellationTokenSource(timeout, _options.TimeProvider);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        return await StopAsync(deadline.Token).ConfigureAwait(false);
     }
+
+    /// <summary>
+    /// Stops the server as <see cref="StopAsync(TimeSpan, CancellationToken)"/> does, with <see cref="ByteStreamServerOptions.ShutdownTimeout"/>.
+    /// </summary>
+    /// <returns>Done when no client is left, or its handler was left behind.</returns>
+    public async ValueTask DisposeAsync() => await StopAsync(_options.ShutdownTimeout).ConfigureAwait(false);
 
     /// <summary>
     /// The host's shutdown: stops listening, tells the handlers, waits for them, and aborts whoever is left at the deadline. A
@@ -270,6 +315,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
         int behind = ClientCount;
         ServerLog.HandlersLeft(_logger, name, behind);
+        // What the server holds is released when the last of them returns.
+        _ = WaitClosedAsync(CancellationToken.None);
         return new DrainReport(left, behind);
     }
 
@@ -341,7 +388,20 @@ public sealed class ByteStreamServer : IAsyncDisposable
         _stopping = true;
         foreach (ServerClient client in ServerClients())
         {
+            RequestClose(client);
+        }
+    }
+
+    /// <summary>Fires <c>stopping</c> for one client. What its own callbacks throw must not keep the others from hearing of it.</summary>
+    private void RequestClose(ServerClient client)
+    {
+        try
+        {
             client.RequestClose();
+        }
+        catch (AggregateException error)
+        {
+            ServerLog.StoppingCallbackFailed(_logger, error, client.Connection.ConnectionId);
         }
     }
 
@@ -482,7 +542,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         Interlocked.MemoryBarrier();
         if (_stopping)
         {
-            client.RequestClose();
+            RequestClose(client);
         }
 
         return client.Connection.StartAsync();

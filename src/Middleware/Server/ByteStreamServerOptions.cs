@@ -63,6 +63,13 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// </summary>
     public bool StartServing { get; set; } = true;
 
+    /// <summary>
+    /// How long handlers have to end after <see cref="ByteStreamServer.ServeForeverAsync"/> was cancelled or the server was disposed, before
+    /// their connections are aborted: 30 s by default, zero or more, or <see cref="Timeout.InfiniteTimeSpan"/> for no limit. Endpoints of a
+    /// host end by its <c>DrainTimeout</c> instead.
+    /// </summary>
+    public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
     /// <summary>The mode of a Unix socket's file, set before the first client can connect. Null, the default, leaves it to the umask.</summary>
     public UnixFileMode? UnixSocketMode { get; set; }
 
@@ -166,6 +173,11 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
         {
             throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
+        }
+
+        if (ShutdownTimeout < TimeSpan.Zero && ShutdownTimeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentException("ShutdownTimeout is zero or more, or Timeout.InfiniteTimeSpan for no limit.");
         }
     }
 

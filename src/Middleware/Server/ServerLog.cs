@@ -30,4 +30,7 @@ internal static partial class ServerLog
 
     [LoggerMessage(405, LogLevel.Error, "Connection {ConnectionId}: connection middleware failed; the client gets a reset.")]
     public static partial void MiddlewareFailed(ILogger logger, Exception error, string connectionId);
+
+    [LoggerMessage(408, LogLevel.Error, "Connection {ConnectionId}: a callback that is registered with the stopping token failed; the server goes on stopping.")]
+    public static partial void StoppingCallbackFailed(ILogger logger, Exception error, string connectionId);
 }

@@ -13,21 +13,21 @@ internal sealed class SocketEngine : TransportEngine
     public override async Task<SocketByteChannel> ConnectAsync(
         EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
     {
-        Socket socket = SocketOptions.Prepare(endPoint, options);
+        Socket? socket = null;
         try
         {
-            await socket.ConnectAsync(endPoint, cancellationToken).ConfigureAwait(false);
+            socket = await SocketConnect.ConnectAsync(() => SocketOptions.Prepare(endPoint, options), endPoint, cancellationToken).ConfigureAwait(false);
             SocketOptions.Apply(socket, options);
             return new SocketChannel(socket, endPoint);
         }
         catch (SocketException error)
         {
-            socket.Dispose();
+            socket?.Dispose();
             throw SocketErrors.ToConnectException(error, endPoint);
         }
         catch
         {
-            socket.Dispose();
+            socket?.Dispose();
             throw;
         }
     }

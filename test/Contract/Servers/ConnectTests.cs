@@ -261,6 +261,26 @@ public sealed class ConnectTests
     }
 
     [Fact]
+    [Trait("Contract", "C3")]
+    public async Task Connect_InMemoryBacklogFull_EndsAtTheConnectTimeout()
+    {
+        var endPoint = new InMemoryEndPoint(Guid.NewGuid().ToString());
+        await using InMemoryListener listener = InMemoryListener.Bind(endPoint, new() { Backlog = 1 });
+        listener.Listen();
+        await using ByteStreamConnection first = await ByteStream.OpenConnectionAsync(endPoint, null, TestContext.Current.CancellationToken);
+        Task<ByteStreamConnection> second = ByteStream.OpenConnectionAsync(
+            endPoint, new() { TimeProvider = _time, ConnectTimeout = TimeSpan.FromSeconds(5) }, TestContext.Current.CancellationToken);
+
+        _time.Advance(TimeSpan.FromSeconds(4.9));
+        await Task.Yield();
+        Assert.False(second.IsCompleted);
+        _time.Advance(TimeSpan.FromSeconds(0.1));
+
+        TimeoutException error = await Assert.ThrowsAsync<TimeoutException>(() => second.Soon());
+        Assert.Contains("5 s", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     [Trait("Contract", "C4")]
     public async Task Connect_CancelledAtABlackHole_ThrowsWithTheCallersTokenAndClosesTheSocket()
     {

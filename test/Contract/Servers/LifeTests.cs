@@ -157,7 +157,7 @@ public sealed class LifeTests : IDisposable
     [Trait("Contract", "S6")]
     public async Task ServeForever_Cancelled_ClosesWaitsForTheClientAndIsCancelled()
     {
-        await using var server = await Start(Medium.Tcp, Given.Echo);
+        await using var server = await Start(Medium.Tcp, (reader, writer, _) => Given.Echo(reader, writer, CancellationToken.None));
         ByteStreamConnection client = await Given.Connect(server);
         await Echoes(client);
         using var cancel = new CancellationTokenSource();
@@ -170,6 +170,75 @@ public sealed class LifeTests : IDisposable
         OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => forever.Soon());
         Assert.Equal(cancel.Token, cancelled.CancellationToken);
         Assert.True(forever.IsCanceled);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_CancelledWhileAHandlerWaitsForStopping_EndsIt(Medium medium)
+    {
+        await using var server = await Start(medium, SayGoodbye);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        using var cancel = new CancellationTokenSource();
+        Task forever = server.ServeForeverAsync(cancel.Token);
+
+        await cancel.CancelAsync();
+
+        Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
+        await client.DisposeAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => forever.Soon());
+        Assert.True(forever.IsCanceled);
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task ServeForever_CancelledAfterTheServerWasClosed_StopsAsWell()
+    {
+        await using var server = await Start(Medium.Tcp, SayGoodbye);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        using var cancel = new CancellationTokenSource();
+        Task forever = server.ServeForeverAsync(cancel.Token);
+        server.Close();
+        Assert.False(forever.IsCompleted);
+
+        await cancel.CancelAsync();
+
+        Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
+        await client.DisposeAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => forever.Soon());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Trait("Contract", "S6")]
+    public async Task ServeForeverOrDispose_HandlerIgnoresStopping_AbortsAfterTheShutdownTimeout(bool forever)
+    {
+        var time = new FakeTimeProvider();
+        await using var server = await Start(
+            Medium.Tcp, Given.UntilEnd, new() { TimeProvider = time, ShutdownTimeout = TimeSpan.FromSeconds(5) });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        using var cancel = new CancellationTokenSource();
+        Task stopped = forever ? server.ServeForeverAsync(cancel.Token) : server.DisposeAsync().AsTask();
+        await cancel.CancelAsync();
+        await Given.Until(() => !server.IsServing);
+
+        time.Advance(TimeSpan.FromSeconds(4.9));
+        await Task.Yield();
+        Assert.False(stopped.IsCompleted);
+        await Given.Until(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(0.1));
+            return stopped.IsCompleted;
+        });
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
+        Assert.Equal(forever, stopped.IsCanceled);
     }
 
     [Fact]
@@ -344,6 +413,128 @@ public sealed class LifeTests : IDisposable
         Assert.False(File.Exists(path));
     }
 
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    public async Task Stop_HandlersThatSayGoodbye_DeliverItAndTheReportIsClean(Medium medium)
+    {
+        await using var server = await Start(medium, SayGoodbye);
+        EndPoint endPoint = server.EndPoints[0];
+        await using ByteStreamConnection first = await Given.Connect(server);
+        await using ByteStreamConnection second = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 2);
+
+        Task<DrainReport> stop = server.StopAsync(Timeout.InfiniteTimeSpan, TestContext.Current.CancellationToken);
+
+        Assert.Equal("bye\n"u8.ToArray(), await first.Rest());
+        Assert.Equal("bye\n"u8.ToArray(), await second.Rest());
+        await first.DisposeAsync();
+        await second.DisposeAsync();
+        DrainReport report = await stop.Soon();
+        Assert.Equal((true, 0, 0), (report.IsClean, report.Aborted, report.LeftBehind));
+        await Assert.ThrowsAsync<SocketException>(() => ByteStream.OpenConnectionAsync(endPoint, null, TestContext.Current.CancellationToken).Soon());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Trait("Fault", "F42")]
+    public async Task Stop_HandlerIgnoresStopping_IsAbortedAtTheTimeoutOrTheCancellation(bool cancelled)
+    {
+        var time = new FakeTimeProvider();
+        await using var server = await Start(Medium.Tcp, Given.UntilEnd, new() { TimeProvider = time });
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+        using var cancel = new CancellationTokenSource();
+        Task<DrainReport> stop = server.StopAsync(TimeSpan.FromSeconds(5), cancel.Token);
+        time.Advance(TimeSpan.FromSeconds(4.9));
+        await Task.Yield();
+        Assert.False(stop.IsCompleted);
+
+        if (cancelled)
+        {
+            await cancel.CancelAsync();
+        }
+        else
+        {
+            time.Advance(TimeSpan.FromSeconds(0.1));
+        }
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
+        DrainReport report = await stop.Soon();
+        Assert.Equal((false, 1, 0), (report.IsClean, report.Aborted, report.LeftBehind));
+    }
+
+    [Fact]
+    public async Task Stop_TimeoutOfZero_AbortsAtOnce()
+    {
+        await using var server = await Start(Medium.Tcp, Given.UntilEnd);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+
+        Assert.Equal(1, (await server.StopAsync(TimeSpan.Zero, TestContext.Current.CancellationToken).Soon()).Aborted);
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
+        Assert.True((await server.StopAsync(TimeSpan.Zero, TestContext.Current.CancellationToken).Soon()).IsClean);
+    }
+
+    [Fact]
+    public async Task Stop_NegativeTimeout_Throws()
+    {
+        await using var server = await Start(Medium.Tcp, Given.Echo);
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(
+            () => server.StopAsync(TimeSpan.FromSeconds(-2), TestContext.Current.CancellationToken).Soon());
+        await Assert.ThrowsAsync<ArgumentException>(() => Start(Medium.Tcp, Given.Echo, new() { ShutdownTimeout = TimeSpan.FromSeconds(-2) }));
+        Assert.True(server.IsServing);
+    }
+
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Memory)]
+    public async Task Dispose_HandlerWaitsForStopping_EndsIt(Medium medium)
+    {
+        await using var server = await Start(medium, SayGoodbye);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        await Given.Until(() => server.ClientCount == 1);
+
+        Task disposed = server.DisposeAsync().AsTask();
+
+        Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
+        await client.DisposeAsync();
+        await disposed.Soon();
+        Assert.Equal(0, server.ClientCount);
+    }
+
+    [Fact]
+    public async Task Stop_OneHandlersRegistrationThrows_TheOthersAreRequestedToEnd()
+    {
+        using ILoggerFactory logs = Given.Logs(out FakeLogCollector collector);
+        var begun = new SemaphoreSlim(0);
+        await using var server = await Start(
+            Medium.Tcp,
+            async (reader, writer, stopping) =>
+            {
+                using CancellationTokenRegistration faulty = stopping.Register(() => throw new InvalidOperationException("faulty"));
+                begun.Release();
+                await SayGoodbye(reader, writer, stopping);
+            },
+            new() { LoggerFactory = logs });
+        await using ByteStreamConnection first = await Given.Connect(server);
+        await using ByteStreamConnection second = await Given.Connect(server);
+        await begun.WaitAsync(TestContext.Current.CancellationToken).Soon();
+        await begun.WaitAsync(TestContext.Current.CancellationToken).Soon();
+
+        Task<DrainReport> stop = server.StopAsync(Timeout.InfiniteTimeSpan, TestContext.Current.CancellationToken);
+
+        Assert.Equal("bye\n"u8.ToArray(), await first.Rest());
+        Assert.Equal("bye\n"u8.ToArray(), await second.Rest());
+        await first.DisposeAsync();
+        await second.DisposeAsync();
+        Assert.True((await stop.Soon()).IsClean);
+        Assert.Equal(2, collector.AtLeast(LogLevel.Error).Count(error => error.Exception!.ToString().Contains("faulty", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public async Task Stop_HandlersThatListen_AreToldAndDeliverTheirReply()
     {
@@ -453,6 +644,14 @@ public sealed class LifeTests : IDisposable
         await using ByteStreamConnection client = await Given.Connect(server);
         client.Writer.Write(new string('x', 20) + "\n");
         Assert.Equal("refused"u8.ToArray(), await client.Rest());
+    }
+
+    /// <summary>Waits until the server stops, and says so to the client.</summary>
+    private static async Task SayGoodbye(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+    {
+        await Task.Delay(Timeout.Infinite, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        writer.Write("bye\n");
+        await writer.DrainAsync(CancellationToken.None);
     }
 
     private static async Task Echoes(ByteStreamConnection client)

@@ -7,6 +7,7 @@ using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Contract.Tests.Servers;
 
@@ -55,13 +56,70 @@ public sealed class UnixSocketTests : IDisposable
     [Trait("Contract", "U1")]
     public async Task Start_WhereALiveServersBacklogIsFull_Throws()
     {
-        using var busy = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        busy.Bind(new UnixDomainSocketEndPoint(_path));
-        busy.Listen(0);
-        using var filler = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        filler.Connect(new UnixDomainSocketEndPoint(_path));
+        using Socket busy = Listen(backlog: 0);
+        using Socket filler = Fill();
         await Assert.ThrowsAsync<AddressInUseException>(() => Start().Soon());
         Assert.True(File.Exists(_path));
+    }
+
+    [Theory]
+    [InlineData(ByteStreamEngine.Socket)]
+    [InlineData(ByteStreamEngine.Epoll)]
+    public async Task Connect_BacklogFull_WaitsUntilThereIsSpace(ByteStreamEngine engine)
+    {
+        Assert.SkipWhen(engine == ByteStreamEngine.Epoll && !OperatingSystem.IsLinux(), "epoll is Linux's");
+        using Socket listening = Listen(backlog: 1);
+        Task<ByteStreamConnection>[] connects = [.. Enumerable.Range(0, 20).Select(_ => ByteStream.OpenUnixConnectionAsync(
+            _path, new() { Engine = engine }, TestContext.Current.CancellationToken))];
+        await Given.Until(() => connects.Count(connect => connect.IsCompletedSuccessfully) == 2);
+
+        for (int i = 0; i < connects.Length; i++)
+        {
+            (await listening.AcceptAsync(TestContext.Current.CancellationToken).Soon()).Dispose();
+        }
+
+        foreach (ByteStreamConnection connection in await Task.WhenAll(connects).Soon())
+        {
+            await connection.DisposeAsync();
+        }
+    }
+
+    [Theory]
+    [InlineData(ByteStreamEngine.Socket)]
+    [InlineData(ByteStreamEngine.Epoll)]
+    public async Task Connect_BacklogFull_EndsAtTheConnectTimeout(ByteStreamEngine engine)
+    {
+        Assert.SkipWhen(engine == ByteStreamEngine.Epoll && !OperatingSystem.IsLinux(), "epoll is Linux's");
+        using Socket listening = Listen(backlog: 0);
+        using Socket filler = Fill();
+        var time = new FakeTimeProvider();
+        Task<ByteStreamConnection> connect = ByteStream.OpenUnixConnectionAsync(
+            _path, new() { Engine = engine, TimeProvider = time, ConnectTimeout = TimeSpan.FromSeconds(5) }, TestContext.Current.CancellationToken);
+
+        time.Advance(TimeSpan.FromSeconds(4.9));
+        await Task.Yield();
+        Assert.False(connect.IsCompleted);
+        time.Advance(TimeSpan.FromSeconds(0.1));
+
+        TimeoutException late = await Assert.ThrowsAsync<TimeoutException>(() => connect.Soon());
+        Assert.Contains("did not answer within the connect timeout of 5 s", late.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(ByteStreamEngine.Socket)]
+    [InlineData(ByteStreamEngine.Epoll)]
+    public async Task Connect_BacklogFullAndCancelled_ThrowsWithTheCallersToken(ByteStreamEngine engine)
+    {
+        Assert.SkipWhen(engine == ByteStreamEngine.Epoll && !OperatingSystem.IsLinux(), "epoll is Linux's");
+        using Socket listening = Listen(backlog: 0);
+        using Socket filler = Fill();
+        using var cancel = new CancellationTokenSource();
+        Task<ByteStreamConnection> connect = ByteStream.OpenUnixConnectionAsync(_path, new() { Engine = engine }, cancel.Token);
+
+        await cancel.CancelAsync();
+
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connect.Soon());
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
     }
 
     [Fact]
@@ -448,6 +506,23 @@ public sealed class UnixSocketTests : IDisposable
         IOException error = Assert.IsType<IOException>(start.Exception?.InnerException);
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
         Assert.Contains(_path, error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Listens and accepts nothing.</summary>
+    private Socket Listen(int backlog)
+    {
+        var listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listening.Bind(new UnixDomainSocketEndPoint(_path));
+        listening.Listen(backlog);
+        return listening;
+    }
+
+    /// <summary>Takes the one place of a backlog of zero.</summary>
+    private Socket Fill()
+    {
+        var filler = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        filler.Connect(new UnixDomainSocketEndPoint(_path));
+        return filler;
     }
 
     private Task<ByteStreamServer> Start(ByteStreamServerOptions? options = null) =>

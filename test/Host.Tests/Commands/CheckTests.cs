@@ -1,7 +1,10 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams;
+using ByteStreams.Hosting;
 using ByteStreams.Testing;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace StreamsHost.Tests.Commands;
 
@@ -38,6 +41,23 @@ public sealed class CheckTests : IDisposable
         CliResult result = await Cli.RunAsync(new CliStart { Folder = _authority.Folder }, "check", "--config", file);
 
         Assert.Equal((1, string.Empty, expected + "\n"), (result.ExitCode, result.Output, result.Errors));
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Check_AHandlerNeedsAServiceThatIsNotRegistered_FindsIt()
+    {
+        WebApplicationBuilder builder = HostApplication.CreateBuilder(
+            new HostArguments(null, ["--ByteStreams:Endpoints:a:Url=tcp://127.0.0.1:0", "--ByteStreams:Endpoints:a:Handler=needy"]));
+        builder.Services.AddByteStreams().AddHandler<Needy>("needy");
+        await using WebApplication host = builder.Build();
+        var errors = new List<string>();
+
+        await EndpointCheck.RunAsync(host.Services, errors, Cancel);
+
+        Assert.Contains(
+            "ByteStreams:Endpoints:a:Handler: The handler Needy cannot be made: the service Lazy<String>, which the parameter 'name' of Needy needs, "
+            + "is not registered. Register what is missing, or give the parameter a default value.",
+            errors);
     }
 
     [Fact]
@@ -99,5 +119,14 @@ public sealed class CheckTests : IDisposable
         File.WriteAllText(Path.Combine(_authority.Folder, name + ".crt"), certificate.ExportCertificatePem() + "\n");
         File.WriteAllText(Path.Combine(_authority.Folder, name + ".key"), certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem() + "\n");
         return certificate;
+    }
+
+    private sealed class Needy(Lazy<string> name) : ByteStreamHandler
+    {
+        public override Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
+        {
+            writer.Write(name.Value);
+            return Task.CompletedTask;
+        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -37,6 +38,22 @@ public sealed class HealthcheckTests : IDisposable
         CliResult result = await Cli.RunAsync(new CliStart { Environment = { ["STREAMSHOST_CONFIG"] = file } }, "healthcheck");
 
         Assert.Equal((0, $"unix:{socket} answered 200: Healthy{Environment.NewLine}", string.Empty), (result.ExitCode, result.Output, result.Errors));
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Healthcheck_BacklogFull_WaitsForItsTimeout()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "elsewhere a full backlog refuses");
+        string path = Path.Combine(_folder, "busy.sock");
+        using var listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listening.Bind(new UnixDomainSocketEndPoint(path));
+        listening.Listen(0);
+        using var filler = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        filler.Connect(new UnixDomainSocketEndPoint(path));
+
+        CliResult result = await Cli.RunAsync("healthcheck", $"unix:{path}", "--timeout", "1s");
+
+        Assert.Equal((1, string.Empty, $"unix:{path} did not answer within 1 s.{Environment.NewLine}"), (result.ExitCode, result.Output, result.Errors));
     }
 
     [Fact(Timeout = 120000)]

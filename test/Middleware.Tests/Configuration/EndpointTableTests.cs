@@ -17,6 +17,7 @@ public class EndpointTableTests
         "ByteStreamServerOptions.TlsRequireCloseNotify", // The section Tls takes their place.
         "ByteStreamServerOptions.Name", "TelemetryOptions.Endpoint", // The section's own name.
         "ByteStreamServerOptions.AddressFamily", // The host in the Url says it.
+        "ByteStreamServerOptions.ShutdownTimeout", // The service's DrainTimeout takes its place.
         "ByteStreamServerOptions.StartServing", "ByteStreamServerOptions.LoggerFactory", "ByteStreamServerOptions.ApplicationServices",
         "ByteStreamServerOptions.TimeProvider", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
         "RelayOptions.Connection",

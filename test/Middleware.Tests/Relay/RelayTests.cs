@@ -245,6 +245,35 @@ public sealed class RelayTests : ServedTest
 
     [Fact]
     [Trait("Fault", "F60")]
+    public async Task Relay_UnixUpstreamsBacklogIsFull_TheNextServesAfterTheConnectTimeout_F60()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "elsewhere a full backlog refuses");
+        var time = new FakeTimeProvider();
+        string path = Path.Combine(_folder, "busy.sock");
+        using var busy = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        busy.Bind(new UnixDomainSocketEndPoint(path));
+        busy.Listen(0);
+        using var filler = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        filler.Connect(new UnixDomainSocketEndPoint(path));
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.LoadBalancing = LoadBalancing.RoundRobin;
+            relay.ConnectTimeout = TimeSpan.FromSeconds(5);
+            relay.Upstreams.Add($"unix:{path}");
+            relay.Upstreams.Add(url);
+            relay.Connection.TimeProvider = time;
+        });
+
+        Task<string> answer = AskAsync(await ConnectAsync("tcp", endPoint), "hello\n");
+        await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
+
+        Assert.Equal("hello\n", await answer);
+        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Fault", "F60")]
     public async Task Relay_UpstreamFailsAgainAndAgain_IsEjectedAndTakenBack_F60()
     {
         var time = new FakeTimeProvider();

@@ -6,12 +6,6 @@ namespace ByteStreams.Transport;
 /// <summary>One attempt to connect, on an event loop.</summary>
 internal sealed class EpollConnect : IEventSink
 {
-    /// <summary>
-    /// The wait where a Unix server's backlog is full: the kernel refuses the attempt at once and tells nobody when there is room
-    /// (connect(2), EAGAIN).
-    /// </summary>
-    private static readonly TimeSpan BacklogWait = TimeSpan.FromMilliseconds(10);
-
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private EpollConnect()
@@ -26,9 +20,9 @@ internal sealed class EpollConnect : IEventSink
         int number = (int)descriptor.DangerousGetHandle();
         SocketAddress address = endPoint.Serialize();
         int error;
-        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == LibC.TryAgain)
+        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == LibC.TryAgain && endPoint is UnixDomainSocketEndPoint)
         {
-            await Task.Delay(BacklogWait, cancellationToken).ConfigureAwait(false);
+            await SocketConnect.WaitForBacklogAsync(cancellationToken).ConfigureAwait(false);
         }
 
         if (error is LibC.InProgress or LibC.Interrupted)
