@@ -39,6 +39,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _progressBelow = connection.Features.Get<IConnectionProgress>();
         _settings = settings;
         SslStream = stream;
+        Negotiated = new NegotiatedTls(stream);
         Options = new TlsOptionsFeature(options);
         _channel = new TlsChannel(stream, raw, settings.RequireCloseNotify);
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
@@ -93,36 +94,42 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);
 
-    SslProtocols ITlsHandshakeFeature.Protocol => SslStream.SslProtocol;
+    /// <summary>What the handshake has agreed on.</summary>
+    public NegotiatedTls Negotiated { get; }
 
-    TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => SslStream.NegotiatedCipherSuite;
+    /// <summary>The peer's certificate, also one that <c>NegotiateClientCertificateAsync</c> has brought while the stream was open.</summary>
+    public X509Certificate2? PeerCertificate => NegotiatedTls.TryGetCertificate(SslStream, out X509Certificate2? now) ? now : Negotiated.PeerCertificate;
 
-    string ITlsHandshakeFeature.HostName => SslStream.TargetHostName;
+    SslProtocols ITlsHandshakeFeature.Protocol => Negotiated.Protocol;
+
+    TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => Negotiated.CipherSuite;
+
+    string ITlsHandshakeFeature.HostName => Negotiated.ServerName ?? string.Empty;
 
 #pragma warning disable SYSLIB0058 // The interface still has these; the cipher suite says it all.
-    CipherAlgorithmType ITlsHandshakeFeature.CipherAlgorithm => SslStream.CipherAlgorithm;
+    CipherAlgorithmType ITlsHandshakeFeature.CipherAlgorithm => Negotiated.CipherAlgorithm;
 
-    int ITlsHandshakeFeature.CipherStrength => SslStream.CipherStrength;
+    int ITlsHandshakeFeature.CipherStrength => Negotiated.CipherStrength;
 
-    HashAlgorithmType ITlsHandshakeFeature.HashAlgorithm => SslStream.HashAlgorithm;
+    HashAlgorithmType ITlsHandshakeFeature.HashAlgorithm => Negotiated.HashAlgorithm;
 
-    int ITlsHandshakeFeature.HashStrength => SslStream.HashStrength;
+    int ITlsHandshakeFeature.HashStrength => Negotiated.HashStrength;
 
-    ExchangeAlgorithmType ITlsHandshakeFeature.KeyExchangeAlgorithm => SslStream.KeyExchangeAlgorithm;
+    ExchangeAlgorithmType ITlsHandshakeFeature.KeyExchangeAlgorithm => Negotiated.KeyExchangeAlgorithm;
 
-    int ITlsHandshakeFeature.KeyExchangeStrength => SslStream.KeyExchangeStrength;
+    int ITlsHandshakeFeature.KeyExchangeStrength => Negotiated.KeyExchangeStrength;
 #pragma warning restore SYSLIB0058
 
     X509Certificate2? ITlsConnectionFeature.ClientCertificate
     {
-        get => SslStream.RemoteCertificate as X509Certificate2;
+        get => PeerCertificate;
         set => throw new NotSupportedException("The client's certificate is what the handshake brought.");
     }
 
-    ReadOnlyMemory<byte> ITlsApplicationProtocolFeature.ApplicationProtocol => SslStream.NegotiatedApplicationProtocol.Protocol;
+    ReadOnlyMemory<byte> ITlsApplicationProtocolFeature.ApplicationProtocol => Negotiated.ApplicationProtocol.Protocol;
 
     Task<X509Certificate2?> ITlsConnectionFeature.GetClientCertificateAsync(CancellationToken cancellationToken) =>
-        Task.FromResult(SslStream.RemoteCertificate as X509Certificate2);
+        Task.FromResult(PeerCertificate);
 
     /// <summary>Does the handshake on the connection's present pipe.</summary>
     /// <param name="connection">The connection; its <c>Transport</c> is not replaced, see <see cref="Install"/>.</param>
@@ -173,8 +180,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Install()
     {
         _connection.Transport = this;
-        SetFeatures(this, this);
-        _connection.Features.Set(Options);
+        SetTransport(this, this);
+        IFeatureCollection features = _connection.Features;
+        features.Set<ISslStreamFeature>(this);
+        features.Set<ITlsHandshakeFeature>(this);
+        features.Set<ITlsConnectionFeature>(this);
+        features.Set<ITlsApplicationProtocolFeature>(this);
+        features.Set(Options);
         if (IsOverOwn)
         {
             // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
@@ -185,13 +197,15 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    /// <summary>Puts back what was there before <see cref="Install"/>, when nobody reads or writes any more: blocks go back to their pool.</summary>
+    /// <summary>
+    /// Restores the transport below, when nothing is read or written any more: blocks go back to their pool. What was negotiated stays
+    /// among the connection's features, for those who look at it after its end.
+    /// </summary>
     public void Uninstall()
     {
         _input.Complete();
         _connection.Transport = _below;
-        SetFeatures(null, _linkBelow);
-        _connection.Features.Set<TlsOptionsFeature>(null);
+        SetTransport(_linkBelow, _progressBelow);
         if (IsOverOwn)
         {
             _linkBelow!.WriteBufferLimits = _limitsBelow;
@@ -284,14 +298,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    private void SetFeatures(TlsTransport? tls, IByteStreamTransportFeature? link)
+    private void SetTransport(IByteStreamTransportFeature? link, IConnectionProgress? progress)
     {
-        IFeatureCollection features = _connection.Features;
-        features.Set(link);
-        features.Set(tls ?? _progressBelow);
-        features.Set<ISslStreamFeature>(tls);
-        features.Set<ITlsHandshakeFeature>(tls);
-        features.Set<ITlsConnectionFeature>(tls);
-        features.Set<ITlsApplicationProtocolFeature>(tls);
+        _connection.Features.Set(link);
+        _connection.Features.Set(progress);
     }
 }

@@ -47,6 +47,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         Transport = this;
     }
 
+    /// <summary>The options of the server or client that it belongs to.</summary>
+    public ByteStreamTransportOptions Options => _options;
+
     public override string ConnectionId
     {
         get
@@ -114,7 +117,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         set => throw new NotSupportedException("ConnectionClosed belongs to the transport.");
     }
 
-    public Socket Socket => ((SocketByteChannel)_channel).Socket;
+    /// <summary>Null after the close where the engine has none; the interface has no way to say so.</summary>
+    public Socket Socket => ((SocketByteChannel)_channel).Socket!;
 
     public UnixCredentials? PeerCredentials => ((SocketByteChannel)_channel).PeerCredentials;
 
