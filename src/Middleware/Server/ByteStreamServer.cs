@@ -62,9 +62,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
         ConnectionDelegate inner = serve;
         if (options.Tls is not null)
         {
-            var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
             inner = new TlsServerMiddleware(
-                inner, _ => options.Tls, options.Tls, settings, handshakes: null, options.Name, ByteStreamMetrics.Of(options),
+                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, options.Name, ByteStreamMetrics.Of(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 

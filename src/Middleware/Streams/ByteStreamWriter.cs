@@ -317,9 +317,14 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork
                 Lose(new ConnectionResetException("The connection was lost."));
             }
 
-            // An empty flush throws what ended the connection, even where nothing is left to send.
-            _recheck |= IsLinkEnded;
-            Flush();
+            if (!_upgrading)
+            {
+                // An empty flush throws what ended the connection, even where nothing is left to send. During an upgrade the pipe is
+                // the handshake's, which has sent what was written before.
+                _recheck |= IsLinkEnded;
+                Flush();
+            }
+
             if (_lost is not null)
             {
                 return ValueTask.FromException(_lost);

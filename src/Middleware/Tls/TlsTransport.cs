@@ -139,10 +139,14 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     /// </param>
     /// <param name="shown">What <c>GetExtraInfo("sslcontext")</c> shows.</param>
     /// <param name="settings">How long the handshake and the close may take.</param>
+    /// <param name="attempt">Of a server: gets to know what was wrong with the client.</param>
     /// <param name="cancellationToken">Ends the handshake; the connection is of no use then.</param>
     /// <exception cref="AuthenticationException">The handshake failed, or the peer left during it, or it took too long.</exception>
+    /// <exception cref="ConnectionResetException">The peer has reset the connection, or it was closed from this side.</exception>
+    /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
     public static async Task<TlsTransport> AuthenticateAsync(
-        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, CancellationToken cancellationToken)
+        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, TlsAttempt? attempt,
+        CancellationToken cancellationToken)
     {
         var raw = new DuplexPipeStream(below.Input, below.Output);
         var stream = new SslStream(raw, leaveInnerStreamOpen: true);
@@ -159,15 +163,33 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             }).ConfigureAwait(false);
             return new TlsTransport(connection, stream, raw, below, settings, shown);
         }
-        catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException cancelled)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
-            throw new AuthenticationException($"The TLS handshake took longer than {settings.Handshake.TotalSeconds:0.###} s.", late);
+            // With the caller's own token, by which it recognises its cancellation; not with the linked one.
+            throw cancellationToken.IsCancellationRequested ? new OperationCanceledException(cancelled.Message, cancelled, cancellationToken)
+                : timeout.IsCancellationRequested ? new AuthenticationException(
+                    $"The TLS handshake took longer than {settings.Handshake.TotalSeconds:0.###} s.", cancelled)
+                : new ConnectionResetException("The connection was closed from this side.", cancelled);
+        }
+        catch (InvalidOperationException closed) when (connection.Features.Get<IByteStreamTransportFeature>() is { EndReason: not ConnectionEndReason.None })
+        {
+            // The pipe was completed under the handshake.
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw new ConnectionResetException("The connection was closed from this side.", closed);
         }
         catch (IOException left) when (left is not ConnectionResetException)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
             throw new AuthenticationException($"The peer left during the TLS handshake, or spoke no TLS: {left.Message}", left);
+        }
+        catch (Exception unread) when (attempt is { IsAwaitingHello: true }
+            && unread is not (IOException or AuthenticationException or ConnectionAbortedException))
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            // Its text is about this side: an index, a certificate.
+            attempt.Refuse(ConnectionEndReason.TlsHandshakeFailed, "the peer has sent no ClientHello that can be read");
+            throw new AuthenticationException("The peer has sent no ClientHello that can be read.", unread);
         }
         catch
         {
