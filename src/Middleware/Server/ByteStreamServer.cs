@@ -508,11 +508,23 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Only middleware throws into the server. A clean end would tell the client that it was served.</summary>
+    /// <summary>
+    /// Only middleware throws into the server. A clean end would tell the client that it was served; one that only passes on that the
+    /// client is gone has not failed.
+    /// </summary>
     internal void OnMiddlewareFailed(ConnectionContext connection, Exception error)
     {
-        ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
-        Of(connection).Abort(ConnectionEndReason.HandlerError, error);
+        ServerClient client = Of(connection);
+        if (error is ConnectionResetException && client.Connection.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
+        {
+            ServerLog.ConnectionLost(_logger, connection.ConnectionId, error.Message);
+        }
+        else
+        {
+            ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
+        }
+
+        client.Abort(ConnectionEndReason.HandlerError, error);
     }
 
     private void SignalIfGone()

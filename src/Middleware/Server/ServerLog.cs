@@ -30,4 +30,10 @@ internal static partial class ServerLog
 
     [LoggerMessage(405, LogLevel.Error, "Connection {ConnectionId}: connection middleware failed; the client gets a reset.")]
     public static partial void MiddlewareFailed(ILogger logger, Exception error, string connectionId);
+
+    [LoggerMessage(410, LogLevel.Information, "Connection {ConnectionId}: the connection ended before the handler had read what it waited for: {Reason}")]
+    public static partial void ReadIncomplete(ILogger logger, string connectionId, string reason);
+
+    [LoggerMessage(411, LogLevel.Information, "Connection {ConnectionId}: the client exceeded the read limit and gets a reset: {Reason}")]
+    public static partial void LimitExceeded(ILogger logger, string connectionId, string reason);
 }
