@@ -1,7 +1,11 @@
+using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 
@@ -98,6 +102,105 @@ public abstract partial class ConnectionContract
         Assert.Null(client.GetExtraInfo("compression"));
     }
 
+    [Theory, Trait("Contract", "W10")]
+    [InlineData("closed here")]
+    [InlineData("aborted here")]
+    [InlineData("closed by the peer")]
+    [InlineData("reset by the peer")]
+    [InlineData("handler has returned")]
+    public async Task GetExtraInfo_FirstAskedAfterTheEnd_KnowsWhatItKnewBefore(string end)
+    {
+        Link link = await ConnectAsync();
+        ByteStreamWriter client = link.Client.Writer;
+        ByteStreamWriter server = link.Writer;
+        (EndPoint? own, EndPoint? peer, SslProtocols? version, TlsCipherSuite? cipher) =
+            (client.LocalEndPoint, client.RemoteEndPoint, client.TlsProtocol, client.CipherSuite);
+        switch (end)
+        {
+            case "closed here":
+                server.Close();
+                client.Close();
+                break;
+            case "aborted here":
+                server.Abort();
+                client.Close();
+                break;
+            case "closed by the peer":
+                client.Close();
+                Assert.Empty(await link.Reader.ReadAsync(cancellationToken: Soon));
+                server.Close();
+                break;
+            case "reset by the peer":
+                client.Abort();
+                await Record.ExceptionAsync(async () => await link.Reader.ReadAsync(cancellationToken: Soon));
+                server.Close();
+                break;
+            default:
+                link.Return();
+                client.Close();
+                break;
+        }
+
+        await Record.ExceptionAsync(() => link.ServerLink.WaitClosedAsync().WaitAsync(Soon));
+        await Record.ExceptionAsync(() => link.ClientLink.WaitClosedAsync().WaitAsync(Soon));
+        if (ServerTls is not null)
+        {
+            await UntilAsync(() => IsDisposed(server.SslStream!));
+        }
+
+        Assert.Equal(peer, server.LocalEndPoint);
+        Assert.Equal(peer, server.GetExtraInfo("sockname"));
+        if (peer is not UnixDomainSocketEndPoint)
+        {
+            Assert.Equal(own, server.RemoteEndPoint);
+            Assert.Equal(own, server.GetExtraInfo("peername"));
+        }
+
+        Assert.Equal(peer is UnixDomainSocketEndPoint ? Environment.ProcessId : null, server.PeerCredentials?.ProcessId);
+        Assert.Equal(server.PeerCredentials, server.GetExtraInfo("peercred"));
+        // Where the engine has made none, there is none any more.
+        Assert.True(server.GetExtraInfo("socket") is null or Socket);
+        Assert.Equal(version, server.TlsProtocol);
+        Assert.Equal(cipher, server.CipherSuite);
+        Assert.Equal(cipher, server.GetExtraInfo("cipher"));
+        Assert.Equal(ServerTls is null ? null : "localhost", server.TlsServerName);
+        Assert.Equal(ServerTls is null ? null : "localhost", server.GetExtraInfo("sni"));
+        Assert.Equal(default, server.ApplicationProtocol);
+        Assert.Null(server.GetExtraInfo("alpn"));
+        Assert.Null(server.PeerCertificate);
+        Assert.Null(server.GetExtraInfo("peercert"));
+        Assert.Equal(ServerTls is null, server.GetExtraInfo("sslcontext") is null);
+        Assert.Same(server.SslStream, server.GetExtraInfo("ssl_object"));
+        Assert.Equal(ServerTls is null ? null : TestCertificate.Certificate.RawData, client.PeerCertificate?.RawData);
+        Assert.Equal(client.PeerCertificate, client.GetExtraInfo("peercert"));
+        Assert.NotNull(server.ConnectionId);
+    }
+
+    [Fact, Trait("Contract", "W10")]
+    public async Task GetExtraInfo_TlsFeaturesAfterTheEnd_DoNotThrow()
+    {
+        Link link = await ConnectAsync();
+        SslStream? stream = link.Writer.SslStream;
+        TlsCipherSuite? cipher = link.Writer.CipherSuite;
+        link.Writer.Abort();
+        await link.ServerLink.WaitClosedAsync().WaitAsync(Soon);
+        IFeatureCollection features = link.Writer.Transport!.Features;
+        if (stream is null)
+        {
+            Assert.Null(features.Get<ITlsHandshakeFeature>());
+            return;
+        }
+
+        await UntilAsync(() => IsDisposed(stream));
+        ITlsHandshakeFeature handshake = features.Get<ITlsHandshakeFeature>()!;
+        Assert.Equal(cipher, handshake.NegotiatedCipherSuite);
+        Assert.Equal(link.Client.Writer.TlsProtocol, handshake.Protocol);
+        Assert.Equal("localhost", handshake.HostName);
+        Assert.All(
+            typeof(ITlsHandshakeFeature).GetProperties().Concat(typeof(ITlsConnectionFeature).GetProperties()),
+            property => Assert.Null(Record.Exception(() => property.GetValue(features[property.DeclaringType!]))));
+    }
+
     [Fact, Trait("Contract", "W12")]
     public async Task Writer_CollectedWithoutClose_IsClosedWithAWarning()
     {
@@ -144,6 +247,8 @@ public abstract partial class ConnectionContract
 
         Assert.DoesNotContain(log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
     }
+
+    private static bool IsDisposed(SslStream stream) => !stream.IsAuthenticated;
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private async Task OpenAndForgetAsync(ByteStreamServer server, FakeLogCollector log)

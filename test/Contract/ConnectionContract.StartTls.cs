@@ -1,5 +1,7 @@
 using System.Net.Security;
 using System.Security.Authentication;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Contract.Tests;
 
@@ -128,6 +130,191 @@ public abstract partial class ConnectionContract
         link.Writer.WriteEof();
         await Assert.ThrowsAsync<InvalidOperationException>(() => link.Writer.StartTlsAsync(TestCertificate.Server, Soon));
     }
+
+    [Theory, Trait("Contract", "W11")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StartTls_WhatWasWrittenBeforeStillLeaves_EverythingFurtherIsRefused(bool asServer)
+    {
+        Link link = await ConnectAsync();
+        (ByteStreamReader reader, ByteStreamWriter writer) = asServer ? (link.Reader, link.Writer) : (link.Client.Reader, link.Client.Writer);
+        (ByteStreamReader peerReader, ByteStreamWriter peerWriter) = asServer ? (link.Client.Reader, link.Client.Writer) : (link.Reader, link.Writer);
+        byte[] before = Pattern(8 << 20);
+        // More than every buffer on the way takes: the peer reads nothing yet.
+        writer.Write(before);
+
+        Task upgrade = StartTlsAsync(writer, asServer, Soon);
+
+        Assert.False(upgrade.IsCompleted);
+        Assert.Throws<InvalidOperationException>(() => writer.Write("SECRET"u8));
+        Assert.Throws<InvalidOperationException>(() => writer.Write("SECRET"));
+        Assert.Throws<InvalidOperationException>(() => writer.WriteLines([Bytes("SECRET")]));
+        Assert.Throws<InvalidOperationException>(() => writer.GetMemory());
+        Assert.Throws<InvalidOperationException>(() => { writer.GetSpan(); });
+        Assert.Throws<InvalidOperationException>(writer.WriteEof);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => reader.ReadLineAsync(Soon).AsTask());
+        await Assert.ThrowsAsync<InvalidOperationException>(() => StartTlsAsync(writer, asServer, Soon));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => StartTlsAsync(writer, !asServer, Soon));
+        Task drain = writer.DrainAsync(Soon).AsTask();
+
+        Assert.Equal(before, await peerReader.ReadExactlyAsync(before.Length, Soon));
+        await drain;
+        await StartTlsAsync(peerWriter, !asServer, Soon);
+        await upgrade;
+        writer.Write("SECRET\n"u8);
+        Assert.Equal("SECRET\n", Text(await peerReader.ReadLineAsync(Soon)));
+        peerWriter.Write("and back\n"u8);
+        Assert.Equal("and back\n", Text(await reader.ReadLineAsync(Soon)));
+    }
+
+    [Fact, Trait("Contract", "W11")]
+    public async Task StartTls_MemoryWasAskedForBefore_AdvanceIsRefused()
+    {
+        Link link = await ConnectAsync();
+        Bytes("SECRET").CopyTo(link.Writer.GetMemory(6));
+
+        Task upgrade = link.Writer.StartTlsAsync(TestCertificate.Server, Soon);
+
+        Assert.Throws<InvalidOperationException>(() => link.Writer.Advance(6));
+        await link.Client.Writer.StartTlsAsync(TestCertificate.Client, Soon);
+        await upgrade;
+        Assert.Throws<InvalidOperationException>(() => link.Writer.Advance(6));
+        link.Writer.Write("hello\n"u8);
+        Assert.Equal("hello\n", Text(await link.Client.Reader.ReadLineAsync(Soon)));
+    }
+
+    [Theory, Trait("Contract", "W11")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StartTls_CancelledBeforeTheHandshake_StaysPlainAndLosesNothing(bool asServer)
+    {
+        Link link = await ConnectAsync();
+        (ByteStreamReader reader, ByteStreamWriter writer) = asServer ? (link.Reader, link.Writer) : (link.Client.Reader, link.Client.Writer);
+        (ByteStreamReader peerReader, ByteStreamWriter peerWriter) = asServer ? (link.Client.Reader, link.Client.Writer) : (link.Reader, link.Writer);
+        byte[] before = Pattern(8 << 20);
+        writer.Write(before);
+        using var cancel = new CancellationTokenSource();
+        Task upgrade = StartTlsAsync(writer, asServer, cancel.Token);
+
+        await cancel.CancelAsync();
+
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => upgrade);
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.False(writer.IsClosing);
+        writer.Write("still plain\n"u8);
+        Assert.Equal(before, await peerReader.ReadExactlyAsync(before.Length, Soon));
+        Assert.Equal("still plain\n", Text(await peerReader.ReadLineAsync(Soon)));
+        peerWriter.Write("here too\n"u8);
+        Assert.Equal("here too\n", Text(await reader.ReadLineAsync(Soon)));
+
+        // And may be upgraded after all.
+        await Task.WhenAll(StartTlsAsync(writer, asServer, Soon), StartTlsAsync(peerWriter, !asServer, Soon));
+        writer.Write("secret\n"u8);
+        Assert.Equal("secret\n", Text(await peerReader.ReadLineAsync(Soon)));
+    }
+
+    [Fact, Trait("Contract", "W11")]
+    public async Task StartTls_ArgumentsAreWrongOrTheTokenHasFired_StaysPlain()
+    {
+        Link link = await ConnectAsync();
+        await Assert.ThrowsAsync<ArgumentException>(() => link.Writer.StartTlsAsync(new SslServerAuthenticationOptions(), Soon));
+        await Assert.ThrowsAsync<ArgumentNullException>(() => link.Writer.StartTlsAsync((SslServerAuthenticationOptions)null!, Soon));
+        await Assert.ThrowsAsync<ArgumentNullException>(() => link.Writer.StartTlsAsync((SslClientAuthenticationOptions)null!, Soon));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => link.Writer.StartTlsAsync(TestCertificate.Server, new CancellationToken(true)));
+
+        link.Writer.Write("plain\n"u8);
+        Assert.Equal("plain\n", Text(await link.Client.Reader.ReadLineAsync(Soon)));
+    }
+
+    [Theory, Trait("Contract", "W11")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StartTls_HandshakeIsCancelled_CarriesTheCallersTokenAndCloses(bool asServer)
+    {
+        Link link = await ConnectAsync();
+        (ByteStreamWriter writer, ByteStreamReader peer) = asServer ? (link.Writer, link.Client.Reader) : (link.Client.Writer, link.Reader);
+        using var cancel = new CancellationTokenSource();
+        Task upgrade = StartTlsAsync(writer, asServer, cancel.Token);
+        if (!asServer)
+        {
+            // The ClientHello; a server waits for one.
+            await peer.ReadExactlyAsync(5, Soon);
+        }
+
+        await cancel.CancelAsync();
+
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => upgrade);
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.True(writer.IsClosing);
+        await DiscardAsync(peer);
+    }
+
+    [Theory, Trait("Contract", "W11")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StartTls_PeerSaysNothing_TheOptionsTimeoutEndsTheHandshake(bool asServer)
+    {
+        var time = new FakeTimeProvider();
+        Link link = await ConnectAsync(
+            server => (server.TimeProvider, server.TlsHandshakeTimeout) = (time, TimeSpan.FromSeconds(7)),
+            client => (client.TimeProvider, client.TlsHandshakeTimeout) = (time, TimeSpan.FromSeconds(7)));
+        Task upgrade = StartTlsAsync(asServer ? link.Writer : link.Client.Writer, asServer, Soon);
+
+        time.Advance(TimeSpan.FromSeconds(6.9));
+        await Task.Yield();
+        Assert.False(upgrade.IsCompleted);
+        time.Advance(TimeSpan.FromSeconds(0.1));
+
+        AuthenticationException late = await Assert.ThrowsAsync<AuthenticationException>(() => upgrade);
+        Assert.Contains("longer than 7 s", late.Message, StringComparison.Ordinal);
+        if (ServerTls is null)
+        {
+            Assert.Equal(ConnectionEndReason.TlsHandshakeTimeout, (asServer ? link.ServerLink : link.ClientLink).EndReason);
+        }
+    }
+
+    [Fact, Trait("Contract", "W11")]
+    public async Task StartTls_ClosedByThisSideMeanwhile_IsALostConnection()
+    {
+        Link link = await ConnectAsync();
+        Task upgrade = link.Writer.StartTlsAsync(TestCertificate.Server, Soon);
+
+        link.Writer.Close();
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => upgrade);
+        await Assert.ThrowsAsync<ConnectionResetException>(() => link.Writer.StartTlsAsync(TestCertificate.Server, Soon));
+    }
+
+    [Theory, Trait("Contract", "W11")]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task StartTls_PeerEndsWithoutCloseNotify_IsATruncationUnlessTheOptionsSayOtherwise(bool asServer, bool required)
+    {
+        Link link = await ConnectAsync(server => server.TlsRequireCloseNotify = required, client => client.TlsRequireCloseNotify = required);
+        await Task.WhenAll(StartTlsAsync(link.Writer, asServer: true, Soon), StartTlsAsync(link.Client.Writer, asServer: false, Soon));
+        (ByteStreamReader reader, ByteStreamWriter peer, IByteStreamTransportFeature below) = asServer
+            ? (link.Reader, link.Client.Writer, link.ClientLink)
+            : (link.Client.Reader, link.Writer, link.ServerLink);
+        peer.Write("hello\n"u8);
+        Assert.Equal("hello\n", Text(await reader.ReadLineAsync(Soon)));
+
+        below.Close();
+
+        if (required)
+        {
+            await Assert.ThrowsAsync<TlsTruncatedException>(() => reader.ReadLineAsync(Soon).AsTask());
+        }
+        else
+        {
+            Assert.Empty(await reader.ReadLineAsync(Soon));
+        }
+    }
+
+    private static Task StartTlsAsync(ByteStreamWriter writer, bool asServer, CancellationToken cancellationToken) => asServer
+        ? writer.StartTlsAsync(TestCertificate.Server, cancellationToken)
+        : writer.StartTlsAsync(TestCertificate.Client, cancellationToken);
 
     /// <summary>A connection's pair as a stream, whose first write has a prefix in the same segment.</summary>
     private sealed class PairStream(ByteStreamConnection connection, byte[] prefix) : Stream

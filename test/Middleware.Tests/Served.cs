@@ -38,6 +38,9 @@ internal sealed class Served : IAsyncDisposable
 
     public EndPoint EndPoint { get; }
 
+    /// <summary>The server of <see cref="Carrier.Own"/>.</summary>
+    public ByteStreamServer Server => (ByteStreamServer)_server;
+
     public FakeLogCollector Log { get; }
 
     public ByteStreamMetrics Metrics => _services.GetRequiredService<ByteStreamMetrics>();

@@ -107,10 +107,9 @@ internal static class ByteStreamClient
         ConnectionContext context, SslClientAuthenticationOptions tls, string? host, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         SslClientAuthenticationOptions withHost = WithHost(tls, options.ServerHostName, host);
-        var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
         try
         {
-            (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, settings, cancellationToken)
+            (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, TlsSettings.For(options), attempt: null, cancellationToken)
                 .ConfigureAwait(false)).Install();
         }
         catch (Exception error)
@@ -170,25 +169,17 @@ internal static class ByteStreamClient
         return new ByteStreamConnection(context, options.Limit, logger, openedAt);
     }
 
-    /// <summary>The caller's options with the name to check: copied, since one object may serve many connections.</summary>
+    /// <summary>The caller's options with the name to check.</summary>
     private static SslClientAuthenticationOptions WithHost(SslClientAuthenticationOptions tls, string? serverHostName, string? host)
     {
         string? name = serverHostName ?? (string.IsNullOrEmpty(tls.TargetHost) ? host : tls.TargetHost);
-        return name == tls.TargetHost ? tls : new SslClientAuthenticationOptions
+        if (name == tls.TargetHost)
         {
-            AllowRenegotiation = tls.AllowRenegotiation,
-            AllowTlsResume = tls.AllowTlsResume,
-            ApplicationProtocols = tls.ApplicationProtocols,
-            CertificateChainPolicy = tls.CertificateChainPolicy,
-            CertificateRevocationCheckMode = tls.CertificateRevocationCheckMode,
-            CipherSuitesPolicy = tls.CipherSuitesPolicy,
-            ClientCertificateContext = tls.ClientCertificateContext,
-            ClientCertificates = tls.ClientCertificates,
-            EnabledSslProtocols = tls.EnabledSslProtocols,
-            EncryptionPolicy = tls.EncryptionPolicy,
-            LocalCertificateSelectionCallback = tls.LocalCertificateSelectionCallback,
-            RemoteCertificateValidationCallback = tls.RemoteCertificateValidationCallback,
-            TargetHost = name,
-        };
+            return tls;
+        }
+
+        SslClientAuthenticationOptions withHost = TlsOptionsCopy.From(tls);
+        withHost.TargetHost = name;
+        return withHost;
     }
 }

@@ -1,5 +1,7 @@
 using System.Collections;
 using System.Globalization;
+using ByteStreams.Telemetry;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -13,8 +15,17 @@ namespace ByteStreams;
 /// <c>StreamReaderProtocol</c>.
 /// </summary>
 /// <remarks>
+/// <para>
 /// A callback that returns: everything written is delivered, then the connection ends cleanly. One that throws: one error log,
 /// and the client gets a reset. Works on any transport; on Kestrel's stock one <see cref="ByteStreamWriter.CanWriteEof"/> is false.
+/// </para>
+/// <para>
+/// What the peer causes is one line at Information without a stack, where it escapes from the callback unchanged and comes from the
+/// connection's own reader or writer: the loss of the connection; <see cref="IncompleteReadException"/>; <see cref="LimitOverrunException"/>;
+/// a failed <c>StartTlsAsync</c>. The client gets a reset, with two exceptions: an <see cref="IncompleteReadException"/> without
+/// <see cref="IncompleteReadException.Partial"/> bytes is the end between two messages, and closes as if the callback had returned; a
+/// failed handshake closes cleanly, so that the client gets the alert.
+/// </para>
 /// </remarks>
 public class ByteStreamConnectionHandler : ConnectionHandler
 {
@@ -22,6 +33,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
     private readonly int _limit;
     private readonly string? _endpointName;
     private readonly ILogger _logger;
+    private readonly ILogger _tlsLogger;
 
     /// <summary>Makes the handler; one serves any number of connections.</summary>
     /// <param name="clientConnected">Called for each connection.</param>
@@ -37,7 +49,9 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         _clientConnected = clientConnected;
         _limit = limit;
         _endpointName = endpointName;
-        _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger("ByteStreams.Connection");
+        loggerFactory ??= NullLoggerFactory.Instance;
+        _logger = loggerFactory.CreateLogger("ByteStreams.Connection");
+        _tlsLogger = loggerFactory.CreateLogger("ByteStreams.Tls");
     }
 
     /// <inheritdoc/>
@@ -85,10 +99,33 @@ public class ByteStreamConnectionHandler : ConnectionHandler
                 // The way most handlers stop: a read or a wait was given the token. What was written is delivered.
                 ServerLog.HandlerStopped(_logger, connection.ConnectionId);
             }
+            catch (Exception error) when (connection.Features.Get<TlsUpgradeFailure>() is TlsUpgradeFailure upgrade && ReferenceEquals(upgrade.Error, error))
+            {
+                OnUpgradeFailed(writer, connection, upgrade);
+            }
+            catch (IncompleteReadException ended) when (ReferenceEquals(ended.Reader, reader))
+            {
+                // Between two messages a clean end is not an error: what was written is delivered. In the middle of one the peer must not
+                // take the end for an answer.
+                ServerLog.ReadIncomplete(_logger, connection.ConnectionId, ended.Message);
+                if (ended.Partial.Length > 0 && !writer.IsClosedHere)
+                {
+                    writer.Abort(ConnectionEndReason.IncompleteMessage, ended);
+                }
+            }
+            catch (LimitOverrunException over) when (ReferenceEquals(over.Reader, reader))
+            {
+                ServerLog.LimitExceeded(_logger, connection.ConnectionId, over.Message);
+                writer.Abort(ConnectionEndReason.LimitExceeded, over);
+            }
             catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
             {
                 ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
-                writer.Abort(lost is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, null);
+                // A close from this side, which a drain that waited throws too, goes on to deliver what was written.
+                if (!writer.IsClosedHere)
+                {
+                    writer.Abort(lost is TlsTruncatedException ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, null);
+                }
             }
             catch (Exception error)
             {
@@ -102,7 +139,11 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             }
 
             writer.Close();
-            client?.Served();
+            if (client?.Served() == true)
+            {
+                client.RequestClose(_logger);
+            }
+
             if (connection.Features.Get<IByteStreamTransportFeature>() is not null)
             {
                 await ConnectionLink.WaitForEndAsync(connection).ConfigureAwait(false);
@@ -116,6 +157,19 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             {
                 await server.LeaveAsync(connection).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>As <c>UseTls</c> logs it. A failed handshake has begun to close the connection, which delivers the alert.</summary>
+    private void OnUpgradeFailed(ByteStreamWriter writer, ConnectionContext connection, TlsUpgradeFailure upgrade)
+    {
+        (ConnectionEndReason reason, string explanation) = upgrade.Failure;
+        TlsLog.HandshakeFailed(
+            _tlsLogger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint), EndReasonText.Of(reason), LogText.Escape(explanation));
+        if (!writer.IsClosedHere)
+        {
+            // Plain bytes were refused before the handshake.
+            writer.Abort(reason, upgrade.Error);
         }
     }
 

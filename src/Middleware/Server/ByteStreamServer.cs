@@ -65,9 +65,8 @@ public sealed class ByteStreamServer : IAsyncDisposable
         ConnectionDelegate inner = serve;
         if (options.Tls is not null)
         {
-            var settings = new TlsSettings(options.TlsHandshakeTimeout, options.TlsShutdownTimeout, options.TimeProvider, options.TlsRequireCloseNotify);
             inner = new TlsServerMiddleware(
-                inner, _ => options.Tls, options.Tls, settings, handshakes: null, options.Name, ByteStreamMetrics.Of(options),
+                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, options.Name, ByteStreamMetrics.Of(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 
@@ -205,7 +204,10 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
         foreach (ServerClient client in ServerClients())
         {
-            client.EndLinger();
+            if (client.EndLinger())
+            {
+                RequestClose(client);
+            }
         }
 
         _closed.TrySetResult();
@@ -393,17 +395,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     }
 
     /// <summary>Fires <c>stopping</c> for one client. What its own callbacks throw must not keep the others from hearing of it.</summary>
-    private void RequestClose(ServerClient client)
-    {
-        try
-        {
-            client.RequestClose();
-        }
-        catch (AggregateException error)
-        {
-            ServerLog.StoppingCallbackFailed(_logger, error, client.Connection.ConnectionId);
-        }
-    }
+    private void RequestClose(ServerClient client) => client.RequestClose(_logger);
 
     internal static async Task<ByteStreamServer> StartAsync(
         ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets, ByteStreamServerOptions options, CancellationToken cancellationToken)
@@ -574,11 +566,23 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Only middleware throws into the server. A clean end would tell the client that it was served.</summary>
+    /// <summary>
+    /// Only middleware throws into the server. A clean end would tell the client that it was served; one that only passes on that the
+    /// client is gone has not failed.
+    /// </summary>
     internal void OnMiddlewareFailed(ConnectionContext connection, Exception error)
     {
-        ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
-        Of(connection).Abort(ConnectionEndReason.HandlerError, error);
+        ServerClient client = Of(connection);
+        if (error is ConnectionResetException && client.Connection.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
+        {
+            ServerLog.ConnectionLost(_logger, connection.ConnectionId, error.Message);
+        }
+        else
+        {
+            ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
+        }
+
+        client.Abort(ConnectionEndReason.HandlerError, error);
     }
 
     private void SignalIfGone()

@@ -79,15 +79,18 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>TLS for every client: at least a certificate. Null, the default, is plain.</summary>
     public SslServerAuthenticationOptions? Tls { get; set; }
 
-    /// <summary>How long a TLS handshake may take: 60 s by default, greater than zero.</summary>
+    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 60 s by default, greater than zero.</summary>
     public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default.</summary>
+    /// <summary>
+    /// How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default. Also after
+    /// <c>StartTlsAsync</c>.
+    /// </summary>
     public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
-    /// it for the end: somebody in between can then cut what the peer sends, unnoticed.
+    /// it for the end: somebody in between can then cut what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 

@@ -1,6 +1,7 @@
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;
 
@@ -86,25 +87,32 @@ internal sealed class ServerClient : IConnectionLifetimeNotificationFeature
         }
     }
 
-    /// <summary>The handler has returned and the connection closes: where the server closes too, it does not wait for the linger.</summary>
-    public void Served()
+    /// <summary>The handler has returned and the connection closes. Returns whether the server closes too, and waits for no linger.</summary>
+    public bool Served()
     {
         _served = true;
         Interlocked.MemoryBarrier();
-        if (_serverCloses)
-        {
-            RequestClose();
-        }
+        return _serverCloses;
     }
 
-    /// <summary>The server closes: it waits for the handler, and not for the linger after it.</summary>
-    public void EndLinger()
+    /// <summary>The server closes. Returns whether the handler has returned: the server waits for the handler, and not for the linger after it.</summary>
+    public bool EndLinger()
     {
         _serverCloses = true;
         Interlocked.MemoryBarrier();
-        if (_served)
+        return _served;
+    }
+
+    /// <summary>As <see cref="RequestClose()"/>. What the handler's own callbacks throw is logged: it must not keep others from being requested.</summary>
+    public void RequestClose(ILogger logger)
+    {
+        try
         {
             RequestClose();
+        }
+        catch (AggregateException error)
+        {
+            ServerLog.StoppingCallbackFailed(logger, error, _connection.ConnectionId);
         }
     }
 

@@ -33,4 +33,10 @@ internal static partial class ServerLog
 
     [LoggerMessage(408, LogLevel.Error, "Connection {ConnectionId}: a callback that is registered with the stopping token failed; the server goes on stopping.")]
     public static partial void StoppingCallbackFailed(ILogger logger, Exception error, string connectionId);
+
+    [LoggerMessage(410, LogLevel.Information, "Connection {ConnectionId}: the connection ended before the handler had read what it waited for: {Reason}")]
+    public static partial void ReadIncomplete(ILogger logger, string connectionId, string reason);
+
+    [LoggerMessage(411, LogLevel.Information, "Connection {ConnectionId}: the client exceeded the read limit and gets a reset: {Reason}")]
+    public static partial void LimitExceeded(ILogger logger, string connectionId, string reason);
 }

@@ -355,6 +355,8 @@ public sealed partial class ByteStreamReader
         }
     }
 
+    private LimitOverrunException Overrun(string message, int consumed) => new(message, consumed) { Reader = this };
+
     private InvalidOperationException Collision(string call) => new(
         $"{call} was called while {_waitingCall} is already waiting for data on this reader; await the first before the second.");
 }

@@ -45,7 +45,7 @@ public sealed partial class ByteStreamReader
                 return n;
             }
 
-            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), n) : -1;
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), n) { Reader = reader } : -1;
         }
     }
 
@@ -73,14 +73,14 @@ public sealed partial class ByteStreamReader
                 }
 
                 reader.Discard(newline + 1);
-                throw new LimitOverrunException($"A line of {newline} bytes is longer than the limit of {reader.Limit}.", (int)newline);
+                throw reader.Overrun($"A line of {newline} bytes is longer than the limit of {reader.Limit}.", (int)newline);
             }
 
             long buffered = reader._buffer.Length;
             if (buffered > reader.Limit)
             {
                 reader.Discard(buffered);
-                throw new LimitOverrunException($"{buffered} bytes without a newline are over the limit of {reader.Limit}.", (int)buffered);
+                throw reader.Overrun($"{buffered} bytes without a newline are over the limit of {reader.Limit}.", (int)buffered);
             }
 
             _searched = reader._position + buffered;
@@ -145,21 +145,21 @@ public sealed partial class ByteStreamReader
             {
                 if (Separators.TryFind(reader._buffer.Sequence, from, separators, out long start, out long end))
                 {
-                    return start <= reader.Limit ? end : throw new LimitOverrunException(
+                    return start <= reader.Limit ? end : throw reader.Overrun(
                         $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
                 }
 
                 long surelyBefore = Math.Max(0, buffered + 1 - separators[^1].Length);
                 if (surelyBefore > reader.Limit)
                 {
-                    throw new LimitOverrunException(
+                    throw reader.Overrun(
                         $"{surelyBefore} bytes without a separator are over the limit of {reader.Limit}.", (int)surelyBefore);
                 }
 
                 _searched = reader._position + surelyBefore;
             }
 
-            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) { Reader = reader } : -1;
         }
 
         private static bool IsSortedByLength(ReadOnlySpan<ReadOnlyMemory<byte>> separators)
@@ -210,18 +210,18 @@ public sealed partial class ByteStreamReader
                 if (_parser!(ref input, out _message))
                 {
                     // As for a record: whether a message is too long does not depend on how many pieces it arrived in.
-                    return input.Consumed <= reader.Limit ? input.Consumed : throw new LimitOverrunException(
+                    return input.Consumed <= reader.Limit ? input.Consumed : throw reader.Overrun(
                         $"A message of {input.Consumed} bytes is longer than the limit of {reader.Limit}.", (int)input.Consumed);
                 }
 
                 if (buffer.Length > reader.Limit)
                 {
-                    throw new LimitOverrunException(
+                    throw reader.Overrun(
                         $"{buffer.Length} bytes without a whole message are over the limit of {reader.Limit}.", (int)buffer.Length);
                 }
             }
 
-            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) : -1;
+            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) { Reader = reader } : -1;
         }
 
         public T Make(in ReadOnlySequence<byte> bytes)

@@ -93,24 +93,46 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    /// <summary>Stops writes, sends what was written before, and lends the pipe for a TLS handshake.</summary>
-    internal PipeWriter BeginUpgrade()
+    /// <summary>
+    /// Refuses writes, half-close and further upgrades from here on, and sends what was written before.
+    /// </summary>
+    /// <returns>Done when the pipe can be lent to the handshake; nothing else flushes it until <see cref="EndUpgrade"/>.</returns>
+    internal Task BeginUpgrade()
     {
         lock (_gate)
         {
-            if (_closing || _eof || _lost is not null)
-            {
-                throw new InvalidOperationException("StartTlsAsync needs an open connection; this one is closing, half-closed or lost.");
-            }
-
             if (_upgrading)
             {
                 throw new InvalidOperationException("StartTlsAsync was called while another is at work on this connection.");
             }
 
+            if (_closing)
+            {
+                throw ClosedHere();
+            }
+
+            if (_eof)
+            {
+                throw new InvalidOperationException("StartTlsAsync was called after WriteEof: this direction has ended.");
+            }
+
+            // Memory that was asked for and not yet written would be committed to the plain pipe by a later Advance.
+            _leased = false;
+            _recheck |= IsLinkEnded;
             Flush();
+            if (_lost is not null)
+            {
+                throw _lost;
+            }
+
             _upgrading = true;
-            return _output;
+            if (!_flushing)
+            {
+                return Task.CompletedTask;
+            }
+
+            _drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _drained.Task;
         }
     }
 

@@ -6,9 +6,11 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -101,35 +103,54 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Whether the connection is closed or being closed from this side, or is lost.</summary>
     public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null || IsLinkEnded;
 
-    /// <summary>The peer's address; null where there is none.</summary>
+    /// <summary>Whether <see cref="Close"/> or <see cref="Abort()"/> was called.</summary>
+    internal bool IsClosedHere => Volatile.Read(ref _closing);
+
+    /// <summary>The peer's address, also after the close; null where there is none.</summary>
     public EndPoint? RemoteEndPoint => _connection?.RemoteEndPoint;
 
-    /// <summary>This side's address; null where there is none.</summary>
+    /// <summary>This side's address, also after the close; null where there is none.</summary>
     public EndPoint? LocalEndPoint => _connection?.LocalEndPoint;
 
     /// <summary>The connection's id, as in the log; null over a bare pipe.</summary>
     public string? ConnectionId => _connection?.ConnectionId;
 
-    /// <summary>The process at the other end of a Unix socket; null elsewhere.</summary>
+    /// <summary>The process at the other end of a Unix socket, also after the close; null elsewhere.</summary>
     public UnixCredentials? PeerCredentials => _connection is null ? null : NativeSocket.PeerCredentials(_connection);
 
-    /// <summary>The TLS stream that protects the connection; null where it is plain.</summary>
-    public SslStream? SslStream => _connection?.Features.Get<Microsoft.AspNetCore.Server.Kestrel.Core.Features.ISslStreamFeature>()?.SslStream;
+    /// <summary>
+    /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members
+    /// throw from then on; what was negotiated stays in this writer's.
+    /// </summary>
+    public SslStream? SslStream => TlsFeature?.SslStream;
 
-    /// <summary>The peer's certificate; null where it is plain or sent none.</summary>
-    public X509Certificate2? PeerCertificate => SslStream?.RemoteCertificate as X509Certificate2;
+    /// <summary>The peer's certificate, also after the close; null where the connection is plain or the peer sent none.</summary>
+    public X509Certificate2? PeerCertificate => TlsFeature is TlsTransport own ? own.PeerCertificate : Negotiated?.PeerCertificate;
 
-    /// <summary>The negotiated TLS cipher suite; null where the connection is plain.</summary>
-    public TlsCipherSuite? CipherSuite => SslStream?.NegotiatedCipherSuite;
+    /// <summary>The negotiated TLS cipher suite, also after the close; null where the connection is plain.</summary>
+    public TlsCipherSuite? CipherSuite => Negotiated?.CipherSuite;
 
-    /// <summary>The negotiated TLS version; null where the connection is plain.</summary>
-    public SslProtocols? TlsProtocol => SslStream?.SslProtocol;
+    /// <summary>The negotiated TLS version, also after the close; null where the connection is plain.</summary>
+    public SslProtocols? TlsProtocol => Negotiated?.Protocol;
 
-    /// <summary>The application protocol that TLS negotiated (ALPN); empty where there is none.</summary>
-    public SslApplicationProtocol ApplicationProtocol => SslStream?.NegotiatedApplicationProtocol ?? default;
+    /// <summary>The application protocol that TLS negotiated (ALPN), also after the close; empty where there is none.</summary>
+    public SslApplicationProtocol ApplicationProtocol => Negotiated?.ApplicationProtocol ?? default;
 
-    /// <summary>The server's name that the client has asked for (SNI), as it sent it; null where the connection is plain or it asked for none.</summary>
-    public string? TlsServerName => SslStream?.TargetHostName is { Length: > 0 } name ? name : null;
+    /// <summary>
+    /// The server's name that the client has asked for (SNI), as it sent it, also after the close; null where the connection is plain or
+    /// the client asked for none.
+    /// </summary>
+    public string? TlsServerName => Negotiated?.ServerName;
+
+    private ISslStreamFeature? TlsFeature => _connection?.Features.Get<ISslStreamFeature>();
+
+    /// <summary>Of this library's TLS at any time; of <c>UseHttps</c> until its stream is disposed.</summary>
+    private NegotiatedTls? Negotiated => TlsFeature switch
+    {
+        TlsTransport own => own.Negotiated,
+        { SslStream: SslStream other } => NegotiatedTls.TryRead(other),
+        _ => null,
+    };
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
     private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };
@@ -297,9 +318,14 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
                 Lose(new ConnectionResetException("The connection was lost."));
             }
 
-            // An empty flush throws what ended the connection, even where nothing is left to send.
-            _recheck |= IsLinkEnded;
-            Flush();
+            if (!_upgrading)
+            {
+                // An empty flush throws what ended the connection, even where nothing is left to send. During an upgrade the pipe is
+                // the handshake's, which has sent what was written before.
+                _recheck |= IsLinkEnded;
+                Flush();
+            }
+
             if (_lost is not null)
             {
                 return ValueTask.FromException(_lost);
@@ -442,7 +468,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
     /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
     /// compression is insecure and not offered). Beyond asyncio's, with TLS: <c>alpn</c> (<see cref="SslApplicationProtocol"/>) and
-    /// <c>sni</c> (a string), absent where there is none.
+    /// <c>sni</c> (a string), absent where there is none. All of them stay known when the connection has ended, by whatever, except
+    /// <c>socket</c> where it was not asked for before.
     /// </summary>
     /// <param name="name">One of these names.</param>
     /// <param name="defaultValue">Returned where the fact is unknown, or the name is.</param>
@@ -457,7 +484,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
             "socket" => Socket,
             "peercred" => PeerCredentials,
             "ssl_object" => SslStream,
-            "sslcontext" => _connection?.Features.Get<Tls.TlsOptionsFeature>()?.Options,
+            "sslcontext" => _connection?.Features.Get<TlsOptionsFeature>()?.Options,
             "peercert" => PeerCertificate,
             "cipher" => CipherSuite,
             "alpn" => ApplicationProtocol is { Protocol.Length: > 0 } protocol ? protocol : null,

@@ -21,6 +21,9 @@ public sealed class IncompleteReadException : EndOfStreamException
     /// <summary>The number of bytes asked for, or null where the read waited for a separator or a message.</summary>
     public int? Expected { get; }
 
+    /// <summary>Whose read it was; null where the exception was made elsewhere.</summary>
+    internal ByteStreamReader? Reader { get; init; }
+
     private static string Describe(byte[] partial, int? expected)
     {
         ArgumentNullException.ThrowIfNull(partial);

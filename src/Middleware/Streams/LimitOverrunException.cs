@@ -21,4 +21,7 @@ public sealed class LimitOverrunException : Exception
     /// as many bytes as surely lie before it.
     /// </summary>
     public int Consumed { get; }
+
+    /// <summary>Whose limit it was; null where the exception was made elsewhere.</summary>
+    internal ByteStreamReader? Reader { get; init; }
 }

@@ -82,16 +82,12 @@ internal sealed class ConfiguredTls
     {
         if (certificate is not X509Certificate2 client)
         {
-            return _options.ClientCertificates == ClientCertificates.Allow
-                || attempt.Refuse(ConnectionEndReason.TlsCertificateMissing, "the client has shown no certificate");
+            return _options.ClientCertificates == ClientCertificates.Allow || attempt.Refuse(certificate, chain);
         }
 
         if ((errors & SslPolicyErrors.RemoteCertificateChainErrors) != 0)
         {
-            X509ChainStatusFlags status = chain?.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, one) => all | one.Status) ?? X509ChainStatusFlags.NoError;
-            return status == X509ChainStatusFlags.NotTimeValid
-                ? attempt.Refuse(ConnectionEndReason.TlsCertificateExpired, $"the client's certificate is valid from {client.NotBefore:u} to {client.NotAfter:u}")
-                : attempt.Refuse(ConnectionEndReason.TlsCertificateUntrusted, $"the client's certificate is not trusted ({status})");
+            return attempt.Refuse(certificate, chain);
         }
 
         return IsAllowed(client) || attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, "the client's certificate names nobody who is allowed");

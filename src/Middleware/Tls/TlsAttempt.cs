@@ -1,3 +1,6 @@
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
+
 namespace ByteStreams.Tls;
 
 /// <summary>One handshake: what was found wrong with the client's certificate, which the error of a failed handshake does not say.</summary>
@@ -20,4 +23,44 @@ internal sealed class TlsAttempt
         (Verdict, Explanation) = (verdict, explanation);
         return false;
     }
+
+    /// <summary>Refuses a client without a certificate, or one whose chain has errors.</summary>
+    public bool Refuse(X509Certificate? certificate, X509Chain? chain)
+    {
+        if (certificate is not X509Certificate2 client)
+        {
+            return Refuse(ConnectionEndReason.TlsCertificateMissing, "the client has shown no certificate");
+        }
+
+        X509ChainStatusFlags status = chain?.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, one) => all | one.Status) ?? X509ChainStatusFlags.NoError;
+        return status == X509ChainStatusFlags.NotTimeValid
+            ? Refuse(ConnectionEndReason.TlsCertificateExpired, $"the client's certificate is valid from {client.NotBefore:u} to {client.NotAfter:u}")
+            : Refuse(ConnectionEndReason.TlsCertificateUntrusted, $"the client's certificate is not trusted ({status})");
+    }
+
+    /// <summary>
+    /// The caller's options as SslStream asks for them when it has read the ClientHello; where a certificate is asked for, a copy that
+    /// judges it as they do and notes what was wrong.
+    /// </summary>
+    public ServerOptionsSelectionCallback Observe(SslServerAuthenticationOptions options)
+    {
+        IsAwaitingHello = true;
+        return (_, _, _, _) =>
+        {
+            IsAwaitingHello = false;
+            if (!options.ClientCertificateRequired)
+            {
+                return new(options);
+            }
+
+            SslServerAuthenticationOptions observed = TlsOptionsCopy.From(options);
+            observed.RemoteCertificateValidationCallback = Judge(options.RemoteCertificateValidationCallback);
+            return new(observed);
+        };
+    }
+
+    /// <summary>Without a callback SslStream accepts a certificate that has no errors, and nothing else.</summary>
+    private RemoteCertificateValidationCallback Judge(RemoteCertificateValidationCallback? callback) => (sender, certificate, chain, errors) =>
+        (callback is null ? errors == SslPolicyErrors.None : callback(sender, certificate, chain, errors))
+        || (errors != SslPolicyErrors.None && Refuse(certificate, chain));
 }

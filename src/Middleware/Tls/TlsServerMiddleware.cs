@@ -1,4 +1,3 @@
-using System.Security.Authentication;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
@@ -47,33 +46,22 @@ internal sealed class TlsServerMiddleware(
         long began = settings.Time.GetTimestamp();
         using TlsHandshakes.Handshake? place = handshakes?.Begin();
         counted.BeginHandshake();
-        (ConnectionEndReason Reason, string Explanation) failure;
+        TlsFailure failure;
         try
         {
             TlsTransport tls = await TlsTransport.AuthenticateAsync(
-                context, context.Transport, options(attempt), shown, settings, place?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
+                context, context.Transport, options(attempt), shown, settings, attempt, place?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
             metrics.HandshakeEnded(
                 counted.Name, TlsFacts.VersionOf(tls.SslStream.SslProtocol), ConnectionEndReason.None, settings.Time.GetElapsedTime(began));
             return tls;
         }
-        catch (AuthenticationException error)
-        {
-            failure = attempt.Verdict != ConnectionEndReason.None ? (attempt.Verdict, attempt.Explanation!)
-                : error.InnerException is OperationCanceledException ? (ConnectionEndReason.TlsHandshakeTimeout, error.Message)
-                : (ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message);
-        }
         catch (OperationCanceledException)
         {
-            failure = (ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)");
+            failure = new(ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)");
         }
-        catch (Exception lost) when (lost is IOException or ConnectionAbortedException)
+        catch (Exception error) when (TlsFailure.From(error, attempt) is TlsFailure known)
         {
-            failure = (ConnectionEndReason.TlsHandshakeFailed, lost.Message);
-        }
-        catch (Exception) when (attempt.IsAwaitingHello)
-        {
-            // Its text is about this side: an index, a certificate.
-            failure = (ConnectionEndReason.TlsHandshakeFailed, "the peer has sent no ClientHello that can be read");
+            failure = known;
         }
         finally
         {

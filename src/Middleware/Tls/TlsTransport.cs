@@ -39,6 +39,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _progressBelow = connection.Features.Get<IConnectionProgress>();
         _settings = settings;
         SslStream = stream;
+        Negotiated = new NegotiatedTls(stream);
         Options = new TlsOptionsFeature(options);
         _channel = new TlsChannel(stream, raw, settings.RequireCloseNotify);
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
@@ -105,36 +106,42 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);
 
-    SslProtocols ITlsHandshakeFeature.Protocol => SslStream.SslProtocol;
+    /// <summary>What the handshake has agreed on.</summary>
+    public NegotiatedTls Negotiated { get; }
 
-    TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => SslStream.NegotiatedCipherSuite;
+    /// <summary>The peer's certificate, also one that <c>NegotiateClientCertificateAsync</c> has brought while the stream was open.</summary>
+    public X509Certificate2? PeerCertificate => NegotiatedTls.TryGetCertificate(SslStream, out X509Certificate2? now) ? now : Negotiated.PeerCertificate;
 
-    string ITlsHandshakeFeature.HostName => SslStream.TargetHostName;
+    SslProtocols ITlsHandshakeFeature.Protocol => Negotiated.Protocol;
+
+    TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => Negotiated.CipherSuite;
+
+    string ITlsHandshakeFeature.HostName => Negotiated.ServerName ?? string.Empty;
 
 #pragma warning disable SYSLIB0058 // The interface still has these; the cipher suite says it all.
-    CipherAlgorithmType ITlsHandshakeFeature.CipherAlgorithm => SslStream.CipherAlgorithm;
+    CipherAlgorithmType ITlsHandshakeFeature.CipherAlgorithm => Negotiated.CipherAlgorithm;
 
-    int ITlsHandshakeFeature.CipherStrength => SslStream.CipherStrength;
+    int ITlsHandshakeFeature.CipherStrength => Negotiated.CipherStrength;
 
-    HashAlgorithmType ITlsHandshakeFeature.HashAlgorithm => SslStream.HashAlgorithm;
+    HashAlgorithmType ITlsHandshakeFeature.HashAlgorithm => Negotiated.HashAlgorithm;
 
-    int ITlsHandshakeFeature.HashStrength => SslStream.HashStrength;
+    int ITlsHandshakeFeature.HashStrength => Negotiated.HashStrength;
 
-    ExchangeAlgorithmType ITlsHandshakeFeature.KeyExchangeAlgorithm => SslStream.KeyExchangeAlgorithm;
+    ExchangeAlgorithmType ITlsHandshakeFeature.KeyExchangeAlgorithm => Negotiated.KeyExchangeAlgorithm;
 
-    int ITlsHandshakeFeature.KeyExchangeStrength => SslStream.KeyExchangeStrength;
+    int ITlsHandshakeFeature.KeyExchangeStrength => Negotiated.KeyExchangeStrength;
 #pragma warning restore SYSLIB0058
 
     X509Certificate2? ITlsConnectionFeature.ClientCertificate
     {
-        get => SslStream.RemoteCertificate as X509Certificate2;
+        get => PeerCertificate;
         set => throw new NotSupportedException("The client's certificate is what the handshake brought.");
     }
 
-    ReadOnlyMemory<byte> ITlsApplicationProtocolFeature.ApplicationProtocol => SslStream.NegotiatedApplicationProtocol.Protocol;
+    ReadOnlyMemory<byte> ITlsApplicationProtocolFeature.ApplicationProtocol => Negotiated.ApplicationProtocol.Protocol;
 
     Task<X509Certificate2?> ITlsConnectionFeature.GetClientCertificateAsync(CancellationToken cancellationToken) =>
-        Task.FromResult(SslStream.RemoteCertificate as X509Certificate2);
+        Task.FromResult(PeerCertificate);
 
     /// <summary>Does the handshake on the connection's present pipe.</summary>
     /// <param name="connection">The connection; its <c>Transport</c> is not replaced, see <see cref="Install"/>.</param>
@@ -144,10 +151,14 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     /// </param>
     /// <param name="shown">What <c>GetExtraInfo("sslcontext")</c> shows.</param>
     /// <param name="settings">How long the handshake and the close may take.</param>
+    /// <param name="attempt">Of a server: gets to know what was wrong with the client.</param>
     /// <param name="cancellationToken">Ends the handshake; the connection is of no use then.</param>
     /// <exception cref="AuthenticationException">The handshake failed, or the peer left during it, or it took too long.</exception>
+    /// <exception cref="ConnectionResetException">The peer has reset the connection, or it was closed from this side.</exception>
+    /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
     public static async Task<TlsTransport> AuthenticateAsync(
-        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, CancellationToken cancellationToken)
+        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, TlsAttempt? attempt,
+        CancellationToken cancellationToken)
     {
         var raw = new DuplexPipeStream(below.Input, below.Output);
         var stream = new SslStream(raw, leaveInnerStreamOpen: true);
@@ -164,15 +175,33 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             }).ConfigureAwait(false);
             return new TlsTransport(connection, stream, raw, below, settings, shown);
         }
-        catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException cancelled)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
-            throw new AuthenticationException($"The TLS handshake took longer than {settings.Handshake.TotalSeconds:0.###} s.", late);
+            // With the caller's own token, by which it recognises its cancellation; not with the linked one.
+            throw cancellationToken.IsCancellationRequested ? new OperationCanceledException(cancelled.Message, cancelled, cancellationToken)
+                : timeout.IsCancellationRequested ? new AuthenticationException(
+                    $"The TLS handshake took longer than {settings.Handshake.TotalSeconds:0.###} s.", cancelled)
+                : new ConnectionResetException("The connection was closed from this side.", cancelled);
+        }
+        catch (InvalidOperationException closed) when (connection.Features.Get<IByteStreamTransportFeature>() is { EndReason: not ConnectionEndReason.None })
+        {
+            // The pipe was completed under the handshake.
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw new ConnectionResetException("The connection was closed from this side.", closed);
         }
         catch (IOException left) when (left is not ConnectionResetException)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
             throw new AuthenticationException($"The peer left during the TLS handshake, or spoke no TLS: {left.Message}", left);
+        }
+        catch (Exception unread) when (attempt is { IsAwaitingHello: true }
+            && unread is not (IOException or AuthenticationException or ConnectionAbortedException))
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            // Its text is about this side: an index, a certificate.
+            attempt.Refuse(ConnectionEndReason.TlsHandshakeFailed, "the peer has sent no ClientHello that can be read");
+            throw new AuthenticationException("The peer has sent no ClientHello that can be read.", unread);
         }
         catch
         {
@@ -185,8 +214,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Install()
     {
         _connection.Transport = this;
-        SetFeatures(this, this);
-        _connection.Features.Set(Options);
+        SetTransport(this, this);
+        IFeatureCollection features = _connection.Features;
+        features.Set<ISslStreamFeature>(this);
+        features.Set<ITlsHandshakeFeature>(this);
+        features.Set<ITlsConnectionFeature>(this);
+        features.Set<ITlsApplicationProtocolFeature>(this);
+        features.Set(Options);
         if (IsOverOwn)
         {
             // Bytes wait in one queue, under one pair of marks: a record counts as sent when the medium has taken it.
@@ -194,13 +228,15 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    /// <summary>Puts back what was there before <see cref="Install"/>, when nobody reads or writes any more: blocks go back to their pool.</summary>
+    /// <summary>
+    /// Restores the transport below, when nothing is read or written any more: blocks go back to their pool. What was negotiated stays
+    /// among the connection's features, for those who look at it after its end.
+    /// </summary>
     public void Uninstall()
     {
         _input.Complete();
         _connection.Transport = _below;
-        SetFeatures(null, _linkBelow);
-        _connection.Features.Set<TlsOptionsFeature>(null);
+        SetTransport(_linkBelow, _progressBelow);
         if (IsOverOwn)
         {
             _linkBelow!.WriteBufferLimits = _limitsBelow;
@@ -357,14 +393,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    private void SetFeatures(TlsTransport? tls, IByteStreamTransportFeature? link)
+    private void SetTransport(IByteStreamTransportFeature? link, IConnectionProgress? progress)
     {
-        IFeatureCollection features = _connection.Features;
-        features.Set(link);
-        features.Set(tls ?? _progressBelow);
-        features.Set<ISslStreamFeature>(tls);
-        features.Set<ITlsHandshakeFeature>(tls);
-        features.Set<ITlsConnectionFeature>(tls);
-        features.Set<ITlsApplicationProtocolFeature>(tls);
+        _connection.Features.Set(link);
+        _connection.Features.Set(progress);
     }
 }

@@ -58,6 +58,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         Transport = this;
     }
 
+    /// <summary>The options of the server or client that it belongs to.</summary>
+    public ByteStreamTransportOptions Options => _options;
+
     public override string ConnectionId
     {
         get
@@ -129,7 +132,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     MemoryPool<byte> IMemoryPoolFeature.MemoryPool => _options.MemoryPool;
 
-    public Socket Socket => ((SocketByteChannel)_channel).Socket;
+    /// <summary>Null after the close where the engine has none; the interface has no way to say so.</summary>
+    public Socket Socket => ((SocketByteChannel)_channel).Socket!;
 
     public UnixCredentials? PeerCredentials => ((SocketByteChannel)_channel).PeerCredentials;
 

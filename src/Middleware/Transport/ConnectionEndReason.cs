@@ -116,4 +116,7 @@ public enum ConnectionEndReason
 
     /// <summary>An operator ended it (<see cref="ByteStreamMonitor.Abort"/>).</summary>
     ClosedByOperator,
+
+    /// <summary>The peer ended its direction in the middle of what the handler was reading (<see cref="IncompleteReadException"/>); it got a reset.</summary>
+    IncompleteMessage,
 }

@@ -82,7 +82,7 @@ internal static partial class NativeSocket
         : connection.Features.Get<IConnectionSocketFeature>()?.Socket is Socket socket ? PeerCredentials(socket)
         : null;
 
-    /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)); null where the platform cannot say.</summary>
+    /// <summary>The process at the other end of a Unix socket (SO_PEERCRED, unix(7)); null on other platforms and after the close.</summary>
     public static UnixCredentials? PeerCredentials(Socket socket)
     {
         if (!OperatingSystem.IsLinux() || socket.AddressFamily != AddressFamily.Unix)
@@ -95,7 +95,7 @@ internal static partial class NativeSocket
         {
             _ = socket.GetRawSocketOption(SolSocket, SoPeerCred, ucred);
         }
-        catch (SocketException)
+        catch (Exception error) when (error is SocketException or ObjectDisposedException)
         {
             return null;
         }

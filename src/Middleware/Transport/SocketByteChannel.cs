@@ -6,7 +6,7 @@ namespace ByteStreams.Transport;
 /// <summary>A connected stream socket, whichever engine drives it.</summary>
 internal abstract class SocketByteChannel : ByteChannel, IDisposable
 {
-    /// <summary>The address of this side; null on a Unix socket, whose listener knows it.</summary>
+    /// <summary>The address of this side, also after the close; null on a Unix socket, whose listener knows it.</summary>
     public abstract EndPoint? LocalEndPoint { get; }
 
     /// <summary>The peer's address, known also when the peer is gone; null on a Unix socket, whose clients have none.</summary>
@@ -15,10 +15,13 @@ internal abstract class SocketByteChannel : ByteChannel, IDisposable
     /// <summary>The descriptor's number, for whoever counts descriptors; not to be used otherwise.</summary>
     public abstract nint Number { get; }
 
-    /// <summary>The runtime's view of the socket, for who wants its options. It belongs to the connection and is closed with it.</summary>
-    public abstract Socket Socket { get; }
+    /// <summary>
+    /// The runtime's view of the socket, for its options. It belongs to the connection and is closed with it; null where it is asked for
+    /// after the close, and the engine has none.
+    /// </summary>
+    public abstract Socket? Socket { get; }
 
-    /// <summary>The process at the other end of a Unix socket when it connected.</summary>
+    /// <summary>The process at the other end of a Unix socket when it connected, also after the close.</summary>
     public abstract UnixCredentials? PeerCredentials { get; }
 
     /// <summary>As <see cref="ByteChannel.Close"/>, for whoever has no connection for it.</summary>

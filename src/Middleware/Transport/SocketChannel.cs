@@ -18,6 +18,7 @@ internal sealed class SocketChannel : SocketByteChannel
     private readonly Socket _socket;
     private List<ArraySegment<byte>>? _gather;
     private volatile bool _shutdown;
+    private object? _credentials;
 
     public SocketChannel(Socket socket, EndPoint? remote = null)
     {
@@ -46,7 +47,7 @@ internal sealed class SocketChannel : SocketByteChannel
 
     public override Socket Socket => _socket;
 
-    public override UnixCredentials? PeerCredentials => NativeSocket.PeerCredentials(_socket);
+    public override UnixCredentials? PeerCredentials => (UnixCredentials?)(_credentials ??= NativeSocket.PeerCredentials(_socket));
 
     public override int Unacknowledged
     {
@@ -228,10 +229,15 @@ internal sealed class SocketChannel : SocketByteChannel
             return;
         }
 
-        _socket.Dispose();
+        Close();
     }
 
-    public override void Close() => _socket.Dispose();
+    public override void Close()
+    {
+        // Read for the last time: the handler may ask once the connection has ended.
+        _ = PeerCredentials;
+        _socket.Dispose();
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> SendLaterAsync(ReadOnlyMemory<byte> source)

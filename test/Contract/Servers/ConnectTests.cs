@@ -329,7 +329,7 @@ public sealed class ConnectTests
 
     [Fact]
     [Trait("Contract", "C4")]
-    public async Task Handshake_Cancelled_ClosesTheSocketAtOnce()
+    public async Task Handshake_Cancelled_CarriesTheCallersTokenAndClosesTheSocketAtOnce()
     {
         using Socket listener = Silent();
         using var cancel = new CancellationTokenSource();
@@ -339,8 +339,27 @@ public sealed class ConnectTests
         Assert.True(await accepted.ReceiveAsync(new byte[4096], TestContext.Current.CancellationToken).Soon() > 0);
         await cancel.CancelAsync();
         // The clock stands: nothing here waits for a peer that says nothing.
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connect.Soon());
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connect.Soon());
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
         await AssertGone(accepted);
+    }
+
+    [Theory]
+    [InlineData("GET / HTTP/1.1\r\n")]
+    [InlineData("\u0016\u0003\u0003\u0000\u0005\u0002\u0000\u0000\u0001\u0003")]
+    [InlineData("\u0016\u0003\u0003\u0000\u0001\u0002")]
+    [InlineData("\u0016\u0003\u0003\u0000\u0005\u0001\u0000\u0000\u0001\u0003")]
+    [Trait("Contract", "C3")]
+    public async Task Handshake_ServerSendsGarbage_IsAnAuthenticationException(string sent)
+    {
+        using Socket listener = Silent();
+        Task<ByteStreamConnection> connect = ByteStream.OpenConnectionAsync(
+            listener.LocalEndPoint!, new() { Tls = new SslClientAuthenticationOptions { TargetHost = "x" } }, TestContext.Current.CancellationToken);
+        using Socket accepted = await listener.AcceptAsync(TestContext.Current.CancellationToken).Soon();
+        await accepted.SendAsync(System.Text.Encoding.Latin1.GetBytes(sent), TestContext.Current.CancellationToken);
+        accepted.Shutdown(SocketShutdown.Send);
+
+        await Assert.ThrowsAsync<AuthenticationException>(() => connect.Soon());
     }
 
     private static Socket Silent()

@@ -1,10 +1,13 @@
 using System.Buffers;
 using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Middleware.Tests.Hosting;
@@ -41,6 +44,28 @@ public class TransportFactoryTests
         client.Writer.Write("behind the end"u8);
         client.Writer.WriteEof();
         Assert.Equal("behind the end"u8.ToArray(), await Received.Task.WaitAsync(Cancel));
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task AddByteStreamTransport_UseHttps_ServesHttps()
+    {
+        var authority = new TestAuthority();
+        using X509Certificate2 certificate = authority.IssueServer("localhost");
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Services.AddByteStreamTransport();
+        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
+            kestrel.Listen(IPAddress.Loopback, 0, endpoint => endpoint.UseHttps(certificate)));
+        await using WebApplication application = builder.Build();
+        byte[] large = new byte[4 << 20];
+        new Random(1).NextBytes(large);
+        application.MapGet("/", () => Results.Bytes(large));
+        await application.StartAsync(Cancel);
+        string address = application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+
+        using var handler = new SocketsHttpHandler();
+        handler.SslOptions.RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null && shown.GetRawCertData().SequenceEqual(certificate.RawData);
+        using var http = new HttpClient(handler);
+        Assert.Equal(large, await http.GetByteArrayAsync(new Uri($"https://localhost:{new Uri(address).Port}/"), Cancel));
     }
 
     [Theory(Timeout = 120000)]

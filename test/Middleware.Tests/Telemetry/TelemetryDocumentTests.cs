@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using System.Reflection;
 using System.Text;
@@ -50,9 +51,10 @@ public class TelemetryDocumentTests
 
     private static List<Instrument> Instruments()
     {
-        var found = new List<Instrument>();
+        // Other tests make meters meanwhile.
+        var found = new ConcurrentQueue<Instrument>();
         using var listener = new MeterListener();
-        listener.InstrumentPublished = (instrument, _) => found.Add(instrument);
+        listener.InstrumentPublished = (instrument, _) => found.Enqueue(instrument);
         using var metrics = new ByteStreamMetrics(null);
         listener.Start();
         return [.. found.Where(instrument => instrument.Meter.Name == ByteStreamMetrics.MeterName).DistinctBy(instrument => instrument.Name)];

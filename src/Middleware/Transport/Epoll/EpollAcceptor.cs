@@ -178,7 +178,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);
         if (_options is not null && (_options.SendBufferSize ?? _options.ReceiveBufferSize) is not null)
         {
-            SocketOptions.SetBuffers(accepted.Socket, _options);
+            SocketOptions.SetBuffers(accepted.Socket!, _options);
         }
 
         return true;

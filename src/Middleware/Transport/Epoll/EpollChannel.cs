@@ -46,7 +46,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private readonly bool _isUnix;
     private readonly PeerAddress _peer;
     private readonly BlockingSuspicion? _suspicion;
-    private EndPoint? _local;
+
+    // The own address, or the credentials of the peer on a Unix socket, which has no address: one field for both is 8 bytes of each
+    // idle connection. Read when first asked for, at the latest at the close.
+    private object? _identity;
     private EndPoint? _remote;
     private Socket? _exposed;
     private ulong _registration;
@@ -79,32 +82,27 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public EventLoop Loop => _loop;
 
-    public override EndPoint? LocalEndPoint => _isUnix ? null : _local ??= ReadLocalEndPoint();
+    public override EndPoint? LocalEndPoint => _isUnix ? null : (EndPoint?)Identity;
 
     public override EndPoint? RemoteEndPoint => _isUnix ? null : _remote ??= Plain(PeerAddress.ToEndPoint(_peer));
 
     public override nint Number => _descriptor.DangerousGetHandle();
 
-    public override Socket Socket
+    public override Socket? Socket
     {
         get
         {
             lock (_descriptor)
             {
                 // A descriptor of its own: whatever is done with it, the engine's cannot be closed under its feet.
-                return _exposed ??= Expose();
+                return _exposed ??= (_state & Closed) == 0 ? Expose() : null;
             }
         }
     }
 
-    public override UnixCredentials? PeerCredentials
-    {
-        get
-        {
-            Span<byte> ucred = stackalloc byte[NativeSocket.CredentialsSize];
-            return _isUnix && GetOption(NativeSocket.SolSocket, NativeSocket.SoPeerCred, ucred) ? NativeSocket.ReadCredentials(ucred) : null;
-        }
-    }
+    public override UnixCredentials? PeerCredentials => _isUnix ? (UnixCredentials?)Identity : null;
+
+    private object? Identity => _identity ??= _isUnix ? ReadPeerCredentials() : ReadLocalEndPoint();
 
     public override int Unacknowledged
     {
@@ -256,6 +254,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             }
 
             _exposed?.Dispose();
+            // One system call for a connection that was never asked, so that the answer is the same after its end.
+            _ = Identity;
             _descriptor.Dispose();
         }
 
@@ -710,6 +710,12 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         {
             Release(held);
         }
+    }
+
+    private UnixCredentials? ReadPeerCredentials()
+    {
+        Span<byte> ucred = stackalloc byte[NativeSocket.CredentialsSize];
+        return GetOption(NativeSocket.SolSocket, NativeSocket.SoPeerCred, ucred) ? NativeSocket.ReadCredentials(ucred) : null;
     }
 
     private EndPoint? ReadLocalEndPoint()

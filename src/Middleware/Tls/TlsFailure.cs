@@ -1,0 +1,25 @@
+using System.Security.Authentication;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Tls;
+
+/// <summary>Why a handshake has failed because of the peer.</summary>
+/// <param name="Reason">The close reason.</param>
+/// <param name="Explanation">The same in words; may contain text that the peer chose.</param>
+internal sealed record TlsFailure(ConnectionEndReason Reason, string Explanation)
+{
+    /// <summary>The failure; null where the peer has not caused the error.</summary>
+    public static TlsFailure? From(Exception error, TlsAttempt attempt) => error switch
+    {
+        AuthenticationException when attempt.Verdict != ConnectionEndReason.None => new(attempt.Verdict, attempt.Explanation!),
+        AuthenticationException { InnerException: OperationCanceledException } => new(ConnectionEndReason.TlsHandshakeTimeout, error.Message),
+        AuthenticationException => new(ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message),
+        IOException or ConnectionAbortedException => new(ConnectionEndReason.TlsHandshakeFailed, error.Message),
+        _ => null,
+    };
+}
+
+/// <summary>The feature of a connection whose upgrade to TLS the peer has made fail.</summary>
+/// <param name="Error">What <c>StartTlsAsync</c> threw.</param>
+/// <param name="Failure">Why.</param>
+internal sealed record TlsUpgradeFailure(Exception Error, TlsFailure Failure);
