@@ -10,6 +10,7 @@ namespace ByteStreams;
 /// </param>
 /// <returns>
 /// When it returns, everything written is delivered and the connection ends cleanly. When it throws, the error is logged and the
-/// client gets a reset.
+/// client gets a reset; what the client has caused is logged at Information and without a stack, see
+/// <see cref="ByteStreamConnectionHandler"/>.
 /// </returns>
 public delegate Task ByteStreamDelegate(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping);
