@@ -27,7 +27,12 @@ public sealed partial class ByteStreamWriter
     }
 
     /// <summary>The handler has gone on to await something: what it wrote leaves now (W1).</summary>
-    void ITurnWork.OnTurnEnd() => FlushBeforeWait();
+    void ITurnWork.OnTurnEnd()
+    {
+        // A write on another thread that comes too late to be sent here finds this, and is in a turn of its own.
+        _ = Interlocked.Exchange(ref _inTurn, 0);
+        FlushBeforeWait();
+    }
 
     /// <summary>A thread of the pool is free: what a handler wrote off the loops leaves now (W1).</summary>
     void IThreadPoolWorkItem.Execute()
@@ -230,7 +235,10 @@ public sealed partial class ByteStreamWriter
             // On the engine's own threads the end of the dispatch sends it.
             if (Turn.Current is Turn turn)
             {
-                turn.Add(this);
+                if (Interlocked.CompareExchange(ref _inTurn, 1, 0) == 0)
+                {
+                    turn.Add(this);
+                }
             }
             else if (!_enrolled)
             {

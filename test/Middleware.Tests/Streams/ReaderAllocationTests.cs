@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net;
 using System.Reflection;
+using ByteStreams.Transport;
 
 namespace ByteStreams.Middleware.Tests.Streams;
 
@@ -138,6 +139,36 @@ public class ReaderAllocationTests : ReaderTestBase
         TestContext.Current.SendDiagnosticMessage("{0}: {1:F2} bytes a message over the array", kind, perMessage - array);
         // The smallest object is 24 bytes: 4 a message is what the runtime itself needs now and then, and the test runner.
         Assert.InRange(perMessage - array, -1, Optimized ? 4 : 2048);
+    }
+
+    [Fact]
+    public void Write_OftenInOneDispatchInWhichAnotherWroteFirst_AllocatesNothingForEachWrite()
+    {
+        var pipe = new Pipe(Unpaused());
+        var writer = new ByteStreamWriter(pipe.Writer);
+        var first = new ByteStreamWriter(new Pipe(Unpaused()).Writer);
+        var turn = new Turn();
+        Turn.Begin(turn);
+        try
+        {
+            first.Write("a"u8);
+            writer.Write("b"u8);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 1000; i++)
+            {
+                writer.Write("c"u8);
+            }
+
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1000);
+        }
+        finally
+        {
+            Turn.Begin(null);
+        }
+
+        turn.End();
+        Assert.True(pipe.Reader.TryRead(out ReadResult sent));
+        Assert.Equal(1001, sent.Buffer.Length);
     }
 
     private static bool Optimized =>

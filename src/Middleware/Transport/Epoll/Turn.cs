@@ -26,7 +26,7 @@ internal sealed class Turn
         turn?.Thread = ThreadActivity.Current();
     }
 
-    /// <summary>Leaves something for the end of the turn, on the turn's own thread. Twice in one turn is done once, or twice.</summary>
+    /// <summary>Leaves something for the end of the turn, on the turn's own thread. The caller does so once for each turn.</summary>
     public void Add(ITurnWork work)
     {
         // Most turns write to one connection; whoever writes to many at once can afford the list.
