@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using ByteStreams.Relay;
 using ByteStreams.Tls;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -59,6 +60,9 @@ internal sealed class ByteStreamMetrics : IDisposable
             "bytestreams.connection.duration", "s", "How long connections lasted, by the reason of their end.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = Durations });
         _meter.CreateObservableCounter("bytestreams.connection.io", Bytes, "By", "Bytes received and transmitted, as they are on the medium (with TLS, encrypted).");
+        _meter.CreateObservableUpDownCounter(
+            "bytestreams.lingering_connections", () => Linger.Count, "{connection}",
+            "Connections of the process that are closed from this side and still wait for the peer's end.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.active_tls_handshakes", () => Each(endpoint => (long)endpoint.Handshakes), "{handshake}", "TLS handshakes in progress.");
         _handshakes = _meter.CreateHistogram<double>(

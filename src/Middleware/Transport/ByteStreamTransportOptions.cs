@@ -106,7 +106,8 @@ public class ByteStreamTransportOptions
 
     /// <summary>
     /// How long a closed connection waits for a peer that is still sending, so that no reset destroys the reply: 2 s by default,
-    /// zero closes at once. It begins anew as long as the peer acknowledges bytes of the reply.
+    /// zero closes at once. It begins anew as long as the peer acknowledges bytes of the reply, 30 times at most. No caller waits for it
+    /// but <see cref="ByteStreamWriter.WaitClosedAsync"/>.
     /// </summary>
     public TimeSpan LingerTimeout { get; set; } = TimeSpan.FromSeconds(2);
 
