@@ -74,6 +74,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool IsWaitingForInput => _input.IsWaiting;
 
+    public bool IsSendWaiting => _output.IsSending || _progressBelow is { IsSendWaiting: true };
+
+    public long InputReceived => _input.BytesReceived;
+
     public long BufferedInput => _input.Buffered;
 
     public bool IsInputEnded => _input.IsEnded;
@@ -83,6 +87,16 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public bool IsClosed => _progressBelow?.IsClosed ?? false;
 
     public long FirstByteAt => _progressBelow?.FirstByteAt ?? 0;
+
+    public void Observe(IProgressObserver observer, bool input, bool output)
+    {
+        _input.Observer = input ? observer : null;
+        _output.Observer = output ? observer : null;
+        // What the peer takes shows below; a direction of TLS ends here.
+        _progressBelow?.Observe(observer, input: false, output);
+    }
+
+    public void Sample() => _progressBelow?.Sample();
 
     public ConnectionRecord? Record
     {
