@@ -26,7 +26,7 @@ internal sealed class EndpointSettings
     /// <summary>TLS. On for a <c>tls://</c> URL, and where the endpoint itself has the section.</summary>
     public SectionState<TlsServerOptions> Tls { get; } = new();
 
-    /// <summary>How long peers may take. On by default, with a send stall of 60 s.</summary>
+    /// <summary>How long peers may take. On by default, with a send stall of 60 s. A connection ends at most 1.1 s after its time is over, never before.</summary>
     public SectionState<TimeoutOptions> Timeouts { get; } = new();
 
     /// <summary>Where connections are passed on to, for the handler <c>relay</c>.</summary>

@@ -3,69 +3,108 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Timeouts;
 
-/// <summary>One connection as the heartbeat sees it: what has moved since the last look, and since when nothing has.</summary>
-internal sealed class ConnectionTimeouts(IByteStreamTransportFeature link, IConnectionProgress progress, TimeoutLimits limits, Heartbeat heart)
+/// <summary>One connection's timeouts: the instants from which they count, which the transport reports, and the heartbeat's look at them.</summary>
+internal sealed class ConnectionTimeouts : IProgressObserver
 {
-    private readonly uint _began = heart.Now;
+    /// <summary>No message has begun.</summary>
+    private const long None = -1;
+
+    private readonly IByteStreamTransportFeature _link;
+    private readonly IConnectionProgress _progress;
+    private readonly TimeoutLimits _limits;
+    private readonly Heartbeat _heart;
+    private readonly uint _accepted;
+    private readonly uint _began;
     private long _received;
     private long _sent;
+
+    // Written by the threads that read and send, read by the heartbeat; zero is for none.
+    private long _messageAt = None;
     private long _receivedAtMessage;
-    private uint _waitingSince = heart.Now;
-    private uint _stalledSince = heart.Now;
-    private uint _messageSince = heart.Now;
+    private uint _waitingSince;
+    private uint _stalledSince;
+    private uint _messageSince;
     private uint _halfClosedSince;
+
     private uint _endedAt;
-    private uint _movedAt = heart.Now;
+    private uint _movedAt;
     private ConnectionEndReason _reason;
 
+    /// <param name="link">Ends the connection.</param>
+    /// <param name="progress">Reports how far it is.</param>
+    /// <param name="limits">The times.</param>
+    /// <param name="heart">The clock.</param>
+    /// <param name="accepted">The clock's timestamp of the accept; null where the transport does not have it.</param>
+    public ConnectionTimeouts(IByteStreamTransportFeature link, IConnectionProgress progress, TimeoutLimits limits, Heartbeat heart, long? accepted)
+    {
+        _link = link;
+        _progress = progress;
+        _limits = limits;
+        _heart = heart;
+        uint now = heart.Now;
+        _accepted = accepted is long at ? heart.At(at) : now;
+        _began = _waitingSince = _stalledSince = _movedAt = now;
+        bool halfClosed = limits.HalfClosed != TimeoutLimits.Never;
+        progress.Observe(
+            this,
+            input: limits.ReceiveIdle != TimeoutLimits.Never || limits.Rate > 0 || halfClosed,
+            output: limits.SendStall != TimeoutLimits.Never || halfClosed);
+        if (progress.IsInputEnded != progress.IsOutputEnded)
+        {
+            // Middleware before this has read to the end already.
+            OnDirectionEnds();
+        }
+    }
+
     /// <summary>Whether there is nothing more to look at.</summary>
-    public bool IsOver => progress.IsClosed;
+    public bool IsOver => _progress.IsClosed;
 
     /// <summary>For how long nothing has come or gone; as exact as the heartbeat is.</summary>
-    public TimeSpan Idle => link.BytesReceived != _received || link.BytesSent != _sent
+    public TimeSpan Idle => _link.BytesReceived != _received || _link.BytesSent != _sent
         ? TimeSpan.Zero
-        : TimeSpan.FromMilliseconds((heart.Now - _movedAt) * 100L);
+        : TimeSpan.FromSeconds((double)(_heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
 
     /// <summary>Looks what has happened, and answers why the connection is to be ended, if it is.</summary>
-    public ConnectionEndReason Look(uint now)
+    public ConnectionEndReason Look()
     {
         if (_reason != ConnectionEndReason.None)
         {
-            return now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionEndReason.None;
+            return _heart.Now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionEndReason.None;
         }
 
-        if (link.EndReason != ConnectionEndReason.None)
+        (long received, long sent) = (_link.BytesReceived, _link.BytesSent);
+        if (received != _received || sent != _sent)
+        {
+            (_received, _sent, _movedAt) = (received, sent, _heart.Now);
+        }
+
+        // First the states, then since when, then the clock: another thread may change each in between, and nothing may look older than it is.
+        _progress.Sample();
+        bool sending = _progress.IsSendWaiting;
+        bool waiting = _progress.IsWaitingForInput;
+        bool inputEnded = _progress.IsInputEnded;
+        bool halfClosed = inputEnded != _progress.IsOutputEnded;
+        bool slow = waiting && !inputEnded && _limits.Rate > 0 && _progress.BufferedInput > 0;
+        long receivedAtMessage = Volatile.Read(ref _receivedAtMessage);
+        uint waitingSince = Volatile.Read(ref _waitingSince);
+        uint stalledSince = Volatile.Read(ref _stalledSince);
+        uint messageSince = Volatile.Read(ref _messageSince);
+        uint halfClosedSince = Volatile.Read(ref _halfClosedSince);
+        uint now = _heart.Now;
+        long inputReceived = _progress.InputReceived;
+        bool stalled = sending && now - stalledSince >= _limits.SendStall;
+        if (_link.EndReason != ConnectionEndReason.None)
         {
             // It is ending already; only a peer that takes nothing can still hold it.
-            return IsStalled(now) ? ConnectionEndReason.SendStallTimeout : ConnectionEndReason.None;
+            return stalled ? ConnectionEndReason.SendStallTimeout : ConnectionEndReason.None;
         }
 
-        long received = link.BytesReceived;
-        if (received != _received || link.BytesSent != _sent)
-        {
-            _movedAt = now;
-        }
-
-        bool waiting = progress.IsWaitingForInput;
-        if (received != _received || !waiting)
-        {
-            _waitingSince = now;
-        }
-
-        // A part of a message, and a read that waits for the rest of it.
-        bool slow = waiting && progress.BufferedInput > 0 && !progress.IsInputEnded;
-        if (!slow)
-        {
-            (_messageSince, _receivedAtMessage) = (now, received);
-        }
-
-        _received = received;
-        return received == 0 && now - _began >= limits.FirstByte && waiting ? ConnectionEndReason.FirstByteTimeout
-            : waiting && !progress.IsInputEnded && now - _waitingSince >= limits.ReceiveIdle ? ConnectionEndReason.ReceiveIdleTimeout
-            : IsStalled(now) ? ConnectionEndReason.SendStallTimeout
-            : slow && IsTooSlow(now, received) ? ConnectionEndReason.ReceiveRateTooLow
-            : now - _began >= limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
-            : IsHalfClosed(now) ? ConnectionEndReason.HalfClosedTimeout
+        return waiting && inputReceived == 0 && now - _began >= _limits.FirstByte ? ConnectionEndReason.FirstByteTimeout
+            : waiting && !inputEnded && now - waitingSince >= _limits.ReceiveIdle ? ConnectionEndReason.ReceiveIdleTimeout
+            : stalled ? ConnectionEndReason.SendStallTimeout
+            : slow && messageSince != 0 && IsTooSlow(now - messageSince, inputReceived - receivedAtMessage) ? ConnectionEndReason.ReceiveRateTooLow
+            : now - _accepted >= _limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
+            : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionEndReason.HalfClosedTimeout
             : ConnectionEndReason.None;
     }
 
@@ -74,46 +113,48 @@ internal sealed class ConnectionTimeouts(IByteStreamTransportFeature link, IConn
     {
         if (_reason != ConnectionEndReason.None || reason == ConnectionEndReason.SendStallTimeout)
         {
-            link.Abort(reason, new ConnectionAbortedException($"The connection was aborted: {reason}."));
+            _link.Abort(reason, new ConnectionAbortedException($"The connection was aborted: {reason}."));
             return;
         }
 
         _reason = reason;
-        _endedAt = heart.Now;
-        link.Close(reason);
+        _endedAt = _heart.Now;
+        _link.Close(reason);
     }
 
-    private bool IsStalled(uint now)
+    void IProgressObserver.OnReadWaits()
     {
-        long sent = link.BytesSent;
-        if (sent != _sent || link.WriteBufferSize == 0)
+        uint now = _heart.Now;
+        Volatile.Write(ref _waitingSince, now);
+        if (_limits.Rate == 0)
         {
-            (_sent, _stalledSince) = (sent, now);
-            return false;
+            return;
         }
 
-        return now - _stalledSince >= limits.SendStall;
-    }
-
-    private bool IsTooSlow(uint now, long received)
-    {
-        uint taken = now - _messageSince;
-        return limits.Rate > 0 && taken >= limits.RateGrace && (received - _receivedAtMessage) * 10 < (long)limits.Rate * taken;
-    }
-
-    private bool IsHalfClosed(uint now)
-    {
-        if (progress.IsInputEnded == progress.IsOutputEnded)
+        // What lies there is the beginning of a message; where it starts tells one message from the next.
+        long received = _progress.InputReceived;
+        long at = received - _progress.BufferedInput;
+        if (at == received)
         {
-            _halfClosedSince = 0;
-            return false;
+            _messageAt = None;
+            Volatile.Write(ref _messageSince, 0);
         }
-
-        if (_halfClosedSince == 0)
+        else if (at != _messageAt)
         {
-            _halfClosedSince = now + 1;
+            _messageAt = at;
+            // In this order: the look reads them the other way round, and never takes an old time for a new count.
+            Volatile.Write(ref _messageSince, Math.Max(1, now));
+            Volatile.Write(ref _receivedAtMessage, received);
         }
-
-        return now + 1 - _halfClosedSince >= limits.HalfClosed;
     }
+
+    void IProgressObserver.OnSendWaits() => Volatile.Write(ref _stalledSince, _heart.Now);
+
+    void IProgressObserver.OnDirectionEnds() => OnDirectionEnds();
+
+    private void OnDirectionEnds() =>
+        _ = Interlocked.CompareExchange(ref _halfClosedSince, Math.Max(1, _heart.Now), 0);
+
+    private bool IsTooSlow(uint taken, long received) =>
+        taken >= _limits.RateGrace && received * Heartbeat.UnitsPerSecond < (long)_limits.Rate * taken;
 }

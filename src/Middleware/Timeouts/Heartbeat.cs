@@ -10,6 +10,9 @@ internal sealed class Heartbeat
     /// <summary>How often: seconds are what timeouts are written in, and 10,000 looks take less than a millisecond.</summary>
     public static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
+    /// <summary>The unit of <see cref="Now"/> is a hundredth of a second: 32 bits of them are 497 days, and the longest timeout is 365.</summary>
+    public const int UnitsPerSecond = 100;
+
     private static readonly ConditionalWeakTable<TimeProvider, Heartbeat> OfClocks = [];
 
     private readonly Lock _gate = new();
@@ -27,8 +30,8 @@ internal sealed class Heartbeat
 
     public static Heartbeat Of(TimeProvider time) => OfClocks.GetValue(time, static clock => new Heartbeat(clock));
 
-    /// <summary>Tenths of a second since the heartbeat began; 32 bits of them are 13 years.</summary>
-    public uint Now => (uint)(_time.GetElapsedTime(_began).Ticks / (TimeSpan.TicksPerSecond / 10));
+    /// <summary>The time since the heartbeat began, rounded down.</summary>
+    public uint Now => At(_time.GetTimestamp());
 
     /// <summary>Connections that are looked at.</summary>
     public int Count
@@ -41,6 +44,10 @@ internal sealed class Heartbeat
             }
         }
     }
+
+    /// <summary>The time at a timestamp of the clock; zero for those before the heartbeat began.</summary>
+    public uint At(long timestamp) =>
+        (uint)(Math.Max(0, _time.GetElapsedTime(_began, timestamp).Ticks) / (TimeSpan.TicksPerSecond / UnitsPerSecond));
 
     public void Add(ConnectionTimeouts connection)
     {
@@ -65,7 +72,6 @@ internal sealed class Heartbeat
         List<(ConnectionTimeouts Connection, ConnectionEndReason Reason)>? late = null;
         lock (_gate)
         {
-            uint now = Now;
             int kept = 0;
             for (int i = 0; i < _count; i++)
             {
@@ -76,7 +82,7 @@ internal sealed class Heartbeat
                 }
 
                 _connections[kept++] = connection;
-                ConnectionEndReason reason = connection.Look(now);
+                ConnectionEndReason reason = connection.Look();
                 if (reason != ConnectionEndReason.None)
                 {
                     (late ??= []).Add((connection, reason));

@@ -4,7 +4,8 @@ namespace ByteStreams;
 
 /// <summary>
 /// How long a peer may take for what. Each is separate, none resets another, and all are measured by a monotonic clock (a wall
-/// clock that jumps changes nothing). They are looked at each second, so an end may come up to 1.1 s late, and never early.
+/// clock that jumps changes nothing). Each counts from its own instant, to a hundredth of a second, and is looked at each second: a
+/// connection ends at most 1.1 s after its time is over, and never before.
 /// </summary>
 /// <remarks>
 /// A connection that is over its time is closed: what was written is delivered if the peer takes it within 5 s, and a read that
@@ -12,18 +13,19 @@ namespace ByteStreams;
 /// </remarks>
 public sealed class TimeoutOptions
 {
-    /// <summary>How long after its begin the first byte must have come. None by default (null).</summary>
+    /// <summary>How long after its begin, behind TLS after the handshake, the first byte must have come. None by default (null).</summary>
     public TimeSpan? FirstByte { get; set; }
 
     /// <summary>
-    /// How long a read may wait without a byte. None by default (null). What is sent does not count; nor does time in which nobody
-    /// reads, since then it is not the peer who is late.
+    /// How long a read may wait without a byte, from the last byte or, if that is later, from the moment at which the read began to wait.
+    /// None by default (null). What is sent does not count; nor does time in which the handler does not read, because the peer is not late
+    /// then.
     /// </summary>
     public TimeSpan? ReceiveIdle { get; set; }
 
     /// <summary>
-    /// How long bytes may wait without the peer taking one: 60 s by default, null for ever. It bounds what peers that never read
-    /// can hold.
+    /// How long bytes may wait without the peer taking one, from the last byte that was taken or from the moment at which they began to
+    /// wait: 60 s by default, null for ever. It bounds what peers that never read can hold.
     /// </summary>
     public TimeSpan? SendStall { get; set; } = TimeSpan.FromSeconds(60);
 
@@ -36,7 +38,7 @@ public sealed class TimeoutOptions
     /// <summary>How long such a message may take before its rate is looked at: 5 s by default.</summary>
     public TimeSpan MinReceiveRateGrace { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long a connection may last in all. No bound by default (null).</summary>
+    /// <summary>How long a connection may last in all, from its accept. No bound by default (null).</summary>
     public TimeSpan? Lifetime { get; set; }
 
     /// <summary>How long one direction may stay open behind the end of the other. No bound by default (null).</summary>

@@ -45,7 +45,7 @@ public static class TimeoutsConnectionBuilderExtensions
             // The heartbeat lets go of a connection that is closed, so that nobody has to wait for its end here.
             IByteStreamTransportFeature link = ConnectionLink.Of(context);
             IConnectionProgress progress = ConnectionLink.Progress(context);
-            var timeouts = new ConnectionTimeouts(link, progress, limits, heart);
+            var timeouts = new ConnectionTimeouts(link, progress, limits, heart, context.Features.Get<ServerClient>()?.Began);
             progress.Record?.Timeouts = timeouts;
             heart.Add(timeouts);
             return next(context);

@@ -75,6 +75,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool IsWaitingForInput => _input.IsWaiting;
 
+    public bool IsSendWaiting => _output.IsSending || _progressBelow is { IsSendWaiting: true };
+
+    public long InputReceived => _input.BytesReceived;
+
     public long BufferedInput => _input.Buffered;
 
     public bool IsInputEnded => _input.IsEnded;
@@ -96,6 +100,16 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             _output.CoalescesFlushes = value;
         }
     }
+
+    public void Observe(IProgressObserver observer, bool input, bool output)
+    {
+        _input.Observer = input ? observer : null;
+        _output.Observer = output ? observer : null;
+        // What the peer takes shows below; a direction of TLS ends here.
+        _progressBelow?.Observe(observer, input: false, output);
+    }
+
+    public void Sample() => _progressBelow?.Sample();
 
     public ConnectionRecord? Record
     {

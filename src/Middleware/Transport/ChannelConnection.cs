@@ -161,6 +161,10 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     bool IConnectionProgress.IsWaitingForInput => _input.IsWaiting;
 
+    bool IConnectionProgress.IsSendWaiting => _output.IsSending;
+
+    long IConnectionProgress.InputReceived => _input.BytesReceived;
+
     long IConnectionProgress.BufferedInput => _input.Buffered;
 
     bool IConnectionProgress.IsInputEnded => Volatile.Read(ref _peerEnded);
@@ -187,6 +191,12 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     /// <summary>Cancels the read that waits with this token, if one does. The token has fired already.</summary>
     public void CancelRead(CancellationToken token) => _input.CancelWait(token);
+
+    void IConnectionProgress.Observe(IProgressObserver observer, bool input, bool output)
+    {
+        _input.Observer = input ? observer : null;
+        _output.Observer = output ? observer : null;
+    }
 
     public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
 

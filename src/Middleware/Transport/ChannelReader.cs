@@ -82,6 +82,9 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Bytes received so far, the discarded ones included.</summary>
     public long BytesReceived => Volatile.Read(ref _received) + Discarded;
 
+    /// <summary>What is called when a read begins to wait, and at the end; null where no timeout counts from there.</summary>
+    public IProgressObserver? Observer { get; set; }
+
     /// <summary>Whether a read waits.</summary>
     public bool IsWaiting => Volatile.Read(ref _waiting);
 
@@ -145,7 +148,8 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                     }
                 }
 
-                _waiting = true;
+                Observer?.OnReadWaits();
+                Volatile.Write(ref _waiting, true);
                 _waiter.Reset();
                 version = _waiter.Version;
                 _waitToken = cancellationToken;
@@ -711,6 +715,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         if (count == 0)
         {
+            Observer?.OnDirectionEnds();
             _ended = true;
             ended = true;
             ReturnIfEmpty();
@@ -733,6 +738,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         tail.Advance(count);
         tail.Publish();
         Volatile.Write(ref _received, _received + count);
+        if (_onward is not null)
+        {
+            Observer?.OnReadWaits();
+        }
 
         // A receive that filled its block has more behind it: the next goes without a wait, into a larger block. A short one
         // has emptied the medium, and most likely the peer waits for an answer.

@@ -65,6 +65,12 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
     /// <summary>Bytes that the channel has taken so far.</summary>
     public long BytesSent => Volatile.Read(ref _sent);
 
+    /// <summary>What is called when a send begins to wait, and at the end; null where no timeout counts from there.</summary>
+    public IProgressObserver? Observer { get; set; }
+
+    /// <summary>Whether a send waits for the channel.</summary>
+    public bool IsSending => Volatile.Read(ref _sending);
+
     /// <summary>Bytes that were flushed and that the channel has not taken yet.</summary>
     public long Queued => Volatile.Read(ref _queued);
 
@@ -345,6 +351,7 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
                 return;
             }
 
+            Observer?.OnDirectionEnds();
             _completed = true;
             if (exception is null)
             {
@@ -465,7 +472,8 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
                 ValueTask<int> send = _channel.SendAsync(Committed());
                 if (!send.IsCompleted)
                 {
-                    _sending = true;
+                    Observer?.OnSendWaits();
+                    Volatile.Write(ref _sending, true);
                     Awaited sending = _awaited ??= new Awaited(this);
                     sending.Send = send.GetAwaiter();
                     sending.Send.UnsafeOnCompleted(sending.OnSent);

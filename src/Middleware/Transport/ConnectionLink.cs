@@ -41,9 +41,20 @@ internal static class ConnectionLink
         await link.WaitClosedAsync().WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    /// <summary>Of a transport that has the feature and is not ours: nobody knows whether a read waits, so one counts as waiting.</summary>
+    /// <summary>
+    /// Of a transport that has the feature and is not ours: it does not report whether a read waits, so one counts as waiting, and the
+    /// heartbeat finds what has moved.
+    /// </summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {
+        private IProgressObserver? _observer;
+        private long _received;
+        private long _sent;
+
+        public bool IsSendWaiting => link.WriteBufferSize > 0;
+
+        public long InputReceived => link.BytesReceived;
+
         public bool IsWaitingForInput => true;
 
         public long BufferedInput => 0;
@@ -57,6 +68,24 @@ internal static class ConnectionLink
         public long FirstByteAt => 0;
 
         public Task OutputFinished => link.WaitClosedAsync();
+
+        public void Observe(IProgressObserver observer, bool input, bool output) => _observer = observer;
+
+        public void Sample()
+        {
+            (long received, long sent) = (link.BytesReceived, link.BytesSent);
+            if (received != _received)
+            {
+                _observer?.OnReadWaits();
+            }
+
+            if (sent != _sent || link.WriteBufferSize == 0)
+            {
+                _observer?.OnSendWaits();
+            }
+
+            (_received, _sent) = (received, sent);
+        }
 
         public ConnectionRecord? Record
         {

@@ -8,6 +8,12 @@ internal interface IConnectionProgress
     /// <summary>Whether a read waits for the peer's bytes: then the peer is late, and not this side.</summary>
     bool IsWaitingForInput { get; }
 
+    /// <summary>Whether a send waits for the peer to take bytes.</summary>
+    bool IsSendWaiting { get; }
+
+    /// <summary>Bytes that reads were or will be given: behind TLS the plain ones.</summary>
+    long InputReceived { get; }
+
     /// <summary>Bytes that were received and not consumed: while a read waits, a message that is not whole.</summary>
     long BufferedInput { get; }
 
@@ -31,4 +37,15 @@ internal interface IConnectionProgress
 
     /// <summary>The clock's timestamp of the first byte received; zero before it.</summary>
     long FirstByteAt { get; }
+
+    /// <summary>Has an observer called from now on. Set before the connection is used; without one, nothing is paid for it.</summary>
+    /// <param name="observer">What is called.</param>
+    /// <param name="input">Whether reads that wait and the end of the input are reported.</param>
+    /// <param name="output">Whether sends that wait and the end of the output are reported.</param>
+    void Observe(IProgressObserver observer, bool input, bool output);
+
+    /// <summary>Called by each heartbeat before it looks: a transport that does not see what happens compares here, and reports what has changed.</summary>
+    void Sample()
+    {
+    }
 }

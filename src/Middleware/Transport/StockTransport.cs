@@ -16,12 +16,14 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     private readonly CountingReader _input;
     private readonly CountingWriter _output;
     private int _reason;
+    private IProgressObserver? _inputObserver;
+    private IProgressObserver? _outputObserver;
 
     public StockTransport(ConnectionContext context)
     {
         _context = context;
         _input = new CountingReader(context.Transport.Input, this);
-        _output = new CountingWriter(context.Transport.Output);
+        _output = new CountingWriter(context.Transport.Output, this);
     }
 
     public PipeReader Input => _input;
@@ -60,6 +62,10 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
     public bool IsWaitingForInput => _input.IsWaiting;
 
+    public bool IsSendWaiting => _output.IsWaiting;
+
+    public long InputReceived => _input.Received;
+
     public long BufferedInput => _input.Buffered;
 
     public bool IsInputEnded => _input.IsEnded;
@@ -74,6 +80,12 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     public Task OutputFinished => Task.CompletedTask;
 
     public ConnectionRecord? Record { get; set; }
+
+    public void Observe(IProgressObserver observer, bool input, bool output)
+    {
+        _inputObserver = input ? observer : null;
+        _outputObserver = output ? observer : null;
+    }
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
     {
@@ -130,6 +142,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
         public override async ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
         {
+            transport._inputObserver?.OnReadWaits();
             _waiting = true;
             try
             {
@@ -186,17 +199,25 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
                 Volatile.Write(ref _left, _shown.Length);
             }
 
-            _ended |= result.IsCompleted;
+            if (result.IsCompleted && !_ended)
+            {
+                transport._inputObserver?.OnDirectionEnds();
+                _ended = true;
+            }
+
             return result;
         }
     }
 
     /// <summary>Counts what the transport has taken.</summary>
-    private sealed class CountingWriter(PipeWriter inner) : PipeWriter
+    private sealed class CountingWriter(PipeWriter inner, StockTransport transport) : PipeWriter
     {
         private long _written;
         private long _sent;
         private volatile bool _completed;
+        private volatile bool _waiting;
+
+        public bool IsWaiting => _waiting;
 
         public long Sent => Volatile.Read(ref _sent);
 
@@ -237,6 +258,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
         {
             if (!_completed)
             {
+                transport._outputObserver?.OnDirectionEnds();
                 _completed = true;
                 inner.Complete(exception);
             }
@@ -244,9 +266,18 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
         private async ValueTask<FlushResult> WaitAsync(ValueTask<FlushResult> flush, long flushed)
         {
-            FlushResult result = await flush.ConfigureAwait(false);
-            Volatile.Write(ref _sent, flushed);
-            return result;
+            transport._outputObserver?.OnSendWaits();
+            _waiting = true;
+            try
+            {
+                FlushResult result = await flush.ConfigureAwait(false);
+                Volatile.Write(ref _sent, flushed);
+                return result;
+            }
+            finally
+            {
+                _waiting = false;
+            }
         }
     }
 }
