@@ -200,14 +200,17 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
 
-    public override void Abort(ConnectionAbortedException abortReason) => Abort(ConnectionEndReason.Aborted, abortReason);
+    /// <summary>Aborts with a reset; without a reason, as Kestrel does where the client has left, with a FIN.</summary>
+    public override void Abort(ConnectionAbortedException abortReason) =>
+        Abort(ConnectionEndReason.Aborted, abortReason, drops: false, resets: abortReason is not null || !FollowsKestrel);
 
     public void Abort(ConnectionEndReason reason, Exception? cause = null) => Abort(reason, cause, drops: false);
 
     /// <param name="reason">As <see cref="EndReason"/>.</param>
     /// <param name="cause">What reads and flushes fail with, inside a <see cref="ConnectionAbortedException"/>; may be null.</param>
     /// <param name="drops">Whether a layer above drops written bytes as well.</param>
-    public void Abort(ConnectionEndReason reason, Exception? cause, bool drops)
+    /// <param name="resets">Whether the peer sees a reset.</param>
+    public void Abort(ConnectionEndReason reason, Exception? cause, bool drops, bool resets = true)
     {
         ConnectionAbortedException aborted = cause as ConnectionAbortedException
             ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!);
@@ -216,7 +219,14 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         {
             _input.Fail(aborted);
             _output.Fail(aborted);
-            _channel.Reset();
+            if (resets)
+            {
+                _channel.Reset();
+            }
+            else
+            {
+                _channel.Close();
+            }
 
             // A plain abort drops what it drops. One that has a cause is not the writer's own: who waits for the close learns of the bytes.
             End(!dropped ? null : cause is TimeoutException ? cause : aborted);
