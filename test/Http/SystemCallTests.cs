@@ -1,0 +1,92 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace ByteStreams.Http.Tests;
+
+/// <summary>How many system calls send a response: Kestrel flushes often, and the transport is to send once for what is flushed at once.</summary>
+public class SystemCallTests : HttpTest
+{
+    private const int Requests = 3200;
+
+    [Theory(Timeout = 120000), MemberData(nameof(Transports))]
+    public async Task Send_JsonOfTwoFlushes_IsOneCallARequest(TestedTransport transport)
+    {
+        double sends = await MeasureAsync(transport, async (http, _) =>
+        {
+            using HttpClient client = Client(http);
+            for (int request = 0; request < Requests; request++)
+            {
+                Assert.Equal("{\"message\":\"Hello, World!\"}", await client.GetStringAsync("/json", Soon));
+            }
+        });
+
+        Assert.InRange(sends, 0.9, 1.05);
+    }
+
+    [Theory(Timeout = 120000), MemberData(nameof(Transports))]
+    public async Task Send_SixteenPipelinedRequests_AreFewCalls(TestedTransport transport)
+    {
+        double sends = await MeasureAsync(transport, async (http, _) =>
+        {
+            using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(IPAddress.Loopback, http, Soon);
+            byte[] requests = Encoding.Latin1.GetBytes(string.Concat(Enumerable.Repeat("GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n", 16)));
+            var received = new byte[65536];
+            for (int round = 0; round < Requests / 16; round++)
+            {
+                await socket.SendAsync(requests, Soon);
+                var text = new StringBuilder();
+                while (text.ToString().Split("Hello, World!").Length <= 16)
+                {
+                    int count = await socket.ReceiveAsync(received, Soon);
+                    Assert.NotEqual(0, count);
+                    text.Append(Encoding.Latin1.GetString(received, 0, count));
+                }
+            }
+        });
+
+        Assert.InRange(sends, 1.0 / 20, 0.15);
+    }
+
+    [Theory(Timeout = 120000), MemberData(nameof(Transports))]
+    public async Task Send_ThirtyTwoStreamsOfHttp2_AreFewCalls(TestedTransport transport)
+    {
+        double sends = await MeasureAsync(transport, async (_, http2) =>
+        {
+            using HttpClient client = Client(http2);
+            client.DefaultRequestVersion = HttpVersion.Version20;
+            client.DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact;
+            await client.GetStringAsync("/plain", Soon);
+            for (int round = 0; round < Requests / 32; round++)
+            {
+                await Task.WhenAll(Enumerable.Range(0, 32).Select(_ => client.GetStringAsync("/plain", Soon)));
+            }
+        });
+
+        Assert.InRange(sends, 0, 0.3);
+    }
+
+    private static HttpClient Client(int port) => new() { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
+
+    /// <summary>Runs the load against a server in a process of its own, and returns the calls that sent something to a client, for each request.</summary>
+    private async Task<double> MeasureAsync(TestedTransport transport, Func<int, int, Task> load)
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) counts the calls.");
+        string trace = Path.GetTempFileName();
+        try
+        {
+            await using (ServerProcess server = await ServerProcess.StartAsync(
+                ["/usr/bin/strace", "-f", "-qq", "-yy", "--seccomp-bpf", "-e", "trace=sendto,sendmsg,write,writev", "-o", trace], transport, "tcp", 2, Soon))
+            {
+                await load(server.Addresses[0].Port, server.Addresses[1].Port);
+            }
+
+            return File.ReadLines(trace).Count(line => line.Contains("<TCP:[", StringComparison.Ordinal)) / (double)Requests;
+        }
+        finally
+        {
+            File.Delete(trace);
+        }
+    }
+}
