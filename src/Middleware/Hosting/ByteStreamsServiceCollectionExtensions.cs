@@ -6,7 +6,6 @@ using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -41,32 +40,43 @@ public static class ByteStreamsServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Lets the application's own Kestrel listen through this library's transport instead of its stock one, on TCP and Unix sockets:
-    /// half-close works there too, replies survive the close, and a shortage of descriptors does not burn a core.
+    /// Makes the application's own Kestrel listen through this library's transport in place of its stock one, on TCP, Unix sockets and
+    /// inherited descriptors (<c>ListenHandle</c>, <c>UseSystemd</c>). HTTP behaves as on the stock transport; byte-stream endpoints
+    /// gain half-close, replies that survive the close, and accept errors that do not burn a core.
     /// </summary>
+    /// <remarks>
+    /// <para>
+    /// The order of registrations does not matter: <c>UseKestrel</c> and <c>UseSockets</c> before or after leave TCP, Unix and handle
+    /// endpoints to this transport. Other endpoints, such as named pipes and HTTP/3, stay with theirs; an
+    /// <see cref="IConnectionListenerFactory"/> of the application's own that is registered after this call is asked first.
+    /// </para>
+    /// <para>
+    /// Of the options of <c>UseSockets</c>, <c>Backlog</c>, <c>NoDelay</c>, <c>MaxWriteBufferSize</c> (as
+    /// <see cref="ByteStreamTransportOptions.WriteBufferHighWater"/>) and <c>CreateBoundListenSocket</c> apply where they differ from
+    /// their defaults and <paramref name="configure"/> does not set their counterpart. A socket from <c>CreateBoundListenSocket</c> is
+    /// used as it is bound: options that shape the bind, such as <see cref="ByteStreamServerOptions.UnixSocketMode"/>, do not apply to it.
+    /// One warning (event 304) names changed options that have no counterpart.
+    /// </para>
+    /// </remarks>
     /// <param name="services">The application's services.</param>
-    /// <param name="configure">Sets the listeners' options.</param>
+    /// <param name="configure">Sets the listeners' options. Called again, the method adds to the settings of the calls before.</param>
     /// <returns>The same services.</returns>
     public static IServiceCollection AddByteStreamTransport(this IServiceCollection services, Action<ByteStreamServerOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
-        // Kestrel asks the last registered factory first whether it can bind an endpoint.
-        return services.AddSingleton<IConnectionListenerFactory>(provider =>
+        if (services.FirstOrDefault(service => service.ServiceType == typeof(TransportRegistration))?.ImplementationInstance is not TransportRegistration registration)
         {
-            var options = new ByteStreamServerOptions { ApplicationServices = provider };
-            if (provider.GetService<ILoggerFactory>() is ILoggerFactory loggerFactory)
-            {
-                options.LoggerFactory = loggerFactory;
-            }
+            registration = new TransportRegistration(services);
+            services.AddSingleton(registration);
+            services.AddSingleton<IConnectionListenerFactory>(registration.GetFactory);
+            services.AddSingleton(registration.GetFactories);
+        }
 
-            if (provider.GetService<IMemoryPoolFactory<byte>>() is IMemoryPoolFactory<byte> pools)
-            {
-                // Kestrel's own pool of pinned blocks, for what HTTP takes from the connection's pool.
-                options.MemoryPool = pools.Create();
-            }
+        if (configure is not null)
+        {
+            registration.Configure(configure);
+        }
 
-            configure?.Invoke(options);
-            return new ByteStreamTransportFactory(options);
-        });
+        return services;
     }
 }

@@ -79,15 +79,18 @@ internal sealed partial class InheritedSockets(string? processId, string? count,
         }
     }
 
-    private static Socket Open(string name, int descriptor)
+    /// <summary>A handle of its own for a descriptor that others own: closing it leaves theirs open.</summary>
+    /// <returns>The handle; null where the descriptor is not open, with the reason as the last P/Invoke error.</returns>
+    public static SafeSocketHandle? Duplicate(int descriptor)
     {
         int copy = Fcntl(descriptor, DuplicateCloseOnExec, First);
-        if (copy < 0)
-        {
-            throw new IOException($"'fd:{name}', descriptor {descriptor}, cannot be used: {Marshal.GetLastPInvokeErrorMessage()}. Have it handed over open.");
-        }
+        return copy < 0 ? null : new SafeSocketHandle(copy, ownsHandle: true);
+    }
 
-        var handle = new SafeSocketHandle(copy, ownsHandle: true);
+    private static Socket Open(string name, int descriptor)
+    {
+        SafeSocketHandle handle = Duplicate(descriptor) ?? throw new IOException(
+            $"'fd:{name}', descriptor {descriptor}, cannot be used: {Marshal.GetLastPInvokeErrorMessage()}. Have it handed over open.");
         Socket? socket = null;
         Span<byte> listens = stackalloc byte[4];
         try

@@ -59,6 +59,8 @@ internal sealed class SocketListener : IBoundListener
     /// <summary>The real address: with the port that was taken where 0 was asked for.</summary>
     public EndPoint EndPoint { get; }
 
+    private SocketOwnership Ownership { get; init; }
+
     /// <summary>Binds an address; clients are refused until <see cref="Listen"/>.</summary>
     /// <param name="endPoint">The address.</param>
     /// <param name="options">The listener's options.</param>
@@ -80,7 +82,10 @@ internal sealed class SocketListener : IBoundListener
             if (endPoint is UnixDomainSocketEndPoint path)
             {
                 UnixSocketFile? file = UnixSocketFile.Bind(socket, path, options);
-                return new SocketListener(socket, path, file, options, logger, accept);
+                return new SocketListener(socket, path, file, options, logger, accept)
+                {
+                    Ownership = file is null ? SocketOwnership.Descriptor : SocketOwnership.Socket,
+                };
             }
 
             Prepare(socket, endPoint, options, ipv6Only);
@@ -94,8 +99,12 @@ internal sealed class SocketListener : IBoundListener
         }
     }
 
-    /// <summary>Takes over a socket that somebody else has bound, as systemd does. Its file is never removed (U2).</summary>
-    public static SocketListener Adopt(Socket socket, ByteStreamServerOptions options, ILogger logger)
+    /// <summary>Listens on a socket that is bound already.</summary>
+    /// <param name="socket">The socket; the listener disposes it.</param>
+    /// <param name="options">The listener's options.</param>
+    /// <param name="logger">Logs accept errors.</param>
+    /// <param name="ownership">What is closed when the listener is unbound: by default the descriptor, as for a socket that systemd handed over (U2).</param>
+    public static SocketListener Adopt(Socket socket, ByteStreamServerOptions options, ILogger logger, SocketOwnership ownership = SocketOwnership.Descriptor)
     {
         if (socket.SocketType != SocketType.Stream || socket.Connected)
         {
@@ -104,7 +113,7 @@ internal sealed class SocketListener : IBoundListener
 
         EndPoint address = socket.LocalEndPoint ?? throw new ArgumentException("The socket is not bound; bind it first.", nameof(socket));
         SocketOptions.SetBuffers(socket, options);
-        return new SocketListener(socket, address, null, options, logger);
+        return new SocketListener(socket, address, null, options, logger) { Ownership = ownership };
     }
 
     public void Listen()
@@ -173,13 +182,14 @@ internal sealed class SocketListener : IBoundListener
             _file?.Remove(_logger);
             _unbound.Cancel();
             _acceptor?.Dispose();
-            if (_file is null && _address is UnixDomainSocketEndPoint)
+            switch (Ownership)
             {
-                Release(_socket);
-            }
-            else
-            {
-                _socket.Dispose();
+                case SocketOwnership.Socket:
+                    _socket.Dispose();
+                    break;
+                case SocketOwnership.Descriptor:
+                    Release(_socket);
+                    break;
             }
         }
 
@@ -189,8 +199,8 @@ internal sealed class SocketListener : IBoundListener
     public ValueTask DisposeAsync() => UnbindAsync();
 
     /// <summary>
-    /// Closes a Unix socket that somebody else has bound. The runtime deletes by path what it bound itself, when the socket is
-    /// disposed or finalized; the handle below knows no path.
+    /// Closes the descriptor of a socket. The runtime disconnects listening sockets and deletes by path what it bound itself when the
+    /// <see cref="Socket"/> is disposed or finalized; its handle does neither.
     /// </summary>
     [SuppressMessage("Usage", "CA1816", Justification = "The finalizer is the socket's, and would delete a file that is not ours.")]
     private static void Release(Socket socket)

@@ -21,4 +21,8 @@ internal static partial class TransportLog
     [LoggerMessage(302, LogLevel.Warning,
         "The file of the Unix socket '{Path}' could not be removed: {Message} The next start replaces it, if it may.")]
     public static partial void FileNotRemoved(ILogger logger, string path, string message);
+
+    [LoggerMessage(304, LogLevel.Warning,
+        "SocketTransportOptions without effect on the transport of AddByteStreamTransport: {Options}. Remove them from UseSockets; AddByteStreamTransport has EventLoops in place of IOQueueCount and MaxReceiveBlock in place of MaxReadBufferSize.")]
+    public static partial void SocketOptionsIgnored(ILogger logger, string options);
 }

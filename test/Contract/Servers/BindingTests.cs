@@ -247,6 +247,33 @@ public sealed class BindingTests
         await listener.DisposeAsync();
     }
 
+    [Fact(Timeout = 60000)]
+    public async Task Unbind_SocketThatOthersHoldToo_GoesOnListening()
+    {
+        CancellationToken cancel = TestContext.Current.CancellationToken;
+        using var handedOver = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        handedOver.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        handedOver.Listen();
+        for (int server = 0; server < 5; server++)
+        {
+            var factory = new ByteStreamTransportFactory();
+            await using Microsoft.AspNetCore.Connections.IConnectionListener listener =
+                await factory.BindAsync(new Microsoft.AspNetCore.Connections.FileHandleEndPoint((ulong)handedOver.Handle, Microsoft.AspNetCore.Connections.FileHandleType.Auto), cancel);
+            Task<Microsoft.AspNetCore.Connections.ConnectionContext?> accept = listener.AcceptAsync(cancel).AsTask();
+            using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            await client.ConnectAsync(listener.EndPoint, cancel);
+            await (await accept)!.DisposeAsync();
+            accept = listener.AcceptAsync(cancel).AsTask();
+            await listener.UnbindAsync(cancel);
+            Assert.Null(await accept);
+        }
+
+        using var last = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await last.ConnectAsync(handedOver.LocalEndPoint!, cancel);
+        Assert.True(handedOver.Poll(TimeSpan.FromSeconds(30), SelectMode.SelectRead));
+        using Socket accepted = handedOver.Accept();
+    }
+
     [Theory]
     [InlineData(0.5, 1.0, 1, 1, "KeepAliveTime")]
     [InlineData(1.0, 0.0, 1, 1, "KeepAliveInterval")]
