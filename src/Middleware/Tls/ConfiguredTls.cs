@@ -18,13 +18,17 @@ internal sealed class ConfiguredTls
     private readonly HashSet<string> _commonNames;
     private readonly HashSet<string> _dnsNames;
 
-    public ConfiguredTls(TlsServerOptions options, CertificateStore store)
+    /// <param name="options">The options.</param>
+    /// <param name="store">The certificates.</param>
+    /// <param name="defaultProtocols">What is offered by ALPN where the options name nothing.</param>
+    public ConfiguredTls(TlsServerOptions options, CertificateStore store, IReadOnlyList<string> defaultProtocols)
     {
+        IList<string> protocols = options.ApplicationProtocols.Count > 0 ? options.ApplicationProtocols : [.. defaultProtocols];
         _options = options;
         _store = store;
         _protocols = Protocols(options.MinimumVersion, options.MaximumVersion);
-        _applicationProtocols = options.ApplicationProtocols.Count > 0
-            ? [.. options.ApplicationProtocols.Select(protocol => new SslApplicationProtocol(protocol))]
+        _applicationProtocols = protocols.Count > 0
+            ? [.. protocols.Select(protocol => new SslApplicationProtocol(protocol))]
             : null;
         _commonNames = new(options.AllowedCommonNames, StringComparer.Ordinal);
         _dnsNames = new(options.AllowedDnsNames, StringComparer.OrdinalIgnoreCase);

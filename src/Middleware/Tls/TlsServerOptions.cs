@@ -45,7 +45,7 @@ public sealed class TlsServerOptions
     /// <summary>The newest version: 1.3 by default.</summary>
     public TlsVersion MaximumVersion { get; set; } = TlsVersion.Tls13;
 
-    /// <summary>The application protocols to choose from (ALPN), best first, such as <c>my-protocol/1</c>: 1 to 255 bytes each. None by default.</summary>
+    /// <summary>The application protocols to choose from (ALPN), best first, such as <c>my-protocol/1</c>: 1 to 255 bytes each. None by default; on an HTTP endpoint of the application's Kestrel, those of its <c>Protocols</c>.</summary>
     public IList<string> ApplicationProtocols { get; } = [];
 
     /// <summary>Whether clients show certificates: none by default.</summary>
