@@ -41,9 +41,15 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
         get
         {
             var reason = (ConnectionEndReason)Volatile.Read(ref _reason);
-            return reason != ConnectionEndReason.None || !_context.ConnectionClosed.IsCancellationRequested ? reason
-                : _input.IsEnded ? ConnectionEndReason.ClosedByPeer
-                : ConnectionEndReason.ResetByPeer;
+            if (reason != ConnectionEndReason.None || !_context.ConnectionClosed.IsCancellationRequested)
+            {
+                return reason;
+            }
+
+            // Kestrel's token fires at the peer's FIN as well, after which replies can still be sent.
+            return !_input.IsEnded ? ConnectionEndReason.ResetByPeer
+                : _output.IsCompleted || _output.IsLost ? ConnectionEndReason.ClosedByPeer
+                : ConnectionEndReason.None;
         }
     }
 
@@ -216,8 +222,12 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
         private long _sent;
         private volatile bool _completed;
         private volatile bool _waiting;
+        private volatile bool _lost;
 
         public bool IsWaiting => _waiting;
+
+        /// <summary>Whether a flush has found that the connection takes no more bytes.</summary>
+        public bool IsLost => _lost;
 
         public long Sent => Volatile.Read(ref _sent);
 
@@ -248,8 +258,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
                 return WaitAsync(flush, flushed);
             }
 
-            Volatile.Write(ref _sent, flushed);
-            return flush;
+            return new ValueTask<FlushResult>(Count(flush.Result, flushed));
         }
 
         public override void CancelPendingFlush() => inner.CancelPendingFlush();
@@ -270,14 +279,19 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
             _waiting = true;
             try
             {
-                FlushResult result = await flush.ConfigureAwait(false);
-                Volatile.Write(ref _sent, flushed);
-                return result;
+                return Count(await flush.ConfigureAwait(false), flushed);
             }
             finally
             {
                 _waiting = false;
             }
+        }
+
+        private FlushResult Count(in FlushResult result, long flushed)
+        {
+            Volatile.Write(ref _sent, flushed);
+            _lost |= result.IsCompleted;
+            return result;
         }
     }
 }

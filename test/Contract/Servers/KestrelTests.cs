@@ -73,7 +73,30 @@ public sealed class KestrelTests
         Assert.IsType<FormatException>(Assert.Single(collector.AtLeast(LogLevel.Warning)).Exception);
     }
 
-    private static async Task<WebApplication> Start(ByteStreamDelegate handler, ILoggerFactory? logs = null)
+    [Fact]
+    [Trait("Contract", "W13")]
+    public async Task Write_AfterThePeersEndOnStockKestrel_IsDelivered()
+    {
+        await using WebApplication app = await Start(async (reader, writer, _) =>
+        {
+            var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using CancellationTokenRegistration fired = writer.Transport!.ConnectionClosed.Register(ended.SetResult);
+            byte[] request = await reader.ReadAsync(cancellationToken: CancellationToken.None);
+
+            // Kestrel's token fires at the peer's end, which is not the end of the connection.
+            await ended.Task.Soon();
+            Assert.False(writer.IsClosing);
+            writer.Write(request);
+            await writer.DrainAsync(CancellationToken.None);
+        }, surround: endPoint => endPoint.UseTelemetry());
+        await using ByteStreamConnection client = await Connect(app);
+        client.Writer.Write("hello");
+        client.Writer.WriteEof();
+        Assert.Equal("hello"u8.ToArray(), await client.Rest());
+    }
+
+    private static async Task<WebApplication> Start(
+        ByteStreamDelegate handler, ILoggerFactory? logs = null, Action<IConnectionBuilder>? surround = null)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
@@ -83,7 +106,13 @@ public sealed class KestrelTests
         }
 
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(
-            IPAddress.Loopback, 0, endPoint => endPoint.Run(new ByteStreamConnectionHandler(handler, loggerFactory: logs).OnConnectedAsync)));
+            IPAddress.Loopback,
+            0,
+            endPoint =>
+            {
+                surround?.Invoke(endPoint);
+                endPoint.Run(new ByteStreamConnectionHandler(handler, loggerFactory: logs).OnConnectedAsync);
+            }));
         WebApplication app = builder.Build();
         await app.StartAsync(TestContext.Current.CancellationToken).Soon();
         return app;
