@@ -7,7 +7,7 @@ namespace ByteStreams.Contract.Tests;
 /// <content>What a failure of one direction leaves of the other, and what a close owes to the caller that waits for it.</content>
 public abstract partial class ConnectionContract
 {
-    [Fact, Trait("Contract", "W6"), Trait("Fault", "F04")]
+    [Fact, Trait("Contract", "W6"), Trait("Fault", "F18")]
     public async Task Drain_PeerHasAnsweredAndReset_TheAnswerIsReadBeforeTheFailure()
     {
         for (int run = 0; run < Runs; run++)
@@ -29,7 +29,7 @@ public abstract partial class ConnectionContract
         }
     }
 
-    [Fact, Trait("Fault", "F04")]
+    [Fact, Trait("Fault", "F18")]
     public async Task Drain_PeerHasAnsweredAndResetWhileAnotherTaskReads_TheReadsReturnAllOfIt()
     {
         byte[] answer = Pattern(60_000);
@@ -49,7 +49,7 @@ public abstract partial class ConnectionContract
         }
     }
 
-    [Fact, Trait("Contract", "W8")]
+    [Fact, Trait("Contract", "W8"), Trait("Fault", "F19")]
     public async Task WaitClosed_PeerAcknowledgesNothingWithinTheLingerTimeout_ThrowsTimeoutException()
     {
         var time = new FakeTimeProvider();
@@ -64,7 +64,7 @@ public abstract partial class ConnectionContract
         Assert.Contains("LingerTimeout (2 s)", late.Message, StringComparison.Ordinal);
     }
 
-    [Fact, Trait("Contract", "W8")]
+    [Fact, Trait("Contract", "W8"), Trait("Fault", "F19")]
     public async Task WaitClosed_ServerAbortsWithBytesLeft_ThrowsThatItWasAborted()
     {
         Link link = await ConnectAsync();
@@ -78,7 +78,7 @@ public abstract partial class ConnectionContract
         await Assert.ThrowsAnyAsync<IOException>(() => drain);
     }
 
-    [Fact, Trait("Contract", "W7")]
+    [Fact, Trait("Contract", "W7"), Trait("Fault", "F19")]
     public async Task Dispose_PeerKeepsItsSideOpen_DoesNotWaitForTheLinger()
     {
         // Time stands still: the linger ends with the peer, or never.
@@ -95,7 +95,7 @@ public abstract partial class ConnectionContract
         Assert.Equal(ConnectionEndReason.ClosedLocally, link.ClientLink.EndReason);
     }
 
-    [Fact, Trait("Contract", "S4")]
+    [Fact, Trait("Contract", "S4"), Trait("Fault", "F19")]
     public async Task ServerDispose_ClientKeepsItsSideOpen_DoesNotWaitForTheLinger()
     {
         var began = new TaskCompletionSource();

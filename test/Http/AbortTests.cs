@@ -14,6 +14,7 @@ public class AbortTests : HttpTest
     private readonly TaskCompletionSource _ended = Signal();
 
     [Theory(Timeout = 120000), MemberData(nameof(Departures))]
+    [Trait("Fault", "F70")]
     public async Task RequestAborted_ClientLeavesMidRequest_Fires(TestedTransport transport, Endpoint endpoint, Departure departure)
     {
         await using Application application = await Application.StartAsync(transport, endpoint, web => web.MapGet("/", WaitAsync));
@@ -82,6 +83,7 @@ public class AbortTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Departures))]
+    [Trait("Fault", "F70")]
     public async Task RequestAborted_ClientLeavesMidResponse_FiresAndWritesEnd(TestedTransport transport, Endpoint endpoint, Departure departure)
     {
         await using Application application = await Application.StartAsync(transport, endpoint, web => web.MapGet("/", PourAsync));
@@ -120,6 +122,7 @@ public class AbortTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Endpoints))]
+    [Trait("Fault", "F70")]
     public async Task RequestAborted_ServerSentEventsClientVanishes_Fires(TestedTransport transport, Endpoint endpoint)
     {
         await using Application application = await Application.StartAsync(transport, endpoint, web => web.MapGet("/events", async context =>
@@ -140,6 +143,7 @@ public class AbortTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Endpoints))]
+    [Trait("Fault", "F70")]
     public async Task Log_FiftyClientsLeaveMidResponse_HasNoWarning(TestedTransport transport, Endpoint endpoint)
     {
         const int Clients = 50;

@@ -10,6 +10,7 @@ public class StopTests : HttpTest
     private static readonly TimeSpan Hour = TimeSpan.FromHours(1);
 
     [Theory(Timeout = 120000), MemberData(nameof(Endpoints))]
+    [Trait("Fault", "F71")]
     public async Task StopAsync_IdleKeepAliveClients_CompletesWithoutThem(TestedTransport transport, Endpoint endpoint)
     {
         await using Application application = await StartAsync(transport, endpoint, web => web.MapGet("/", () => "hello"));
@@ -41,6 +42,7 @@ public class StopTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Endpoints))]
+    [Trait("Fault", "F71")]
     public async Task StopAsync_ClientsOfClosedConnectionsStay_CompletesWithoutThem(TestedTransport transport, Endpoint endpoint)
     {
         await using Application application = await StartAsync(transport, endpoint, web => web.MapGet("/", () => "hello"));
@@ -54,6 +56,7 @@ public class StopTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Transports))]
+    [Trait("Fault", "F71")]
     public async Task StartAsync_OnThePortOfAStoppedApplicationWithClients_Serves(TestedTransport transport)
     {
         await using Application first = await StartAsync(transport, Endpoint.Tcp, web => web.MapGet("/", () => "first"));
@@ -72,6 +75,7 @@ public class StopTests : HttpTest
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Endpoints))]
+    [Trait("Fault", "F71")]
     public async Task StopAsync_RequestInProgress_IsAnsweredFirst(TestedTransport transport, Endpoint endpoint)
     {
         TaskCompletionSource started = Signal();
