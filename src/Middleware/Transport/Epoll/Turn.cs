@@ -45,7 +45,8 @@ internal sealed class Turn
     /// <summary>Does what was left; by the thread itself at the end, or by another if the turn does not come to an end.</summary>
     public void End()
     {
-        if (_first is null)
+        // Where an end and an addition have met, only the list may have something.
+        if (_first is null && _more is null)
         {
             return;
         }
