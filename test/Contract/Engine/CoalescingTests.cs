@@ -42,6 +42,20 @@ public sealed class CoalescingTests : IDisposable
     }
 
     [Fact, Trait("Contract", "W1")]
+    public void TurnEnd_AWriteOfATurnThatGoesOnCameBefore_SendsBoth()
+    {
+        Turn.Begin(new Turn());
+        _writer.Write("a\n");
+        var other = new Turn();
+        Turn.Begin(other);
+        _writer.Write("b\n");
+
+        other.End();
+
+        Assert.Equal(["a\nb\n"], Sends());
+    }
+
+    [Fact, Trait("Contract", "W1")]
     public async Task TurnEnd_ByTheWatchdogWhileMoreIsLeft_LosesNothing()
     {
         const int rounds = 300_000;
