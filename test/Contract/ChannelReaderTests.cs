@@ -52,6 +52,25 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.Equal(1, (await Soon(read)).Buffer.Length);
     }
 
+    [Fact, Trait("Fault", "F64")]
+    public async Task Advance_ASendFailedAndTheReceiveInFlightMetTheEnd_TheBufferIsStillTheReaders()
+    {
+        _channel.Deliver(new byte[4096]);
+        _reader.Watch(65536);
+        // The block was filled: a receive into the next one is in flight, and that is where the buffer ends.
+        Assert.True(_channel.IsReceivePending);
+        ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
+        _channel.Arrived = true;
+        Assert.False(_reader.FailAfterReceived(new ConnectionResetException("reset")));
+
+        _channel.End();
+
+        Assert.Single(_ends);
+        Assert.Equal(4096, buffer.Length);
+        _reader.AdvanceTo(buffer.End);
+        Assert.True((await _reader.ReadAsync(Test)).IsCompleted);
+    }
+
     [Fact]
     public async Task Advance_NothingConsumedAllExamined_TheNextReadWaitsForMore()
     {

@@ -30,7 +30,7 @@ public sealed partial class ByteStreamWriter
     void ITurnWork.OnTurnEnd()
     {
         // A write on another thread that comes too late to be sent here finds this, and is in a turn of its own.
-        _ = Interlocked.Exchange(ref _inTurn, 0);
+        _ = Interlocked.Exchange(ref _inTurn, null);
         FlushBeforeWait();
     }
 
@@ -232,15 +232,14 @@ public sealed partial class ByteStreamWriter
 
         if (_unflushed > 0)
         {
-            // On the engine's own threads the end of the dispatch sends it.
-            if (Turn.Current is Turn turn)
+            // On the engine's own threads the end of the dispatch sends it; of each dispatch that writes, for another one may take long.
+            Turn? turn = Turn.Current;
+            if (turn is not null && Interlocked.Exchange(ref _inTurn, turn) != turn)
             {
-                if (Interlocked.CompareExchange(ref _inTurn, 1, 0) == 0)
-                {
-                    turn.Add(this);
-                }
+                turn.Add(this);
             }
-            else if (!_enrolled)
+
+            if (turn is not { IsAlone: false } && !_enrolled)
             {
                 _enrolled = true;
                 if (_reader is { IsWaiting: true })

@@ -54,7 +54,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     private long _unflushed;
     private bool _old;
     private bool _enrolled;
-    private int _inTurn;
+    private Turn? _inTurn;
     private bool _leased;
     private bool _recheck;
     private bool _eof;

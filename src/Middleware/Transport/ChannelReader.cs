@@ -616,6 +616,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private void ReceiveRest(Exception loss)
     {
         bool ended = false;
+        Segment? shown = _last;
         while (!_intoBlock && !_completed && !_discarding && _channel.TryReceive(Room().Span, out int count, out Exception? failure))
         {
             if (failure is not null || count == 0)
@@ -624,9 +625,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             }
 
             Accept(count, ref ended);
+            shown = _last;
         }
 
-        if (!_intoBlock)
+        // A block that was there before may be where the reader's buffer ends, although it is empty.
+        if (_last != shown)
         {
             ReturnUnused();
         }

@@ -308,11 +308,9 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
 
     private void SendLater()
     {
-        if (Turn.Current is Turn turn)
-        {
-            turn.Add(this);
-        }
-        else
+        Turn? turn = Turn.Current;
+        turn?.Add(this);
+        if (turn is not { IsAlone: false })
         {
             // Of a thread-pool thread's own queue: it runs after the work item that flushes now, unless another thread is idle.
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);

@@ -19,16 +19,22 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
 
     private static long _count;
 
+    private readonly int _slices = SlicesOf(options.LingerTimeout);
+
     private int _slice;
     private int _unacknowledged;
 
     /// <summary>The connections of this process that linger.</summary>
     public static long Count => Interlocked.Read(ref _count);
 
-    /// <summary>Where the timer keeps it; -1 if it does not.</summary>
-    public int Index { get; set; } = -1;
+    /// <summary>The timer that keeps it; null if none does.</summary>
+    public LingerTimer? Timer { get; set; }
 
-    public TimeSpan Slice => options.LingerTimeout / Slices;
+    /// <summary>Where the timer keeps it.</summary>
+    public int Index { get; set; }
+
+    /// <summary>Whole milliseconds, which is what the system's timers count: one of less would fire only once.</summary>
+    public TimeSpan Slice => TimeSpan.FromMilliseconds(Milliseconds(options.LingerTimeout / _slices));
 
     public TimeProvider Time => options.TimeProvider;
 
@@ -65,10 +71,10 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
             // Not before: most peers end within the first slice, and need not be asked.
             _unacknowledged = channel.Unacknowledged;
         }
-        else if (_slice % Slices == 0)
+        else if (_slice % _slices == 0)
         {
             int left = channel.Unacknowledged;
-            if (left == 0 || left >= _unacknowledged || _slice >= Slices * MostTimeouts)
+            if (left == 0 || left >= _unacknowledged || _slice >= _slices * MostTimeouts)
             {
                 connection.OnLingered(left);
                 return;
@@ -79,6 +85,11 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
 
         connection.Discard(options.LingerBytes);
     }
+
+    /// <summary>Fewer where the timeout has not so many milliseconds.</summary>
+    private static int SlicesOf(TimeSpan timeout) => (int)Math.Min(Slices, Milliseconds(timeout));
+
+    private static long Milliseconds(TimeSpan time) => Math.Max(1, (long)Math.Ceiling(time.TotalMilliseconds));
 }
 
 /// <summary>A connection that can linger.</summary>

@@ -26,6 +26,7 @@ internal sealed class LingerTimer
                 timer.Start();
             }
 
+            linger.Timer = timer;
             linger.Index = timer._lingering.Count;
             timer._lingering.Add(linger);
         }
@@ -36,7 +37,7 @@ internal sealed class LingerTimer
     {
         lock (Gate)
         {
-            if (linger.Index < 0 || !Timers.TryGetValue((linger.Time, linger.Slice), out LingerTimer? timer))
+            if (linger.Timer is not LingerTimer timer)
             {
                 return false;
             }
@@ -46,13 +47,19 @@ internal sealed class LingerTimer
             all[linger.Index] = last;
             last.Index = linger.Index;
             all.RemoveAt(all.Count - 1);
-            linger.Index = -1;
+            linger.Timer = null;
             return true;
         }
     }
 
-    private void Start() =>
-        _timer = _key.Time.CreateTimer(static self => ((LingerTimer)self!).OnTick(), this, _key.Slice, _key.Slice);
+    private void Start()
+    {
+        // Without the caller's execution context, which would live as long as the timer.
+        using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
+        {
+            _timer = _key.Time.CreateTimer(static self => ((LingerTimer)self!).OnTick(), this, _key.Slice, _key.Slice);
+        }
+    }
 
     private void OnTick()
     {
@@ -68,7 +75,8 @@ internal sealed class LingerTimer
             count = _lingering.Count;
             if (count == 0)
             {
-                Timers.Remove(_key);
+                // A tick that was queued before the dispose comes after it, and the key may be another timer's by then.
+                _ = ((ICollection<KeyValuePair<(TimeProvider, TimeSpan), LingerTimer>>)Timers).Remove(new(_key, this));
                 _timer!.Dispose();
             }
 

@@ -41,6 +41,59 @@ public sealed class CoalescingTests : IDisposable
         Assert.Equal(["a\n"], Sends());
     }
 
+    [Fact, Trait("Contract", "W1")]
+    public void TurnEnd_AWriteOfATurnThatGoesOnCameBefore_SendsBoth()
+    {
+        Turn.Begin(new Turn());
+        _writer.Write("a\n");
+        var other = new Turn();
+        Turn.Begin(other);
+        _writer.Write("b\n");
+
+        other.End();
+
+        Assert.Equal(["a\nb\n"], Sends());
+    }
+
+    [Fact, Trait("Contract", "W1")]
+    public async Task TurnEnd_ByTheWatchdogWhileMoreIsLeft_LosesNothing()
+    {
+        const int rounds = 300_000;
+        var turn = new Turn();
+        int begun = 0;
+        int ended = 0;
+        var watchdog = Task.Run(() =>
+        {
+            for (int i = 1; i <= rounds; i++)
+            {
+                while (Volatile.Read(ref begun) < i)
+                {
+                }
+
+                turn.End();
+                Volatile.Write(ref ended, i);
+            }
+        }, TestContext.Current.CancellationToken);
+        int lost = 0;
+        for (int i = 1; i <= rounds; i++)
+        {
+            var second = new Work();
+            turn.Add(new Work());
+            Volatile.Write(ref begun, i);
+            Thread.SpinWait(i % 64);
+            turn.Add(second);
+            turn.End();
+            while (Volatile.Read(ref ended) < i)
+            {
+            }
+
+            lost += 1 - second.Done;
+        }
+
+        await watchdog;
+        Assert.Equal(0, lost);
+    }
+
     [Fact, Trait("Contract", "W6"), Trait("Fault", "F05")]
     public async Task Drain_PeerTakesNothingWhileMoreIsBuffered_WaitsAboveHighWater()
     {
@@ -68,6 +121,15 @@ public sealed class CoalescingTests : IDisposable
             _writer.Write(await _reader.ReadLineAsync(TestContext.Current.CancellationToken));
             await _writer.DrainAsync(TestContext.Current.CancellationToken);
         }
+    }
+
+    private sealed class Work : ITurnWork
+    {
+        private int _done;
+
+        public int Done => _done;
+
+        public void OnTurnEnd() => Interlocked.Increment(ref _done);
     }
 
     private IEnumerable<string> Sends() => _channel.Sends.Select(Encoding.ASCII.GetString);

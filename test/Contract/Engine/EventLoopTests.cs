@@ -162,6 +162,53 @@ public sealed class EventLoopTests
         release.Set();
     }
 
+    [Fact, Trait("Fault", "F48"), Trait("Contract", "W1")]
+    public async Task Handler_ThatWritesAndBlocksOnceMore_WhatItWroteLeaves()
+    {
+        using var second = new ManualResetEventSlim();
+        using var release = new ManualResetEventSlim();
+        await using ByteStreamServer server = await StartAsync((_, writer, _) =>
+        {
+            writer.Write("first\n");
+            second.Wait(TestContext.Current.CancellationToken);
+            writer.Write("second\n");
+            release.Wait(TestContext.Current.CancellationToken);
+            return Task.CompletedTask;
+        });
+        using var released = new Released(release);
+        await using ByteStreamServer echo = await StartAsync(Given.Echo);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        Assert.Equal("first\n"u8.ToArray(), await client.Line());
+        await AnsweredAsync(echo);
+        second.Set();
+        Assert.Equal("second\n"u8.ToArray(), await client.Line());
+    }
+
+    [Fact, Trait("Fault", "F48"), Trait("Contract", "W1")]
+    public async Task KestrelsHandler_ThatFlushesAndBlocksOnceMore_WhatItFlushedLeaves()
+    {
+        using var second = new ManualResetEventSlim();
+        using var release = new ManualResetEventSlim();
+        var options = new ByteStreamServerOptions { Engine = ByteStreamEngine.Epoll, EventLoops = 1 };
+        options.Use(_ => async connection =>
+        {
+            ((IKestrelConventions)connection).FollowsKestrel = true;
+            await connection.Transport.Output.WriteAsync("first\n"u8.ToArray(), TestContext.Current.CancellationToken);
+            second.Wait(TestContext.Current.CancellationToken);
+            await connection.Transport.Output.WriteAsync("second\n"u8.ToArray(), TestContext.Current.CancellationToken);
+            release.Wait(TestContext.Current.CancellationToken);
+        });
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            Given.Echo, new IPEndPoint(IPAddress.Loopback, 0), options, TestContext.Current.CancellationToken);
+        using var released = new Released(release);
+        await using ByteStreamServer echo = await StartAsync(Given.Echo);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        Assert.Equal("first\n"u8.ToArray(), await client.Line());
+        await AnsweredAsync(echo);
+        second.Set();
+        Assert.Equal("second\n"u8.ToArray(), await client.Line());
+    }
+
     [Fact, Trait("Fault", "F10")]
     public async Task Requests_TenThousandInOneSegment_AreAnsweredInOrderAndOthersMeanwhile()
     {
@@ -299,6 +346,14 @@ public sealed class EventLoopTests
         Assert.Equal(1000, Volatile.Read(ref running));
         release.Set();
         await Given.Until(() => Volatile.Read(ref done) == 1001);
+    }
+
+    /// <summary>Once this is answered, another thread leads the loop that a handler blocks.</summary>
+    private static async Task AnsweredAsync(ByteStreamServer echo)
+    {
+        await using ByteStreamConnection client = await Given.Connect(echo);
+        client.Writer.Write("ping\n");
+        Assert.Equal("ping\n"u8.ToArray(), await client.Line());
     }
 
     private static Task<ByteStreamServer> StartAsync(ByteStreamDelegate handler) => ByteStream.StartServerAsync(

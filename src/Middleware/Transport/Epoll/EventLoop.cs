@@ -142,7 +142,8 @@ internal sealed unsafe class EventLoop
             return true;
         }
 
-        _turn?.End();
+        Turn? turn = _turn;
+        turn?.End();
         if (((byte)now < _count || LibC.IsReady(_epoll)) && IsBlocked())
         {
             uint next = (uint)(now >> 32) + 1;
@@ -150,7 +151,8 @@ internal sealed unsafe class EventLoop
             if (Interlocked.CompareExchange(ref _cursor, Pack(next, (uint)now), now) == now)
             {
                 blocked?.OnBlocked();
-                LoopThread.Run(turn => Lead(turn, next));
+                turn?.EndWatch();
+                LoopThread.Run(leading => Lead(leading, next));
             }
         }
 
@@ -167,6 +169,7 @@ internal sealed unsafe class EventLoop
 
     private void Lead(Turn turn, uint generation)
     {
+        turn.BeginWatch();
         _turn = turn;
         uint batch = (uint)(Volatile.Read(ref _cursor) >> 8);
         while (TryServe(turn, generation) && TryWait(generation, ++batch))

@@ -48,6 +48,7 @@ internal sealed class LoopThread
 
     private static void RunQueued(Action<Turn> work, Turn turn)
     {
+        turn.EndWatch();
         Action<Turn>? next = work;
         while (next is not null)
         {

@@ -12,6 +12,7 @@ internal sealed class Turn
     private readonly Lock _gate = new();
     private ITurnWork? _first;
     private List<ITurnWork>? _more;
+    private volatile bool _isAlone;
 
     /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
     public static Turn? Current => _current;
@@ -19,11 +20,29 @@ internal sealed class Turn
     /// <summary>The thread whose turn it is, for <see cref="ThreadActivity"/>.</summary>
     public int Thread { get; private set; }
 
+    /// <summary>
+    /// Whether only the thread itself ends it: it leads no loop, and the watchdog does not look at it. What is left for its end does not
+    /// leave while a handler blocks, and is to be sent by other means as well.
+    /// </summary>
+    public bool IsAlone => _isAlone;
+
     /// <summary>Makes a turn the calling thread's own; null takes it away.</summary>
     public static void Begin(Turn? turn)
     {
         _current = turn;
         turn?.Thread = ThreadActivity.Current();
+    }
+
+    /// <summary>Its thread leads a loop from now on: the watchdog ends it too.</summary>
+    public void BeginWatch() => _isAlone = false;
+
+    /// <summary>The watchdog looks at it no more, and ends it for the last time.</summary>
+    public void EndWatch()
+    {
+        _isAlone = true;
+        // Whoever adds looks at the flag behind that: one of the two sees the other.
+        Interlocked.MemoryBarrier();
+        End();
     }
 
     /// <summary>Leaves something for the end of the turn, on the turn's own thread. The caller does so once for each turn.</summary>
@@ -45,7 +64,8 @@ internal sealed class Turn
     /// <summary>Does what was left; by the thread itself at the end, or by another if the turn does not come to an end.</summary>
     public void End()
     {
-        if (_first is null)
+        // Where an end and an addition have met, only the list may have something.
+        if (_first is null && _more is null)
         {
             return;
         }
