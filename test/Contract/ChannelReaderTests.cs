@@ -52,6 +52,46 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.Equal(1, (await Soon(read)).Buffer.Length);
     }
 
+    [Theory, Trait("Fault", "F64")]
+    [InlineData(0)]
+    [InlineData(8 << 20)]
+    public void FailAfterReceived_ThePeerGoesOnSending_TakesWhatHasArrived(int arrived)
+    {
+        var channel = new EndlessChannel(arrived);
+        var reader = new ChannelReader(channel, 65536, this);
+        Assert.True(reader.FailAfterReceived(new ConnectionResetException("reset")));
+        Assert.InRange(reader.BytesReceived, arrived, arrived + (1 << 20));
+        reader.Complete();
+    }
+
+    /// <summary>A peer that sends as fast as its bytes are received, such as one whose own receiving is shut down on a Unix socket.</summary>
+    private sealed class EndlessChannel(int arrived) : ByteChannel
+    {
+        private long _received;
+
+        public override long Arrived => arrived;
+
+        public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
+        {
+            (received, loss) = (destination.Length, null);
+            _received += received;
+            Assert.InRange(_received, 0, 64 << 20);
+            return true;
+        }
+
+        public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source) => throw new NotSupportedException();
+
+        public override ValueTask ShutdownSendAsync() => throw new NotSupportedException();
+
+        public override void Reset()
+        {
+        }
+
+        public override void Close()
+        {
+        }
+    }
+
     [Fact, Trait("Fault", "F64")]
     public async Task Advance_ASendFailedAndTheReceiveInFlightMetTheEnd_TheBufferIsStillTheReaders()
     {
@@ -60,7 +100,7 @@ public sealed class ChannelReaderTests : IInputOwner
         // The block was filled: a receive into the next one is in flight, and that is where the buffer ends.
         Assert.True(_channel.IsReceivePending);
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
-        _channel.Arrived = true;
+        _channel.HasUnheard = true;
         Assert.False(_reader.FailAfterReceived(new ConnectionResetException("reset")));
 
         _channel.End();

@@ -53,10 +53,10 @@ internal sealed class ScriptedChannel : ByteChannel
 
     public override bool CallsReceiver => Calls;
 
-    public override bool HasArrived => Arrived || _arrived.Count > 0 || _ended || _failure is not null;
+    public override bool HasArrived => HasUnheard || _arrived.Count > 0 || _ended || _failure is not null;
 
     /// <summary>Whether the medium has something of which the receive in flight has not heard yet.</summary>
-    public bool Arrived { get; set; }
+    public bool HasUnheard { get; set; }
 
     public void Deliver(params byte[] bytes)
     {

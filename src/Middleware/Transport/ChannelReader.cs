@@ -617,7 +617,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     {
         bool ended = false;
         Segment? shown = _last;
-        while (!_intoBlock && !_completed && !_discarding && _channel.TryReceive(Room().Span, out int count, out Exception? failure))
+
+        // A Unix peer that reads no more can go on sending: what comes from now on is not of before the loss.
+        long end = _received + Math.Max(LargestExpected, _intoBlock ? 0 : _channel.Arrived);
+        while (!_intoBlock && !_completed && !_discarding && _received < end
+            && _channel.TryReceive(Room().Span, out int count, out Exception? failure))
         {
             if (failure is not null || count == 0)
             {

@@ -34,6 +34,8 @@ internal sealed class InMemoryChannel : ByteChannel
 
     public override bool HasArrived => _in.HasArrived;
 
+    public override long Arrived => _in.Count;
+
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss) =>
         _in.TryReceive(destination, out received, out loss);
 

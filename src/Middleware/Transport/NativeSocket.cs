@@ -20,6 +20,9 @@ internal static partial class NativeSocket
     /// <summary>SIOCOUTQ on TCP, the same number on Unix sockets: bytes sent and not yet acknowledged, or not yet read by the peer.</summary>
     private const nuint SiocOutq = 0x5411;
 
+    /// <summary>SIOCINQ: bytes received and not yet read.</summary>
+    private const nuint SiocInq = 0x541B;
+
     /// <summary>Bytes the kernel holds for the peer; 0 where the platform cannot say.</summary>
     public static int Unacknowledged(Socket socket)
     {
@@ -50,6 +53,9 @@ internal static partial class NativeSocket
 
     /// <summary>As above, for a descriptor that cannot be closed meanwhile. Linux only.</summary>
     public static int Unacknowledged(int descriptor) => Ioctl(descriptor, SiocOutq, out int bytes) == 0 ? bytes : 0;
+
+    /// <summary>Bytes that a receive would find, of a descriptor that cannot be closed meanwhile. Linux only.</summary>
+    public static int Arrived(int descriptor) => Ioctl(descriptor, SiocInq, out int bytes) == 0 ? bytes : 0;
 
     /// <summary>
     /// Whether a TCP connection of which this side has not been shut down is gone altogether. The kernel tells a reset once, to

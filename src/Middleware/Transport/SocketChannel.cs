@@ -99,6 +99,21 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
+    public override long Arrived
+    {
+        get
+        {
+            try
+            {
+                return _socket.Available;
+            }
+            catch (Exception error) when (error is SocketException or ObjectDisposedException)
+            {
+                return 0;
+            }
+        }
+    }
+
     public override bool HasArrived
     {
         get

@@ -128,6 +128,26 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public override bool DeliversBeforeReset => _isUnix;
 
+    public override long Arrived
+    {
+        get
+        {
+            bool held = false;
+            try
+            {
+                return NativeSocket.Arrived(Acquire(ref held));
+            }
+            catch (ObjectDisposedException)
+            {
+                return 0;
+            }
+            finally
+            {
+                Release(held);
+            }
+        }
+    }
+
     /// <summary>
     /// Completes on the loop's thread, so that the connection's handler runs there from its first line. Adding the registration
     /// brings an event at once, because a new socket is writable: nothing else has to wake the loop.

@@ -255,8 +255,8 @@ internal static unsafe partial class LibC
     public static partial int Yield();
 
     /// <summary>The kernel's id of the calling thread.</summary>
-    [LibraryImport("libc", EntryPoint = "gettid")]
-    public static partial int ThreadId();
+    /// <remarks>By its number: glibc has the function from 2.30 on, and the runtime needs 2.27 (RHEL 8 has 2.28).</remarks>
+    public static int ThreadId() => (int)SystemCall(RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 178 : 186);
 
     /// <summary>Nanoseconds of processor time that a thread of this process has used; negative where the kernel does not say.</summary>
     public static long ThreadTime(int thread)
@@ -324,6 +324,9 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     private static partial int GetSockOpt(int descriptor, int level, int name, byte* value, int* length);
+
+    [LibraryImport("libc", EntryPoint = "syscall")]
+    private static partial nint SystemCall(nint number);
 
     [LibraryImport("libc", EntryPoint = "clock_gettime")]
     private static partial int ClockGetTime(int clock, long* time);
