@@ -200,47 +200,6 @@ public sealed class ProcessRows : ProcessTest
         }
     }
 
-    [Fact, Trait("Fault", "F53")]
-    public async Task F53_OthersUseTheProcessor_LoopsThatWaitForItAreNotReplaced()
-    {
-        const int Others = 8;
-        const int Clients = 32;
-        const int Rounds = 200;
-        Assert.SkipUnless(File.Exists("/usr/bin/taskset"), "taskset (Debian: util-linux) puts the host and the others on one processor.");
-        ServerProcess host = await HostAsync(["/usr/bin/taskset", "--cpu-list", "0"], 0, ("MaxConnections", "10000"));
-        await EchoAsync(host.EndPoint);
-        int before = LoopThreads();
-        Process[] others = [.. Enumerable.Range(0, Others).Select(_ => Process.Start("/usr/bin/taskset", ["--cpu-list", "0", "sh", "-c", "while :; do :; done"]))];
-        try
-        {
-            await Task.WhenAll(Enumerable.Range(0, Clients).Select(async _ =>
-            {
-                Socket client = Connect(host.EndPoint);
-                for (int i = 0; i < Rounds; i++)
-                {
-                    await EchoAsync(client, "hello\n");
-                }
-
-                client.Dispose();
-            }));
-
-            int after = LoopThreads();
-            Figure($"{before} threads of the loops before, {after} after {Clients * Rounds:N0} messages beside {Others} programs on the same processor");
-            Assert.InRange(after, 1, before + 2);
-        }
-        finally
-        {
-            foreach (Process other in others)
-            {
-                other.Kill(entireProcessTree: true);
-                await other.WaitForExitAsync(Soon);
-                other.Dispose();
-            }
-        }
-
-        int LoopThreads() => Directory.GetDirectories($"/proc/{host.Id}/task").Count(task => File.ReadAllText($"{task}/comm").StartsWith("ByteStreams loo", StringComparison.Ordinal));
-    }
-
     [Fact(Explicit = true), Trait("Fault", "F49")]
     public async Task F49_EighteenThousandIdleConnections_CostLittleAndDisturbNobody()
     {
