@@ -108,7 +108,7 @@ public sealed class ChannelReaderTests : IInputOwner
         Assert.Single(_ends);
         Assert.Equal(4096, buffer.Length);
         _reader.AdvanceTo(buffer.End);
-        Assert.True((await _reader.ReadAsync(Test)).IsCompleted);
+        Assert.Equal("reset", (await Assert.ThrowsAsync<ConnectionResetException>(() => _reader.ReadAsync(Test).AsTask())).Message);
     }
 
     [Fact]

@@ -589,7 +589,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _intoBlock = false;
             try
             {
-                Accept(_awaited!.Receive.GetResult(), ref ended);
+                int count = _awaited!.Receive.GetResult();
+                // The kernel tells a reset once: where a send was told, a receive says "end".
+                if (count > 0 || _loss is null)
+                {
+                    Accept(count, ref ended);
+                }
             }
             catch (Exception error)
             {
