@@ -5,18 +5,18 @@ using ByteStreams.Hosting;
 namespace StreamsHost.Lifetime;
 
 /// <summary>
-/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second, and SIGHUP reads
-/// configuration and certificates anew.
+/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second unless it belongs to the
+/// first (<see cref="EndingSignals"/>), and SIGHUP reads configuration and certificates anew.
 /// </summary>
 internal sealed partial class HostSignals(
-    IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, ILogger<HostSignals> logger)
+    IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, TimeProvider time, ILogger<HostSignals> logger)
     : IHostLifetime, IDisposable
 {
     /// <summary>Aborting takes a quarter of a second; what is not over then does not end by itself.</summary>
     private static readonly TimeSpan LastResort = TimeSpan.FromMilliseconds(800);
 
     private readonly List<PosixSignalRegistration> _registrations = [];
-    private int _ends;
+    private readonly EndingSignals _ending = new(time);
 
     public Task WaitForStartAsync(CancellationToken cancellationToken)
     {
@@ -36,13 +36,23 @@ internal sealed partial class HostSignals(
     private void End(PosixSignalContext context)
     {
         context.Cancel = true;
-        if (Interlocked.Increment(ref _ends) == 1)
+        switch (_ending.Receive())
         {
-            Ending(logger, context.Signal);
-            application.StopApplication();
-            return;
+            case EndingRequest.Drain:
+                Ending(logger, context.Signal);
+                application.StopApplication();
+                break;
+            case EndingRequest.Abort:
+                Abort(context.Signal);
+                break;
+            default:
+                AlreadyEnding(logger, context.Signal);
+                break;
         }
+    }
 
+    private void Abort(PosixSignal signal)
+    {
         // A thread of its own: the pool may be what does not get on.
         new Thread(static () =>
         {
@@ -50,7 +60,7 @@ internal sealed partial class HostSignals(
             Environment.Exit(ExitCodes.Cut);
         })
         { IsBackground = true, Name = "Last resort" }.Start();
-        EndingAtOnce(logger, context.Signal);
+        EndingAtOnce(logger, signal);
         if (servers.State is ByteStreamsState.Serving or ByteStreamsState.Draining)
         {
             _ = servers.AbortAsync(CancellationToken.None);
@@ -105,6 +115,9 @@ internal sealed partial class HostSignals(
 
     [LoggerMessage(911, LogLevel.Warning, "{Signal} again: whoever is still connected is aborted.")]
     private static partial void EndingAtOnce(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(916, LogLevel.Debug, "{Signal} again: the host already ends.")]
+    private static partial void AlreadyEnding(ILogger logger, PosixSignal signal);
 
     [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates were read anew; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
     private static partial void Reloaded(ILogger logger, int added, int removed, int changed);
