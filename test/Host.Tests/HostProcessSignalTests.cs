@@ -3,9 +3,12 @@ using ByteStreams;
 
 namespace StreamsHost.Tests;
 
-/// <summary>Signals that arrive in bursts.</summary>
+/// <summary>Signals that arrive in bursts, and signals that the host has no use for.</summary>
 public sealed class HostProcessSignalTests
 {
+    private const string Sigusr1 = nameof(Sigusr1);
+    private const string Sigusr2 = nameof(Sigusr2);
+
     public HostProcessSignalTests() => Assert.SkipWhen(OperatingSystem.IsWindows(), "signals are those of a Unix system");
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -35,6 +38,31 @@ public sealed class HostProcessSignalTests
         host.Signal(PosixSignal.SIGTERM);
 
         await AssertDrainsAsync(host);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData(Sigusr1)]
+    [InlineData(Sigusr2)]
+    public async Task UserSignal_WhileServing_IsIgnoredWithALineInTheLog(string name)
+    {
+        await using HostProcess host = HostProcess.Start();
+        await host.WaitUntilUpAsync();
+        await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel);
+
+        host.Signal((name, OperatingSystem.IsMacOS()) switch
+        {
+            (Sigusr1, false) => 10,
+            (Sigusr1, true) => 30,
+            (_, false) => 12,
+            (_, true) => 31,
+        });
+
+        await host.WaitForLineAsync($"{name.ToUpperInvariant()} is ignored.");
+        client.Writer.Write("still served\n");
+        Assert.Equal("still served\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel));
+        await client.DisposeAsync();
+        host.Signal(PosixSignal.SIGTERM);
+        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
     }
 
     /// <summary>Clients are served during <c>DrainDelay</c>, and the exit code is that of a clean drain.</summary>

@@ -6,7 +6,7 @@ namespace StreamsHost.Lifetime;
 
 /// <summary>
 /// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second unless it belongs to the
-/// first (<see cref="EndingSignals"/>), and SIGHUP reads configuration and certificates anew.
+/// first (<see cref="EndingSignals"/>), SIGHUP reads configuration and certificates anew, and SIGUSR1 and SIGUSR2 are ignored.
 /// </summary>
 internal sealed partial class HostSignals(
     IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, TimeProvider time, ILogger<HostSignals> logger)
@@ -14,6 +14,10 @@ internal sealed partial class HostSignals(
 {
     /// <summary>Aborting takes a quarter of a second; what is not over then does not end by itself.</summary>
     private static readonly TimeSpan LastResort = TimeSpan.FromMilliseconds(800);
+
+    /// <summary>signal(7) of Linux and of macOS. Both kill a process by default, and operators send them to reopen logs or print statistics.</summary>
+    private static readonly (int Number, string Name)[] UserSignals =
+        OperatingSystem.IsWindows() ? [] : OperatingSystem.IsLinux() ? [(10, "SIGUSR1"), (12, "SIGUSR2")] : [(30, "SIGUSR1"), (31, "SIGUSR2")];
 
     private readonly List<PosixSignalRegistration> _registrations = [];
     private readonly EndingSignals _ending = new(time);
@@ -26,6 +30,15 @@ internal sealed partial class HostSignals(
         }
 
         _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload));
+        foreach ((int number, string name) in UserSignals)
+        {
+            _registrations.Add(PosixSignalRegistration.Create((PosixSignal)number, context =>
+            {
+                context.Cancel = true;
+                Ignored(logger, name);
+            }));
+        }
+
         return Task.CompletedTask;
     }
 
@@ -118,6 +131,9 @@ internal sealed partial class HostSignals(
 
     [LoggerMessage(916, LogLevel.Debug, "{Signal} again: the host already ends.")]
     private static partial void AlreadyEnding(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(917, LogLevel.Information, "{Signal} is ignored. SIGHUP reads configuration and certificates anew; SIGTERM ends the host.")]
+    private static partial void Ignored(ILogger logger, string signal);
 
     [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates were read anew; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
     private static partial void Reloaded(ILogger logger, int added, int removed, int changed);
