@@ -43,10 +43,10 @@ internal static partial class HostConfiguration
     }
 
     /// <summary>The file that lies beside the program, whatever folder it is started from.</summary>
-    private static ShippedSource Shipped()
+    private static ConfigurationFile Shipped()
     {
         string? unwatchable = Unwatchable(AppContext.BaseDirectory);
-        return new ShippedSource
+        return new ConfigurationFile
         {
             FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory)
             {
@@ -74,7 +74,7 @@ internal static partial class HostConfiguration
         }
     }
 
-    private static JsonConfigurationSource Named(string file)
+    private static ConfigurationFile Named(string file)
     {
         string path = Path.GetFullPath(file);
         if (!File.Exists(path))
@@ -84,7 +84,7 @@ internal static partial class HostConfiguration
                 : $"--config: there is no file '{path}'. Check the path; a relative one begins where the program is started."]);
         }
 
-        return new JsonConfigurationSource
+        return new ConfigurationFile
         {
             // Looked at every four seconds: a file that Kubernetes or Docker replaces sends no events.
             FileProvider = new PhysicalFileProvider(Path.GetDirectoryName(path)!, ExclusionFilters.None) { UsePollingFileWatcher = true, UseActivePolling = true },
@@ -127,7 +127,7 @@ internal static partial class HostConfiguration
     /// <summary>Logs a warning where the file beside the program is polled because the system cannot report its changes.</summary>
     public static void WarnOfPolling(ConfigurationManager configuration, ILogger logger)
     {
-        if (configuration.Sources.OfType<ShippedSource>().FirstOrDefault() is { Unwatchable: string reason } shipped)
+        if (configuration.Sources.OfType<ConfigurationFile>().FirstOrDefault() is { Unwatchable: string reason } shipped)
         {
             Polled(logger, shipped.Path!, reason);
         }
@@ -148,11 +148,4 @@ internal static partial class HostConfiguration
 
     [LoggerMessage(902, LogLevel.Warning, "{File} is polled every four seconds: no inotify instance is left for this user (fs.inotify.max_user_instances). {Reason}")]
     private static partial void Polled(ILogger logger, string file, string reason);
-
-    /// <summary>The file beside the program.</summary>
-    private sealed class ShippedSource : JsonConfigurationSource
-    {
-        /// <summary>Why it is polled; null where the system reports its changes.</summary>
-        public string? Unwatchable { get; init; }
-    }
 }
