@@ -60,10 +60,11 @@ public sealed class ProbeTests : IAsyncLifetime
                 timeout connect 5s
                 timeout client 5s
                 timeout server 5s
+                timeout check 60s
             backend streamshost
                 {option}
                 http-check expect status 200
-                server one 127.0.0.1:{Port.ToString(CultureInfo.InvariantCulture)} check inter 200ms rise 1 fall 1
+                server one 127.0.0.1:{Port.ToString(CultureInfo.InvariantCulture)} check inter 10s rise 1 fall 1
 
             """,
             Cancel);
