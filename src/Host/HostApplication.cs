@@ -12,7 +12,9 @@ internal static class HostApplication
     /// <exception cref="InvalidDataException">A file is no JSON.</exception>
     public static WebApplicationBuilder CreateBuilder(HostArguments arguments)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        // Empty: the other builders read and watch the file beside the program, also where another is named, and let its sections Kestrel and
+        // AllowedHosts, and variables of these names, configure the HTTP side.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         HostConfiguration.AddSources(builder.Configuration, arguments);
         builder.AddHostLogging();
         builder.Services.AddSingleton(new ChatRoom());

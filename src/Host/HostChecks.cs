@@ -9,15 +9,24 @@ internal static class HostChecks
 {
     private const string Logging = "Logging";
 
-    /// <summary>Sections that the file may have although nothing here reads them.</summary>
-    private static readonly string[] Foreign = ["$schema", "AllowedHosts", "ConnectionStrings", "Kestrel"];
+    private const string Listening = "The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.";
+
+    /// <summary>Sections that the file may have although nothing here reads them; with those that an ASP.NET Core application reads, what to use.</summary>
+    private static readonly Dictionary<string, string?> Foreign = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["$schema"] = null,
+        ["AllowedHosts"] = "The names under which the HTTP side may be asked are in Admin:AllowedHosts.",
+        ["ConnectionStrings"] = null,
+        ["HTTP_PORTS"] = Listening,
+        ["Kestrel"] = Listening,
+        ["Urls"] = Listening,
+    };
 
     public static IEnumerable<string> Mistakes(IConfigurationRoot configuration)
     {
-        foreach (string section in configuration.Providers.OfType<JsonConfigurationProvider>().SelectMany(file => file.GetChildKeys([], null)).Distinct())
+        foreach (string section in UnknownSections(configuration))
         {
-            if (!HostConfiguration.Sections.Concat(Foreign).Contains(section, StringComparer.OrdinalIgnoreCase)
-                && SettingTable.Nearest(section, HostConfiguration.Sections) is string nearest)
+            if (!Foreign.ContainsKey(section) && SettingTable.Nearest(section, HostConfiguration.Sections) is string nearest)
             {
                 yield return $"{section}: there is no such section. Did you mean '{nearest}'?";
             }
@@ -41,6 +50,19 @@ internal static class HostChecks
             yield return $"{formatter.Path}: '{name}' is not valid. It takes one of {string.Join(", ", formatters)}.";
         }
     }
+
+    /// <summary>Lists what the file has that has no effect. Each note is a line.</summary>
+    public static IEnumerable<string> Notes(IConfigurationRoot configuration) =>
+        from section in UnknownSections(configuration)
+        where section != "$schema"
+        orderby section
+        select $"{section} is ignored. {Foreign.GetValueOrDefault(section) ?? "StreamsHost does not read it."}";
+
+    private static IEnumerable<string> UnknownSections(IConfigurationRoot configuration) =>
+        configuration.Providers.OfType<JsonConfigurationProvider>()
+            .SelectMany(file => file.GetChildKeys([], null))
+            .Distinct(StringComparer.OrdinalIgnoreCase)
+            .Except(HostConfiguration.Sections, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>The framework throws at these when it makes its first logger, and tells no key.</summary>
     public static IEnumerable<string> LogLevels(IConfiguration configuration)

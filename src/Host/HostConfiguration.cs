@@ -43,15 +43,38 @@ internal static partial class HostConfiguration
     }
 
     /// <summary>The file that lies beside the program, whatever folder it is started from.</summary>
-    private static JsonConfigurationSource Shipped() => new()
+    private static ConfigurationFile Shipped()
     {
-        FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory),
-        Path = "appsettings.json",
-        Optional = true,
-        ReloadOnChange = true,
-    };
+        string? unwatchable = Unwatchable(AppContext.BaseDirectory);
+        return new ConfigurationFile
+        {
+            FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory)
+            {
+                UsePollingFileWatcher = unwatchable is not null,
+                UseActivePolling = unwatchable is not null,
+            },
+            Path = "appsettings.json",
+            Optional = true,
+            ReloadOnChange = true,
+            Unwatchable = unwatchable,
+        };
+    }
 
-    private static JsonConfigurationSource Named(string file)
+    /// <summary>Why the system cannot report changes in a folder; null where it can. Instances of inotify are few, and shared by a user's programs.</summary>
+    private static string? Unwatchable(string folder)
+    {
+        try
+        {
+            using var watcher = new FileSystemWatcher(folder) { EnableRaisingEvents = true };
+            return null;
+        }
+        catch (IOException error)
+        {
+            return error.Message;
+        }
+    }
+
+    private static ConfigurationFile Named(string file)
     {
         string path = Path.GetFullPath(file);
         if (!File.Exists(path))
@@ -61,7 +84,7 @@ internal static partial class HostConfiguration
                 : $"--config: there is no file '{path}'. Check the path; a relative one begins where the program is started."]);
         }
 
-        return new JsonConfigurationSource
+        return new ConfigurationFile
         {
             // Looked at every four seconds: a file that Kubernetes or Docker replaces sends no events.
             FileProvider = new PhysicalFileProvider(Path.GetDirectoryName(path)!, ExclusionFilters.None) { UsePollingFileWatcher = true, UseActivePolling = true },
@@ -101,6 +124,15 @@ internal static partial class HostConfiguration
         });
     }
 
+    /// <summary>Logs a warning where the file beside the program is polled because the system cannot report its changes.</summary>
+    public static void WarnOfPolling(ConfigurationManager configuration, ILogger logger)
+    {
+        if (configuration.Sources.OfType<ConfigurationFile>().FirstOrDefault() is { Unwatchable: string reason } shipped)
+        {
+            Polled(logger, shipped.Path!, reason);
+        }
+    }
+
     /// <summary>Logs that a file was changed into one that cannot be read. Without it nobody would tell: nothing is taken over then.</summary>
     public static void TellUnreadable(ConfigurationManager configuration, ILogger logger)
     {
@@ -113,4 +145,7 @@ internal static partial class HostConfiguration
 
     [LoggerMessage(900, LogLevel.Error, "{File} has changed and cannot be read, what ran before goes on: {Reason}")]
     private static partial void Unreadable(ILogger logger, string file, string reason);
+
+    [LoggerMessage(902, LogLevel.Warning, "{File} is polled every four seconds: no inotify instance is left for this user (fs.inotify.max_user_instances). {Reason}")]
+    private static partial void Polled(ILogger logger, string file, string reason);
 }

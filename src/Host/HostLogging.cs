@@ -1,7 +1,5 @@
 using System.Text.Encodings.Web;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging.Console;
-using Microsoft.Extensions.Options;
 
 namespace StreamsHost;
 
@@ -16,11 +14,14 @@ internal static class HostLogging
     public static void AddHostLogging(this WebApplicationBuilder builder)
     {
         ConfigurationManager configuration = builder.Configuration;
-        if (HostChecks.LogLevels(configuration).Any())
+        if (!HostChecks.LogLevels(configuration).Any())
         {
-            // They are told with all other mistakes, before anything starts; the framework would throw at the first of them.
-            builder.Services.RemoveAll<IConfigureOptions<LoggerFilterOptions>>();
+            // Invalid levels are reported with all other errors, before anything starts; the framework would throw at the first of them.
+            builder.Logging.AddConfiguration(configuration.GetSection("Logging"));
         }
+
+        builder.Logging.Configure(options => options.ActivityTrackingOptions =
+            ActivityTrackingOptions.SpanId | ActivityTrackingOptions.TraceId | ActivityTrackingOptions.ParentId);
 
         builder.Logging.AddConsole(options => options.FormatterName = FormatterName(configuration));
         builder.Services.Configure<SimpleConsoleFormatterOptions>(options =>

@@ -1,3 +1,5 @@
+using StreamsHost;
 using StreamsHost.Commands;
 
+HomeDirectory.Ensure();
 return await CommandLine.RunAsync(args);

@@ -184,17 +184,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
         return (_process.ExitCode, await _errors.WaitAsync(Patience));
     }
 
-    public void Signal(PosixSignal signal)
+    public void Signal(PosixSignal signal) => Signal(signal switch
     {
-        int number = signal switch
-        {
-            PosixSignal.SIGHUP => 1,
-            PosixSignal.SIGINT => 2,
-            PosixSignal.SIGTERM => 15,
-            _ => throw new ArgumentOutOfRangeException(nameof(signal)),
-        };
-        Assert.Equal(0, Kill(_process.Id, number));
-    }
+        PosixSignal.SIGHUP => 1,
+        PosixSignal.SIGINT => 2,
+        PosixSignal.SIGTERM => 15,
+        _ => throw new ArgumentOutOfRangeException(nameof(signal)),
+    });
+
+    /// <summary>Sends the signal with this number.</summary>
+    public void Signal(int number) => Assert.Equal(0, Kill(_process.Id, number));
 
     /// <summary>What no process can do anything about.</summary>
     public async Task KillAsync()

@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using ByteStreams;
 using ByteStreams.Middleware.Tests;
 using Microsoft.AspNetCore.Connections;
+using StreamsHost.Lifetime;
 
 namespace StreamsHost.Tests;
 
@@ -167,6 +168,8 @@ public sealed class HostProcessLifeTests : IDisposable
         List<(ByteStreamConnection Client, Socket Upstream)> open = await OpenManyAsync(host.Port("relay"));
         host.Signal(PosixSignal.SIGTERM);
         await host.WaitForLineAsync("Draining: not ready any more");
+        // An earlier one would belong to the first.
+        await Task.Delay(2 * EndingSignals.Burst, Cancel);
 
         host.Signal(second);
 

@@ -28,7 +28,10 @@ internal static class AdminHosting
         builder.Services.AddHealthChecks().AddByteStreams();
         builder.Services.AddSingleton<StatusSampler>();
         builder.Services.AddHostedService<AdminAnnouncer>();
-        builder.WebHost.ConfigureKestrel(kestrel =>
+        builder.Services.AddRoutingCore();
+        // Keys of the web host (Urls, HTTP_PORTS), which any source may have, do not replace what Admin:Url says.
+        builder.Configuration.AddInMemoryCollection([new(WebHostDefaults.PreferHostingUrlsKey, "false")]);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 0;

@@ -33,8 +33,12 @@ internal sealed class RequestGuard(RequestDelegate next, AdminOptions options, I
         // A browser does not reach a Unix socket, and an address that others reach is asked for by whatever name they know.
         bool matters = context.Connection.LocalIpAddress is IPAddress local
             && (IPAddress.IsLoopback(local) || options.AllowedHosts.Count > 0 || IsChange(context));
-        string host = context.Request.Host.Host;
-        return !matters || IsOwn(host) ? null : (
+        HostString name = context.Request.Host;
+        string host = name.Host;
+
+        // A browser always sends the name: a request without one is a program's, such as HAProxy's httpchk.
+        bool isProbe = !name.HasValue && !IsChange(context);
+        return !matters || isProbe || IsOwn(host) ? null : (
             StatusCodes.Status421MisdirectedRequest,
             $"'{LogText.Escape(host)}' is not a name of this page. Ask for its address, or add the name to {AdminTable.Section}:{nameof(AdminOptions.AllowedHosts)}.");
     }

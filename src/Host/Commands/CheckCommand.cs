@@ -39,6 +39,11 @@ internal sealed class CheckCommand : HostSubcommand
             }
         }
 
+        foreach (string note in HostChecks.Notes(builder.Configuration))
+        {
+            await output.WriteLineAsync($"Note: {note}");
+        }
+
         await output.WriteLineAsync(
             string.Create(CultureInfo.InvariantCulture, $"{plans.Count} {(plans.Count == 1 ? "endpoint is" : "endpoints are")} in order. Nothing was bound: whether the addresses are free was not looked at."));
         return 0;

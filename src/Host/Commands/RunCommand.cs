@@ -26,7 +26,9 @@ internal sealed class RunCommand : HostSubcommand
         // A failed start is told in one line for each mistake; the host would add a stack trace.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         await using WebApplication host = builder.Build();
-        HostConfiguration.TellUnreadable(builder.Configuration, host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost"));
+        ILogger logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost");
+        HostConfiguration.TellUnreadable(builder.Configuration, logger);
+        HostConfiguration.WarnOfPolling(builder.Configuration, logger);
         host.MapAdmin();
         ByteStreamServers servers = host.Services.GetRequiredService<ByteStreamServers>();
         IHostApplicationLifetime lifetime = host.Services.GetRequiredService<IHostApplicationLifetime>();

@@ -5,18 +5,22 @@ using ByteStreams.Hosting;
 namespace StreamsHost.Lifetime;
 
 /// <summary>
-/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second, and SIGHUP reads
-/// configuration and certificates anew.
+/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second unless it belongs to the
+/// first (<see cref="EndingSignals"/>), SIGHUP reads configuration and certificates anew, and SIGUSR1 and SIGUSR2 are ignored.
 /// </summary>
 internal sealed partial class HostSignals(
-    IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, ILogger<HostSignals> logger)
+    IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, TimeProvider time, ILogger<HostSignals> logger)
     : IHostLifetime, IDisposable
 {
     /// <summary>Aborting takes a quarter of a second; what is not over then does not end by itself.</summary>
     private static readonly TimeSpan LastResort = TimeSpan.FromMilliseconds(800);
 
+    /// <summary>signal(7) of Linux and of macOS. Both kill a process by default, and operators send them to reopen logs or print statistics.</summary>
+    private static readonly (int Number, string Name)[] UserSignals =
+        OperatingSystem.IsWindows() ? [] : OperatingSystem.IsLinux() ? [(10, "SIGUSR1"), (12, "SIGUSR2")] : [(30, "SIGUSR1"), (31, "SIGUSR2")];
+
     private readonly List<PosixSignalRegistration> _registrations = [];
-    private int _ends;
+    private readonly EndingSignals _ending = new(time);
 
     public Task WaitForStartAsync(CancellationToken cancellationToken)
     {
@@ -26,6 +30,15 @@ internal sealed partial class HostSignals(
         }
 
         _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload));
+        foreach ((int number, string name) in UserSignals)
+        {
+            _registrations.Add(PosixSignalRegistration.Create((PosixSignal)number, context =>
+            {
+                context.Cancel = true;
+                Ignored(logger, name);
+            }));
+        }
+
         return Task.CompletedTask;
     }
 
@@ -36,13 +49,23 @@ internal sealed partial class HostSignals(
     private void End(PosixSignalContext context)
     {
         context.Cancel = true;
-        if (Interlocked.Increment(ref _ends) == 1)
+        switch (_ending.Receive())
         {
-            Ending(logger, context.Signal);
-            application.StopApplication();
-            return;
+            case EndingRequest.Drain:
+                Ending(logger, context.Signal);
+                application.StopApplication();
+                break;
+            case EndingRequest.Abort:
+                Abort(context.Signal);
+                break;
+            default:
+                AlreadyEnding(logger, context.Signal);
+                break;
         }
+    }
 
+    private void Abort(PosixSignal signal)
+    {
         // A thread of its own: the pool may be what does not get on.
         new Thread(static () =>
         {
@@ -50,7 +73,7 @@ internal sealed partial class HostSignals(
             Environment.Exit(ExitCodes.Cut);
         })
         { IsBackground = true, Name = "Last resort" }.Start();
-        EndingAtOnce(logger, context.Signal);
+        EndingAtOnce(logger, signal);
         if (servers.State is ByteStreamsState.Serving or ByteStreamsState.Draining)
         {
             _ = servers.AbortAsync(CancellationToken.None);
@@ -105,6 +128,12 @@ internal sealed partial class HostSignals(
 
     [LoggerMessage(911, LogLevel.Warning, "{Signal} again: whoever is still connected is aborted.")]
     private static partial void EndingAtOnce(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(916, LogLevel.Debug, "{Signal} again: the host already ends.")]
+    private static partial void AlreadyEnding(ILogger logger, PosixSignal signal);
+
+    [LoggerMessage(917, LogLevel.Information, "{Signal} is ignored. SIGHUP reads configuration and certificates anew; SIGTERM ends the host.")]
+    private static partial void Ignored(ILogger logger, string signal);
 
     [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates were read anew; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
     private static partial void Reloaded(ILogger logger, int added, int removed, int changed);

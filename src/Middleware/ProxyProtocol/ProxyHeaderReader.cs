@@ -58,7 +58,18 @@ internal static class ProxyHeaderReader
             throw new ProxyHeaderException("The connection does not begin with a PROXY header.");
         }
 
-        int end = input[..Math.Min(input.Length, LongestLine)].IndexOf((byte)'\r');
+        ReadOnlySpan<byte> line = input[..Math.Min(input.Length, LongestLine)];
+        int end = line.IndexOfAny((byte)'\r', (byte)'\n');
+        if (end >= 0 && line[end] == '\n')
+        {
+            throw new ProxyHeaderException("A line feed is not preceded by a carriage return.");
+        }
+
+        if (input.Length > LineStart.Length && !IsProtocol(line[LineStart.Length..]))
+        {
+            throw new ProxyHeaderException("The protocol is none of TCP4, TCP6, UNKNOWN.");
+        }
+
         if (end < 0 || end + 1 == input.Length)
         {
             return input.Length < LongestLine
@@ -81,6 +92,16 @@ internal static class ProxyHeaderReader
         return true;
     }
 
+    /// <summary>Whether a line begins with a protocol that exists, or may with the bytes that have not arrived.</summary>
+    private static bool IsProtocol(ReadOnlySpan<byte> line)
+    {
+        int end = line.IndexOfAny((byte)' ', (byte)'\r');
+        return end < 0
+            ? "TCP4"u8.StartsWith(line) || "TCP6"u8.StartsWith(line) || "UNKNOWN"u8.StartsWith(line)
+            : line[..end].SequenceEqual("TCP4"u8) || line[..end].SequenceEqual("TCP6"u8) || line[..end].SequenceEqual("UNKNOWN"u8);
+    }
+
+    /// <summary>Parses what follows <c>PROXY</c>, whose protocol is one that exists.</summary>
     private static ProxyHeader ParseLine(ReadOnlySpan<byte> line)
     {
         ReadOnlySpan<byte> protocol = NextField(ref line, out bool more);
@@ -90,11 +111,6 @@ internal static class ProxyHeaderReader
         }
 
         bool isV4 = protocol.SequenceEqual("TCP4"u8);
-        if (!isV4 && !protocol.SequenceEqual("TCP6"u8))
-        {
-            throw new ProxyHeaderException("The protocol is none of TCP4, TCP6, UNKNOWN.");
-        }
-
         IPAddress source = ParseAddress(NextField(ref line, out more), isV4);
         IPAddress destination = ParseAddress(NextField(ref line, out more), isV4);
         int sourcePort = ParsePort(NextField(ref line, out more));

@@ -15,7 +15,10 @@ public sealed class ProxyProtocolOptions
     /// </summary>
     public IList<string> TrustedNetworks { get; } = [];
 
-    /// <summary>How long the whole header may take from the accept on: 5 s by default, greater than zero.</summary>
+    /// <summary>
+    /// How long the whole header may take from the accept on: 5 s by default, greater than zero. An AWS Network Load Balancer sends it with the
+    /// client's first bytes by default: allow as long as a client may be silent.
+    /// </summary>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>The longest header of version 2 that is taken, in bytes: 4,096 by default, 16 to 65,551.</summary>

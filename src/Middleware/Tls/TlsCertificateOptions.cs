@@ -5,7 +5,10 @@ namespace ByteStreams;
 /// <summary>Where a certificate and its key are: a pair of PEM files, one PFX file, or the system's store.</summary>
 public sealed class TlsCertificateOptions
 {
-    /// <summary>The file: PEM with the certificate and those between it and its authority, or PFX (PKCS #12), told apart by what is in it.</summary>
+    /// <summary>
+    /// The file: PEM with the certificate and those between it and its authority, or PFX (PKCS #12), told apart by what is in it. Its key is RSA or
+    /// ECDSA (P-256, P-384, P-521): .NET does not support Ed25519.
+    /// </summary>
     public string? Path { get; set; }
 
     /// <summary>The PEM file of the private key; that of the certificate where it is left out.</summary>

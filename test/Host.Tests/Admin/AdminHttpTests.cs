@@ -185,6 +185,11 @@ public partial class AdminHttpTests
     [InlineData("127.0.0.1", "localhost.evil.example", 421)]
     [InlineData("::1", "evil.example:7000", 421)]
     [InlineData("::ffff:127.0.0.1", "evil.example", 421)]
+    [InlineData("127.0.0.1", ".", 421)]
+    [InlineData("127.0.0.1", " ", 421)]
+    [InlineData("127.0.0.1", ":7000", 421)]
+    [InlineData("127.0.0.1", "", 200)]
+    [InlineData("10.0.0.1", "", 200, "status.example")]
     [InlineData("127.0.0.1", "localhost:7000", 200)]
     [InlineData("127.0.0.1", "127.0.0.1:7000", 200)]
     [InlineData("::1", "[::1]:7000", 200)]
@@ -209,18 +214,20 @@ public partial class AdminHttpTests
         Assert.Equal(status, context.Response.StatusCode);
     }
 
-    [Fact(Timeout = 120000)]
-    public async Task Post_ByANameThatIsNotOurs_IsMisdirectedAlsoWhereReadingIsAllowed()
+    [Theory(Timeout = 120000)]
+    [InlineData("10.0.0.1", "evil.example")]
+    [InlineData("127.0.0.1", "")]
+    public async Task Post_ByANameThatIsNotOurs_IsMisdirectedAlsoWhereReadingIsAllowed(string local, string host)
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel, "--Admin:AllowChanges=true");
 
         HttpContext context = await admin.Server.SendAsync(
             request =>
             {
-                request.Connection.LocalIpAddress = IPAddress.Parse("10.0.0.1");
+                request.Connection.LocalIpAddress = IPAddress.Parse(local);
                 request.Request.Path = "/drain";
                 request.Request.Method = "POST";
-                request.Request.Host = new HostString("evil.example");
+                request.Request.Host = new HostString(host);
             },
             Cancel);
 

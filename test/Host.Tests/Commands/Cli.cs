@@ -14,9 +14,12 @@ internal static class Cli
     public static Task<CliResult> RunAsync(params string[] arguments) => RunAsync(new CliStart(), arguments);
 
     /// <summary>Runs it to its end.</summary>
-    public static async Task<CliResult> RunAsync(CliStart start, params string[] arguments)
+    public static Task<CliResult> RunAsync(CliStart start, params string[] arguments) => RunUnderAsync([], start, arguments);
+
+    /// <summary>Runs it to its end through another program, such as <c>env -u HOME</c>, which becomes it.</summary>
+    public static async Task<CliResult> RunUnderAsync(string[] wrapper, CliStart start, params string[] arguments)
     {
-        using Process process = Start(start, arguments);
+        using Process process = StartUnder(wrapper, start, arguments);
         Task<byte[]> output = ReadAsync(process.StandardOutput.BaseStream);
         Task<string> errors = process.StandardError.ReadToEndAsync();
         try
@@ -45,9 +48,12 @@ internal static class Cli
     }
 
     /// <summary>Starts it; the caller disposes of it.</summary>
-    public static Process Start(CliStart given, params string[] arguments)
+    public static Process Start(CliStart given, params string[] arguments) => StartUnder([], given, arguments);
+
+    private static Process StartUnder(string[] wrapper, CliStart given, string[] arguments)
     {
-        var start = new ProcessStartInfo(Program)
+        string[] command = [.. wrapper, given.Program];
+        var start = new ProcessStartInfo(command[0])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -59,7 +65,7 @@ internal static class Cli
             start.Environment[name] = value;
         }
 
-        foreach (string argument in arguments)
+        foreach (string argument in (string[])[.. command[1..], .. arguments])
         {
             start.ArgumentList.Add(argument);
         }
@@ -78,6 +84,9 @@ internal static class Cli
 /// <summary>What a program is started with.</summary>
 internal sealed record CliStart
 {
+    /// <summary>The program's file.</summary>
+    public string Program { get; init; } = Cli.Program;
+
     /// <summary>What it reads from standard input.</summary>
     public byte[] Input { get; init; } = [];
 

@@ -79,6 +79,28 @@ public class ProxyHeaderReaderTests
     public void TryRead_FirstByteThatIsNone_IsRefusedAtOnce_F30(string text) =>
         Assert.Throws<ProxyHeaderException>(() => ProxyHeaderReader.TryRead(Encoding.Latin1.GetBytes(text), Most, out _, out _));
 
+    [Theory]
+    [InlineData("PROXY UNKNOWN\n", 14)]
+    [InlineData("PROXY UNKNOWN x\ny\r\n", 16)]
+    [InlineData("PROXY TCP4 192.0.2.1 198.51.100.7 51324 443\n", 44)]
+    [InlineData("PROXY UDP4 192.0.2.1 198.51.100.7 51324 443\r\n", 8)]
+    [InlineData("PROXY UNKNOWNS\r\n", 14)]
+    [Trait("Fault", "F30")]
+    public void TryRead_OneByteAtATime_IsRefusedWithTheByteThatMakesItInvalid_F30(string text, int bytes)
+    {
+        byte[] input = Encoding.Latin1.GetBytes(text);
+
+        for (int length = 0; length < bytes; length++)
+        {
+            Assert.False(ProxyHeaderReader.TryRead(input.AsSpan(0, length), Most, out _, out _), $"at {length}");
+        }
+
+        for (int length = bytes; length <= input.Length; length++)
+        {
+            Assert.Throws<ProxyHeaderException>(() => ProxyHeaderReader.TryRead(input.AsSpan(0, length), Most, out _, out _));
+        }
+    }
+
     [Fact]
     [Trait("Fault", "P4")]
     public void TryRead_LongerThanTaken_IsRefusedBeforeItHasArrived() =>

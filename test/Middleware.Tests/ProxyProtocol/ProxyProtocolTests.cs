@@ -122,6 +122,20 @@ public sealed class ProxyProtocolTests : ServedTest
 
     [Theory, MemberData(nameof(Carriers))]
     [Trait("Fault", "F30")]
+    public async Task Connect_LineFeedWithoutCarriageReturn_IsInvalidBeforeTheDeadline_F30(Carrier carrier)
+    {
+        // The clock never reaches the deadline.
+        Served served = await ServeAsync(carrier, Trusting, Tell, new FakeTimeProvider());
+        ByteStreamConnection connection = await ConnectAsync(served);
+        connection.Writer.Write("PROXY UNKNOWN\n");
+
+        await AssertEndsAsync(served, connection, "proxy_invalid");
+
+        Assert.Contains("A line feed is not preceded by a carriage return.", Assert.Single(Lines(served)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    [Trait("Fault", "F30")]
     public async Task Connect_LeavesWithinTheHeader_IsClosed_F30(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, Trusting, Tell);
