@@ -148,13 +148,16 @@ public abstract partial class ConnectionContract
     private async Task<byte[]> ReadUntilLostAsync(ByteStreamReader reader)
     {
         using var received = new MemoryStream();
-        await Assert.ThrowsAsync<ConnectionResetException>(async () =>
+        Exception? loss = await Record.ExceptionAsync(async () =>
         {
             while (await reader.ReadAsync(1000, Soon) is { Length: > 0 } bytes)
             {
                 received.Write(bytes);
             }
         });
+
+        // A Unix socket has no reset of its own: the runtime shuts it down before it closes it, which may be read as the end.
+        Assert.True(loss is ConnectionResetException || (loss is null && NeedsUnread), $"The read ended with {loss?.ToString() ?? "the end"}.");
         return received.ToArray();
     }
 

@@ -283,18 +283,14 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
     {
-        if (!_output.IsCompleted)
+        using var late = new CancellationTokenSource(_settings.Shutdown, _settings.Time);
+        try
         {
-            using var late = new CancellationTokenSource(_settings.Shutdown, _settings.Time);
-            _output.SetLimits(0, 0);
-            try
-            {
-                await _output.FlushAsync(late.Token).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException) when (late.IsCancellationRequested)
-            {
-                // The peer takes nothing: it does not get the rest.
-            }
+            await _output.FlushAllAsync(late.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        {
+            // The peer takes nothing: it does not get the rest.
         }
 
         if (_linkBelow is IOrderlyReset below)

@@ -19,6 +19,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     private static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(32);
 
+    /// <summary>What waits for a peer that takes nothing before it is reset, however long a close may linger.</summary>
+    private static readonly TimeSpan LongestReset = TimeSpan.FromMinutes(1);
+
     private static long _lastId = DateTime.UtcNow.Ticks;
 
     // Also the lock of the state below: nobody else locks it, and a lock of its own would cost each idle connection 40 bytes.
@@ -235,18 +238,11 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
     {
-        using var late = new CancellationTokenSource(_options.LingerTimeout, _options.TimeProvider);
+        using var late = new CancellationTokenSource(
+            _options.LingerTimeout < LongestReset ? _options.LingerTimeout : LongestReset, _options.TimeProvider);
         try
         {
-            if (_output.IsCompleted)
-            {
-                await _output.Finished.WaitAsync(late.Token).ConfigureAwait(false);
-            }
-            else
-            {
-                _output.SetLimits(0, 0);
-                await _output.FlushAsync(late.Token).ConfigureAwait(false);
-            }
+            await _output.FlushAllAsync(late.Token).ConfigureAwait(false);
 
             for (TimeSpan look = FirstLook; !_channel.DeliversBeforeReset && _channel.Unacknowledged > 0; look = look < LastLook ? look * 2 : look)
             {

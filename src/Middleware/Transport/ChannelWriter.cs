@@ -329,6 +329,26 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
         Report(lost);
     }
 
+    /// <summary>Sends everything that was written, or ends because that has become impossible; also of an output that is completed.</summary>
+    public async Task FlushAllAsync(CancellationToken cancellationToken)
+    {
+        SetLimits(0, 0);
+        try
+        {
+            if (!IsCompleted)
+            {
+                await FlushAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            }
+        }
+        catch (InvalidOperationException) when (IsCompleted)
+        {
+            // Completed between the look and the flush.
+        }
+
+        await Finished.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
     public override void CancelPendingFlush()
     {
         lock (this)

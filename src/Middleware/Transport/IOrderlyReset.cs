@@ -5,7 +5,8 @@ internal interface IOrderlyReset
 {
     /// <summary>
     /// Sends what was written, waits until the peer's side has it, and resets the connection: the peer reads everything and then meets the
-    /// reset. Bounded by <see cref="ByteStreamTransportOptions.LingerTimeout"/>; never faulted.
+    /// reset. Bounded by <see cref="ByteStreamTransportOptions.LingerTimeout"/>, a minute at most, and over TLS by the shutdown timeout
+    /// before it; never faulted.
     /// </summary>
     Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause);
 }

@@ -18,6 +18,9 @@ internal sealed class SocketChannel : SocketByteChannel
     private readonly Socket _socket;
     private List<ArraySegment<byte>>? _gather;
     private volatile bool _shutdown;
+
+    // The kernel reports a reset once; after a send that was told, a receive reads it as an end.
+    private volatile bool _isReset;
     private object? _credentials;
 
     public SocketChannel(Socket socket, EndPoint? remote = null)
@@ -84,10 +87,7 @@ internal sealed class SocketChannel : SocketByteChannel
         try
         {
             int received = await _socket.ReceiveAsync(destination, SocketFlags.None).ConfigureAwait(false);
-            // Asked again behind the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
-            return received > 0 || _shutdown || !NativeSocket.IsReset(_socket) || _shutdown
-                ? received
-                : throw new SocketException((int)SocketError.ConnectionReset);
+            return received > 0 || !EndIsReset() ? received : throw new SocketException((int)SocketError.ConnectionReset);
         }
         catch (SocketException error)
         {
@@ -136,7 +136,7 @@ internal sealed class SocketChannel : SocketByteChannel
         try
         {
             received = _socket.Receive(destination, SocketFlags.None, out error);
-            if (error == SocketError.Success && received == 0 && !_shutdown && NativeSocket.IsReset(_socket) && !_shutdown)
+            if (error == SocketError.Success && received == 0 && EndIsReset())
             {
                 error = SocketError.ConnectionReset;
             }
@@ -170,6 +170,8 @@ internal sealed class SocketChannel : SocketByteChannel
             {
                 sent = _socket.Send(Gather(source), SocketFlags.None, out error);
             }
+
+            _isReset |= error == SocketError.ConnectionReset;
         }
         catch (ObjectDisposedException closed)
         {
@@ -188,20 +190,24 @@ internal sealed class SocketChannel : SocketByteChannel
     public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more)
     {
         int taken = 0;
+        SocketError error;
         try
         {
             if (!queued.IsEmpty)
             {
                 taken = queued.IsSingleSegment
-                    ? _socket.Send(queued.FirstSpan, SocketFlags.None, out _)
-                    : _socket.Send(Gather(queued), SocketFlags.None, out _);
+                    ? _socket.Send(queued.FirstSpan, SocketFlags.None, out error)
+                    : _socket.Send(Gather(queued), SocketFlags.None, out error);
+                _isReset |= error == SocketError.ConnectionReset;
                 if (taken < queued.Length)
                 {
                     return Math.Max(0, taken);
                 }
             }
 
-            return taken + Math.Max(0, _socket.Send(more, SocketFlags.None, out _));
+            int sent = _socket.Send(more, SocketFlags.None, out error);
+            _isReset |= error == SocketError.ConnectionReset;
+            return taken + Math.Max(0, sent);
         }
         catch (ObjectDisposedException)
         {
@@ -263,6 +269,7 @@ internal sealed class SocketChannel : SocketByteChannel
         }
         catch (SocketException error)
         {
+            _isReset |= error.SocketErrorCode == SocketError.ConnectionReset;
             throw SocketErrors.ToConnectionException(error);
         }
         catch (ObjectDisposedException error)
@@ -270,6 +277,11 @@ internal sealed class SocketChannel : SocketByteChannel
             throw SocketErrors.ToConnectionException(Closed(error));
         }
     }
+
+    /// <summary>Whether what reads as the peer's end is a reset that a send was told of.</summary>
+    private bool EndIsReset() =>
+        // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
+        _isReset || (!_shutdown && NativeSocket.IsReset(_socket) && !_shutdown);
 
     private List<ArraySegment<byte>> Gather(in ReadOnlySequence<byte> source)
     {

@@ -58,6 +58,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private volatile bool _shutdown;
     private int _state;
     private int _trust;
+
+    // A Unix socket reports a reset once; after a send that was told, a receive reads it as an end.
+    private volatile bool _isReset;
     private int _receivedInTurn;
     private int _sentInTurn;
 
@@ -546,7 +549,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
                     Interlocked.Or(ref _state, Readable);
                 }
             }
-            else if (received == 0 && !_shutdown && !_isUnix && IsReset() && !_shutdown)
+            else if (received == 0 && (_isReset || (!_shutdown && !_isUnix && IsReset() && !_shutdown)))
             {
                 // Asked again behind the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
                 received = -Errno.ConnectionReset;
@@ -596,6 +599,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private int Counted(int sent)
     {
         _sentInTurn += Math.Max(0, sent);
+        _isReset |= sent == -Errno.ConnectionReset;
         return sent;
     }
 

@@ -27,7 +27,7 @@ internal static class ThreadActivity
             using SafeFileHandle file = File.OpenHandle($"/proc/self/task/{thread}/stat");
             stat = stat[..RandomAccess.Read(file, stat, 0)];
         }
-        catch (IOException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return true;
         }
