@@ -1,6 +1,4 @@
-using System.Buffers.Binary;
 using System.Net;
-using System.Net.Sockets;
 
 namespace ByteStreams.Admission;
 
@@ -15,17 +13,7 @@ internal readonly record struct ClientNetwork(UInt128 Bits, bool IsIPv4)
             return null;
         }
 
-        Span<byte> bytes = stackalloc byte[16];
-        IPAddress address = ip.Address;
-        if (address.AddressFamily == AddressFamily.InterNetwork || address.IsIPv4MappedToIPv6)
-        {
-            address.MapToIPv6().TryWriteBytes(bytes, out _);
-            return new(Mask(BinaryPrimitives.ReadUInt128BigEndian(bytes), 96 + v4Prefix), IsIPv4: true);
-        }
-
-        address.TryWriteBytes(bytes, out _);
-        return new(Mask(BinaryPrimitives.ReadUInt128BigEndian(bytes), v6Prefix), IsIPv4: false);
+        (UInt128 bits, bool isIPv4) = PlainAddress.Bits(ip.Address);
+        return new(bits & PlainAddress.Mask(isIPv4 ? PlainAddress.MappedPrefix + v4Prefix : v6Prefix), isIPv4);
     }
-
-    private static UInt128 Mask(UInt128 bits, int prefix) => prefix == 0 ? UInt128.Zero : bits & (UInt128.MaxValue << (128 - prefix));
 }
