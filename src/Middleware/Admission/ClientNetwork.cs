@@ -1,10 +1,23 @@
+using System.Buffers.Binary;
 using System.Net;
+using System.Runtime.InteropServices;
 
 namespace ByteStreams.Admission;
 
 /// <summary>A client for counting: its address without the bits that it can choose itself.</summary>
 internal readonly record struct ClientNetwork(UInt128 Bits, bool IsIPv4)
 {
+    /// <summary>
+    /// The hash code of the 16 bytes as text: that is keyed for each process (Marvin), so that no client can choose addresses that
+    /// collide. <see cref="UInt128"/>'s own folds each half into 32 bits before any key.
+    /// </summary>
+    public override int GetHashCode()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, Bits);
+        return string.GetHashCode(MemoryMarshal.Cast<byte, char>(bytes));
+    }
+
     /// <summary>The network of an address; null where it has none.</summary>
     public static ClientNetwork? Of(EndPoint? endPoint, int v4Prefix, int v6Prefix)
     {
