@@ -6,7 +6,6 @@ using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -54,11 +53,6 @@ public static class ByteStreamsServiceCollectionExtensions
         return services.AddSingleton<IConnectionListenerFactory>(provider =>
         {
             var options = new ByteStreamServerOptions { ApplicationServices = provider };
-            if (provider.GetService<ILoggerFactory>() is ILoggerFactory loggerFactory)
-            {
-                options.LoggerFactory = loggerFactory;
-            }
-
             if (provider.GetService<IMemoryPoolFactory<byte>>() is IMemoryPoolFactory<byte> pools)
             {
                 // Kestrel's own pool of pinned blocks, for what HTTP takes from the connection's pool.

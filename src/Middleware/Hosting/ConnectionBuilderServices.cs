@@ -1,7 +1,6 @@
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams.Hosting;
 
@@ -10,8 +9,7 @@ internal static class ConnectionBuilderServices
 {
     public static ILoggerFactory LoggerFactory(this IConnectionBuilder builder) =>
         (builder as ByteStreamServerOptions)?.LoggerFactory
-        ?? builder.ApplicationServices.GetService<ILoggerFactory>()
-        ?? NullLoggerFactory.Instance;
+        ?? DefaultLogging.For(builder.ApplicationServices);
 
     public static ILogger Logger(this IConnectionBuilder builder, string category) => builder.LoggerFactory().CreateLogger(category);
 

@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
@@ -12,6 +11,7 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
+    private ILoggerFactory? _loggerFactory;
     private int _limit = ByteStreamReader.DefaultLimit;
     private int _backlog = 512;
 
@@ -97,8 +97,15 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
     public string? Name { get; set; }
 
-    /// <summary>Where the server logs. Nowhere by default; a host passes its own.</summary>
-    public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
+    /// <summary>
+    /// Where the server logs. By default the factory of <see cref="ApplicationServices"/>; without one, warnings and errors go to standard
+    /// error, one line each, written before the logging call returns. <c>NullLoggerFactory.Instance</c> logs nothing.
+    /// </summary>
+    public ILoggerFactory LoggerFactory
+    {
+        get => _loggerFactory ?? DefaultLogging.For(ApplicationServices);
+        set => _loggerFactory = value;
+    }
 
     /// <summary>The services that middleware may ask for. Empty by default; a host passes its own.</summary>
     public IServiceProvider ApplicationServices { get; set; } = EmptyServices.Instance;
