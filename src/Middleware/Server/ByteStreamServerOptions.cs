@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -11,6 +12,7 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
+    private readonly StrongBox<ByteStreamServer?> _builtFor = new();
     private ILoggerFactory? _loggerFactory;
     private int _limit = ByteStreamReader.DefaultLimit;
     private int _backlog = 512;
@@ -127,15 +129,20 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 
+    /// <summary>The server whose middleware is being built; null at any other time.</summary>
+    internal ByteStreamServer? BuiltFor => _builtFor.Value;
+
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>
     /// <param name="owned">What the middleware holds, to be disposed with the server.</param>
-    internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned)
+    /// <param name="server">The server that it is for; null where it is built alone.</param>
+    internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned, ByteStreamServer? server = null)
     {
         // Copies share the list with what they were copied from, to which the middleware was added.
         lock (_owned)
         {
             _owned.Clear();
+            _builtFor.Value = server;
             try
             {
                 ConnectionDelegate built = handler;
@@ -155,6 +162,10 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
                 }
 
                 throw;
+            }
+            finally
+            {
+                _builtFor.Value = null;
             }
         }
     }

@@ -46,6 +46,6 @@ public static class TlsConnectionBuilderExtensions
         var configured = new ConfiguredTls(options, store);
         var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify);
         return new TlsServerMiddleware(
-            next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointName(), metrics, logger).OnConnectionAsync;
+            next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
     }
 }
