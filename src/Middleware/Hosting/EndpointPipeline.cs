@@ -22,7 +22,7 @@ internal static class EndpointPipeline
     public static void Add(EndpointSettings settings, bool isTls, AdmissionControl? control)
     {
         ByteStreamServerOptions options = settings.Server;
-        options.Use(handler =>
+        options.UseFirst(handler =>
         {
             ConnectionDelegate next = handler;
             if (settings.Timeouts.IsEnabled)

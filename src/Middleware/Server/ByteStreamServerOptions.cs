@@ -126,6 +126,12 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
+    /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
+    internal TlsServerOptions? UsedTls { get; set; }
+
+    /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
+    internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);
+
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 

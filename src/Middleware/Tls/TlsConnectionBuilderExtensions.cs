@@ -31,6 +31,11 @@ public static class TlsConnectionBuilderExtensions
         ArgumentNullException.ThrowIfNull(configure);
         var options = new TlsServerOptions();
         configure(options);
+        if (builder is ByteStreamServerOptions server)
+        {
+            server.UsedTls = options;
+        }
+
         builder.Use(next => Tls(next, options, builder));
         return builder;
     }
