@@ -10,7 +10,10 @@ namespace ByteStreams;
 /// </summary>
 public sealed class AccessListOptions
 {
-    /// <summary>Networks that may connect, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> stands for Unix sockets. All where the list is empty.</summary>
+    /// <summary>
+    /// Networks that may connect, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> stands for Unix sockets. All where the list is empty.
+    /// <c>::/0</c> is every IPv6 address and no IPv4 address, and <c>::ffff:10.0.0.0/104</c> is <c>10.0.0.0/8</c>.
+    /// </summary>
     public IList<string> Allow { get; } = [];
 
     /// <summary>Networks that may not, also where <see cref="Allow"/> has them.</summary>

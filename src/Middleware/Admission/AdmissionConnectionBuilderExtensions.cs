@@ -10,8 +10,9 @@ namespace Microsoft.AspNetCore.Hosting;
 public static class AdmissionConnectionBuilderExtensions
 {
     /// <summary>
-    /// Bounds connections: in all, of the endpoint, of each client, and their rates. Place it before everything that costs something;
-    /// what it says of single clients stands behind the PROXY protocol, if that is placed before it.
+    /// Bounds connections: in all, of the endpoint, of each client, and their rates. The client's own limits are checked first, so that a
+    /// client beyond them takes nothing from the others. Place it after the PROXY protocol and the access list, because it counts the
+    /// client whose address it sees, and before TLS.
     /// </summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
     /// <param name="builder">The builder.</param>
@@ -28,7 +29,7 @@ public static class AdmissionConnectionBuilderExtensions
         builder.Use(next =>
         {
             var control = new AdmissionControl(options, builder.ApplicationServices.GetService<ConnectionTotal>(), builder.Time());
-            return Places(Clients(next, control), control);
+            return Clients(Places(next, control), control);
         });
         return builder;
     }
@@ -58,6 +59,9 @@ public static class AdmissionConnectionBuilderExtensions
 
     internal static ConnectionDelegate Places(ConnectionDelegate next, AdmissionControl control) =>
         control.HasPlaces ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
+
+    internal static ConnectionDelegate Reservation(ConnectionDelegate next, AdmissionControl control) =>
+        control.HasPlaces ? new AdmissionReservation(next, control).OnConnectionAsync : next;
 
     internal static ConnectionDelegate Clients(ConnectionDelegate next, AdmissionControl control) =>
         control.KnowsClients ? new ClientAdmissionMiddleware(next, control).OnConnectionAsync : next;

@@ -7,6 +7,9 @@ namespace ByteStreams.Admission;
 /// <summary>The places and rates of one endpoint. Kept over a change of the endpoint's other options; thread-safe.</summary>
 internal sealed class AdmissionControl : IDisposable
 {
+    /// <summary>The part of the queue that one client may fill by default.</summary>
+    private const int QueueShare = 4;
+
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
     private readonly PlaceLimiter? _total;
@@ -14,6 +17,7 @@ internal sealed class AdmissionControl : IDisposable
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
+    private readonly ClientCounts _queued;
     private int _waiting;
 
     public AdmissionControl(AdmissionOptions options, ConnectionTotal? total, TimeProvider time)
@@ -21,6 +25,7 @@ internal sealed class AdmissionControl : IDisposable
         options.Validate();
         _options = options;
         _time = time;
+        _queued = new ClientCounts(options.QueueLengthPerClient ?? Math.Max(1, options.QueueLength / QueueShare));
         _total = total?.Places;
         if (options.MaxConnections is int most)
         {
@@ -52,8 +57,20 @@ internal sealed class AdmissionControl : IDisposable
     /// <summary>Sent to who is refused.</summary>
     public string? Banner => _options.Banner;
 
-    /// <summary>Looks for a place; waits for one where the options say so.</summary>
-    /// <param name="context">The connection.</param>
+    /// <summary>
+    /// Takes the permits of a connection whose client is not known yet: one that has still to send its PROXY header. Where none is free and
+    /// connections queue, it takes one of the queue's entries, and waits in <see cref="EnterAsync"/> once its client is known.
+    /// </summary>
+    /// <param name="places">Notes what it was given, to be given back when the connection ends, refused or not.</param>
+    /// <returns>None, or why it is refused.</returns>
+    public ConnectionEndReason Reserve(AdmissionPlaces places)
+    {
+        ConnectionEndReason missing = Take(places);
+        return missing != ConnectionEndReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(places) ? ConnectionEndReason.None : missing;
+    }
+
+    /// <summary>Takes a token of the endpoint's rate and the permits that are missing; waits for them where the options say so.</summary>
+    /// <param name="context">The connection; its remote address is the client's.</param>
     /// <param name="places">Notes what it was given, to be given back when the connection ends, refused or not.</param>
     /// <returns>None, or why it is refused.</returns>
     public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPlaces places)
@@ -72,20 +89,14 @@ internal sealed class AdmissionControl : IDisposable
             }
         }
 
-        bool queues = _options.WhenFull == WhenFull.Queue;
-        places.Endpoint = Take(_places);
-        if (_places is not null && places.Endpoint is null)
+        ConnectionEndReason missing = Take(places);
+        if (missing == ConnectionEndReason.None)
         {
-            return queues ? WaitAsync(places) : new(ConnectionEndReason.RefusedEndpoint);
+            places.LeaveQueue();
+            return new(missing);
         }
 
-        places.Total = Take(_total);
-        if (_total is not null && places.Total is null)
-        {
-            return queues ? WaitAsync(places) : new(ConnectionEndReason.RefusedTotal);
-        }
-
-        return new(ConnectionEndReason.None);
+        return _options.WhenFull == WhenFull.Queue && TryQueue(places) ? WaitAsync(context, places, missing) : new(missing);
     }
 
     /// <summary>Counts the client in.</summary>
@@ -124,16 +135,52 @@ internal sealed class AdmissionControl : IDisposable
         _rate?.Dispose();
     }
 
-    /// <summary>A place without waiting; null where there is none, or no limit.</summary>
+    /// <summary>Gives back an entry of the queue.</summary>
+    public void LeaveQueue() => Interlocked.Decrement(ref _waiting);
+
+    /// <summary>Takes the permits that are missing, without waiting.</summary>
+    /// <returns>None, or why it would be refused.</returns>
+    private ConnectionEndReason Take(AdmissionPlaces places)
+    {
+        places.Endpoint ??= Take(_places);
+        if (_places is not null && places.Endpoint is null)
+        {
+            return ConnectionEndReason.RefusedEndpoint;
+        }
+
+        places.Total ??= Take(_total);
+        return _total is not null && places.Total is null ? ConnectionEndReason.RefusedTotal : ConnectionEndReason.None;
+    }
+
+    /// <summary>A permit without waiting; null where there is none, or no limit.</summary>
     private static PlaceLimiter? Take(PlaceLimiter? places) => places?.TryEnter() == true ? places : null;
 
-    /// <summary>Waits for the places that are missing.</summary>
-    private async ValueTask<ConnectionEndReason> WaitAsync(AdmissionPlaces places)
+    /// <summary>Takes an entry of the queue, unless the connection has one.</summary>
+    private bool TryQueue(AdmissionPlaces places)
     {
+        if (places.Queue is not null)
+        {
+            return true;
+        }
+
         if (Interlocked.Increment(ref _waiting) > _options.QueueLength)
         {
-            Interlocked.Decrement(ref _waiting);
-            return places.Endpoint is null && _places is not null ? ConnectionEndReason.RefusedEndpoint : ConnectionEndReason.RefusedTotal;
+            LeaveQueue();
+            return false;
+        }
+
+        places.Queue = this;
+        return true;
+    }
+
+    /// <summary>Waits for the permits that are missing, among no more connections of the client than its share of the queue.</summary>
+    private async ValueTask<ConnectionEndReason> WaitAsync(ConnectionContext context, AdmissionPlaces places, ConnectionEndReason missing)
+    {
+        ClientNetwork? client = ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength);
+        if (client is not null && !_queued.TryEnter(client.Value))
+        {
+            places.LeaveQueue();
+            return missing;
         }
 
         try
@@ -145,7 +192,7 @@ internal sealed class AdmissionControl : IDisposable
                 places.Endpoint = _places;
             }
 
-            if (_total is not null)
+            if (_total is not null && places.Total is null)
             {
                 await _total.EnterAsync(late.Token).ConfigureAwait(false);
                 places.Total = _total;
@@ -159,7 +206,11 @@ internal sealed class AdmissionControl : IDisposable
         }
         finally
         {
-            Interlocked.Decrement(ref _waiting);
+            places.LeaveQueue();
+            if (client is not null)
+            {
+                _queued.Leave(client.Value);
+            }
         }
     }
 

@@ -10,14 +10,17 @@ internal sealed class AdmissionMiddleware(ConnectionDelegate next, AdmissionCont
 {
     public Task OnConnectionAsync(ConnectionContext context)
     {
-        var places = new AdmissionPlaces();
+        // What was reserved before the PROXY header is given back by the reservation.
+        AdmissionPlaces? reserved = context.Features.Get<AdmissionPlaces>();
+        AdmissionPlaces places = reserved ?? new AdmissionPlaces();
         ValueTask<ConnectionEndReason> entered = control.EnterAsync(context, places);
+        AdmissionPlaces? own = reserved is null ? places : null;
         return entered.IsCompletedSuccessfully
-            ? GoOnAsync(context, entered.Result, places, control.Banner, next)
-            : WaitAsync(context, entered, places);
+            ? GoOnAsync(context, entered.Result, own, control.Banner, next)
+            : WaitAsync(context, entered, own);
     }
 
-    private async Task WaitAsync(ConnectionContext context, ValueTask<ConnectionEndReason> entered, AdmissionPlaces places) =>
+    private async Task WaitAsync(ConnectionContext context, ValueTask<ConnectionEndReason> entered, AdmissionPlaces? places) =>
         await GoOnAsync(context, await entered.ConfigureAwait(false), places, control.Banner, next).ConfigureAwait(false);
 
     /// <summary>Goes on with who is let in, and ends the others. Either way the place is given back when it is over.</summary>

@@ -57,6 +57,12 @@ public sealed class AdmissionOptions
     /// <summary>Connections that may wait for a place: 1,024 by default, at least 1. The next is refused. Each costs its socket and about 2 KiB.</summary>
     public int QueueLength { get; set; } = 1024;
 
+    /// <summary>
+    /// Connections of one client that may wait for a place: a quarter of <see cref="QueueLength"/> by default, at least 1. The next is
+    /// refused. Raise it to <see cref="QueueLength"/> where all clients share one address. Unix sockets have no such clients.
+    /// </summary>
+    public int? QueueLengthPerClient { get; set; }
+
     /// <summary>How long one waits: 10 s by default, greater than zero.</summary>
     public TimeSpan QueueTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
@@ -83,7 +89,7 @@ public sealed class AdmissionOptions
             (nameof(MaxConnections), MaxConnections), (nameof(MaxConnectionsPerClient), MaxConnectionsPerClient),
             (nameof(ConnectionsPerSecond), ConnectionsPerSecond), (nameof(Burst), Burst),
             (nameof(ConnectionsPerSecondPerClient), ConnectionsPerSecondPerClient), (nameof(BurstPerClient), BurstPerClient),
-            (nameof(QueueLength), QueueLength),
+            (nameof(QueueLength), QueueLength), (nameof(QueueLengthPerClient), QueueLengthPerClient),
         })
         {
             if (value < 1)

@@ -12,10 +12,20 @@ internal sealed class AdmissionPlaces : ConnectionEnding
 
     public RateLimitLease? Own { get; set; }
 
+    /// <summary>Whose queue it has an entry of; null where it has none.</summary>
+    public AdmissionControl? Queue { get; set; }
+
+    public void LeaveQueue()
+    {
+        Queue?.LeaveQueue();
+        Queue = null;
+    }
+
     public override void OnEnded()
     {
         Total?.Release();
         Endpoint?.Release();
         Own?.Dispose();
+        LeaveQueue();
     }
 }

@@ -1,12 +1,23 @@
 using System.Buffers.Binary;
 using System.Net;
-using System.Net.Sockets;
+using System.Runtime.InteropServices;
 
 namespace ByteStreams.Admission;
 
 /// <summary>A client for counting: its address without the bits that it can choose itself.</summary>
 internal readonly record struct ClientNetwork(UInt128 Bits, bool IsIPv4)
 {
+    /// <summary>
+    /// The hash code of the 16 bytes as text: that is keyed for each process (Marvin), so that no client can choose addresses that
+    /// collide. <see cref="UInt128"/>'s own folds each half into 32 bits before any key.
+    /// </summary>
+    public override int GetHashCode()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, Bits);
+        return string.GetHashCode(MemoryMarshal.Cast<byte, char>(bytes));
+    }
+
     /// <summary>The network of an address; null where it has none.</summary>
     public static ClientNetwork? Of(EndPoint? endPoint, int v4Prefix, int v6Prefix)
     {
@@ -15,17 +26,7 @@ internal readonly record struct ClientNetwork(UInt128 Bits, bool IsIPv4)
             return null;
         }
 
-        Span<byte> bytes = stackalloc byte[16];
-        IPAddress address = ip.Address;
-        if (address.AddressFamily == AddressFamily.InterNetwork || address.IsIPv4MappedToIPv6)
-        {
-            address.MapToIPv6().TryWriteBytes(bytes, out _);
-            return new(Mask(BinaryPrimitives.ReadUInt128BigEndian(bytes), 96 + v4Prefix), IsIPv4: true);
-        }
-
-        address.TryWriteBytes(bytes, out _);
-        return new(Mask(BinaryPrimitives.ReadUInt128BigEndian(bytes), v6Prefix), IsIPv4: false);
+        (UInt128 bits, bool isIPv4) = PlainAddress.Bits(ip.Address);
+        return new(bits & PlainAddress.Mask(isIPv4 ? PlainAddress.MappedPrefix + v4Prefix : v6Prefix), isIPv4);
     }
-
-    private static UInt128 Mask(UInt128 bits, int prefix) => prefix == 0 ? UInt128.Zero : bits & (UInt128.MaxValue << (128 - prefix));
 }

@@ -1,17 +1,21 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
 namespace ByteStreams.Admission;
 
-/// <summary>Networks as they are written in options: <c>10.0.0.0/8</c>, <c>2001:db8::/32</c>, one address, or <c>unix</c>.</summary>
+/// <summary>
+/// Networks as they are written in options: <c>10.0.0.0/8</c>, <c>2001:db8::/32</c>, one address, or <c>unix</c>. A network of IPv4-mapped
+/// addresses, such as <c>::ffff:10.0.0.0/104</c>, is the IPv4 network.
+/// </summary>
 internal sealed class NetworkList
 {
     private const string Unix = "unix";
 
-    private readonly IPNetwork[] _networks;
+    private readonly Network[] _networks;
     private readonly bool _unix;
 
-    private NetworkList(IPNetwork[] networks, bool unix)
+    private NetworkList(Network[] networks, bool unix)
     {
         _networks = networks;
         _unix = unix;
@@ -24,14 +28,16 @@ internal sealed class NetworkList
     /// <param name="key">The option, for the messages.</param>
     public static IEnumerable<string> Mistakes(IEnumerable<string> texts, string key) =>
         from text in texts
-        where !IsUnix(text) && !TryParse(text, out _)
-        select $"{key}: '{text}' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.";
+        where !IsUnix(text)
+        let error = TryParse(text, out _)
+        where error is not null
+        select $"{key}: '{text}' {error}";
 
     /// <summary>Reads a list.</summary>
     /// <exception cref="FormatException">There are <see cref="Mistakes"/> in it.</exception>
     public static NetworkList Parse(IEnumerable<string> texts)
     {
-        IPNetwork[] networks = [.. texts.Where(text => !IsUnix(text)).Select(text => TryParse(text, out IPNetwork network) ? network : throw new FormatException(text))];
+        Network[] networks = [.. texts.Where(text => !IsUnix(text)).Select(text => TryParse(text, out Network network) is null ? network : throw new FormatException(text))];
         return new NetworkList(networks, texts.Any(IsUnix));
     }
 
@@ -41,10 +47,10 @@ internal sealed class NetworkList
         switch (endPoint)
         {
             case IPEndPoint ip:
-                IPAddress address = ip.Address.IsIPv4MappedToIPv6 ? ip.Address.MapToIPv4() : ip.Address;
-                foreach (IPNetwork network in _networks)
+                (UInt128 bits, bool isIPv4) = PlainAddress.Bits(ip.Address);
+                foreach (Network network in _networks)
                 {
-                    if (network.Contains(address))
+                    if (network.IsIPv4 == isIPv4 && (bits & network.Mask) == network.Bits)
                     {
                         return true;
                     }
@@ -61,15 +67,41 @@ internal sealed class NetworkList
 
     private static bool IsUnix(string text) => string.Equals(text, Unix, StringComparison.OrdinalIgnoreCase);
 
-    private static bool TryParse(string text, out IPNetwork network)
+    /// <returns>Why the text is no network, and what to write; null where it is one.</returns>
+    private static string? TryParse(string text, out Network network)
     {
-        if (text.Contains('/', StringComparison.Ordinal))
+        const string NoNetwork = "is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.";
+        network = default;
+        int slash = text.IndexOf('/', StringComparison.Ordinal);
+        string written = slash < 0 ? text : text[..slash];
+        // The parser takes 010.0.0.1 for 8.0.0.1, and 10.1 for 10.0.0.1: neither is what an administrator means to deny.
+        if (written.StartsWith('[')
+            || !IPAddress.TryParse(written, out IPAddress? address)
+            || (address.AddressFamily == AddressFamily.InterNetwork && !string.Equals(address.ToString(), written, StringComparison.Ordinal)))
         {
-            return IPNetwork.TryParse(text, out network);
+            return NoNetwork;
         }
 
-        bool isAddress = IPAddress.TryParse(text, out IPAddress? address);
-        network = isAddress ? new IPNetwork(address!, address!.AddressFamily == AddressFamily.InterNetwork ? 32 : 128) : default;
-        return isAddress;
+        bool isIPv4 = address.AddressFamily == AddressFamily.InterNetwork;
+        int most = isIPv4 ? 32 : 128;
+        int prefix = most;
+        if (slash >= 0 && (!int.TryParse(text.AsSpan(slash + 1), NumberStyles.None, CultureInfo.InvariantCulture, out prefix) || prefix > most))
+        {
+            return NoNetwork;
+        }
+
+        UInt128 mask = PlainAddress.Mask(isIPv4 ? PlainAddress.MappedPrefix + prefix : prefix);
+        UInt128 bits = PlainAddress.Bits(address).Bits & mask;
+        bool isWithinMapped = prefix >= PlainAddress.MappedPrefix && address.IsIPv4MappedToIPv6;
+        // ::/0 is IPv6 as a whole, as it is in routing tables and firewalls, and has no IPv4 address.
+        if (!isIPv4 && !isWithinMapped && prefix > 0 && (PlainAddress.FirstMapped & mask) == bits)
+        {
+            return "contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.";
+        }
+
+        network = new Network(bits, mask, isIPv4 || isWithinMapped);
+        return null;
     }
+
+    private readonly record struct Network(UInt128 Bits, UInt128 Mask, bool IsIPv4);
 }

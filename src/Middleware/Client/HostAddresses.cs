@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Admission;
 
 namespace ByteStreams;
 
@@ -67,6 +68,7 @@ internal static class HostAddresses
     {
         if (IPAddress.TryParse(host, out IPAddress? literal))
         {
+            literal = PlainAddress.From(literal);
             return family == AddressFamily.Unspecified || family == literal.AddressFamily
                 ? [literal]
                 : throw new IOException($"'{host}' is no address of the family {family}, to which the options restrict it.");
@@ -83,7 +85,7 @@ internal static class HostAddresses
                 (int)error.SocketErrorCode, $"The host '{host}' cannot be resolved: {error.Message}. Check the name, or use an address.");
         }
 
-        return addresses.Length > 0 ? [.. addresses.Distinct()] : throw new IOException($"The host '{host}' has no address.");
+        return addresses.Length > 0 ? [.. addresses.Select(PlainAddress.From).Distinct()] : throw new IOException($"The host '{host}' has no address.");
     }
 
     /// <summary>One dual-mode listener where the system has IPv6, so that both families have the same port.</summary>

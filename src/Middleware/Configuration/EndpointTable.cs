@@ -66,6 +66,7 @@ internal static class EndpointTable
         Number<AdmissionOptions>(nameof(AdmissionOptions.MaxTrackedClients), 2, int.MaxValue, o => o.MaxTrackedClients, (o, v) => o.MaxTrackedClients = v),
         Choice<AdmissionOptions, WhenFull>(nameof(AdmissionOptions.WhenFull), o => o.WhenFull, (o, v) => o.WhenFull = v),
         Number<AdmissionOptions>(nameof(AdmissionOptions.QueueLength), 1, int.MaxValue, o => o.QueueLength, (o, v) => o.QueueLength = v),
+        Number<AdmissionOptions>(nameof(AdmissionOptions.QueueLengthPerClient), 1, int.MaxValue, o => o.QueueLengthPerClient, (o, v) => o.QueueLengthPerClient = v),
         Time<AdmissionOptions>(nameof(AdmissionOptions.QueueTimeout), TimeSpan.Zero, o => o.QueueTimeout, (o, v) => o.QueueTimeout = v),
         Text<AdmissionOptions>(nameof(AdmissionOptions.Banner), "a text", o => o.Banner, (o, v) => o.Banner = v))
     { CanBeDisabled = true };

@@ -6,7 +6,6 @@ using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
@@ -38,7 +37,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
     /// <summary>Makes the handler; one serves any number of connections.</summary>
     /// <param name="clientConnected">Called for each connection.</param>
     /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
-    /// <param name="loggerFactory">Where errors are logged; nowhere if null.</param>
+    /// <param name="loggerFactory">Where errors are logged; standard error if null.</param>
     /// <param name="endpointName">The endpoint's name in the log scope; the local address if null.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
     public ByteStreamConnectionHandler(
@@ -49,7 +48,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         _clientConnected = clientConnected;
         _limit = limit;
         _endpointName = endpointName;
-        loggerFactory ??= NullLoggerFactory.Instance;
+        loggerFactory ??= DefaultLogging.For();
         _logger = loggerFactory.CreateLogger("ByteStreams.Connection");
         _tlsLogger = loggerFactory.CreateLogger("ByteStreams.Tls");
     }

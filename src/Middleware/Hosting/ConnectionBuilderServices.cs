@@ -1,7 +1,8 @@
+using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams.Hosting;
 
@@ -10,8 +11,7 @@ internal static class ConnectionBuilderServices
 {
     public static ILoggerFactory LoggerFactory(this IConnectionBuilder builder) =>
         (builder as ByteStreamServerOptions)?.LoggerFactory
-        ?? builder.ApplicationServices.GetService<ILoggerFactory>()
-        ?? NullLoggerFactory.Instance;
+        ?? DefaultLogging.For(builder.ApplicationServices);
 
     public static ILogger Logger(this IConnectionBuilder builder, string category) => builder.LoggerFactory().CreateLogger(category);
 
@@ -21,4 +21,16 @@ internal static class ConnectionBuilderServices
         ?? TimeProvider.System;
 
     public static string? EndpointName(this IConnectionBuilder builder) => (builder as ByteStreamServerOptions)?.Name;
+
+    /// <summary>
+    /// The endpoint's name in metrics where it has none of its own: the addresses that are listened on, known once they are bound. Never an
+    /// address of the connection: a client chooses it, by a PROXY header or by connecting to any address of a listener on all of them.
+    /// </summary>
+    public static Func<string> EndpointLabel(this IConnectionBuilder builder) => builder switch
+    {
+        ByteStreamServerOptions { Name: string name } => () => name,
+        ByteStreamServerOptions { BuiltFor: ByteStreamServer server } => () => server.Label,
+        ListenOptions listen => () => LogText.Of(listen.EndPoint),
+        _ => () => "-",
+    };
 }

@@ -8,9 +8,10 @@ using Microsoft.Extensions.DependencyInjection;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// What surrounds a configured endpoint's handler, in the one order that makes sense: telemetry sees everything; admission costs
-/// least and comes next; the PROXY header says who the client is, which the list of clients has to know; TLS is for those who may
-/// connect; and timeouts measure what the handler sees.
+/// The connection middleware of a configured endpoint, in this order: telemetry counts every connection; with PROXY headers a
+/// reservation bounds the connections that have none yet, and then the header names the client; the access list; the client's own rate
+/// and number; the endpoint's rate, permits and queue; TLS; timeouts. What refuses one client comes before what all clients share, so
+/// that no client can spend it for the others.
 /// </summary>
 internal static class EndpointPipeline
 {
@@ -21,7 +22,7 @@ internal static class EndpointPipeline
     public static void Add(EndpointSettings settings, bool isTls, AdmissionControl? control)
     {
         ByteStreamServerOptions options = settings.Server;
-        options.Use(handler =>
+        options.UseFirst(handler =>
         {
             ConnectionDelegate next = handler;
             if (settings.Timeouts.IsEnabled)
@@ -34,24 +35,23 @@ internal static class EndpointPipeline
                 next = TlsConnectionBuilderExtensions.Tls(next, settings.Tls.Options, options);
             }
 
+            if (control is not null)
+            {
+                next = AdmissionConnectionBuilderExtensions.Clients(AdmissionConnectionBuilderExtensions.Places(next, control), control);
+            }
+
             if (settings.Access is { IsPresent: true, IsEnabled: true })
             {
                 next = AdmissionConnectionBuilderExtensions.AccessList(next, settings.Access.Options, options);
             }
 
-            if (control is not null)
-            {
-                next = AdmissionConnectionBuilderExtensions.Clients(next, control);
-            }
-
             if (settings.ProxyProtocol is { IsPresent: true, IsEnabled: true })
             {
                 next = ProxyProtocolConnectionBuilderExtensions.ProxyProtocol(next, settings.ProxyProtocol.Options, options);
-            }
-
-            if (control is not null)
-            {
-                next = AdmissionConnectionBuilderExtensions.Places(next, control);
+                if (control is not null)
+                {
+                    next = AdmissionConnectionBuilderExtensions.Reservation(next, control);
+                }
             }
 
             return settings.Telemetry.IsEnabled ? TelemetryConnectionBuilderExtensions.Telemetry(next, settings.Telemetry.Options, options) : next;

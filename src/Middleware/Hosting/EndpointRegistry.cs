@@ -135,6 +135,38 @@ internal sealed class EndpointRegistry
         // An empty section is one as well: who writes it does not expect plain text.
         bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetChildren().Any(child => Is(child.Key, nameof(EndpointSettings.Tls)));
         bool isTls = (url is { IsTls: true } || hasOwnTls) && settings.Tls.IsEnabled;
+        options.HandlerName = settings.Handler ?? "a delegate";
+        try
+        {
+            endpoint.Configure?.Invoke(options);
+            foreach ((_, Action<ByteStreamServerOptions> configure) in _configured.Where(configured => Is(configured.Name, endpoint.Name)))
+            {
+                configure(options);
+            }
+
+            options.Validate();
+        }
+        catch (ArgumentException invalid)
+        {
+            errors.Add($"{endpoint.Path}: {invalid.Message}");
+        }
+
+        bool isTlsInCode = options.Tls is not null || options.UsedTls is not null;
+        if (isTlsInCode && hasOwnTls && isTls)
+        {
+            errors.Add($"{endpoint.Path}:{nameof(EndpointSettings.Tls)}: the code sets TLS as well (UseTls, or Tls). Remove one of the two.");
+        }
+
+        // What the code sets is the TLS that a tls:// URL promises.
+        isTls &= !isTlsInCode;
+        if (options.UsedTls is not null)
+        {
+            foreach (string mistake in Tls.CertificateStore.Mistakes(options.UsedTls))
+            {
+                errors.Add($"{endpoint.Path}:{mistake}");
+            }
+        }
+
         EndpointPipeline.Check(settings, isTls, isRelay, endpoint.Path, errors);
         if (errors.Count > mistakes)
         {
@@ -147,16 +179,8 @@ internal sealed class EndpointRegistry
         AdmissionControl? control = before is null ? EndpointPipeline.Control(settings, services) : before.Admission;
         try
         {
-            options.HandlerName = settings.Handler ?? "a delegate";
             handler ??= isRelay ? EndpointPipeline.AddRelay(settings) : null;
             EndpointPipeline.Add(settings, isTls, control);
-            endpoint.Configure?.Invoke(options);
-            foreach ((_, Action<ByteStreamServerOptions> configure) in _configured.Where(configured => Is(configured.Name, endpoint.Name)))
-            {
-                configure(options);
-            }
-
-            options.Validate();
         }
         catch (ArgumentException invalid)
         {
@@ -189,7 +213,7 @@ internal sealed class EndpointRegistry
             admission)
         {
             IsRelay = isRelay,
-            Tls = isTls ? settings.Tls.Options : null,
+            Tls = isTls ? settings.Tls.Options : options.UsedTls,
         };
     }
 

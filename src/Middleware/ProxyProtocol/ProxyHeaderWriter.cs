@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using ByteStreams.Admission;
 
 namespace ByteStreams.ProxyProtocol;
 
@@ -105,8 +106,8 @@ internal static class ProxyHeaderWriter
         [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPEndPoint? source,
         [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPEndPoint? destination)
     {
-        source = Plain(header.Source);
-        destination = Plain(header.Destination);
+        source = PlainAddress.From(header.Source) as IPEndPoint;
+        destination = PlainAddress.From(header.Destination) as IPEndPoint;
         if (source is null || destination is null)
         {
             return false;
@@ -120,11 +121,6 @@ internal static class ProxyHeaderWriter
 
         return true;
     }
-
-    /// <summary>A listener for both families sees IPv4 clients as mapped IPv6 ones; the backend is told the address that the client has.</summary>
-    private static IPEndPoint? Plain(EndPoint? endPoint) => endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
-        ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port)
-        : endPoint as IPEndPoint;
 
     private static IPAddress WithoutScope(IPEndPoint endPoint) =>
         endPoint.AddressFamily == AddressFamily.InterNetworkV6 ? new IPAddress(endPoint.Address.GetAddressBytes()) : endPoint.Address;

@@ -62,8 +62,8 @@ internal sealed class ProxyProtocolMiddleware
         context.Features.Set<IProxyProtocolFeature>(feature);
         ConnectionLink.Progress(context).Record?.MoreFacts.Proxy = feature;
         (EndPoint? remote, EndPoint? local) = (context.RemoteEndPoint, context.LocalEndPoint);
-        context.RemoteEndPoint = header.Source ?? remote;
-        context.LocalEndPoint = header.Destination ?? local;
+        context.RemoteEndPoint = PlainAddress.From(header.Source) ?? remote;
+        context.LocalEndPoint = PlainAddress.From(header.Destination) ?? local;
         try
         {
             await _next(context).ConfigureAwait(false);

@@ -6,7 +6,6 @@ using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
@@ -40,7 +39,7 @@ public sealed class ByteStreamRelay : IDisposable
 
     /// <summary>Makes a relay; health checks begin at once.</summary>
     /// <param name="options">Where to, and how. Later changes do not reach the relay.</param>
-    /// <param name="loggerFactory">Where it logs, under <c>ByteStreams.Relay</c>; nowhere if null.</param>
+    /// <param name="loggerFactory">Where it logs, under <c>ByteStreams.Relay</c>; warnings go to standard error if null.</param>
     /// <exception cref="ArgumentException">An option is out of its range, or a TLS file cannot be used; the message names it.</exception>
     public ByteStreamRelay(RelayOptions options, ILoggerFactory? loggerFactory = null)
         : this(options, loggerFactory, null, string.Empty)
@@ -56,7 +55,7 @@ public sealed class ByteStreamRelay : IDisposable
         _ended = _disposed.Token;
         _metrics = metrics;
         _endpoint = endpoint;
-        _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger("ByteStreams.Relay");
+        _logger = (loggerFactory ?? DefaultLogging.For()).CreateLogger("ByteStreams.Relay");
         _plain = options.Connection.Snapshot();
         // Bounded as a whole, with the handshake.
         _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;

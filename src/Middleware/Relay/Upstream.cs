@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Admission;
 using ByteStreams.Configuration;
 
 namespace ByteStreams.Relay;
@@ -38,7 +39,7 @@ internal sealed class Upstream
         }
         else if (IPAddress.TryParse(_url.Host, out IPAddress? address))
         {
-            _addresses = [new IPEndPoint(address, _url.Port)];
+            _addresses = [new IPEndPoint(PlainAddress.From(address), _url.Port)];
         }
     }
 
@@ -96,7 +97,7 @@ internal sealed class Upstream
     {
         IReadOnlyList<IPAddress> resolved = await _resolve(_url.Host!, _options.Connection.AddressFamily, cancellationToken)
             .ConfigureAwait(false);
-        IReadOnlyList<EndPoint> addresses = [.. resolved.Select(address => new IPEndPoint(address, _url.Port))];
+        IReadOnlyList<EndPoint> addresses = [.. resolved.Select(PlainAddress.From).Distinct().Select(address => new IPEndPoint(address, _url.Port))];
         Volatile.Write(ref _addresses, addresses);
         return addresses;
     }

@@ -39,6 +39,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IReadOnlyList<EndPoint> _endPoints = [];
+    private string _addresses = "-";
     private Task? _starting;
     private Task? _end;
 
@@ -66,11 +67,11 @@ public sealed class ByteStreamServer : IAsyncDisposable
         if (options.Tls is not null)
         {
             inner = new TlsServerMiddleware(
-                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, options.Name, ByteStreamMetrics.Of(options),
+                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.Of(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 
-        ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned);
+        ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned, this);
         // With nothing between, or with telemetry around everything, one asynchronous frame does for both: it is 150 bytes of each idle
         // connection.
         return (ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this)
@@ -89,6 +90,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
             }
         }
     }
+
+    /// <summary>The name in metrics, also once closed: the options' name, or else the addresses.</summary>
+    internal string Label => _options.Name ?? _addresses;
 
     /// <summary>Whether clients are accepted.</summary>
     public bool IsServing
@@ -442,6 +446,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
 
         _endPoints = [.. _listeners.Select(listener => listener.EndPoint)];
+        _addresses = string.Join(", ", _endPoints.Select(LogText.Of));
     }
 
     /// <summary>Where <c>0.0.0.0</c> is listened on as well, <c>[::]</c> leaves IPv4 to it: the two would dispute the port.</summary>

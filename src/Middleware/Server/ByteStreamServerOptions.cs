@@ -1,9 +1,9 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
@@ -12,6 +12,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
+    private readonly StrongBox<ByteStreamServer?> _builtFor = new();
+    private ILoggerFactory? _loggerFactory;
     private int _limit = ByteStreamReader.DefaultLimit;
     private int _backlog = 512;
 
@@ -97,8 +99,15 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
     public string? Name { get; set; }
 
-    /// <summary>Where the server logs. Nowhere by default; a host passes its own.</summary>
-    public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
+    /// <summary>
+    /// Where the server logs. By default the factory of <see cref="ApplicationServices"/>; without one, warnings and errors go to standard
+    /// error, one line each, written before the logging call returns. <c>NullLoggerFactory.Instance</c> logs nothing.
+    /// </summary>
+    public ILoggerFactory LoggerFactory
+    {
+        get => _loggerFactory ?? DefaultLogging.For(ApplicationServices);
+        set => _loggerFactory = value;
+    }
 
     /// <summary>The services that middleware may ask for. Empty by default; a host passes its own.</summary>
     public IServiceProvider ApplicationServices { get; set; } = EmptyServices.Instance;
@@ -117,18 +126,29 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
+    /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
+    internal TlsServerOptions? UsedTls { get; set; }
+
+    /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
+    internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);
+
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
+
+    /// <summary>The server whose middleware is being built; null at any other time.</summary>
+    internal ByteStreamServer? BuiltFor => _builtFor.Value;
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>
     /// <param name="owned">What the middleware holds, to be disposed with the server.</param>
-    internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned)
+    /// <param name="server">The server that it is for; null where it is built alone.</param>
+    internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned, ByteStreamServer? server = null)
     {
         // Copies share the list with what they were copied from, to which the middleware was added.
         lock (_owned)
         {
             _owned.Clear();
+            _builtFor.Value = server;
             try
             {
                 ConnectionDelegate built = handler;
@@ -148,6 +168,10 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
                 }
 
                 throw;
+            }
+            finally
+            {
+                _builtFor.Value = null;
             }
         }
     }

@@ -272,12 +272,16 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <exception cref="LimitOverrunException">The message is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="IncompleteReadException">The stream ended before a message; at a clean end <c>Partial</c> is empty.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
+    /// <exception cref="Exception">Whatever the parser throws, such as <see cref="InvalidDataException"/>; the buffer is intact.</exception>
     /// <example>
+    /// The peer chooses the length, so the parser checks it before it uses it.
     /// <code>
     /// static bool TryParse(ref SequenceReader&lt;byte&gt; input, out byte[] frame)
     /// {
     ///     frame = [];
-    ///     if (!input.TryReadBigEndian(out int length) || !input.TryReadExact(length, out var body)) return false;
+    ///     if (!input.TryReadBigEndian(out int length)) return false;
+    ///     if (length is &lt; 0 or &gt; 16384) throw new InvalidDataException($"A frame of {length} bytes is not 0 to 16,384.");
+    ///     if (!input.TryReadExact(length, out ReadOnlySequence&lt;byte&gt; body)) return false;
     ///     frame = body.ToArray();
     ///     return true;
     /// }

@@ -14,9 +14,12 @@ internal static class LogText
     private const int Longest = 256;
 
     /// <summary>The text with control and format characters, line ends and lone surrogates as \u{…}, and a backslash doubled; cut after 256.</summary>
-    public static string Escape(string text)
+    public static string Escape(string text) => Escape(text, Longest);
+
+    /// <summary>The same, cut after <paramref name="longest"/>.</summary>
+    public static string Escape(string text, int longest)
     {
-        if (text.Length <= Longest && !text.AsSpan().ContainsAnyExceptInRange(' ', '~') && !text.Contains('\\', StringComparison.Ordinal))
+        if (text.Length <= longest && !text.AsSpan().ContainsAnyExceptInRange(' ', '~') && !text.Contains('\\', StringComparison.Ordinal))
         {
             return text;
         }
@@ -24,7 +27,7 @@ internal static class LogText
         var escaped = new StringBuilder();
         foreach (Rune rune in text.EnumerateRunes())
         {
-            if (escaped.Length >= Longest)
+            if (escaped.Length >= longest)
             {
                 return escaped.Append('…').ToString();
             }

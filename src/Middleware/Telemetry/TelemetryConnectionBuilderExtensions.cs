@@ -50,6 +50,7 @@ public static class TelemetryConnectionBuilderExtensions
             next,
             options,
             options.Endpoint ?? builder.EndpointName(),
+            builder.EndpointLabel(),
             (builder as ByteStreamServerOptions)?.HandlerName,
             ByteStreamMetrics.Of(builder),
             builder.Time(),

@@ -11,7 +11,7 @@ namespace ByteStreams.Telemetry;
 
 /// <summary>Counts a connection while it is open, and tells how it was when it has ended: one line, one measurement, one activity.</summary>
 internal sealed class TelemetryMiddleware(
-    ConnectionDelegate next, TelemetryOptions options, string? endpointName, string? handlerName, ByteStreamMetrics metrics, TimeProvider time, ILogger logger)
+    ConnectionDelegate next, TelemetryOptions options, string? endpointName, Func<string> label, string? handlerName, ByteStreamMetrics metrics, TimeProvider time, ILogger logger)
 {
     /// <summary>Who wants connections as activities listens to this source.</summary>
     private static readonly ActivitySource Source = new(ByteStreamMetrics.MeterName);
@@ -72,7 +72,7 @@ internal sealed class TelemetryMiddleware(
 
     private ConnectionRecord Begin(ConnectionContext context)
     {
-        _origin ??= new(metrics.Endpoint(LogText.Of(context.LocalEndPoint)), handlerName, time);
+        _origin ??= new(metrics.Endpoint(label()), handlerName, time);
         var record = new ConnectionRecord(context, ConnectionLink.Of(context), _origin);
         ConnectionLink.Progress(context).Record = record;
         metrics.ConnectionBegan(record);

@@ -9,6 +9,6 @@ public sealed class TelemetryOptions
     /// <summary>Whether each connection is an activity of the source <c>ByteStreams</c>, where somebody listens to it. True by default.</summary>
     public bool Tracing { get; set; } = true;
 
-    /// <summary>The endpoint's name in all three; the address that is listened on by default.</summary>
+    /// <summary>The endpoint's name in all three; the addresses that are listened on by default, and - where the builder knows none.</summary>
     public string? Endpoint { get; set; }
 }

@@ -38,6 +38,11 @@ public static class TlsConnectionBuilderExtensions
         ArgumentNullException.ThrowIfNull(configure);
         var options = new TlsServerOptions();
         configure(options);
+        if (builder is ByteStreamServerOptions server)
+        {
+            server.UsedTls = options;
+        }
+
         builder.Use(next => Tls(next, options, builder));
         KestrelEndpoint.AnnounceTls(builder);
         return builder;
@@ -54,6 +59,6 @@ public static class TlsConnectionBuilderExtensions
         var configured = new ConfiguredTls(options, store, KestrelEndpoint.GetApplicationProtocols(builder));
         var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify);
         return new TlsServerMiddleware(
-            next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointName(), metrics, logger).OnConnectionAsync;
+            next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
     }
 }

@@ -11,12 +11,12 @@ namespace ByteStreams.Tls;
 /// <param name="shown">The options as <c>GetExtraInfo("sslcontext")</c> shows them.</param>
 /// <param name="settings">Times.</param>
 /// <param name="handshakes">The bound on handshakes in progress; null for none.</param>
-/// <param name="endpoint">Where handshakes are counted; null finds the endpoint by its address.</param>
+/// <param name="endpoint">The name of the endpoint under which handshakes are counted, called once it listens.</param>
 /// <param name="metrics">What counts them.</param>
 /// <param name="logger">Told why handshakes fail.</param>
 internal sealed class TlsServerMiddleware(
     ConnectionDelegate next, Func<TlsAttempt, object> options, object shown, TlsSettings settings, TlsHandshakes? handshakes,
-    string? endpoint, ByteStreamMetrics metrics, ILogger logger)
+    Func<string> endpoint, ByteStreamMetrics metrics, ILogger logger)
 {
     public async Task OnConnectionAsync(ConnectionContext context)
     {
@@ -42,7 +42,7 @@ internal sealed class TlsServerMiddleware(
     private async ValueTask<TlsTransport?> HandshakeAsync(ConnectionContext context)
     {
         var attempt = new TlsAttempt();
-        EndpointTelemetry counted = metrics.Endpoint(endpoint ?? LogText.Of(context.LocalEndPoint));
+        EndpointTelemetry counted = metrics.Endpoint(endpoint());
         long began = settings.Time.GetTimestamp();
         using TlsHandshakes.Handshake? place = handshakes?.Begin();
         counted.BeginHandshake();

@@ -19,6 +19,19 @@ public sealed class AccessListTests : ServedTest
     [InlineData("192.0.2.7", "192.0.2.8", false)]
     [InlineData("10.1.2.3/8", "10.9.9.9", true)]
     [InlineData("unix", "192.0.2.8", false)]
+    [InlineData("::ffff:127.0.0.1", "127.0.0.1", true)]
+    [InlineData("::ffff:127.0.0.1", "::ffff:127.0.0.1", true)]
+    [InlineData("::ffff:127.0.0.1", "127.0.0.2", false)]
+    [InlineData("::ffff:127.0.0.1/128", "127.0.0.1", true)]
+    [InlineData("::FFFF:7f00:1", "127.0.0.1", true)]
+    [InlineData("::ffff:10.0.0.0/104", "10.255.255.255", true)]
+    [InlineData("::ffff:10.0.0.0/104", "11.0.0.0", false)]
+    [InlineData("::ffff:0:0/96", "203.0.113.9", true)]
+    [InlineData("::ffff:0:0/96", "2001:db8::1", false)]
+    [InlineData("2001:db8::/32", "0.0.0.0", false)]
+    [InlineData("2001:db8::/32", "::ffff:0.0.0.0", false)]
+    [InlineData("::/0", "2001:db8::1", true)]
+    [InlineData("::/0", "192.0.2.1", false)]
     public void Contains_AnAddress_AnswersByItsNetwork(string network, string address, bool contained) =>
         Assert.Equal(contained, NetworkList.Parse([network]).Contains(new IPEndPoint(IPAddress.Parse(address), 5)));
 
@@ -34,6 +47,12 @@ public sealed class AccessListTests : ServedTest
     [Theory]
     [InlineData("10.0.0.0/33", "Access:Allow: '10.0.0.0/33' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
     [InlineData("localhost", "Access:Allow: 'localhost' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    [InlineData("010.0.0.1", "Access:Allow: '010.0.0.1' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    [InlineData("010.0.0.0/8", "Access:Allow: '010.0.0.0/8' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    [InlineData("10.1", "Access:Allow: '10.1' is no network. Write 10.0.0.0/8, 2001:db8::/32, one address, or unix.")]
+    [InlineData("::ffff:10.0.0.0/8", "Access:Allow: '::ffff:10.0.0.0/8' contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.")]
+    [InlineData("::/80", "Access:Allow: '::/80' contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.")]
+    [InlineData("::ffff:0:0/95", "Access:Allow: '::ffff:0:0/95' contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.")]
     public void Mistakes_NoNetwork_SaysWhatToWrite(string text, string message) =>
         Assert.Equal([message], NetworkList.Mistakes([text], "Access:Allow"));
 
@@ -53,6 +72,31 @@ public sealed class AccessListTests : ServedTest
         await AssertRefusedAsync(served.EndPoint);
 
         Assert.Contains("refused_address", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_DeniedInIPv4MappedForm_IsRefused(Carrier carrier)
+    {
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(access => access.Deny.Add("::ffff:127.0.0.0/104")), Echo);
+
+        await AssertRefusedAsync(served.EndPoint);
+    }
+
+    [Theory]
+    [MemberData(nameof(Carriers))]
+    public async Task Connect_ProxyTrustedInIPv4MappedForm_IsServedAndItsClientHasAnIPv4Address(Carrier carrier)
+    {
+        Served served = await ServeAsync(
+            carrier,
+            builder => builder.UseTelemetry().UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("::ffff:127.0.0.1")),
+            (_, writer, _) =>
+            {
+                writer.Write($"{writer.RemoteEndPoint}\n");
+                return Task.CompletedTask;
+            });
+
+        Assert.Equal("192.0.2.1:1000\n", await AskAsync(await ConnectAsync(served), "PROXY TCP6 ::ffff:192.0.2.1 ::1 1000 80\r\n"));
     }
 
     [Theory]

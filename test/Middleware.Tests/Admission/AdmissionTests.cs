@@ -210,6 +210,23 @@ public sealed class AdmissionTests : ServedTest
     }
 
     [Fact]
+    public void GetHashCode_AddressesOfOneNetworkChosenToCollide_AreSpread()
+    {
+        // Each half of the interface identifier cancels the other in UInt128's own hash code, which folds 64 bits into 32.
+        ClientNetwork[] clients = [.. Enumerable.Range(0, 20_000).Select(i => new ClientNetwork(new UInt128(0x2001_0db8_0000_0000, ((ulong)i << 32) | (uint)i), IsIPv4: false))];
+        Assert.Single(clients.Select(client => client.Bits.GetHashCode()).Distinct());
+
+        int[] buckets = new int[20_011];
+        foreach (ClientNetwork client in clients)
+        {
+            buckets[(uint)client.GetHashCode() % (uint)buckets.Length]++;
+        }
+
+        // Twenty thousand keys over as many buckets: more than 16 in one has a probability below one in a million million.
+        Assert.InRange(buckets.Max(), 1, 16);
+    }
+
+    [Fact]
     [Trait("Fault", "F47")]
     public void TryAcquire_AMillionClients_RemembersNoMoreThanItMay()
     {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -18,6 +19,58 @@ public sealed class HandlerEndTests : ServedTest
             writer.Write(await reader.ReadExactlyAsync(length[0], stopping));
         }
     };
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task ReadMessage_LengthOfThePeerIsNegative_HandlerEndsTheConnectionWithoutAnError(Carrier carrier)
+    {
+        // The examples of ReadMessageAsync and of docs/asyncio.md.
+        Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), async (reader, writer, stopping) =>
+        {
+            try
+            {
+                while (true)
+                {
+                    writer.Write(await reader.ReadMessageAsync<byte[]>(TryParse, stopping));
+                    await writer.DrainAsync(stopping);
+                }
+            }
+            catch (InvalidDataException)
+            {
+                writer.Abort();
+            }
+        });
+        ByteStreamConnection connection = await ConnectAsync(served);
+        connection.Writer.Write("\0\0\0\u0002ok"u8);
+        Assert.Equal("ok"u8.ToArray(), await connection.Reader.ReadExactlyAsync(2, Soon));
+
+        connection.Writer.Write([0xff, 0xff, 0xff, 0xff]);
+
+        await Assert.ThrowsAsync<ConnectionResetException>(() => connection.Reader.ReadExactlyAsync(1, Soon).AsTask());
+        Assert.Contains(" ended: aborted.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+
+        static bool TryParse(ref SequenceReader<byte> input, out byte[] frame)
+        {
+            frame = [];
+            if (!input.TryReadBigEndian(out int length))
+            {
+                return false;
+            }
+
+            if (length is < 0 or > 16384)
+            {
+                throw new InvalidDataException($"A frame of {length} bytes is not 0 to 16,384.");
+            }
+
+            if (!input.TryReadExact(length, out ReadOnlySequence<byte> body))
+            {
+                return false;
+            }
+
+            frame = body.ToArray();
+            return true;
+        }
+    }
 
     [Theory, MemberData(nameof(Carriers)), Trait("Contract", "S9")]
     public async Task PortScan_HandlerReadsExactly_IsOneLineAtInformation(Carrier carrier)

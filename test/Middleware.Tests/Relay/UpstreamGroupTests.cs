@@ -10,6 +10,23 @@ public class UpstreamGroupTests
     private readonly RelayOptions _options = new() { EjectAfter = 3, EjectFor = TimeSpan.FromSeconds(10), HealthyAfter = 2, UnhealthyAfter = 3 };
 
     [Fact]
+    public async Task Addresses_IPv4MappedLiteral_IsAnIPv4Address()
+    {
+        var upstream = new Upstream("tcp://[::ffff:192.0.2.1]:80", _options, _time);
+
+        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.AddressesAsync(TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task Addresses_NameThatResolvesToAnIPv4MappedAddress_IsAnIPv4Address()
+    {
+        var upstream = new Upstream(
+            "tcp://app.example:80", _options, _time, (_, _, _) => Task.FromResult<IReadOnlyList<IPAddress>>([IPAddress.Parse("::ffff:192.0.2.1")]));
+
+        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.AddressesAsync(TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
     public void Choose_RoundRobin_TakesOneAfterTheOther()
     {
         UpstreamGroup group = Group(LoadBalancing.RoundRobin, 3);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Hosting;
@@ -34,6 +35,46 @@ public sealed class TelemetryTests : ServedTest
             + @"10 bytes in, 10 bytes out, first byte after \d+ ms, \d+ ms in all\.$",
             line.Message);
         Assert.Equal("closed_by_peer", line.GetStructuredStateValue("Reason"));
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Connection_UnnamedEndpointAfterProxyHeaders_IsCountedUnderTheListenersAddress(Carrier carrier)
+    {
+        Served served = await ServeAsync(
+            carrier,
+            builder =>
+            {
+                (builder as ByteStreamServerOptions)?.Name = null;
+                builder.UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.1")).UseTelemetry();
+            },
+            Echo);
+        foreach (string destination in (string[])["192.0.2.9", "192.0.2.10"])
+        {
+            Assert.Equal("1\n", await AskAsync(await ConnectAsync(served), $"PROXY TCP4 192.0.2.1 {destination} 1000 80\r\n1\n"));
+        }
+
+        Assert.Equal([served.EndPoint.ToString()], served.Metrics.Endpoints.Select(endpoint => endpoint.Name));
+    }
+
+    [Fact]
+    public async Task Connection_UnnamedEndpointOnEveryAddress_IsCountedUnderTheListenersAddress()
+    {
+        Served served = await ServeAsync(
+            Carrier.Own,
+            builder =>
+            {
+                (builder as ByteStreamServerOptions)?.Name = null;
+                builder.UseTelemetry();
+            },
+            Echo,
+            endPoint: new IPEndPoint(IPAddress.Any, 0));
+        foreach (byte last in (byte[])[1, 2])
+        {
+            var destination = new IPEndPoint(new IPAddress([127, 0, 0, last]), ((IPEndPoint)served.EndPoint).Port);
+            Assert.Equal("1\n", await AskAsync(await ConnectAsync(destination), "1\n"));
+        }
+
+        Assert.Equal([served.EndPoint.ToString()], served.Metrics.Endpoints.Select(endpoint => endpoint.Name));
     }
 
     [Theory, MemberData(nameof(Carriers))]
