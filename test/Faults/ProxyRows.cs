@@ -126,7 +126,7 @@ public sealed class ProxyRows : FaultTest
             using Socket socket = await ConnectPlainAsync(served.EndPoint);
             await socket.SendAsync((byte[])[.. header, .. "hello\n"u8], Soon);
             // Where it does not tell, the client is who is connected.
-            string client = source == "-" ? socket.LocalEndPoint!.ToString()! : source;
+            string client = source == "-" ? socket.LocalEndPoint!.ToString()! : source.Replace("[::ffff:192.0.2.1]", "192.0.2.1", StringComparison.Ordinal);
             Assert.Equal($"{client} hello\n", Text(await AnswerAsync(socket)));
         }
 

@@ -20,6 +20,7 @@ public sealed class HostProcessEnvironmentTests : IDisposable
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Fact(Timeout = 120000)]
+    [Trait("Fault", "F55")]
     public async Task Run_UserWithoutHomeDirectory_ServesTls()
     {
         await SkipWithoutNamespacesAsync();
@@ -49,6 +50,7 @@ public sealed class HostProcessEnvironmentTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
+    [Trait("Fault", "F55")]
     public async Task Run_NoInotifyInstance_PollsItsFileAndWarnsOnce()
     {
         await SkipWithoutNamespacesAsync();

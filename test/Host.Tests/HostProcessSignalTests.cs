@@ -16,6 +16,7 @@ public sealed class HostProcessSignalTests
     [Theory(Timeout = 120000)]
     [InlineData(PosixSignal.SIGTERM)]
     [InlineData(PosixSignal.SIGINT)]
+    [Trait("Fault", "F43")]
     public async Task Sigterm_AnotherSignalAtOnce_DrainsAsWithOne(PosixSignal second)
     {
         await using HostProcess host = HostProcess.Start("--ByteStreams:DrainDelay=2s");
@@ -43,6 +44,7 @@ public sealed class HostProcessSignalTests
     [Theory(Timeout = 120000)]
     [InlineData(Sigusr1)]
     [InlineData(Sigusr2)]
+    [Trait("Fault", "F54")]
     public async Task UserSignal_WhileServing_IsIgnoredWithALineInTheLog(string name)
     {
         await using HostProcess host = HostProcess.Start();

@@ -76,6 +76,7 @@ public sealed class AccessListTests : ServedTest
 
     [Theory]
     [MemberData(nameof(Carriers))]
+    [Trait("Fault", "F33")]
     public async Task Connect_DeniedInIPv4MappedForm_IsRefused(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().UseAccessList(access => access.Deny.Add("::ffff:127.0.0.0/104")), Echo);
