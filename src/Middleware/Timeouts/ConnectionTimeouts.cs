@@ -131,7 +131,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             return;
         }
 
-        // What lies there is the beginning of a message; where it starts tells one message from the next.
+        // What lies there is the beginning of a message; where it starts separates one message from the next.
         long received = _progress.InputReceived;
         long at = received - _progress.BufferedInput;
         if (at == received)

@@ -34,7 +34,7 @@ internal abstract class ByteChannel
     /// </summary>
     public virtual bool WaitToReceive(IReceiver receiver) => throw new NotSupportedException("This channel waits by WaitToReceiveAsync.");
 
-    /// <summary>Bytes that have arrived and were not received at this moment; 0 where nobody can tell.</summary>
+    /// <summary>Bytes that have arrived and were not received at this moment; 0 where the channel does not report it.</summary>
     public virtual long Arrived => 0;
 
     /// <summary>Whether a receive would find bytes, the end or a failure at this moment.</summary>

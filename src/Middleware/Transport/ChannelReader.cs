@@ -590,7 +590,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             try
             {
                 int count = _awaited!.Receive.GetResult();
-                // The kernel tells a reset once: where a send was told, a receive says "end".
+                // The kernel reports a reset once: after a send that it was reported to, a receive reads it as an end.
                 if (count > 0 || _loss is null)
                 {
                     Accept(count, ref ended);

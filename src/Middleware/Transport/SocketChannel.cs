@@ -19,7 +19,7 @@ internal sealed class SocketChannel : SocketByteChannel
     private List<ArraySegment<byte>>? _gather;
     private volatile bool _shutdown;
 
-    // The kernel reports a reset once; after a send that was told, a receive reads it as an end.
+    // The kernel reports a reset once; after a send that it was reported to, a receive reads it as an end.
     private volatile bool _isReset;
     private object? _credentials;
 
@@ -278,7 +278,7 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
-    /// <summary>Whether what reads as the peer's end is a reset that a send was told of.</summary>
+    /// <summary>Whether what reads as the peer's end is a reset that a send has met.</summary>
     private bool EndIsReset() =>
         // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
         _isReset || (!_shutdown && NativeSocket.IsReset(_socket) && !_shutdown);

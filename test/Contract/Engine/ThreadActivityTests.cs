@@ -2,7 +2,7 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.Contract.Tests.Engine;
 
-/// <summary>What tells a thread that blocks from one that computes, or that waits for a processor.</summary>
+/// <summary>What separates a thread that blocks from one that computes, or that waits for a processor.</summary>
 public sealed class ThreadActivityTests
 {
     public ThreadActivityTests() => Assert.SkipUnless(LibC.IsSupported, "The kernel is asked as on Linux.");

@@ -59,7 +59,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private int _state;
     private int _trust;
 
-    // A Unix socket reports a reset once; after a send that was told, a receive reads it as an end.
+    // A Unix socket reports a reset once; after a send that it was reported to, a receive reads it as an end.
     private volatile bool _isReset;
     private int _receivedInTurn;
     private int _sentInTurn;

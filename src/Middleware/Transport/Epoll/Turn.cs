@@ -40,7 +40,7 @@ internal sealed class Turn
     public void EndWatch()
     {
         _isAlone = true;
-        // Whoever adds looks at the flag behind that: one of the two sees the other.
+        // An addition looks at the flag after it has added: one of the two sees the other.
         Interlocked.MemoryBarrier();
         End();
     }
