@@ -4,7 +4,11 @@ using System.Text;
 
 namespace ByteStreams.Http.Tests;
 
-/// <summary>How many system calls send a response: Kestrel flushes often, and the transport is to send once for what is flushed at once.</summary>
+/// <summary>
+/// How many system calls send a response: Kestrel flushes often, and the transport is to send once for what is flushed at once. With a send for
+/// each flush they were 2, 1 and 1 a request; on an idle machine they are 1, 0.06 and 0.04. Off the event loops a thread of the pool sends, and on
+/// a busy machine it may run before the handler has flushed the rest: the bounds are between the two.
+/// </summary>
 public class SystemCallTests : HttpTest
 {
     private const int Requests = 3200;
@@ -21,7 +25,7 @@ public class SystemCallTests : HttpTest
             }
         });
 
-        Assert.InRange(sends, 0.9, 1.05);
+        Assert.InRange(sends, 0.9, 1.5);
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Transports))]
@@ -46,7 +50,7 @@ public class SystemCallTests : HttpTest
             }
         });
 
-        Assert.InRange(sends, 1.0 / 20, 0.15);
+        Assert.InRange(sends, 1.0 / 20, 0.5);
     }
 
     [Theory(Timeout = 120000), MemberData(nameof(Transports))]
@@ -64,7 +68,7 @@ public class SystemCallTests : HttpTest
             }
         });
 
-        Assert.InRange(sends, 0, 0.3);
+        Assert.InRange(sends, 0, 0.5);
     }
 
     private static HttpClient Client(int port) => new() { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
