@@ -71,7 +71,7 @@ public abstract partial class ConnectionContract : IAsyncLifetime
     protected static IByteStreamTransportFeature LinkOf(ByteStreamWriter writer) =>
         writer.Transport!.Features.Get<IByteStreamTransportFeature>()!;
 
-    [Theory, MemberData(nameof(PublicCases)), Trait("Fault", "F15")]
+    [Theory, MemberData(nameof(PublicCases)), Trait("Contract", "W14"), Trait("Fault", "F15")]
     public Task Connection_KeepsThePublicContract(string name) => new PublicContract(this).RunAsync(name, Soon);
 
     /// <summary>Starts a server with a handler of the test's own.</summary>
