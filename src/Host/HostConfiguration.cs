@@ -46,13 +46,10 @@ internal static partial class HostConfiguration
     private static ConfigurationFile Shipped()
     {
         string? unwatchable = Unwatchable(AppContext.BaseDirectory);
+        var files = new PhysicalFileProvider(AppContext.BaseDirectory);
         return new ConfigurationFile
         {
-            FileProvider = new PhysicalFileProvider(AppContext.BaseDirectory)
-            {
-                UsePollingFileWatcher = unwatchable is not null,
-                UseActivePolling = unwatchable is not null,
-            },
+            FileProvider = unwatchable is null ? files : new PolledFolder(files, TimeProvider.System),
             Path = "appsettings.json",
             Optional = true,
             ReloadOnChange = true,
@@ -86,8 +83,7 @@ internal static partial class HostConfiguration
 
         return new ConfigurationFile
         {
-            // Looked at every four seconds: a file that Kubernetes or Docker replaces sends no events.
-            FileProvider = new PhysicalFileProvider(Path.GetDirectoryName(path)!, ExclusionFilters.None) { UsePollingFileWatcher = true, UseActivePolling = true },
+            FileProvider = new PolledFolder(new PhysicalFileProvider(Path.GetDirectoryName(path)!, ExclusionFilters.None), TimeProvider.System),
             Path = Path.GetFileName(path),
             ReloadOnChange = true,
         };
@@ -118,7 +114,7 @@ internal static partial class HostConfiguration
         sources.Insert(last + 1, new KeyPerFileConfigurationSource
         {
             // Kubernetes replaces all files at once by changing one symbolic link, of which the files' own events say nothing.
-            FileProvider = new PhysicalFileProvider(folder) { UsePollingFileWatcher = true, UseActivePolling = true },
+            FileProvider = new PolledFolder(new PhysicalFileProvider(folder), TimeProvider.System),
             Optional = true,
             ReloadOnChange = true,
         });
@@ -146,6 +142,6 @@ internal static partial class HostConfiguration
     [LoggerMessage(900, LogLevel.Error, "{File} has changed and cannot be read, what ran before goes on: {Reason}")]
     private static partial void Unreadable(ILogger logger, string file, string reason);
 
-    [LoggerMessage(902, LogLevel.Warning, "{File} is polled every four seconds: no inotify instance is left for this user (fs.inotify.max_user_instances). {Reason}")]
+    [LoggerMessage(902, LogLevel.Warning, "{File} is polled every second: no inotify instance is left for this user (fs.inotify.max_user_instances). {Reason}")]
     private static partial void Polled(ILogger logger, string file, string reason);
 }

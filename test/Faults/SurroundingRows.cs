@@ -143,7 +143,7 @@ public sealed class SurroundingRows : FaultTest
     public async Task F23_CertificateReplacedUnderConnections_NobodyIsRefusedOrCutAndABrokenPairChangesNothing()
     {
         const int Each = 10;
-        var time = new FakeTimeProvider();
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         TlsCertificateOptions files = _authority.Write("old");
         Served served = await BeginAsync(Echo, builder => builder.UseTls(tls => tls.Certificates.Add(files)), time: time);
         var open = new List<ByteStreamConnection>();

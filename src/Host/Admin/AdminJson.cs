@@ -67,9 +67,13 @@ internal sealed record EndpointAnswer(
     long BytesReceived,
     long BytesSent,
     IReadOnlyList<CertificateAnswer> Certificates,
+    string? ClientAuthoritiesError,
     IReadOnlyList<UpstreamAnswer> Upstreams);
 
-internal sealed record CertificateAnswer(string Subject, DateTimeOffset NotAfter);
+/// <param name="Subject">Its common name, else its first host name.</param>
+/// <param name="NotAfter">When it expires.</param>
+/// <param name="Error">Why its file cannot be used since it was changed; null if it can.</param>
+internal sealed record CertificateAnswer(string Subject, DateTimeOffset NotAfter, string? Error);
 
 internal sealed record UpstreamAnswer(string Name, int Active, bool Healthy, bool Ejected);
 

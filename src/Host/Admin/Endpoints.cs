@@ -58,7 +58,8 @@ internal static class Endpoints
         Counts(endpoint, isRefusal: false),
         endpoint.BytesReceived,
         endpoint.BytesSent,
-        [.. endpoint.Certificates.Select(certificate => new CertificateAnswer(certificate.Subject, certificate.NotAfter))],
+        [.. endpoint.Certificates.Select(certificate => new CertificateAnswer(certificate.Subject, certificate.NotAfter, certificate.Error))],
+        endpoint.ClientAuthoritiesError,
         [.. endpoint.Upstreams.Select(upstream => new UpstreamAnswer(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected))]);
 
     private static Dictionary<string, long> Counts(EndpointSnapshot endpoint, bool isRefusal) => endpoint.Ended

@@ -39,6 +39,11 @@ internal sealed class CheckCommand : HostSubcommand
             }
         }
 
+        foreach (string warning in plans.SelectMany(plan => EndpointCheck.Warnings(host.Services, plan)))
+        {
+            await output.WriteLineAsync($"Warning: {warning}");
+        }
+
         foreach (string note in HostChecks.Notes(builder.Configuration))
         {
             await output.WriteLineAsync($"Note: {note}");

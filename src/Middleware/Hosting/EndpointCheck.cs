@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Configuration;
@@ -11,8 +10,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// Looks at everything that is registered and configured as a start would, and binds nothing. It is stricter in one thing: a
-/// certificate that has expired keeps no service from starting, and is a mistake here.
+/// Looks at everything that is registered and configured as a start would, and binds nothing. It is stricter in two things that keep no
+/// service from starting and all of its clients out: a certificate that is not valid now, and authorities without a root.
 /// </summary>
 internal static class EndpointCheck
 {
@@ -23,7 +22,7 @@ internal static class EndpointCheck
     /// <returns>The endpoints that are in order as far as they alone go.</returns>
     public static async Task<IReadOnlyList<EndpointPlan>> RunAsync(IServiceProvider services, ICollection<string> errors, CancellationToken cancellationToken)
     {
-        DateTimeOffset now = (services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow();
+        DateTimeOffset now = Now(services);
         IReadOnlyList<EndpointPlan> plans = services.GetRequiredService<EndpointRegistry>().Plan(services, NullLoggerFactory.Instance, [], errors);
         var taken = new List<(EndpointPlan Plan, EndPoint EndPoint)>();
         foreach (EndpointPlan plan in plans)
@@ -50,9 +49,9 @@ internal static class EndpointCheck
                 errors.Add($"{plan.Path}:{nameof(ByteStreamServerOptions.UnixSocketGroup)}: {unknown}");
             }
 
-            foreach (string mistake in Expired(plan, now))
+            foreach (string unfit in Unfit(plan, now))
             {
-                errors.Add($"{plan.Path}:{mistake}");
+                errors.Add($"{plan.Path}:{unfit}");
             }
         }
 
@@ -61,7 +60,19 @@ internal static class EndpointCheck
 
     /// <summary>The certificates of an endpoint, and until when they are valid.</summary>
     public static IEnumerable<(string Subject, DateTimeOffset NotAfter)> Certificates(EndpointPlan plan) =>
-        plan.Tls is null ? [] : CertificateStore.Validity(plan.Tls).Select(certificate => (LogText.Escape(certificate.Subject), certificate.NotAfter));
+        plan.Tls is null ? [] : CertificateCheck.Validity(plan.Tls).Select(certificate => (LogText.Escape(certificate.Subject), certificate.NotAfter));
+
+    /// <summary>What an endpoint's certificates, and the rules for those of its clients, should be changed for although it serves. Each is a line.</summary>
+    public static IEnumerable<string> Warnings(IServiceProvider services, EndpointPlan plan) =>
+        plan.Tls is null ? [] : CertificateCheck.Warnings(plan.Tls, Now(services)).Select(warning => $"{plan.Path}:{warning}");
+
+    private static DateTimeOffset Now(IServiceProvider services) => (services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow();
+
+    private static IEnumerable<string> Unfit(EndpointPlan plan, DateTimeOffset now) =>
+    [
+        .. plan.Tls is null ? [] : CertificateCheck.Unfit(plan.Tls, now),
+        .. plan.UpstreamTls is null ? [] : CertificateCheck.Unfit(plan.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
+    ];
 
     private static async Task<IReadOnlyList<EndPoint>> ResolveAsync(
         EndpointPlan plan, string key, ICollection<string> errors, CancellationToken cancellationToken)
@@ -92,26 +103,6 @@ internal static class EndpointCheck
         catch (Exception unknown) when (unknown is IOException or PlatformNotSupportedException)
         {
             return unknown.Message;
-        }
-    }
-
-    private static IEnumerable<string> Expired(EndpointPlan plan, DateTimeOffset now)
-    {
-        if (plan.Tls is null)
-        {
-            yield break;
-        }
-
-        var validity = CertificateStore.Validity(plan.Tls);
-        for (int i = 0; i < validity.Count; i++)
-        {
-            (string subject, DateTimeOffset notBefore, DateTimeOffset notAfter) = validity[i];
-            if (now < notBefore || now > notAfter)
-            {
-                yield return string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"Tls:Certificates:{i}: the certificate '{LogText.Escape(subject)}' is valid from {notBefore.ToUniversalTime():u} to {notAfter.ToUniversalTime():u}, and clients refuse it now. Replace it.");
-            }
         }
     }
 

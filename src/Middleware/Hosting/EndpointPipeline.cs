@@ -84,7 +84,7 @@ internal static class EndpointPipeline
         Note(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
         Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
         Note(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.Mistakes() : []);
-        Note(isTls ? Tls.CertificateStore.Mistakes(settings.Tls.Options) : []);
+        Note(isTls ? Tls.CertificateCheck.Mistakes(settings.Tls.Options) : []);
         Note(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
 
         Note(isRelay ? [.. settings.Relay.Options.Mistakes(), .. TlsMistakes(settings.Relay.Options)] : []);
@@ -102,9 +102,12 @@ internal static class EndpointPipeline
         }
     }
 
+    public static bool HasTlsUpstream(RelayOptions relay) =>
+        relay.Upstreams.Any(upstream => EndpointUrl.Parse(upstream, out _) is { IsTls: true });
+
     private static IEnumerable<string> TlsMistakes(RelayOptions relay)
     {
-        if (!relay.Upstreams.Any(upstream => EndpointUrl.Parse(upstream, out _) is { IsTls: true }))
+        if (!HasTlsUpstream(relay))
         {
             return [];
         }

@@ -27,6 +27,9 @@ internal sealed record EndpointPlan(
     /// <summary>Its TLS; null where it speaks none.</summary>
     public TlsServerOptions? Tls { get; init; }
 
+    /// <summary>The TLS of a relay towards its upstreams; null where no upstream speaks it.</summary>
+    public TlsClientOptions? UpstreamTls { get; init; }
+
     /// <summary>Whether each of its connections has one to an upstream.</summary>
     public bool IsRelay { get; init; }
 

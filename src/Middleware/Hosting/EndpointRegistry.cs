@@ -161,7 +161,7 @@ internal sealed class EndpointRegistry
         isTls &= !isTlsInCode;
         if (options.UsedTls is not null)
         {
-            foreach (string mistake in Tls.CertificateStore.Mistakes(options.UsedTls))
+            foreach (string mistake in Tls.CertificateCheck.Mistakes(options.UsedTls))
             {
                 errors.Add($"{endpoint.Path}:{mistake}");
             }
@@ -214,6 +214,7 @@ internal sealed class EndpointRegistry
         {
             IsRelay = isRelay,
             Tls = isTls ? settings.Tls.Options : options.UsedTls,
+            UpstreamTls = isRelay && EndpointPipeline.HasTlsUpstream(settings.Relay.Options) ? settings.Relay.Options.Tls : null,
         };
     }
 

@@ -1,5 +1,7 @@
 using System.Net.Security;
 using System.Security.Cryptography;
+using ByteStreams.Telemetry;
+using ByteStreams.Tls;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Relay;
@@ -17,6 +19,7 @@ internal sealed class UpstreamTls
     private readonly ILogger _logger;
     private readonly Lock _gate = new();
     private SslClientAuthenticationOptions _current;
+    private CertificateValidity? _validity;
     private byte[] _content;
     private long _lookedAt;
 
@@ -27,8 +30,10 @@ internal sealed class UpstreamTls
         _time = time;
         _logger = logger;
         _current = options.CreateAuthenticationOptions();
+        _validity = ValidityOf(_current);
         _content = Content() ?? [];
         _lookedAt = time.GetTimestamp();
+        WarnOfValidity();
     }
 
     public SslClientAuthenticationOptions Current
@@ -41,6 +46,7 @@ internal sealed class UpstreamTls
                 {
                     _lookedAt = _time.GetTimestamp();
                     Look();
+                    WarnOfValidity();
                 }
 
                 return _current;
@@ -58,6 +64,7 @@ internal sealed class UpstreamTls
         try
         {
             _current = _options.CreateAuthenticationOptions();
+            _validity = ValidityOf(_current);
         }
         catch (ArgumentException unusable)
         {
@@ -66,6 +73,19 @@ internal sealed class UpstreamTls
 
         // A broken file is told once, and looked at again when it has changed.
         _content = content;
+    }
+
+    private static CertificateValidity? ValidityOf(SslClientAuthenticationOptions options) =>
+        options.ClientCertificateContext?.TargetCertificate is { } shown ? new CertificateValidity(shown.Subject, shown) : null;
+
+    /// <summary>Warns of the certificate that upstreams are shown, as <see cref="CertificateStore"/> does of those of endpoints.</summary>
+    private void WarnOfValidity()
+    {
+        if (_validity is not null && _validity.Due(_time) != ValidityState.Valid)
+        {
+            RelayLog.CertificateNotValid(
+                _logger, LogText.Escape(_validity.Subject), _options.Certificate!.Path ?? "the store", _validity.NotBefore.UtcDateTime, _validity.NotAfter.UtcDateTime);
+        }
     }
 
     /// <summary>What the files contain, in short; null where one cannot be read just now.</summary>

@@ -170,8 +170,13 @@ internal sealed class ByteStreamMetrics : IDisposable
     public IEnumerable<CertificateSnapshot> CertificatesOf(string endpoint) =>
         from watched in _certificates
         where string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase)
-        from certificate in watched.Key.Expiries()
-        select new CertificateSnapshot(certificate.Subject, certificate.NotAfter);
+        from certificate in watched.Key.Snapshots()
+        select certificate;
+
+    public string? ClientAuthoritiesErrorOf(string endpoint) =>
+        _certificates.Where(watched => string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase))
+            .Select(static watched => watched.Key.AuthoritiesError)
+            .FirstOrDefault(static error => error is not null);
 
     public IEnumerable<UpstreamSnapshot> UpstreamsOf(string endpoint) =>
         from watched in _upstreams
@@ -234,7 +239,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     {
         foreach ((CertificateStore store, string endpoint) in _certificates)
         {
-            foreach ((string subject, DateTimeOffset notAfter) in store.Expiries())
+            foreach ((string subject, DateTimeOffset notAfter) in store.Snapshots())
             {
                 yield return new(notAfter.ToUnixTimeSeconds(), new(EndpointTag, endpoint), new("tls.server.subject", subject));
             }

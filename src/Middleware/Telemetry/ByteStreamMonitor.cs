@@ -116,6 +116,7 @@ public sealed class ByteStreamMonitor
         (counts?.Snapshot() ?? new EndpointSnapshot { Name = name }) with
         {
             Certificates = [.. _metrics.CertificatesOf(name)],
+            ClientAuthoritiesError = _metrics.ClientAuthoritiesErrorOf(name),
             Upstreams = [.. _metrics.UpstreamsOf(name)],
         };
 

@@ -44,6 +44,9 @@ public sealed record EndpointSnapshot
     /// <summary>Its certificates.</summary>
     public IReadOnlyList<CertificateSnapshot> Certificates { get; init; } = [];
 
+    /// <summary>Why the file of its clients' authorities cannot be used since it was changed; null if it can. The last good ones stay.</summary>
+    public string? ClientAuthoritiesError { get; init; }
+
     /// <summary>Where it passes connections on to, if it is a relay.</summary>
     public IReadOnlyList<UpstreamSnapshot> Upstreams { get; init; } = [];
 }
@@ -51,7 +54,11 @@ public sealed record EndpointSnapshot
 /// <summary>A certificate that an endpoint shows.</summary>
 /// <param name="Subject">Its common name, else its first host name.</param>
 /// <param name="NotAfter">When it expires.</param>
-public sealed record CertificateSnapshot(string Subject, DateTimeOffset NotAfter);
+public sealed record CertificateSnapshot(string Subject, DateTimeOffset NotAfter)
+{
+    /// <summary>Why its file cannot be used since it was changed; null if it can. This certificate is the last good one, and stays.</summary>
+    public string? Error { get; init; }
+}
 
 /// <summary>A place that a relay passes connections on to.</summary>
 /// <param name="Name">As it is configured.</param>

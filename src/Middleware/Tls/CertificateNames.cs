@@ -19,6 +19,18 @@ internal sealed record CertificateNames(string? CommonName, IReadOnlyList<string
     /// <summary>What it is called in a log.</summary>
     public string? Best => Uris.Count > 0 ? Uris[0] : CommonName ?? (DnsNames.Count > 0 ? DnsNames[0] : null);
 
+    /// <summary>All names, each with its kind, as a log shows them.</summary>
+    public override string ToString()
+    {
+        string[] all =
+        [
+            .. CommonName is null ? [] : (string[])[$"CN={CommonName}"],
+            .. DnsNames.Select(static name => $"DNS={name}"),
+            .. Uris.Select(static name => $"URI={name}"),
+        ];
+        return all.Length > 0 ? string.Join(", ", all) : "nothing";
+    }
+
     /// <exception cref="CryptographicException">The certificate's names are malformed.</exception>
     public static CertificateNames Of(X509Certificate2 certificate)
     {

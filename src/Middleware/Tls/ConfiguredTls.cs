@@ -94,31 +94,27 @@ internal sealed class ConfiguredTls
             return attempt.Refuse(certificate, chain);
         }
 
-        return IsAllowed(client) || attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, "the client's certificate names nobody who is allowed");
-    }
-
-    private bool IsAllowed(X509Certificate2 client)
-    {
         if (_commonNames.Count + _dnsNames.Count + _options.AllowedUris.Count == 0)
         {
             return true;
         }
 
-        CertificateNames names;
         try
         {
-            names = CertificateNames.Of(client);
+            var names = CertificateNames.Of(client);
+            return IsAllowed(names) || attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, $"the client's certificate names {names}, which is not allowed");
         }
-        catch (CryptographicException)
+        catch (CryptographicException malformed)
         {
-            // Names that cannot be read are nobody's.
-            return false;
+            // Names that cannot be read match no rule.
+            return attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, malformed.Message);
         }
+    }
 
-        return (names.CommonName is string common && _commonNames.Contains(common))
+    private bool IsAllowed(CertificateNames names) =>
+        (names.CommonName is string common && _commonNames.Contains(common))
             || names.DnsNames.Any(_dnsNames.Contains)
             || names.Uris.Any(uri => _options.AllowedUris.Any(allowed => allowed.EndsWith('*')
                 ? uri.StartsWith(allowed[..^1], StringComparison.Ordinal)
                 : uri == allowed));
-    }
 }

@@ -1,4 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Tls;
 
 namespace ByteStreams;
 
@@ -6,8 +7,9 @@ namespace ByteStreams;
 public sealed class TlsCertificateOptions
 {
     /// <summary>
-    /// The file: PEM with the certificate and those between it and its authority, or PFX (PKCS #12), told apart by what is in it. Its key is RSA or
-    /// ECDSA (P-256, P-384, P-521): .NET does not support Ed25519.
+    /// The file: PEM with the certificate and those between it and its authority, in any order, or PFX (PKCS #12), told apart by what is in it.
+    /// Its key is RSA or ECDSA (P-256, P-384, P-521): .NET does not support Ed25519. A certificate that has expired or is not valid yet is
+    /// served, with a warning in the log.
     /// </summary>
     public string? Path { get; set; }
 
@@ -51,6 +53,11 @@ public sealed class TlsCertificateOptions
         if (Store is not null && (KeyPath is not null || Password is not null))
         {
             yield return "KeyPath and Password belong to a Path; the Store has the key.";
+        }
+
+        foreach (string host in Hosts.Where(static host => !HostNames.IsName(host)))
+        {
+            yield return $"Hosts: '{host}' is no host name, and no client can ask for it. Write the name alone, with *. in front for one label.";
         }
     }
 }

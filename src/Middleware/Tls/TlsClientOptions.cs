@@ -17,13 +17,19 @@ public sealed class TlsClientOptions
 {
     private static readonly Oid ServerAuthentication = new("1.3.6.1.5.5.7.3.1");
 
-    /// <summary>The file (PEM) of the authorities that servers' certificates must come from; the system's own list by default.</summary>
+    /// <summary>
+    /// The file (PEM) of the authorities that servers' certificates must come from; the system's own list by default. It has at least one
+    /// root (a self-signed certificate): a chain that ends in an intermediate is not trusted. A revocation list in it is an error.
+    /// </summary>
     public string? CaPath { get; set; }
 
     /// <summary>The certificate that is shown to servers that ask for one. None by default.</summary>
     public TlsCertificateOptions? Certificate { get; set; }
 
-    /// <summary>The name that the server's certificate must have and that it is asked for (SNI); the host that is connected to by default.</summary>
+    /// <summary>
+    /// The name that the server's certificate must have and that it is asked for (SNI): a host name or an IP address. The host that is
+    /// connected to by default. Servers' certificates are not matched by URI, such as a SPIFFE ID.
+    /// </summary>
     public string? ServerName { get; set; }
 
     /// <summary>The oldest version: 1.2 by default.</summary>
@@ -36,9 +42,10 @@ public sealed class TlsClientOptions
     public X509RevocationMode Revocation { get; set; } = X509RevocationMode.NoCheck;
 
     /// <summary>Reads the files, and makes the options of a handshake. May be used for any number of connections.</summary>
-    /// <exception cref="ArgumentException">A file is missing or is no certificate; the message names it.</exception>
+    /// <exception cref="ArgumentException">A file is missing or is no certificate, or <see cref="ServerName"/> is not valid; the message names it.</exception>
     public SslClientAuthenticationOptions CreateAuthenticationOptions()
     {
+        Mistake.ThrowIfAny(Mistakes());
         var options = new SslClientAuthenticationOptions
         {
             TargetHost = ServerName,
@@ -52,38 +59,40 @@ public sealed class TlsClientOptions
 
         if (CaPath is not null)
         {
-            X509Certificate2Collection authorities = [];
-            Use(CaPath, () => authorities.ImportFromPemFile(CaPath));
-            if (authorities.Count == 0)
-            {
-                throw new ArgumentException($"Tls: {CaPath} has no certificate in PEM.");
-            }
-
+            X509Certificate2Collection authorities = Load(
+                CertificateLocation.OfAuthorities(CaPath), static content => CertificateFile.LoadAuthorities(content.File!));
             options.CertificateChainPolicy = ConfiguredTls.Trusting(authorities, Revocation, ServerAuthentication);
         }
 
         if (Certificate is not null)
         {
-            Mistake.ThrowIfAny(Certificate.Mistakes().Select(mistake => $"Tls:Certificate: {mistake}"));
-            Use(Certificate.Path ?? Certificate.Store!, () => options.ClientCertificateContext = ServerCertificate.Load(
-                Certificate,
-                Certificate.Path is null ? null : File.ReadAllBytes(Certificate.Path),
-                Certificate.KeyPath is null ? null : File.ReadAllBytes(Certificate.KeyPath),
-                staple: false).Context);
+            options.ClientCertificateContext = Load(
+                CertificateLocation.Of(Certificate, staple: false), content => ServerCertificate.Load(Certificate, content, staple: false)).Context;
         }
 
         return options;
     }
 
-    private static void Use(string file, Action load)
+    private static TLoaded Load<TLoaded>(CertificateLocation location, Func<FileContents, TLoaded> load)
+        where TLoaded : class
     {
-        try
+        var source = new CertificateSource<TLoaded>(location, load);
+        source.LoadNow();
+        return source.Current;
+    }
+
+    private IEnumerable<string> Mistakes()
+    {
+        if (ServerName is { Length: > 0 } name && Uri.CheckHostName(name) is not (UriHostNameType.Dns or UriHostNameType.IPv4 or UriHostNameType.IPv6))
         {
-            load();
+            yield return name.Contains("://", StringComparison.Ordinal)
+                ? $"Tls:ServerName: '{name}' is a URI, and servers' certificates are matched by host name or IP address only. Name the host that the certificate has (a DNS name of its subjectAltName)."
+                : $"Tls:ServerName: '{name}' is no host name or IP address. Write the name alone, without scheme, port or wildcard.";
         }
-        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException)
+
+        foreach (string mistake in Certificate?.Mistakes() ?? [])
         {
-            throw new ArgumentException($"Tls: {file} cannot be used: {error.Message}", error);
+            yield return $"Tls:Certificate: {mistake}";
         }
     }
 }

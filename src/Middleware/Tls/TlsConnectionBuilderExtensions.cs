@@ -3,6 +3,8 @@ using ByteStreams.Hosting;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Hosting;
@@ -55,7 +57,16 @@ public static class TlsConnectionBuilderExtensions
         TimeProvider time = builder.Time();
         ByteStreamMetrics metrics = ByteStreamMetrics.Of(builder);
         var store = new CertificateStore(options, builder.EndpointName() ?? "-", metrics, time, logger);
-        (builder as ByteStreamServerOptions)?.Owns(store);
+        if (builder is ByteStreamServerOptions server)
+        {
+            server.Owns(store);
+        }
+        else
+        {
+            // Kestrel's endpoints have no end of their own.
+            builder.ApplicationServices.GetService<IHostApplicationLifetime>()?.ApplicationStopped.Register(store.Dispose);
+        }
+
         var configured = new ConfiguredTls(options, store, KestrelEndpoint.GetApplicationProtocols(builder));
         var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify);
         return new TlsServerMiddleware(

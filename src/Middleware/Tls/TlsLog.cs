@@ -16,4 +16,16 @@ internal static partial class TlsLog
 
     [LoggerMessage(203, LogLevel.Information, "Endpoint {Endpoint}: the clients' authorities in {File} were replaced; there are {Count} now.")]
     public static partial void AuthoritiesReplaced(ILogger logger, string endpoint, string file, int count);
+
+    [LoggerMessage(204, LogLevel.Warning, "Endpoint {Endpoint}: the certificate '{Subject}' in {File} expired at {NotAfter:u}. It is still served, and clients refuse it. Replace the file; no restart is needed.")]
+    public static partial void CertificateExpired(ILogger logger, string endpoint, string subject, string file, DateTime notAfter);
+
+    [LoggerMessage(205, LogLevel.Warning, "Endpoint {Endpoint}: the certificate '{Subject}' in {File} is not valid before {NotBefore:u}. It is served, and clients refuse it until then. Check the clock, or replace the file; no restart is needed.")]
+    public static partial void CertificateNotYetValid(ILogger logger, string endpoint, string subject, string file, DateTime notBefore);
+
+    [LoggerMessage(206, LogLevel.Warning, "Endpoint {Endpoint}: the certificate '{Subject}' in {File} expires at {NotAfter:u}. Replace the file before; no restart is needed.")]
+    public static partial void CertificateExpiring(ILogger logger, string endpoint, string subject, string file, DateTime notAfter);
+
+    [LoggerMessage(207, LogLevel.Warning, "Endpoint {Endpoint}: the clients' authority '{Subject}' in {File} is valid from {NotBefore:u} to {NotAfter:u} only: clients with its certificates are refused outside of that. Replace it in the file, or remove it; no restart is needed.")]
+    public static partial void AuthorityNotValid(ILogger logger, string endpoint, string subject, string file, DateTime notBefore, DateTime notAfter);
 }

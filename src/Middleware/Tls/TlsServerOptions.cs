@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Configuration;
+using ByteStreams.Tls;
 
 namespace ByteStreams;
 
@@ -51,13 +52,21 @@ public sealed class TlsServerOptions
     /// <summary>Whether clients show certificates: none by default.</summary>
     public ClientCertificates ClientCertificates { get; set; }
 
-    /// <summary>The file (PEM) of the authorities that sign clients' certificates. Required where clients are asked for one: the system's own list would let in whoever has any certificate.</summary>
+    /// <summary>
+    /// The file (PEM) of the authorities that sign clients' certificates. Required where clients are asked for one: the system's own list
+    /// would accept any client with any certificate. It has at least one root (a self-signed certificate): a chain that ends in an
+    /// intermediate is not trusted. A revocation list in it is an error: see <see cref="ClientRevocation"/>.
+    /// </summary>
     public string? ClientCaPath { get; set; }
 
     /// <summary>Whether clients' certificates are looked up as revoked: <c>NoCheck</c> by default, <c>Online</c>, <c>Offline</c>.</summary>
     public X509RevocationMode ClientRevocation { get; set; } = X509RevocationMode.NoCheck;
 
-    /// <summary>Common names that may connect. Where this and the next two lists are empty, whoever has a valid certificate may; else one match in one list is enough.</summary>
+    /// <summary>
+    /// Common names that may connect. Where this and the next two lists are empty, every client with a valid certificate may; else one match
+    /// in one list is enough. Prefer the next two: an authority's name constraints (RFC 5280, 4.2.1.10) do not bind common names, so that an
+    /// authority that is limited to some hosts can issue a certificate with any common name.
+    /// </summary>
     public IList<string> AllowedCommonNames { get; } = [];
 
     /// <summary>Host names that may connect (subject alternative names), whatever their case.</summary>
@@ -133,6 +142,16 @@ public sealed class TlsServerOptions
         if (ClientCertificates == ClientCertificates.None && (ClientCaPath is not null || AllowedCommonNames.Count + AllowedDnsNames.Count + AllowedUris.Count > 0))
         {
             yield return "Tls:ClientCertificates is None, and so ClientCaPath and the allowed names would do nothing. Set it to Require or Allow.";
+        }
+
+        foreach (string name in AllowedDnsNames.Where(static name => !HostNames.IsName(name)))
+        {
+            yield return $"Tls:AllowedDnsNames: '{name}' is no host name, and no certificate can have it. URIs belong to AllowedUris.";
+        }
+
+        foreach (string uri in AllowedUris.Where(static uri => !uri.Contains(':', StringComparison.Ordinal)))
+        {
+            yield return $"Tls:AllowedUris: '{uri}' is no URI, and no certificate can have it. Write it with its scheme, such as spiffe://example.org/name; host names belong to AllowedDnsNames.";
         }
 
         if (HandshakeTimeout <= TimeSpan.Zero || ShutdownTimeout <= TimeSpan.Zero)

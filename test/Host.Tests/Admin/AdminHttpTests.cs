@@ -115,6 +115,45 @@ public partial class AdminHttpTests
     }
 
     [Fact(Timeout = 120000)]
+    [Trait("Fault", "F78")]
+    public async Task Endpoints_CertificateFilesAreBroken_TellsTheErrors()
+    {
+        using var authority = new AuthorityFiles();
+        TlsCertificateOptions certificate = authority.Write("localhost");
+        await using AdminSide admin = await AdminSide.StartAsync(
+            Cancel,
+            "--ByteStreams:Endpoints:secure:Url=tls://127.0.0.1:0",
+            "--ByteStreams:Endpoints:secure:Handler=echo",
+            $"--ByteStreams:Endpoints:secure:Tls:Certificates:0:Path={certificate.Path}",
+            $"--ByteStreams:Endpoints:secure:Tls:Certificates:0:KeyPath={certificate.KeyPath}",
+            "--ByteStreams:Endpoints:secure:Tls:ClientCertificates=Require",
+            $"--ByteStreams:Endpoints:secure:Tls:ClientCaPath={authority.CaPath}");
+        Assert.Equal((null, null), await ErrorsAsync());
+
+        await File.WriteAllTextAsync(certificate.Path!, string.Empty, Cancel);
+        await File.WriteAllTextAsync(authority.CaPath, string.Empty, Cancel);
+        (string? Certificate, string? Authorities) errors;
+        do
+        {
+            await Task.Delay(50, Cancel);
+            errors = await ErrorsAsync();
+        }
+        while (errors.Certificate is null || errors.Authorities is null);
+
+        Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Certificate);
+        Assert.Equal($"{authority.CaPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Authorities);
+
+        async Task<(string?, string?)> ErrorsAsync()
+        {
+            using JsonDocument json = await JsonAsync(admin, "/endpoints");
+            JsonElement secure = json.RootElement.GetProperty("endpoints").EnumerateArray().Single(endpoint => endpoint.GetProperty("name").GetString() == "secure");
+            return (Text(secure.GetProperty("certificates")[0], "error"), Text(secure, "clientAuthoritiesError"));
+        }
+
+        static string? Text(JsonElement element, string name) => element.TryGetProperty(name, out JsonElement value) ? value.GetString() : null;
+    }
+
+    [Fact(Timeout = 120000)]
     public async Task Delete_ChangesNotAllowed_IsRefusedWithTheKey()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);

@@ -99,6 +99,8 @@ public sealed class CheckTests : IDisposable
             $"echo         {$"tcp://127.0.0.1:{port}",-44} handler echo",
             "front        tls://*:0                                    handler relay",
             $"             certificate localhost, valid until {Utc(certificate.NotAfter)}",
+            "Warning: ByteStreams:Endpoints:front:Tls:Certificates:0: the issuer 'CN=Test Authority' is neither in the file nor a root that this system trusts. "
+            + "Unless it is a root that the clients trust, they cannot build the chain: append the intermediate certificates to the file.",
             "2 endpoints are in order. Nothing was bound: whether the addresses are free was not looked at.",
             string.Empty,
         ];

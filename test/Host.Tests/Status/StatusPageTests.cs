@@ -150,6 +150,36 @@ public sealed class StatusPageTests : IAsyncLifetime
         Assert.Empty(mistakes.Select(mistake => (string?)mistake));
     }
 
+    [Fact(Timeout = 120000)]
+    [Trait("Fault", "F78")]
+    public async Task Page_CertificateFileIsBroken_ShowsItUntilItIsReplaced()
+    {
+        using var authority = new AuthorityFiles();
+        TlsCertificateOptions certificate = authority.Write("localhost");
+        await using HostProcess host = await OpenAsync(
+            "--ByteStreams:Endpoints:secure:Url=tls://127.0.0.1:0",
+            "--ByteStreams:Endpoints:secure:Handler=echo",
+            $"--ByteStreams:Endpoints:secure:Tls:Certificates:0:Path={certificate.Path}",
+            $"--ByteStreams:Endpoints:secure:Tls:Certificates:0:KeyPath={certificate.KeyPath}",
+            "--ByteStreams:Endpoints:secure:Tls:ClientCertificates=Require",
+            $"--ByteStreams:Endpoints:secure:Tls:ClientCaPath={authority.CaPath}");
+        string good = await File.ReadAllTextAsync(certificate.Path!, Cancel);
+        string authorities = await File.ReadAllTextAsync(authority.CaPath, Cancel);
+        Assert.Equal(1, (int)(await _browser.RunAsync("return document.querySelectorAll('#certificates tr').length", Cancel))!);
+
+        await File.WriteAllTextAsync(certificate.Path!, string.Empty, Cancel);
+        await File.WriteAllTextAsync(authority.CaPath, string.Empty, Cancel);
+        await _browser.UntilAsync($"{Row("certificates", "changed file refused " + certificate.Path)} && {Row("certificates", "changed file refused " + authority.CaPath)}", Cancel);
+        string row = (string)(await _browser.RunAsync($"return {Row("certificates", certificate.Path!)}.textContent", Cancel))!;
+        Assert.StartsWith("localhost", row, StringComparison.Ordinal);
+        Assert.Contains("cannot be used: it is empty.", row, StringComparison.Ordinal);
+
+        await File.WriteAllTextAsync(certificate.Path!, good, Cancel);
+        await File.WriteAllTextAsync(authority.CaPath, authorities, Cancel);
+        await _browser.UntilAsync($"!{Row("certificates", "refused")} && document.querySelectorAll('#certificates tr').length === 1", Cancel);
+        Assert.Empty(await _browser.ComplaintsAsync(Cancel));
+    }
+
     /// <summary>With <c>BYTESTREAMS_REGENERATE=1</c> in the environment, the pictures of the documentation are taken anew.</summary>
     [Theory(Timeout = 120000)]
     [InlineData("light", 1280, 800, "status-page.png")]

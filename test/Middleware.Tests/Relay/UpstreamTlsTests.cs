@@ -1,6 +1,7 @@
 using System.Net.Security;
 using ByteStreams.Relay;
 using ByteStreams.Testing;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 
@@ -9,7 +10,7 @@ namespace ByteStreams.Middleware.Tests.Relay;
 public sealed class UpstreamTlsTests : IDisposable
 {
     private readonly AuthorityFiles _authority = new();
-    private readonly FakeTimeProvider _time = new();
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
     private readonly FakeLogger _log = new();
     private readonly TlsCertificateOptions _files;
     private readonly UpstreamTls _tls;
@@ -66,6 +67,22 @@ public sealed class UpstreamTlsTests : IDisposable
         Assert.Same(before, _tls.Current);
         File.WriteAllText(_files.Path!, good);
         _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("CN=before", Subject(_tls.Current));
+        Assert.Single(_log.Collector.GetSnapshot());
+    }
+
+    [Fact, Trait("Fault", "F78")]
+    public void Current_CertificateExpires_IsShownWithAWarning()
+    {
+        Assert.Empty(_log.Collector.GetSnapshot());
+
+        _time.Advance(TimeSpan.FromDays(6));
+
+        Assert.Equal("CN=before", Subject(_tls.Current));
+        FakeLogRecord told = Assert.Single(_log.Collector.GetSnapshot());
+        Assert.Equal((669, LogLevel.Warning), (told.Id.Id, told.Level));
+        Assert.StartsWith($"The certificate 'CN=before' in {_files.Path}, which upstreams are shown, is valid from ", told.Message, StringComparison.Ordinal);
+        _time.Advance(TimeSpan.FromHours(23));
         Assert.Equal("CN=before", Subject(_tls.Current));
         Assert.Single(_log.Collector.GetSnapshot());
     }

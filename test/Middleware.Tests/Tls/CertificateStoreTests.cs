@@ -14,7 +14,7 @@ namespace ByteStreams.Middleware.Tests.Tls;
 /// <summary>Where certificates come from, who gets which, and what happens when their files change (F23).</summary>
 public sealed class CertificateStoreTests : TlsTest
 {
-    private readonly FakeTimeProvider _time = new();
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
 
     [Theory]
     [InlineData("a.example.com", "exact")]
@@ -86,23 +86,16 @@ public sealed class CertificateStoreTests : TlsTest
         Assert.Equal("in files", await NameAsync(served));
     }
 
-    [Fact]
-    public async Task Handshake_FileHasIntermediates_TheyAreSent()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Handshake_FileHasIntermediates_TheyAreSent(bool isReversed)
     {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=In between", key, HashAlgorithmName.SHA256);
-        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
-        using X509Certificate2 signed = request.Create(Authority.Certificate, DateTimeOffset.UtcNow.AddDays(-5), DateTimeOffset.UtcNow.AddDays(5), [1, 2, 3]);
-        using X509Certificate2 between = signed.CopyWithPrivateKey(key);
-        using var leafKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var leafRequest = new CertificateRequest("CN=localhost", leafKey, HashAlgorithmName.SHA256);
-        var names = new SubjectAlternativeNameBuilder();
-        names.AddDnsName("localhost");
-        leafRequest.CertificateExtensions.Add(names.Build());
-        using X509Certificate2 leaf = leafRequest.Create(between, DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1), [4, 5, 6]);
-        using X509Certificate2 withKey = leaf.CopyWithPrivateKey(leafKey);
-        TlsCertificateOptions options = Write("server", withKey);
-        File.AppendAllText(options.Path!, "\n" + between.ExportCertificatePem());
+        TestAuthority intermediate = Authority.IssueAuthority("In between");
+        using X509Certificate2 leaf = intermediate.IssueServer("localhost");
+        TlsCertificateOptions options = Write("server", leaf);
+        string certificate = File.ReadAllText(options.Path!);
+        File.WriteAllText(options.Path!, isReversed ? $"{Authority.Pem}\n{intermediate.Pem}\n{certificate}" : $"{certificate}\n{intermediate.Pem}");
         Served served = await ServeTlsAsync(Carrier.Own, tls => tls.Certificates.Add(options));
 
         // A client that knows the authority alone.
@@ -116,7 +109,7 @@ public sealed class CertificateStoreTests : TlsTest
     [InlineData("another key", "server.pem with ")]
     [InlineData("no key", "server.pem cannot be used: ")]
     [InlineData("no certificate", "server.pem with ")]
-    [InlineData("authorities", "ca.pem cannot be used: The file has no certificate in PEM.")]
+    [InlineData("authorities", "ca.pem cannot be used: it is no certificate: it has no line that begins with -----BEGIN")]
     public async Task Start_FileCannotBeUsed_SaysWhich(string what, string expected)
     {
         using X509Certificate2 certificate = Authority.IssueServer("localhost");

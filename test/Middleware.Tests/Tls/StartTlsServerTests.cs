@@ -163,7 +163,7 @@ public sealed class StartTlsServerTests : TlsTest
     [Trait("Fault", "F21")]
     public async Task Handshake_PeerStalls_IsOneLineAtInformation(Speaker speaker)
     {
-        var time = new FakeTimeProvider();
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         Served served = await ServeAsync(Carrier.Own, speaker, time: time);
         Socket client = await ConnectPlainAsync(served);
         await client.SendAsync((byte[])[0x16, 3, 1, 2], Soon);

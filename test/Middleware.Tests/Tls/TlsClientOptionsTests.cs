@@ -66,6 +66,24 @@ public sealed class TlsClientOptionsTests : TlsTest
         }
     }
 
+    [Theory]
+    [InlineData("spiffe://example.org/upstream", "is a URI, and servers' certificates are matched by host name or IP address only.")]
+    [InlineData("upstream.example:443", "is no host name or IP address. Write the name alone, without scheme, port or wildcard.")]
+    [InlineData("*.example", "is no host name or IP address.")]
+    public void CreateAuthenticationOptions_ServerNameIsNone_IsRefused(string name, string expected)
+    {
+        ArgumentException error = Assert.Throws<ArgumentException>(() => new TlsClientOptions { ServerName = name }.CreateAuthenticationOptions());
+
+        Assert.StartsWith($"Tls:ServerName: '{name}' {expected}", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("::1")]
+    [InlineData("my_host.example.")]
+    public void CreateAuthenticationOptions_ServerNameIsHostOrAddress_IsTaken(string name) =>
+        Assert.Equal(name, new TlsClientOptions { ServerName = name }.CreateAuthenticationOptions().TargetHost);
+
     [Fact]
     public async Task Connect_NoServerName_TheHostIsTheName()
     {
@@ -136,7 +154,7 @@ public sealed class TlsClientOptionsTests : TlsTest
 
     [Theory]
     [InlineData("no bundle", "missing.pem")]
-    [InlineData("empty bundle", "ca.pem has no certificate in PEM")]
+    [InlineData("empty bundle", "ca.pem cannot be used: it is no certificate: it has no line that begins with -----BEGIN")]
     [InlineData("no certificate", "missing.pem")]
     [InlineData("another key", "me.pem")]
     [InlineData("both", "a Path or a Store")]

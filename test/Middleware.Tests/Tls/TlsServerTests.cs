@@ -95,7 +95,7 @@ public sealed class TlsServerTests : TlsTest
     public async Task Handshake_200Stall_OthersAreServedAndTheTimeoutEndsEach(Carrier carrier)
     {
         const int Stalled = 200;
-        var time = new FakeTimeProvider();
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         Served served = await ServeTlsAsync(carrier, time: time);
         using MetricCollector<double> handshakes = CollectHandshakes(served);
         Socket[] stalled = await Task.WhenAll(Enumerable.Range(0, Stalled).Select(_ => ConnectPlainAsync(served)));
@@ -126,7 +126,7 @@ public sealed class TlsServerTests : TlsTest
     public async Task Handshake_OneMoreThanTheCap_EndsTheOldest(Carrier carrier)
     {
         const int Cap = 20;
-        Served served = await ServeTlsAsync(carrier, tls => tls.MaxHandshakes = Cap, time: new FakeTimeProvider());
+        Served served = await ServeTlsAsync(carrier, tls => tls.MaxHandshakes = Cap, time: new FakeTimeProvider(DateTimeOffset.UtcNow));
         var stalled = new List<Socket>();
         for (int i = 1; i <= Cap; i++)
         {
@@ -204,7 +204,7 @@ public sealed class TlsServerTests : TlsTest
             "expired" => ("tls_certificate_expired", "the client's certificate is valid from "),
             "unknown" => ("tls_certificate_untrusted", "the client's certificate is not trusted ("),
             "server's" => ("tls_certificate_untrusted", "the client's certificate is not trusted (NotValidForUsage)"),
-            _ => ("tls_name_not_allowed", "the client's certificate names nobody who is allowed"),
+            _ => ("tls_name_not_allowed", "the client's certificate names CN=mallory, which is not allowed"),
         };
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
         Assert.Equal(LogLevel.Information, line.Level);

@@ -19,11 +19,14 @@ public sealed class TestAuthority
     public TestAuthority(string name = "Test Authority")
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
-        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
-        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true));
-        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
-        Certificate = request.CreateSelfSigned(Now.AddDays(-10), Now.AddDays(10));
+        Certificate = Request(name, key).CreateSelfSigned(Now.AddDays(-10), Now.AddDays(10));
+    }
+
+    private TestAuthority(string name, TestAuthority issuer)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using X509Certificate2 signed = Request(name, key).Create(issuer.Certificate, Now.AddDays(-9), Now.AddDays(9), RandomNumberGenerator.GetBytes(8));
+        Certificate = signed.CopyWithPrivateKey(key);
     }
 
     /// <summary>The authority's own certificate, with its key.</summary>
@@ -31,6 +34,21 @@ public sealed class TestAuthority
 
     /// <summary>The same as PEM, without the key: what the other side trusts.</summary>
     public string Pem => Certificate.ExportCertificatePem();
+
+    /// <summary>An intermediate authority, which this one signs.</summary>
+    /// <param name="name">Its common name.</param>
+    /// <returns>The authority.</returns>
+    public TestAuthority IssueAuthority(string name) => new(name, this);
+
+    /// <summary>A revocation list of this authority, which revokes one certificate.</summary>
+    /// <param name="revoked">The certificate.</param>
+    /// <returns>The list as PEM.</returns>
+    public string Revoke(X509Certificate2 revoked)
+    {
+        var list = new CertificateRevocationListBuilder();
+        list.AddEntry(revoked);
+        return PemEncoding.WriteString("X509 CRL", list.Build(Certificate, 1, Now.AddDays(5), HashAlgorithmName.SHA256));
+    }
 
     /// <summary>A server's certificate.</summary>
     /// <param name="hosts">Its DNS names; the first is its common name too.</param>
@@ -57,10 +75,11 @@ public sealed class TestAuthority
     /// <param name="notAfter">The end of its validity; in five days by default.</param>
     /// <param name="rawNames">The bytes of the extension subjectAltName as they are, in place of <paramref name="dns"/> and <paramref name="uris"/>: for names that nobody should have.</param>
     /// <param name="statusUrl">Where its status can be asked for (OCSP); null for nowhere.</param>
+    /// <param name="notBefore">The beginning of its validity; five days ago by default.</param>
     /// <returns>The certificate with its key.</returns>
     public X509Certificate2 Issue(
         string? commonName, string[]? dns = null, string[]? uris = null, string? purpose = null, DateTimeOffset? notAfter = null, byte[]? rawNames = null,
-        string? statusUrl = null)
+        string? statusUrl = null, DateTimeOffset? notBefore = null)
     {
         var subject = new X500DistinguishedNameBuilder();
         if (commonName is not null)
@@ -94,7 +113,16 @@ public sealed class TestAuthority
             request.CertificateExtensions.Add(names.Build());
         }
 
-        using X509Certificate2 signed = request.Create(Certificate, Now.AddDays(-5), notAfter ?? Now.AddDays(5), RandomNumberGenerator.GetBytes(8));
+        using X509Certificate2 signed = request.Create(Certificate, notBefore ?? Now.AddDays(-5), notAfter ?? Now.AddDays(5), RandomNumberGenerator.GetBytes(8));
         return signed.CopyWithPrivateKey(key);
+    }
+
+    private static CertificateRequest Request(string name, ECDsa key)
+    {
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        return request;
     }
 }

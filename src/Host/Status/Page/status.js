@@ -305,10 +305,17 @@ function showEndpoints(answer) {
     ],
   })), ['Endpoint', 'Listens on', 'Handler', 'Open', 'Accepted', 'Refused', 'Received', 'Sent']);
   showReasons(answer.endpoints);
-  const certificates = answer.endpoints.flatMap(endpoint => endpoint.certificates.map(certificate => ({ endpoint: endpoint.name, ...certificate })));
+  const certificates = answer.endpoints.flatMap(endpoint => [
+    ...endpoint.certificates.map(certificate => ({ endpoint: endpoint.name, ...certificate })),
+    ...endpoint.clientAuthoritiesError ? [{ endpoint: endpoint.name, subject: "clients' authorities", error: endpoint.clientAuthoritiesError }] : [],
+  ]);
   byId('certificates-section').hidden = certificates.length === 0;
-  fill(byId('certificates'), certificates.map(({ endpoint, subject, notAfter }, i) => ({
-    key: `${i}`, cells: [c(peerText(subject)), c(endpoint), expiry(new Date(notAfter))],
+  fill(byId('certificates'), certificates.map(({ endpoint, subject, notAfter, error }, i) => ({
+    key: `${i}`,
+    cells: [
+      error ? long([make('div', peerText(subject)), make('div', [make('span', 'changed file refused', 'mark bad'), ' ', peerText(error)])]) : c(peerText(subject)),
+      c(endpoint), notAfter ? expiry(new Date(notAfter)) : n('–'),
+    ],
   })), ['Subject', 'Endpoint', 'Expires']);
   const upstreams = answer.endpoints.flatMap(endpoint => endpoint.upstreams.map(upstream => ({ endpoint: endpoint.name, ...upstream })));
   byId('upstreams-section').hidden = upstreams.length === 0;

@@ -1,0 +1,90 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.FileProviders;
+using Microsoft.Extensions.Primitives;
+
+namespace StreamsHost;
+
+/// <summary>
+/// A folder whose files' contents are compared each second: what Kubernetes or Docker replace sends no events. The framework's polling
+/// takes up to eight seconds, because it looks every four, and skips a look less than four after a token was made.
+/// </summary>
+/// <param name="files">Reads the folder.</param>
+/// <param name="time">The clock.</param>
+internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time) : IFileProvider
+{
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+
+    private TimeProvider Time => time;
+
+    public IDirectoryContents GetDirectoryContents(string subpath) => files.GetDirectoryContents(subpath);
+
+    public IFileInfo GetFileInfo(string subpath) => files.GetFileInfo(subpath);
+
+    /// <param name="filter">The name of a file, or <c>*</c> for all.</param>
+    public IChangeToken Watch(string filter) => new ChangeToken(this, filter);
+
+    /// <summary>What the files contain, in short. A file that cannot be read now is one with other contents.</summary>
+    private byte[] Fingerprint(string filter)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        IEnumerable<IFileInfo> watched = filter == "*"
+            ? files.GetDirectoryContents(string.Empty).Where(static file => !file.IsDirectory).OrderBy(static file => file.Name, StringComparer.Ordinal)
+            : [files.GetFileInfo(filter)];
+        foreach (IFileInfo file in watched)
+        {
+            hash.AppendData(SHA256.HashData(Encoding.UTF8.GetBytes(file.Name)));
+            try
+            {
+                hash.AppendData(SHA256.HashData(File.ReadAllBytes(file.PhysicalPath ?? file.Name)));
+            }
+            catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+            {
+                hash.AppendData(Encoding.UTF8.GetBytes(unreadable.GetType().Name));
+            }
+        }
+
+        return hash.GetHashAndReset();
+    }
+
+    private sealed class ChangeToken(PolledFolder folder, string filter) : IChangeToken
+    {
+        private readonly byte[] _before = folder.Fingerprint(filter);
+
+        public bool HasChanged => !folder.Fingerprint(filter).AsSpan().SequenceEqual(_before);
+
+        public bool ActiveChangeCallbacks => true;
+
+        public IDisposable RegisterChangeCallback(Action<object?> callback, object? state) => new Registration(this, callback, state, folder.Time);
+    }
+
+    private sealed class Registration : IDisposable
+    {
+        private readonly ChangeToken _token;
+        private readonly Action<object?> _callback;
+        private readonly object? _state;
+        private readonly ITimer _timer;
+        private int _done;
+
+        public Registration(ChangeToken token, Action<object?> callback, object? state, TimeProvider time)
+        {
+            (_token, _callback, _state) = (token, callback, state);
+            _timer = time.CreateTimer(static registration => ((Registration)registration!).Look(), this, Period, Period);
+        }
+
+        public void Dispose()
+        {
+            Volatile.Write(ref _done, 1);
+            _timer.Dispose();
+        }
+
+        private void Look()
+        {
+            if (Volatile.Read(ref _done) == 0 && _token.HasChanged && Interlocked.Exchange(ref _done, 1) == 0)
+            {
+                _timer.Dispose();
+                _callback(_state);
+            }
+        }
+    }
+}

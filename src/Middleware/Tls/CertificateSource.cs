@@ -1,0 +1,168 @@
+using System.Security.Cryptography;
+using ByteStreams.Configuration;
+
+namespace ByteStreams.Tls;
+
+/// <summary>What is in the files of a certificate: nothing for a certificate in the system's store.</summary>
+internal sealed record FileContents(byte[]? File, byte[]? Key)
+{
+    public bool Equals(FileContents? other) => other is not null && Same(File, other.File) && Same(Key, other.Key);
+
+    public override int GetHashCode() => HashCode.Combine(File?.Length, Key?.Length);
+
+    private static bool Same(byte[]? left, byte[]? right) => left.AsSpan().SequenceEqual(right);
+}
+
+/// <summary>Where a certificate or authorities are. Sources that are equal are loaded once, for all endpoints.</summary>
+internal sealed record CertificateLocation(string? Path, string? KeyPath, string? Password, string? Store, string? Search, bool Staple, bool IsAuthorities)
+{
+    public string Name => Path is null ? "the store" : KeyPath is null ? Path : $"{Path} with {KeyPath}";
+
+    public static CertificateLocation Of(TlsCertificateOptions options, bool staple) => new(
+        Full(options.Path), Full(options.KeyPath), options.Password,
+        options.Store is null ? null : $"{options.StoreLocation}/{options.Store}", options.Thumbprint ?? options.Subject, staple, IsAuthorities: false);
+
+    public static CertificateLocation OfAuthorities(string path) => new(Full(path), null, null, null, null, Staple: false, IsAuthorities: true);
+
+    /// <summary>Without the password.</summary>
+    public override string ToString() => Name;
+
+    /// <exception cref="CertificateFileException">A path is that of a folder.</exception>
+    public FileContents Read() => new(Read(Path), Read(KeyPath));
+
+    private static string? Full(string? path) => path is null ? null : System.IO.Path.GetFullPath(path);
+
+    private static byte[]? Read(string? path)
+    {
+        try
+        {
+            return path is null ? null : File.ReadAllBytes(path);
+        }
+        catch (UnauthorizedAccessException) when (Directory.Exists(path))
+        {
+            throw new CertificateFileException($"{path} is a folder. Name the file in it.");
+        }
+    }
+}
+
+/// <summary>What one location has: what was loaded last, and what is wrong with the files since. Its <see cref="CertificateWatcher"/> calls one method at a time.</summary>
+internal abstract class CertificateSource(CertificateLocation location)
+{
+    private FileContents? _last;
+    private string? _pending;
+
+    public CertificateLocation Location => location;
+
+    public string Name => location.Name;
+
+    /// <summary>Endpoints that use it.</summary>
+    public int Users { get; set; }
+
+    /// <summary>Why the files as they are cannot be used; null if they can, or have just changed.</summary>
+    public string? Error { get; private set; }
+
+    /// <summary>Raised with the reason if changed files cannot be used; what was loaded last stays.</summary>
+    public event Action<string>? Broken;
+
+    public static bool IsUnusable(Exception error) =>
+        error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
+
+    /// <summary>Loads the files if they are not what was loaded last.</summary>
+    /// <exception cref="ArgumentException">They cannot be used; the message names them. What was loaded last stays.</exception>
+    public void LoadNow()
+    {
+        try
+        {
+            FileContents now = location.Read();
+            if (_last is null || _pending is not null || now != _last)
+            {
+                Load(now);
+                (_last, _pending, Error) = (now, null, null);
+            }
+        }
+        catch (Exception error) when (IsUnusable(error))
+        {
+            throw new ArgumentException($"Tls: {Name} cannot be used: {Mistake.Text(error)}", error);
+        }
+    }
+
+    /// <summary>Looks whether the files have changed, and loads them if so.</summary>
+    public void Look()
+    {
+        if (location.Path is null)
+        {
+            return;
+        }
+
+        try
+        {
+            LoadIfChanged(ReadAnew());
+        }
+        catch (Exception error) when (IsUnusable(error))
+        {
+            // A pair is replaced file by file: in between it does not fit together, and only a look later is that an error.
+            string text = Mistake.Text(error);
+            if (Error is null && _pending == text)
+            {
+                Error = text;
+                Broken?.Invoke(text);
+            }
+
+            _pending = text;
+        }
+    }
+
+    protected abstract void Load(FileContents content);
+
+    private FileContents ReadAnew()
+    {
+        try
+        {
+            return location.Read();
+        }
+        catch
+        {
+            // What comes back is a change, though it may be what was there before: the error is over, and the next one is a new one.
+            _last = null;
+            throw;
+        }
+    }
+
+    private void LoadIfChanged(FileContents now)
+    {
+        if (now != _last)
+        {
+            (_last, _pending, Error) = (now, null, null);
+        }
+        else if (_pending is null || Error is not null)
+        {
+            return;
+        }
+
+        // Contents that could not be used are loaded a second time before that is an error.
+        Load(now);
+        (_pending, Error) = (null, null);
+    }
+}
+
+/// <typeparam name="TLoaded">What the files are loaded as.</typeparam>
+/// <param name="location">Where they are.</param>
+/// <param name="load">Loads them.</param>
+internal sealed class CertificateSource<TLoaded>(CertificateLocation location, Func<FileContents, TLoaded> load) : CertificateSource(location)
+    where TLoaded : class
+{
+    private volatile TLoaded? _current;
+
+    /// <summary>What was loaded last. One field for all endpoints: they take a new one over at the same moment.</summary>
+    public TLoaded Current => _current!;
+
+    /// <summary>Raised if changed files were loaded.</summary>
+    public event Action<TLoaded>? Replaced;
+
+    protected override void Load(FileContents content)
+    {
+        TLoaded loaded = load(content);
+        _current = loaded;
+        Replaced?.Invoke(loaded);
+    }
+}
