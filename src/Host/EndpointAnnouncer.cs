@@ -16,10 +16,10 @@ internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConf
         bool isReadable = HostLogging.IsReadable(configuration);
         foreach (string name in servers.Names)
         {
-            bool isTls = servers.Plan(name)?.Tls is not null;
+            TlsServerOptions? tls = servers.Plan(name)?.Tls;
             foreach (EndPoint endPoint in servers[name].EndPoints)
             {
-                (string address, string command) = (Address(endPoint, isTls), Command(endPoint, isTls));
+                (string address, string command) = (Address(endPoint, tls is not null), Command(endPoint, tls));
                 if (isReadable)
                 {
                     output.WriteLine($"{name,-12} {address,-44} try: {command}");
@@ -51,14 +51,20 @@ internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConf
         _ => $"{(isTls ? "tls" : "tcp")}://{endPoint}",
     };
 
-    private static string Command(EndPoint endPoint, bool isTls) => endPoint switch
+    private static string Command(EndPoint endPoint, TlsServerOptions? tls) => endPoint switch
     {
-        IPEndPoint ip when isTls => $"openssl s_client -quiet -connect {new IPEndPoint(Reachable(ip.Address), ip.Port)}",
+        IPEndPoint ip when tls is not null => $"{TlsClient(tls)} -connect {new IPEndPoint(Reachable(ip.Address), ip.Port)}",
         IPEndPoint ip => $"nc {Reachable(ip.Address)} {ip.Port}",
         _ when Path(endPoint).StartsWith('@') => $"socat - ABSTRACT-CONNECT:{Path(endPoint)[1..]}",
-        _ when isTls => $"openssl s_client -quiet -unix {Path(endPoint)}",
+        _ when tls is not null => $"{TlsClient(tls)} -unix {Path(endPoint)}",
         _ => $"nc -U {Path(endPoint)}",
     };
+
+    /// <summary>
+    /// <c>-quiet</c> alone would ignore the end of the input; then only a signal ends the command, without close_notify.
+    /// </summary>
+    private static string TlsClient(TlsServerOptions tls) =>
+        "openssl s_client -quiet -no_ign_eof" + (tls.ClientCertificates == ClientCertificates.Require ? " -cert client.crt -key client.key" : "");
 
     /// <summary>All interfaces are reached on this machine through the loopback one.</summary>
     private static IPAddress Reachable(IPAddress address) =>

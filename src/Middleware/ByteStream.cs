@@ -23,7 +23,10 @@ namespace ByteStreams;
 public static class ByteStream
 {
     /// <summary>Starts a TCP server. Source: <c>asyncio.start_server</c>.</summary>
-    /// <param name="clientConnected">Called for each client; when it returns, everything written is delivered and the connection closed.</param>
+    /// <param name="clientConnected">
+    /// Called for each client, in parallel for different ones; when it returns, everything written is delivered and the connection closed. A
+    /// callback of two arguments has its waiting reads cancelled when the server stops, unless they are given a token.
+    /// </param>
     /// <param name="host">A name or an address; null or empty is all interfaces, both families.</param>
     /// <param name="port">0 to 65535; 0 takes a free one, see <see cref="ByteStreamServer.EndPoints"/>.</param>
     /// <param name="options">Null takes every default.</param>
@@ -43,7 +46,10 @@ public static class ByteStream
         StartServerAsync(Adapt(clientConnected), host, port, options, cancellationToken);
 
     /// <summary>Starts a TCP server on several hosts, one listener for each of their addresses.</summary>
-    /// <param name="clientConnected">Called for each client; when it returns, everything written is delivered and the connection closed.</param>
+    /// <param name="clientConnected">
+    /// Called for each client, in parallel for different ones; when it returns, everything written is delivered and the connection closed. A
+    /// callback of two arguments has its waiting reads cancelled when the server stops, unless they are given a token.
+    /// </param>
     /// <param name="hosts">Names or addresses; duplicates are dropped.</param>
     /// <param name="port">0 to 65535; 0 takes a free one for each listener.</param>
     /// <param name="options">Null takes every default.</param>
@@ -67,7 +73,10 @@ public static class ByteStream
         StartServerAsync(Adapt(clientConnected), hosts, port, options, cancellationToken);
 
     /// <summary>Starts a server on an endpoint: <see cref="IPEndPoint"/>, <see cref="UnixDomainSocketEndPoint"/> or <see cref="InMemoryEndPoint"/>.</summary>
-    /// <param name="clientConnected">Called for each client; when it returns, everything written is delivered and the connection closed.</param>
+    /// <param name="clientConnected">
+    /// Called for each client, in parallel for different ones; when it returns, everything written is delivered and the connection closed. A
+    /// callback of two arguments has its waiting reads cancelled when the server stops, unless they are given a token.
+    /// </param>
     /// <param name="endPoint">Where to listen.</param>
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
@@ -87,7 +96,10 @@ public static class ByteStream
         StartServerAsync(Adapt(clientConnected), endPoint, options, cancellationToken);
 
     /// <summary>Starts a server on a socket that is bound already, as systemd hands one over. It is closed with the server; its file is not removed.</summary>
-    /// <param name="clientConnected">Called for each client; when it returns, everything written is delivered and the connection closed.</param>
+    /// <param name="clientConnected">
+    /// Called for each client, in parallel for different ones; when it returns, everything written is delivered and the connection closed. A
+    /// callback of two arguments has its waiting reads cancelled when the server stops, unless they are given a token.
+    /// </param>
     /// <param name="socket">A bound stream socket, listening or not.</param>
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
@@ -105,7 +117,10 @@ public static class ByteStream
         StartServerAsync(Adapt(clientConnected), socket, options, cancellationToken);
 
     /// <summary>Starts a server on a Unix socket. Source: <c>asyncio.start_unix_server</c>.</summary>
-    /// <param name="clientConnected">Called for each client; when it returns, everything written is delivered and the connection closed.</param>
+    /// <param name="clientConnected">
+    /// Called for each client, in parallel for different ones; when it returns, everything written is delivered and the connection closed. A
+    /// callback of two arguments has its waiting reads cancelled when the server stops, unless they are given a token.
+    /// </param>
     /// <param name="path">A path, at most 107 bytes on Linux, or <c>@name</c> in Linux' abstract namespace.</param>
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the start.</param>
@@ -194,6 +209,10 @@ public static class ByteStream
     internal static ByteStreamDelegate Adapt(Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected)
     {
         ArgumentNullException.ThrowIfNull(clientConnected);
-        return (reader, writer, _) => clientConnected(reader, writer);
+        return (reader, writer, stopping) =>
+        {
+            reader.CancelWaitsBy(stopping);
+            return clientConnected(reader, writer);
+        };
     }
 }

@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Middleware.Tests;
 using ByteStreams.Middleware.Tests.Timeouts;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
@@ -127,6 +128,70 @@ public sealed class ServerRows : FaultTest
         }
 
         await AssertRecoveredAsync(served, ("closed_by_peer", Count + 1), ("receive_idle_timeout", 1));
+    }
+
+    [Fact, Trait("Fault", "F85")]
+    public async Task F85_AsManyHandlersBlockAsThereAreThreads_NewClientsAreRefusedAndTheOthersServed()
+    {
+        TakeTime(TimeSpan.FromMinutes(3));
+        int blocked = 0;
+        using var release = new ManualResetEventSlim();
+        Served served = await BeginAsync(
+            async (reader, writer, stopping) =>
+            {
+                while (await reader.ReadLineAsync(stopping) is { Length: > 0 } line)
+                {
+                    if (line[0] == 'b')
+                    {
+                        Interlocked.Increment(ref blocked);
+                        release.Wait(Soon);
+                    }
+
+                    writer.Write(line);
+                }
+            },
+            builder => ((ByteStreamServerOptions)builder).Engine = ByteStreamEngine.Epoll);
+        try
+        {
+            // Of the same endpoint, and here before the others: they have never blocked.
+            Socket[] older = await ConnectManyAsync(served.EndPoint, 20);
+            await AskEachAsync(older);
+            Socket[] blockers = await ConnectManyAsync(served.EndPoint, BlockingHandlers.Most);
+            foreach (Socket blocker in blockers)
+            {
+                await blocker.SendAsync("block\n"u8.ToArray(), Soon);
+            }
+
+            await UntilAsync(() => Volatile.Read(ref blocked) == BlockingHandlers.Most && BlockingHandlers.Shared.IsFull);
+            await AskEachAsync(older);
+            await AskCanaryAsync();
+            await AssertRefusedAsync(served.EndPoint);
+            await AssertRefusedAsync(served.EndPoint);
+            Assert.Equal(2, served.Metrics.Endpoints.Sum(endpoint => endpoint.Snapshot().Refused));
+            // Once a minute, however many are refused.
+            Assert.Single(served.Log.GetSnapshot(), record => record.Message.Contains("handlers block their threads", StringComparison.Ordinal));
+
+            release.Set();
+            foreach (Socket blocker in blockers)
+            {
+                Assert.Equal(6, await blocker.ReceiveAsync(new byte[6], Soon));
+                blocker.Dispose();
+            }
+
+            await UntilAsync(() => !BlockingHandlers.Shared.IsFull);
+            await using (ByteStreamConnection late = await ByteStream.OpenConnectionAsync(served.EndPoint, cancellationToken: Soon))
+            {
+                Assert.Equal("late\n", await AskAsync(late, "late\n"));
+            }
+
+            Array.ForEach(older, socket => socket.Dispose());
+        }
+        finally
+        {
+            release.Set();
+        }
+
+        await AssertRecoveredAsync(served, refusedAtAccept: 2, ("closed_by_peer", BlockingHandlers.Most + 21));
     }
 
     [Fact, Trait("Fault", "F10")]

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using ByteStreams.Faults.Tests;
+using ByteStreams.Interop.Tests;
 
 namespace StreamsHost.Tests;
 
@@ -68,7 +69,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     private static HostProcess Start(string folder, string[] wrapper, string[] arguments)
     {
-        string[] command = [.. wrapper, Executable];
+        string[] command = DefaultSignals.For([.. wrapper, Executable]);
         var start = new ProcessStartInfo(command[0])
         {
             RedirectStandardOutput = true,
@@ -150,7 +151,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         ?? throw new InvalidOperationException($"The host ended: {await _errors}");
 
     /// <summary>The next line of its log, which is JSON where no terminal is: the message alone.</summary>
-    private async Task<string> ReadMessageAsync()
+    public async Task<string> ReadMessageAsync()
     {
         string line = await ReadLineAsync();
         NoteEnds(line);

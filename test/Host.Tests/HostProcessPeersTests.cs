@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams;
 using ByteStreams.Interop.Tests;
+using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 
 namespace StreamsHost.Tests;
@@ -31,11 +32,12 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         _host = HostProcess.Start(
         [
             .. Tls("front"), $"{endpoints}:front:Handler=relay", $"{endpoints}:front:Relay:Upstreams=unix:@{Path.GetFileName(_authority.Folder)}",
+            .. Tls("tls-echo"), $"{endpoints}:tls-echo:Handler=echo",
             $"{endpoints}:behind:Url=unix:@{Path.GetFileName(_authority.Folder)}", $"{endpoints}:behind:Handler=echo",
             .. Tls("mutual"), $"{endpoints}:mutual:Handler=echo", $"{endpoints}:mutual:Tls:ClientCertificates=Require", $"{endpoints}:mutual:Tls:ClientCaPath={_authority.CaPath}",
             $"{endpoints}:proxied:Url=tcp://127.0.0.1:0", $"{endpoints}:proxied:Handler=echo", $"{endpoints}:proxied:ProxyProtocol:TrustedNetworks=127.0.0.1",
         ]);
-        await Host.WaitUntilUpAsync(7);
+        await Host.WaitUntilUpAsync(8);
     }
 
     [Theory(Timeout = 120000)]
@@ -71,6 +73,38 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
         byte[] line = new byte[6];
         await peer.Output.ReadExactlyAsync(line, Cancel);
         Assert.Equal("hello\n"u8.ToArray(), line);
+    }
+
+    [Theory(Timeout = 120000)]
+    [Trait("Peer", "openssl")]
+    [InlineData("tls-echo")]
+    [InlineData("mutual")]
+    public async Task Announcement_SClientWhoseInputEnds_EndsWithoutATruncation(string endpoint)
+    {
+        string announced = Host.Announced[endpoint];
+        string command = announced[(announced.IndexOf("try: ", StringComparison.Ordinal) + 5)..];
+        TlsCertificateOptions certificate = _authority.Write("alice");
+        // The certificate that mutual TLS asks for is the reader's own.
+        Assert.Equal(endpoint == "mutual", command.Contains("-cert client.crt -key client.key", StringComparison.Ordinal));
+        command = command.Replace("client.crt", certificate.Path, StringComparison.Ordinal).Replace("client.key", certificate.KeyPath, StringComparison.Ordinal);
+
+        await AssertEndsCleanlyAsync(command, endpoint);
+    }
+
+    [Fact(Timeout = 120000)]
+    [Trait("Peer", "openssl")]
+    public async Task Documentation_EverySClientCommand_EndsWithoutATruncation()
+    {
+        string[] documents = ["README.md", .. Directory.GetFiles(Path.Combine(Repository.Root, "docs"), "*.md", SearchOption.AllDirectories)];
+        string[] commands = [.. documents.SelectMany(document => Repository.Read(document).Split('\n')).Where(line => line.Contains("openssl s_client -", StringComparison.Ordinal))];
+        Assert.NotEmpty(commands);
+        foreach (string documented in commands)
+        {
+            string command = documented[documented.IndexOf("openssl", StringComparison.Ordinal)..]
+                .Replace("127.0.0.1:7443", $"127.0.0.1:{Host.Port("tls-echo")}", StringComparison.Ordinal)
+                .Replace("docker/tls/tls.crt", _authority.CaPath, StringComparison.Ordinal);
+            await AssertEndsCleanlyAsync(command, "tls-echo");
+        }
     }
 
     [Theory(Timeout = 120000)]
@@ -177,6 +211,25 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
                 Assert.DoesNotContain("ALERT", peer.Errors, StringComparison.Ordinal);
                 await Task.Delay(20, late.Token);
             }
+        }
+    }
+
+    /// <summary>The command gets a line back; after the end of its input it ends, and the host knows that nothing was cut off.</summary>
+    private async Task AssertEndsCleanlyAsync(string command, string endpoint)
+    {
+        string[] words = command.Split(' ');
+        await using Peer peer = Peer.Start(words[0], words[1..]);
+        await peer.Input.WriteAsync("hello\n"u8.ToArray(), Cancel);
+        await peer.Input.FlushAsync(Cancel);
+        Assert.Equal("hello", await peer.ReadLineAsync());
+
+        int before = Host.Ended.GetValueOrDefault((endpoint, "closed_by_peer"));
+        await peer.SendAsync(ReadOnlyMemory<byte>.Empty);
+        await peer.FinishAsync();
+        while (Host.Ended.GetValueOrDefault((endpoint, "closed_by_peer")) == before)
+        {
+            await Host.ReadMessageAsync();
+            Assert.DoesNotContain((endpoint, "tls_truncated"), Host.Ended.Keys);
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using ByteStreams;
+using ByteStreams.Interop.Tests;
 
 namespace StreamsHost.Tests;
 
@@ -26,6 +27,18 @@ public sealed class HostProcessSignalTests
         host.Signal(second);
 
         await AssertDrainsAsync(host);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Sigint_TestsStartedInTheBackgroundOfAScript_EndsTheHost()
+    {
+        // As a script's background job has it, and as this test's launcher resets it.
+        await using HostProcess host = HostProcess.StartUnder(["/bin/sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh", .. DefaultSignals.Reset]);
+        await host.WaitUntilUpAsync();
+
+        host.Signal(PosixSignal.SIGINT);
+
+        Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
     }
 
     [Fact(Timeout = 120000)]

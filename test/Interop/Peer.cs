@@ -50,7 +50,8 @@ internal sealed class Peer : IAsyncDisposable
             Assert.Skip($"THE PEER IS MISSING: '{program}' is not installed, so nothing was tested against it.");
         }
 
-        return new Peer(Process.Start(new ProcessStartInfo(path, arguments)
+        string[] command = DefaultSignals.For([path, .. arguments]);
+        return new Peer(Process.Start(new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -61,9 +61,19 @@ internal static class ByteStreamClient
         }
     }
 
-    private static ValueTask<ConnectionContext> OpenAsync(
-        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken) =>
-        OpenBesideAsync(null, candidates, options, cancellationToken);
+    private static async ValueTask<ConnectionContext> OpenAsync(
+        IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await OpenBesideAsync(null, candidates, options, cancellationToken).ConfigureAwait(false);
+        }
+        catch (SocketException error) when (candidates is [IPEndPoint address])
+        {
+            // As HttpClient writes it. Errors of several addresses, and of Unix sockets, name them already.
+            throw new SocketException((int)error.SocketErrorCode, $"{error.Message} ({address})");
+        }
+    }
 
     /// <summary>
     /// Opens the transport's connection to the first of several addresses that answers; without a timeout of its own. Where there is a

@@ -49,7 +49,10 @@ public sealed class ByteStreamsBuilder
 
     /// <summary>Registers a callback as a handler.</summary>
     /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
-    /// <param name="clientConnected">Called for each connection.</param>
+    /// <param name="clientConnected">
+    /// Called for each connection, in parallel for different ones. A callback of two arguments has its waiting reads cancelled when the server
+    /// stops, unless they are given a token.
+    /// </param>
     /// <returns>The same builder.</returns>
     /// <exception cref="ArgumentException">The name is taken or empty.</exception>
     public ByteStreamsBuilder AddHandler(string name, ByteStreamDelegate clientConnected)

@@ -1,6 +1,13 @@
 namespace ByteStreams;
 
-/// <summary>A service: called once for each client. Source: asyncio's <c>client_connected_cb</c>.</summary>
+/// <summary>
+/// A service: called once for each client, in parallel for different clients. Source: asyncio's <c>client_connected_cb</c>.
+/// </summary>
+/// <remarks>
+/// asyncio runs one step of one callback at a time; here callbacks of different connections run on several threads at once. State that they
+/// share needs <see cref="Interlocked"/>, a concurrent collection or a lock. <see cref="ByteStreamTransportOptions.EventLoops"/> = 1 does not
+/// change that; docs/asyncio.md, "Handlers run in parallel", has a scheduler that does. One connection's callback runs one step at a time.
+/// </remarks>
 /// <param name="reader">What the client sends.</param>
 /// <param name="writer">What is sent to the client.</param>
 /// <param name="stopping">

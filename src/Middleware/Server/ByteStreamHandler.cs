@@ -3,6 +3,10 @@ namespace ByteStreams;
 /// <summary>
 /// A service as a class: made in a dependency-injection scope of its own for each connection, and disposed with it.
 /// </summary>
+/// <remarks>
+/// The handlers of different connections run in parallel, on several threads: what they share, such as singleton services, has to be safe for
+/// that. See <see cref="ByteStreamDelegate"/>.
+/// </remarks>
 /// <example>
 /// <code>
 /// sealed class Echo : ByteStreamHandler

@@ -8,6 +8,18 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams;
 
 /// <summary>How a server listens and treats its clients. Also the connection builder that middleware is added to.</summary>
+/// <remarks>
+/// <c>UseTls</c>, <c>UseTimeouts</c>, <c>UseAdmission</c> and the others are extension methods in the namespace
+/// <c>Microsoft.AspNetCore.Hosting</c>, where those of the application's Kestrel are too.
+/// <example>
+/// <code>
+/// using ByteStreams;
+/// using Microsoft.AspNetCore.Hosting;
+///
+/// var options = new ByteStreamServerOptions().UseTimeouts(timeouts =&gt; timeouts.ReceiveIdle = TimeSpan.FromMinutes(5));
+/// </code>
+/// </example>
+/// </remarks>
 public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];

@@ -37,6 +37,9 @@ public sealed partial class ByteStreamReader
     /// <summary>Couples the writer, whose bytes leave before a read waits and whose loss is this reader's exception.</summary>
     internal void Attach(ByteStreamWriter writer) => _writer = writer;
 
+    /// <summary>Cancels reads that wait and were given no token: those of a callback that is not given the server's.</summary>
+    internal void CancelWaitsBy(CancellationToken stopping) => _stopping = stopping;
+
     /// <summary>Makes the reader see the end behind what is buffered: the connection was closed from this side.</summary>
     internal void Close()
     {
@@ -159,7 +162,7 @@ public sealed partial class ByteStreamReader
 
             // From here on the turn belongs to the waiting read, which gives it up itself.
             after = Busy;
-            return ReadMore<TCut, TResultMaker, TResult>(cut, result, cancellationToken);
+            return ReadMore<TCut, TResultMaker, TResult>(cut, result, cancellationToken.CanBeCanceled ? cancellationToken : _stopping);
         }
         catch (Exception error)
         {

@@ -93,9 +93,11 @@ public sealed partial class ByteStreamReader
     {
         private readonly IReadOnlyList<ReadOnlyMemory<byte>>? _given;
         private ReadOnlyMemory<byte> _one;
-        private ReadOnlyMemory<byte>[]? _many;
+        private ReadOnlyMemory<byte>[]? _some;
+        private SeparatorAutomaton? _many;
+        private int _state;
 
-        // No separator begins before this position of the stream (R21).
+        // Everything before this position of the stream has been searched (R21).
         private long _searched;
 
         public UntilCut(string call, ReadOnlyMemory<byte> separator)
@@ -125,41 +127,56 @@ public sealed partial class ByteStreamReader
             {
                 _one = _given[0];
             }
-            else if (_given is not null)
+            else if (_given is { Count: <= SeparatorAutomaton.MostPasses })
             {
-                _many = _given is ReadOnlyMemory<byte>[] array && IsSortedByLength(array)
+                _some = _given is ReadOnlyMemory<byte>[] array && IsSortedByLength(array)
                     ? array
                     : [.. _given.OrderBy(static separator => separator.Length)];
-                _one = _many[0];
+                _one = _some[0];
+            }
+            else if (_given is not null)
+            {
+                _many = SeparatorAutomaton.For(_given);
             }
 
-            return _one.IsEmpty ? new ArgumentException($"{Call} takes separators of at least one byte.", "separator") : null;
+            return (_many?.Shortest ?? _one.Length) == 0
+                ? new ArgumentException($"{Call} takes separators of at least one byte.", "separator")
+                : null;
         }
 
         public long Measure(ByteStreamReader reader)
         {
-            ReadOnlySpan<ReadOnlyMemory<byte>> separators = _many ?? new ReadOnlySpan<ReadOnlyMemory<byte>>(in _one);
             long buffered = reader._buffer.Length;
-            long from = Math.Max(0, _searched - reader._position);
-            if (buffered - from >= _one.Length)
+            if (TryFind(reader._buffer, Math.Max(0, _searched - reader._position), out long start, out long end, out int longest))
             {
-                if (Separators.TryFind(reader._buffer.Sequence, from, separators, out long start, out long end))
-                {
-                    return start <= reader.Limit ? end : throw reader.Overrun(
-                        $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
-                }
-
-                long surelyBefore = Math.Max(0, buffered + 1 - separators[^1].Length);
-                if (surelyBefore > reader.Limit)
-                {
-                    throw reader.Overrun(
-                        $"{surelyBefore} bytes without a separator are over the limit of {reader.Limit}.", (int)surelyBefore);
-                }
-
-                _searched = reader._position + surelyBefore;
+                return start <= reader.Limit ? end : throw reader.Overrun(
+                    $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
             }
 
+            // No separator begins before it.
+            long surelyBefore = Math.Max(0, buffered + 1 - longest);
+            if (surelyBefore > reader.Limit)
+            {
+                throw reader.Overrun(
+                    $"{surelyBefore} bytes without a separator are over the limit of {reader.Limit}.", (int)surelyBefore);
+            }
+
+            _searched = reader._position + (_many is null ? surelyBefore : buffered);
             return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) { Reader = reader } : -1;
+        }
+
+        private bool TryFind(in UnreadBytes buffer, long from, out long start, out long end, out int longest)
+        {
+            if (_many is not null)
+            {
+                longest = _many.Longest;
+                return _many.TryFind(buffer.Sequence, from, ref _state, out start, out end);
+            }
+
+            ReadOnlySpan<ReadOnlyMemory<byte>> separators = _some ?? new ReadOnlySpan<ReadOnlyMemory<byte>>(in _one);
+            longest = separators[^1].Length;
+            (start, end) = (-1, -1);
+            return buffer.Length - from >= _one.Length && Separators.TryFind(buffer.Sequence, from, separators, out start, out end);
         }
 
         private static bool IsSortedByLength(ReadOnlySpan<ReadOnlyMemory<byte>> separators)

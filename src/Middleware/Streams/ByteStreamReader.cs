@@ -69,6 +69,9 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private volatile bool _detached;
     private volatile Exception? _exception;
 
+    // Of reads that are given no token of their own.
+    private CancellationToken _stopping;
+
     /// <summary>Makes a reader that is fed by hand with <see cref="FeedData"/> and <see cref="FeedEof"/>.</summary>
     /// <param name="limit">The longest line or record in bytes, its separator not counted. Greater than zero.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>

@@ -60,12 +60,55 @@ internal static class Separators
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long IndexOf(in ReadOnlySequence<byte> buffer, ReadOnlySpan<byte> separator)
     {
-        if (buffer.IsSingleSegment)
-        {
-            return buffer.FirstSpan.IndexOf(separator);
-        }
+        return buffer.IsSingleSegment ? buffer.FirstSpan.IndexOf(separator) : IndexOfAcrossSegments(buffer, separator);
+    }
 
-        var reader = new SequenceReader<byte>(buffer);
-        return reader.TryReadTo(out ReadOnlySequence<byte> before, separator) ? before.Length : -1;
+    /// <summary>
+    /// <see cref="SequenceReader{T}"/> would look at each first byte of the separator by itself: 100 ns for each byte of a peer that sends
+    /// nothing else. Here the spans are searched, and where two meet, the bytes on both sides.
+    /// </summary>
+    private static long IndexOfAcrossSegments(in ReadOnlySequence<byte> buffer, ReadOnlySpan<byte> separator)
+    {
+        int most = separator.Length - 1;
+        byte[]? rented = null;
+        Span<byte> seam = 2 * most <= 256 ? stackalloc byte[256] : rented = ArrayPool<byte>.Shared.Rent(2 * most);
+        try
+        {
+            int carried = 0;
+            long offset = 0;
+            foreach (ReadOnlyMemory<byte> segment in buffer)
+            {
+                ReadOnlySpan<byte> bytes = segment.Span;
+                ReadOnlySpan<byte> head = bytes[..Math.Min(most, bytes.Length)];
+                head.CopyTo(seam[carried..]);
+                int joined = carried + head.Length;
+                int found = seam[..joined].IndexOf(separator);
+                if (found >= 0)
+                {
+                    return offset - carried + found;
+                }
+
+                found = bytes.IndexOf(separator);
+                if (found >= 0)
+                {
+                    return offset + found;
+                }
+
+                // The last bytes so far, in which a separator may begin.
+                ReadOnlySpan<byte> last = bytes.Length >= most ? bytes[^most..] : seam[Math.Max(0, joined - most)..joined];
+                last.CopyTo(seam);
+                carried = last.Length;
+                offset += bytes.Length;
+            }
+
+            return -1;
+        }
+        finally
+        {
+            if (rented is not null)
+            {
+                ArrayPool<byte>.Shared.Return(rented);
+            }
+        }
     }
 }

@@ -64,6 +64,9 @@ internal sealed class ByteStreamMetrics : IDisposable
             "bytestreams.lingering_connections", () => Linger.Count, "{connection}",
             "Connections of the process that are closed from this side and still wait for the peer's end.");
         _meter.CreateObservableUpDownCounter(
+            "bytestreams.blocking_threads", () => BlockingHandlers.Shared.Count, "{thread}",
+            "Threads of the process that its event loops have given to handlers that block; at 1,000 new connections are refused.");
+        _meter.CreateObservableUpDownCounter(
             "bytestreams.active_tls_handshakes", () => Each(endpoint => (long)endpoint.Handshakes), "{handshake}", "TLS handshakes in progress.");
         _handshakes = _meter.CreateHistogram<double>(
             "bytestreams.tls_handshake.duration", "s", "How long TLS handshakes took; failed ones have an error.type.", tags: null,
@@ -94,6 +97,13 @@ internal sealed class ByteStreamMetrics : IDisposable
     public EndpointTelemetry Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointTelemetry(added));
 
     public void ConnectionBegan(ConnectionRecord record) => record.Endpoint.Enter(record, ref _connections);
+
+    /// <summary>Counts a connection that was refused as it was accepted.</summary>
+    public void Refused(string endpoint, ConnectionEndReason reason)
+    {
+        Endpoint(endpoint).Refuse(reason);
+        _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, EndReasonText.Of(reason)));
+    }
 
     public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
     {

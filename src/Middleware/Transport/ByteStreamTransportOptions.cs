@@ -19,6 +19,7 @@ public class ByteStreamTransportOptions
     /// default (null). All servers and clients with the same number share the same loops. Fewer leave processors to other work;
     /// more gain nothing. The <see cref="ByteStreamEngine.Socket"/> engine has none.
     /// </summary>
+    /// <remarks>One loop does not make handlers run one at a time: see <see cref="ByteStreamDelegate"/>.</remarks>
     /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than 1,024.</exception>
     public int? EventLoops
     {

@@ -119,4 +119,7 @@ public enum ConnectionEndReason
 
     /// <summary>The peer ended its direction in the middle of what the handler was reading (<see cref="IncompleteReadException"/>); it got a reset.</summary>
     IncompleteMessage,
+
+    /// <summary>Refused: handlers that block have all the threads that there are for them, and the endpoint's handlers are such.</summary>
+    RefusedHandlersBlocked,
 }

@@ -28,6 +28,8 @@ internal sealed class SocketListener : IBoundListener
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
 
+    private static readonly TimeSpan BlockedLogInterval = TimeSpan.FromMinutes(1);
+
     private readonly Socket _socket;
     private readonly EndPoint _address;
     private readonly UnixSocketFile? _file;
@@ -36,6 +38,7 @@ internal sealed class SocketListener : IBoundListener
     private readonly Func<CancellationToken, ValueTask<SocketByteChannel?>>? _injected;
     private readonly CancellationTokenSource _unbound = new();
     private long? _lastLog;
+    private long? _lastBlockedLog;
     private int _unlogged;
     private readonly DescriptorLimit _descriptors = DescriptorLimit.Current();
     private bool _isShort;
@@ -144,6 +147,12 @@ internal sealed class SocketListener : IBoundListener
                 if (accepted is not null)
                 {
                     _isShort = _descriptors.IsNear(accepted.Number);
+                    if (_acceptor is { IsBlocked: true })
+                    {
+                        Refuse(accepted);
+                        continue;
+                    }
+
                     return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
                 }
             }
@@ -268,6 +277,17 @@ internal sealed class SocketListener : IBoundListener
         }
     }
 
+    /// <summary>Resets a connection whose handler could not begin: its client would wait for as long as others block.</summary>
+    private void Refuse(SocketByteChannel accepted)
+    {
+        accepted.Reset();
+        ByteStreamMetrics.Of(_options).Refused(_options.Name ?? EndPoint.ToString()!, ConnectionEndReason.RefusedHandlersBlocked);
+        if (IsTimeToLog(ref _lastBlockedLog, BlockedLogInterval))
+        {
+            TransportLog.HandlersBlock(_logger, EndPoint.ToString(), BlockingHandlers.Shared.Count);
+        }
+    }
+
     private void Log(SocketException error, bool left)
     {
         if (!left)
@@ -293,15 +313,17 @@ internal sealed class SocketListener : IBoundListener
         _unlogged = 0;
     }
 
-    private bool IsTimeToLog()
+    private bool IsTimeToLog() => IsTimeToLog(ref _lastLog, LogInterval);
+
+    private bool IsTimeToLog(ref long? lastLog, TimeSpan interval)
     {
         long now = _options.TimeProvider.GetTimestamp();
-        if (_lastLog is long last && _options.TimeProvider.GetElapsedTime(last, now) < LogInterval)
+        if (lastLog is long last && _options.TimeProvider.GetElapsedTime(last, now) < interval)
         {
             return false;
         }
 
-        _lastLog = now;
+        lastLog = now;
         return true;
     }
 }

@@ -41,6 +41,9 @@ internal abstract class TransportEngine
 /// <summary>Takes connections from a listening socket. One accept at a time.</summary>
 internal interface IAcceptor : IDisposable
 {
+    /// <summary>Whether a handler of the next connection could not begin, because handlers that block have all the threads there may be.</summary>
+    bool IsBlocked => false;
+
     /// <summary>The next connection; null for a client that has left already.</summary>
     /// <exception cref="SocketException">The accept failed; the listener goes on.</exception>
     /// <exception cref="ObjectDisposedException">The acceptor was disposed.</exception>

@@ -25,4 +25,8 @@ internal static partial class TransportLog
     [LoggerMessage(304, LogLevel.Warning,
         "SocketTransportOptions without effect on the transport of AddByteStreamTransport: {Options}. Remove them from UseSockets; AddByteStreamTransport has EventLoops in place of IOQueueCount and MaxReceiveBlock in place of MaxReadBufferSize.")]
     public static partial void SocketOptionsIgnored(ILogger logger, string options);
+
+    [LoggerMessage(309, LogLevel.Warning,
+        "{EndPoint}: new connections are refused, because {Count} handlers block their threads. Use await in place of blocking calls in handlers.")]
+    public static partial void HandlersBlock(ILogger logger, string? endPoint, int count);
 }

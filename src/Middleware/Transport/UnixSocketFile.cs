@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -11,12 +10,12 @@ namespace ByteStreams.Transport;
 /// The file that a listening Unix socket leaves in the file system: it is replaced only when nobody listens on it, and removed
 /// only when it is still the one that was bound (U1, U2, U3).
 /// </summary>
-internal sealed partial class UnixSocketFile
+internal sealed class UnixSocketFile
 {
     private readonly string _path;
-    private readonly FileId _bound;
+    private readonly FileIdentity _bound;
 
-    private UnixSocketFile(string path, FileId bound)
+    private UnixSocketFile(string path, FileIdentity bound)
     {
         _path = path;
         _bound = bound;
@@ -37,12 +36,10 @@ internal sealed partial class UnixSocketFile
         string full = Path.GetFullPath(path);
         RemoveIfStale(endPoint, full, path);
         BindOrExplain(socket, endPoint, path);
-        var file = new UnixSocketFile(full, Identify(full) ?? throw Taken(path));
+        var file = new UnixSocketFile(full, FileIdentity.Get(full) is { IsSocket: true } bound ? bound : throw Taken(path));
         try
         {
-            SetMode(full, options.UnixSocketMode);
-            SetGroup(full, options.UnixSocketGroup);
-            return file;
+            return UnixSocketPermissions.TrySet(full, file._bound, options.UnixSocketMode, options.UnixSocketGroup) ? file : throw Taken(path);
         }
         catch
         {
@@ -65,7 +62,7 @@ internal sealed partial class UnixSocketFile
             return NoDirectory(path, directory);
         }
 
-        return Identify(Path.GetFullPath(path)) is { IsSocket: false } ? NoSocket(path) : null;
+        return FileIdentity.Get(Path.GetFullPath(path)) is { IsSocket: false } ? NoSocket(path) : null;
     }
 
     /// <summary>
@@ -74,7 +71,7 @@ internal sealed partial class UnixSocketFile
     /// </summary>
     public void EnsureOwn()
     {
-        if (Identify(_path) != _bound)
+        if (FileIdentity.Get(_path) != _bound)
         {
             throw Taken(_path);
         }
@@ -85,7 +82,7 @@ internal sealed partial class UnixSocketFile
     {
         try
         {
-            if (Identify(_path) == _bound)
+            if (FileIdentity.Get(_path) == _bound)
             {
                 File.Delete(_path);
             }
@@ -101,7 +98,7 @@ internal sealed partial class UnixSocketFile
 
     private static void RemoveIfStale(UnixDomainSocketEndPoint endPoint, string full, string path)
     {
-        FileId? existing = Identify(full);
+        FileIdentity? existing = FileIdentity.Get(full);
         if (existing is null)
         {
             return;
@@ -124,7 +121,7 @@ internal sealed partial class UnixSocketFile
             Delete(full, existing.Value, path);
             return;
         }
-        catch (SocketException) when (Identify(full) is null)
+        catch (SocketException) when (FileIdentity.Get(full) is null)
         {
             // Its server has ended at this moment, and taken its file along.
             return;
@@ -146,12 +143,12 @@ internal sealed partial class UnixSocketFile
         throw new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it. Stop it, or use another path.");
     }
 
-    private static void Delete(string full, FileId stale, string path)
+    private static void Delete(string full, FileIdentity stale, string path)
     {
         try
         {
             // Not what has come in its place since it was probed.
-            if (Identify(full) == stale)
+            if (FileIdentity.Get(full) == stale)
             {
                 File.Delete(full);
             }
@@ -194,63 +191,6 @@ internal sealed partial class UnixSocketFile
     private static string? MissingDirectory(string path) =>
         path[0] != '@' && Path.GetDirectoryName(Path.GetFullPath(path)) is string directory && !Directory.Exists(directory) ? directory : null;
 
-    private static void SetMode(string path, UnixFileMode? mode)
-    {
-        if (mode is null)
-        {
-            return;
-        }
-
-        if (OperatingSystem.IsWindows())
-        {
-            throw new PlatformNotSupportedException("UnixSocketMode needs a Unix system; leave it out on Windows.");
-        }
-
-        File.SetUnixFileMode(path, mode.Value);
-    }
-
-    private static void SetGroup(string path, string? group)
-    {
-        if (group is null)
-        {
-            return;
-        }
-
-        if (OperatingSystem.IsWindows())
-        {
-            throw new PlatformNotSupportedException("UnixSocketGroup needs a Unix system; leave it out on Windows.");
-        }
-
-        if (Native.Chown(path, uint.MaxValue, UnixAccounts.Group(group)) != 0)
-        {
-            throw new IOException(
-                $"The group of the Unix socket '{path}' cannot be set to '{group}': {Marshal.GetLastPInvokeErrorMessage()}. The user must be root or a member of it.");
-        }
-    }
-
-    private static FileId? Identify(string path)
-    {
-        if (OperatingSystem.IsLinux())
-        {
-            Span<byte> statx = stackalloc byte[256];
-            return Native.Statx(Native.CurrentDirectory, path, Native.NoFollow, Native.TypeAndInode, statx) == 0
-                ? new FileId(
-                    // linux/stat.h: stx_mode at 28, stx_ino at 32, stx_dev_major and stx_dev_minor at 136.
-                    MemoryMarshal.Read<ulong>(statx[32..]),
-                    MemoryMarshal.Read<ulong>(statx[136..]),
-                    (MemoryMarshal.Read<ushort>(statx[28..]) & 0xF000) == 0xC000)
-                : null;
-        }
-
-        // Elsewhere the runtime tells no inode: a file counts as the one that was bound if it was made at the same moment.
-        var file = new FileInfo(path);
-        return file.Exists || file.Attributes != (FileAttributes)(-1)
-            ? new FileId((ulong)file.CreationTimeUtc.Ticks, 0, file.Length == 0)
-            : null;
-    }
-
-    private readonly record struct FileId(ulong Inode, ulong Device, bool IsSocket);
-
     /// <summary>A Unix socket's address under a type that the runtime knows nothing about.</summary>
     private sealed class RawUnixEndPoint(UnixDomainSocketEndPoint address) : EndPoint
     {
@@ -261,18 +201,5 @@ internal sealed partial class UnixSocketFile
         public override EndPoint Create(SocketAddress socketAddress) => this;
 
         public override string ToString() => address.ToString();
-    }
-
-    private static partial class Native
-    {
-        public const int CurrentDirectory = -100;
-        public const int NoFollow = 0x100;
-        public const uint TypeAndInode = 0x101;
-
-        [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
-        public static partial int Statx(int directory, string path, int flags, uint mask, Span<byte> result);
-
-        [LibraryImport("libc", EntryPoint = "chown", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
-        public static partial int Chown(string path, uint owner, uint group);
     }
 }

@@ -332,9 +332,10 @@ public sealed class EventLoopTests
         using var release = new ManualResetEventSlim();
         int running = 0;
         int done = 0;
-        for (int i = 0; i < 1001; i++)
+        var handlers = new BlockingHandlers(most: 10);
+        for (int i = 0; i < 11; i++)
         {
-            LoopThread.RunBlocking(_ =>
+            handlers.Run(_ =>
             {
                 Interlocked.Increment(ref running);
                 release.Wait(CancellationToken.None);
@@ -342,10 +343,42 @@ public sealed class EventLoopTests
             });
         }
 
-        await Given.Until(() => Volatile.Read(ref running) >= 1000);
-        Assert.Equal(1000, Volatile.Read(ref running));
+        await Given.Until(() => Volatile.Read(ref running) >= 10);
+        Assert.Equal(10, Volatile.Read(ref running));
+        Assert.True(handlers.IsFull);
         release.Set();
-        await Given.Until(() => Volatile.Read(ref done) == 1001);
+        await Given.Until(() => Volatile.Read(ref done) == 11);
+        await Given.Until(() => handlers.Count == 0);
+    }
+
+    [Fact]
+    public async Task BlockingWork_LoopsTakenOver_CountBeyondTheMostThreads()
+    {
+        using var release = new ManualResetEventSlim();
+        int running = 0;
+        var handlers = new BlockingHandlers(most: 2);
+        handlers.Run(_ =>
+        {
+            Interlocked.Increment(ref running);
+            release.Wait(CancellationToken.None);
+        });
+        handlers.Enter();
+        handlers.Enter();
+        Assert.Equal((3, true, true), (handlers.Count, handlers.IsFull, handlers.MayRiskLoop));
+        handlers.Enter();
+        Assert.False(handlers.MayRiskLoop);
+        handlers.Run(_ => Interlocked.Increment(ref running));
+        await Given.Until(() => Volatile.Read(ref running) == 1);
+
+        // Beyond the limit a thread that is free ends; within it, it does what waits.
+        var turn = new Turn();
+        handlers.Leave(turn);
+        handlers.Leave(turn);
+        Assert.Equal((2, 1), (handlers.Count, Volatile.Read(ref running)));
+        handlers.Leave(turn);
+        Assert.Equal((1, 2), (handlers.Count, Volatile.Read(ref running)));
+        release.Set();
+        await Given.Until(() => handlers.Count == 0);
     }
 
     /// <summary>Once this is answered, another thread leads the loop that a handler blocks.</summary>

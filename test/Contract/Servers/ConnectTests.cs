@@ -170,6 +170,24 @@ public sealed class ConnectTests
         Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
     }
 
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("localhost")]
+    [Trait("Contract", "C2")]
+    public async Task Connect_Refused_NamesTheAddress(string host)
+    {
+        int port = Ports.Refusing(out Socket holder);
+        using Socket held = holder;
+        var options = new ByteStreamClientOptions { AddressFamily = AddressFamily.InterNetwork };
+        SocketException refused = await Assert.ThrowsAsync<SocketException>(
+            () => ByteStream.OpenConnectionAsync(host, port, options, TestContext.Current.CancellationToken).Soon());
+        Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
+        Assert.EndsWith($" (127.0.0.1:{port})", refused.Message, StringComparison.Ordinal);
+        refused = await Assert.ThrowsAsync<SocketException>(() => ByteStream.OpenConnectionAsync(
+            new IPEndPoint(IPAddress.Loopback, port), null, TestContext.Current.CancellationToken).Soon());
+        Assert.EndsWith($" (127.0.0.1:{port})", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     [Trait("Contract", "C2")]
     public async Task Connect_SeveralAddressesFail_ListsEachWithItsCause()

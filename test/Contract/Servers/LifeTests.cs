@@ -112,6 +112,68 @@ public sealed class LifeTests : IDisposable
         Assert.True(server.IsServing);
     }
 
+    [Theory]
+    [InlineData(Medium.Tcp)]
+    [InlineData(Medium.Unix)]
+    [InlineData(Medium.Memory)]
+    [Trait("Contract", "S6")]
+    public async Task Stop_ReadmesLoopWithAnIdleClient_EndsWithoutTheTimeout(Medium medium)
+    {
+        bool cleaned = false;
+        await using var server = await ByteStream.StartServerAsync(
+            async (reader, writer) =>
+            {
+                try
+                {
+                    await foreach (byte[] line in reader)
+                    {
+                        writer.Write(line);
+                        await writer.DrainAsync();
+                    }
+                }
+                finally
+                {
+                    cleaned = true;
+                }
+            },
+            Given.Address(medium, _folder),
+            cancellationToken: TestContext.Current.CancellationToken);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write("one\n");
+        Assert.Equal("one\n"u8.ToArray(), await client.Line());
+
+        // Of a handler that has to be aborted at the deadline the report has one.
+        DrainReport report = await server.StopAsync(TimeSpan.FromSeconds(30), CancellationToken.None).Soon();
+        Assert.True(report.IsClean);
+        Assert.True(cleaned);
+        Assert.Empty(await client.Rest());
+    }
+
+    [Fact]
+    [Trait("Contract", "S6")]
+    public async Task Stop_CallbackOfTwoArgumentsWithBufferedRequests_AnswersThemFirst()
+    {
+        using var go = new SemaphoreSlim(0);
+        await using var server = await ByteStream.StartServerAsync(
+            async (reader, writer) =>
+            {
+                await foreach (byte[] line in reader)
+                {
+                    writer.Write(line);
+                    await go.WaitAsync(TestContext.Current.CancellationToken);
+                }
+            },
+            Given.Address(Medium.Tcp, _folder),
+            cancellationToken: TestContext.Current.CancellationToken);
+        await using ByteStreamConnection client = await Given.Connect(server);
+        client.Writer.Write("one\ntwo\nthree\n");
+        Assert.Equal("one\n"u8.ToArray(), await client.Line());
+        Task<DrainReport> stopping = server.StopAsync(TimeSpan.FromSeconds(30), CancellationToken.None);
+        go.Release(3);
+        Assert.Equal("two\nthree\n"u8.ToArray(), await client.Rest());
+        Assert.True((await stopping.Soon()).IsClean);
+    }
+
     [Fact]
     public async Task AbortClients_Several_EachHasAnExceptionOfItsOwn()
     {

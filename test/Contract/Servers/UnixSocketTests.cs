@@ -304,6 +304,57 @@ public sealed class UnixSocketTests : IDisposable
         await AssertEchoes();
     }
 
+    [Theory]
+    [InlineData("a file")]
+    [InlineData("a socket")]
+    [Trait("Contract", "U3")]
+    public async Task Permissions_LinkInTheSocketsPlace_ChangeNeitherItNorWhatItNames(string what)
+    {
+        Assert.SkipUnless(IsLinuxRoot, "Needs root on Linux, to give a file to a group that it is no member of.");
+        LeaveStale(_path);
+        FileIdentity bound = FileIdentity.Get(_path)!.Value;
+        string victim = _folder.File("victim");
+        if (what == "a file")
+        {
+            await File.WriteAllTextAsync(victim, "", TestContext.Current.CancellationToken);
+        }
+        else
+        {
+            LeaveStale(victim);
+        }
+
+        string before = await Run("stat", "-c", "%a %g", victim);
+        File.Delete(_path);
+        File.CreateSymbolicLink(_path, victim);
+
+        Assert.False(UnixSocketPermissions.TrySet(_path, bound, (UnixFileMode)0b111_111_111, "12345"));
+        Assert.Equal(before, await Run("stat", "-c", "%a %g", victim));
+        Assert.Equal("0", (await Run("stat", "-c", "%g", _path)).Trim());
+
+        // Were the link there before the first look, it would be changed itself, or nothing: whether a link has a mode is the file system's.
+        FileIdentity link = FileIdentity.Get(_path)!.Value;
+        Assert.False(link.IsSocket);
+        Assert.True(Record.Exception(() => UnixSocketPermissions.TrySet(_path, link, (UnixFileMode)0b111_111_111, "12345")) is null or IOException);
+        Assert.Equal(before, await Run("stat", "-c", "%a %g", victim));
+    }
+
+    [Fact]
+    [Trait("Contract", "U3")]
+    public async Task Permissions_FileThatIsGoneOrAnother_AreNotSet()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Files are told apart by their inodes.");
+        LeaveStale(_path);
+        FileIdentity bound = FileIdentity.Get(_path)!.Value;
+        File.Move(_path, _folder.File("elsewhere"));
+        Assert.False(UnixSocketPermissions.TrySet(_path, bound, (UnixFileMode)0b111_111_111, null));
+        LeaveStale(_path);
+        string before = await Run("stat", "-c", "%a", _path);
+        Assert.False(UnixSocketPermissions.TrySet(_path, bound, (UnixFileMode)0b111_111_111, null));
+        Assert.Equal(before, await Run("stat", "-c", "%a", _path));
+        Assert.True(UnixSocketPermissions.TrySet(_folder.File("elsewhere"), bound, (UnixFileMode)0b110_000_000, null));
+        Assert.Equal("600", (await Run("stat", "-c", "%a", _folder.File("elsewhere"))).Trim());
+    }
+
     [Fact]
     [Trait("Contract", "U3")]
     public async Task Start_Mode_IsSet()

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using ByteStreams.Interop.Tests;
 
 namespace StreamsHost.Tests.Commands;
 
@@ -52,7 +53,7 @@ internal static class Cli
 
     private static Process StartUnder(string[] wrapper, CliStart given, string[] arguments)
     {
-        string[] command = [.. wrapper, given.Program];
+        string[] command = DefaultSignals.For([.. wrapper, given.Program]);
         var start = new ProcessStartInfo(command[0])
         {
             RedirectStandardInput = true,

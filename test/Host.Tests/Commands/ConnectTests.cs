@@ -208,7 +208,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Theory(Timeout = 120000)]
-    [InlineData("Connection refused", "tcp://127.0.0.1:1")]
+    [InlineData("Connection refused (127.0.0.1:1)", "tcp://127.0.0.1:1")]
     [InlineData("there is no such socket.", "unix:/no/such.sock")]
     public async Task Connect_NobodyThere_IsOneLineAndExitCode1(string reason, string url)
     {

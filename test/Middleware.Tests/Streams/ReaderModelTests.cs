@@ -23,8 +23,8 @@ public class ReaderModelTests : ReaderTestBase
         (4, Gen.Const(new ReaderStep(ReaderStepKind.Line))),
         (2, Gen.Const(new ReaderStep(ReaderStepKind.BorrowLine))),
         (1, Gen.Const(new ReaderStep(ReaderStepKind.TextLine))),
-        (4, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 4].Select(separators => new ReaderStep(ReaderStepKind.Until, Separators: separators))),
-        (2, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 4].Select(separators => new ReaderStep(ReaderStepKind.BorrowUntil, Separators: separators))),
+        (4, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 9].Select(separators => new ReaderStep(ReaderStepKind.Until, Separators: separators))),
+        (2, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 9].Select(separators => new ReaderStep(ReaderStepKind.BorrowUntil, Separators: separators))),
         (3, Gen.Const(new ReaderStep(ReaderStepKind.Cancel))),
         (1, Gen.Const(new ReaderStep(ReaderStepKind.End))));
 

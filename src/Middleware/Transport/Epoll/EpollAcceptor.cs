@@ -44,6 +44,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
     }
 
+    public bool IsBlocked => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull;
+
     public ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
     {
         if (_inARow < MostInARow && TryAccept(out SocketByteChannel? accepted))

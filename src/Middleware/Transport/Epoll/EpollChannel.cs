@@ -324,6 +324,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             if (IsTrusted())
             {
                 Complete(due, asynchronously: false);
+                if (Volatile.Read(ref _trust) == 0)
+                {
+                    // Unless it was found to block meanwhile.
+                    Interlocked.CompareExchange(ref _trust, 1, 0);
+                }
             }
             else
             {
@@ -336,12 +341,13 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     /// <summary>
     /// Whether the handler may run on the loop: it has not blocked it, at least not lately, and is known for short turns where others
-    /// of its listener block.
+    /// of its listener block. One turn is enough where it would wait for a thread while blocked handlers have them all.
     /// </summary>
     private bool IsTrusted()
     {
         int trust = Volatile.Read(ref _trust);
-        return trust >= Probation || (trust >= 0 && _suspicion is not { IsRaised: true });
+        return trust >= Probation
+            || (trust >= 0 && (_suspicion is not { IsRaised: true } || (trust > 0 && BlockingHandlers.Shared.MayRiskLoop)));
     }
 
     private void Distrust()
@@ -351,7 +357,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     }
 
     /// <summary>In a method of its own, so that the closure is made only here.</summary>
-    private void CompleteApart(int due) => LoopThread.RunBlocking(_ => CompleteOnProbation(due));
+    private void CompleteApart(int due) => BlockingHandlers.Shared.Run(_ => CompleteOnProbation(due));
 
     /// <summary>A handler that may block goes on elsewhere, until it has shown that it does not.</summary>
     private void CompleteOnProbation(int due)

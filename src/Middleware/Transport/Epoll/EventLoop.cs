@@ -150,6 +150,7 @@ internal sealed unsafe class EventLoop
             IEventSink? blocked = _current;
             if (Interlocked.CompareExchange(ref _cursor, Pack(next, (uint)now), now) == now)
             {
+                BlockingHandlers.Shared.Enter();
                 blocked?.OnBlocked();
                 turn?.EndWatch();
                 LoopThread.Run(leading => Lead(leading, next));
@@ -175,6 +176,9 @@ internal sealed unsafe class EventLoop
         while (TryServe(turn, generation) && TryWait(generation, ++batch))
         {
         }
+
+        // Deposed: its handler has blocked, and has come back.
+        BlockingHandlers.Shared.Leave(turn);
     }
 
     /// <summary>Serves what is left of the batch. Answers whether this thread still leads.</summary>

@@ -11,63 +11,17 @@ internal sealed class LoopThread
     /// <summary>Long enough for bursts of blocking handlers to reuse threads; short enough for the memory of a rare burst.</summary>
     private static readonly TimeSpan KeptIdle = TimeSpan.FromSeconds(10);
 
-    /// <summary>
-    /// The most threads for handlers that block. They are a remedy and no way of working: a thread costs some 100 KiB, and what
-    /// blocks a thousand of them will block the next one too. Further handlers wait for one to be free.
-    /// </summary>
-    private const int MostBlocking = 1000;
-
     private static readonly Lock Gate = new();
     private static readonly List<LoopThread> Idle = [];
-    private static readonly Queue<Action<Turn>> Queued = [];
-    private static int _blocking;
 
     private readonly Turn _turn = new();
     private readonly object _signal = new();
     private Action<Turn>? _work;
-    private bool _mayBlock;
 
-    private LoopThread(Action<Turn> work, bool mayBlock) => (_work, _mayBlock) = (work, mayBlock);
-
-    /// <summary>Runs something that is likely to block; behind others where too many block already.</summary>
-    public static void RunBlocking(Action<Turn> work)
-    {
-        lock (Gate)
-        {
-            if (_blocking >= MostBlocking)
-            {
-                Queued.Enqueue(work);
-                return;
-            }
-
-            _blocking++;
-        }
-
-        Run(work, mayBlock: true);
-    }
-
-    private static void RunQueued(Action<Turn> work, Turn turn)
-    {
-        turn.EndWatch();
-        Action<Turn>? next = work;
-        while (next is not null)
-        {
-            next(turn);
-            turn.End();
-            lock (Gate)
-            {
-                if (!Queued.TryDequeue(out next))
-                {
-                    _blocking--;
-                }
-            }
-        }
-    }
+    private LoopThread(Action<Turn> work) => _work = work;
 
     /// <summary>Runs something on a thread that nobody else waits for.</summary>
-    public static void Run(Action<Turn> work) => Run(work, mayBlock: false);
-
-    private static void Run(Action<Turn> work, bool mayBlock)
+    public static void Run(Action<Turn> work)
     {
         LoopThread? idle = null;
         lock (Gate)
@@ -82,14 +36,14 @@ internal sealed class LoopThread
 
         if (idle is null)
         {
-            var added = new LoopThread(work, mayBlock);
+            var added = new LoopThread(work);
             new Thread(added.Run) { IsBackground = true, Name = "ByteStreams loop" }.UnsafeStart();
             return;
         }
 
         lock (idle._signal)
         {
-            (idle._work, idle._mayBlock) = (work, mayBlock);
+            idle._work = work;
             Monitor.Pulse(idle._signal);
         }
     }
@@ -97,18 +51,10 @@ internal sealed class LoopThread
     private void Run()
     {
         Turn.Begin(_turn);
-        while (TryTakeWork(out Action<Turn>? work, out bool mayBlock))
+        while (TryTakeWork(out Action<Turn>? work))
         {
-            if (mayBlock)
-            {
-                RunQueued(work, _turn);
-            }
-            else
-            {
-                work(_turn);
-                _turn.End();
-            }
-
+            work(_turn);
+            _turn.End();
             lock (Gate)
             {
                 Idle.Add(this);
@@ -116,7 +62,7 @@ internal sealed class LoopThread
         }
     }
 
-    private bool TryTakeWork([NotNullWhen(true)] out Action<Turn>? work, out bool mayBlock)
+    private bool TryTakeWork([NotNullWhen(true)] out Action<Turn>? work)
     {
         lock (_signal)
         {
@@ -125,12 +71,12 @@ internal sealed class LoopThread
             {
                 if (!Monitor.Wait(_signal, KeptIdle) && Leave())
                 {
-                    (work, mayBlock) = (null, false);
+                    work = null;
                     return false;
                 }
             }
 
-            (work, mayBlock, _work) = (_work, _mayBlock, null);
+            (work, _work) = (_work, null);
             return true;
         }
     }

@@ -1,0 +1,46 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace ByteStreams.Transport;
+
+/// <summary>Which file a path or descriptor names, and whether it is a socket. A symbolic link is a file of its own.</summary>
+internal readonly partial record struct FileIdentity(ulong Inode, ulong Device, bool IsSocket)
+{
+    private const int CurrentDirectory = -100;
+    private const int NoFollow = 0x100;
+    private const int EmptyPath = 0x1000;
+    private const uint TypeAndInode = 0x101;
+
+    /// <summary>The file at a path; null where there is none.</summary>
+    public static FileIdentity? Get(string path)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            return Get(CurrentDirectory, path, NoFollow);
+        }
+
+        // Elsewhere the runtime reports no inode: a file counts as the one that was bound if it was made at the same moment.
+        var file = new FileInfo(path);
+        return file.Exists || file.Attributes != (FileAttributes)(-1)
+            ? new FileIdentity((ulong)file.CreationTimeUtc.Ticks, 0, file is { Length: 0, LinkTarget: null })
+            : null;
+    }
+
+    /// <summary>The file of an open descriptor, on Linux.</summary>
+    public static FileIdentity? Get(SafeFileHandle file) => Get((int)file.DangerousGetHandle(), "", EmptyPath);
+
+    private static FileIdentity? Get(int directory, string path, int flags)
+    {
+        Span<byte> statx = stackalloc byte[256];
+        return Statx(directory, path, flags, TypeAndInode, statx) == 0
+            ? new FileIdentity(
+                // linux/stat.h: stx_mode at 28, stx_ino at 32, stx_dev_major and stx_dev_minor at 136.
+                MemoryMarshal.Read<ulong>(statx[32..]),
+                MemoryMarshal.Read<ulong>(statx[136..]),
+                (MemoryMarshal.Read<ushort>(statx[28..]) & 0xF000) == 0xC000)
+            : null;
+    }
+
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(int directory, string path, int flags, uint mask, Span<byte> result);
+}

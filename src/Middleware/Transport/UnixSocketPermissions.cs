@@ -1,0 +1,111 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+using Microsoft.Win32.SafeHandles;
+
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// Sets the mode and the group of a Unix socket's file, and of no other: where other users may write to the directory, one of them could
+/// put a symbolic link in the file's place, which chmod(2) and chown(2) follow.
+/// </summary>
+internal static partial class UnixSocketPermissions
+{
+    // fcntl.h: O_PATH | O_NOFOLLOW | O_CLOEXEC. O_NOFOLLOW is the one flag that differs between x64 and arm64.
+    private const int PathOnly = 0x200000;
+    private const int CloseOnExec = 0x80000;
+    private const int EmptyPath = 0x1000;
+    private const uint Unchanged = uint.MaxValue;
+
+    private static readonly int NoFollow = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm or Architecture.Ppc64le ? 0x8000 : 0x20000;
+
+    /// <summary>Sets what is given.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="bound">The file that was bound.</param>
+    /// <param name="mode">Null leaves the mode.</param>
+    /// <param name="group">A name or number; null leaves the group.</param>
+    /// <returns>Whether the path still names the file that was bound; no other file is changed.</returns>
+    /// <exception cref="IOException">The system refuses the change.</exception>
+    public static bool TrySet(string path, FileIdentity bound, UnixFileMode? mode, string? group)
+    {
+        if (mode is null && group is null)
+        {
+            return true;
+        }
+
+        if (OperatingSystem.IsWindows())
+        {
+            throw new PlatformNotSupportedException("UnixSocketMode and UnixSocketGroup need a Unix system; leave them out on Windows.");
+        }
+
+        uint? id = group is null ? null : UnixAccounts.Group(group);
+        if (!OperatingSystem.IsLinux())
+        {
+            return TrySetByPath(path, bound, mode, group, id);
+        }
+
+        // A descriptor of the file itself, link or not: what is checked is what is changed. fchmod(2) refuses such a descriptor, and
+        // fchmodat2(2) needs Linux 6.6; chmod(2) follows its entry in /proc to the file and nowhere else.
+        using SafeFileHandle file = Open(path, PathOnly | NoFollow | CloseOnExec);
+        if (file.IsInvalid || FileIdentity.Get(file) != bound)
+        {
+            return false;
+        }
+
+        int descriptor = (int)file.DangerousGetHandle();
+        SetMode(path, $"/proc/self/fd/{descriptor}", mode);
+        if (id is not null && ChownAt(descriptor, "", Unchanged, id.Value, EmptyPath) != 0)
+        {
+            throw Refused(path, group);
+        }
+
+        return true;
+    }
+
+    /// <summary>Where there are no such descriptors, as on macOS: the check comes first, and chmod follows a link that comes after it.</summary>
+    [UnsupportedOSPlatform("windows")]
+    private static bool TrySetByPath(string path, FileIdentity bound, UnixFileMode? mode, string? group, uint? id)
+    {
+        if (FileIdentity.Get(path) != bound)
+        {
+            return false;
+        }
+
+        SetMode(path, path, mode);
+        if (id is not null && ChownLink(path, Unchanged, id.Value) != 0)
+        {
+            throw Refused(path, group);
+        }
+
+        return true;
+    }
+
+    [UnsupportedOSPlatform("windows")]
+    private static void SetMode(string path, string file, UnixFileMode? mode)
+    {
+        if (mode is null)
+        {
+            return;
+        }
+
+        try
+        {
+            File.SetUnixFileMode(file, mode.Value);
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"The mode of the Unix socket '{path}' cannot be set: {refused.Message} The user must own it, and /proc be mounted.", refused);
+        }
+    }
+
+    private static IOException Refused(string path, string? group) => new(
+        $"The group of the Unix socket '{path}' cannot be set to '{group}': {Marshal.GetLastPInvokeErrorMessage()}. The user must be root or a member of it.");
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial SafeFileHandle Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fchownat", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    private static partial int ChownAt(int directory, string path, uint owner, uint group, int flags);
+
+    [LibraryImport("libc", EntryPoint = "lchown", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    private static partial int ChownLink(string path, uint owner, uint group);
+}
