@@ -112,6 +112,13 @@ internal sealed class ByteStreamMetrics : IDisposable
         Ended?.Invoke(record.Snapshot());
     }
 
+    /// <summary>Counts a connection that was refused at accept, before it had a record.</summary>
+    public void ConnectionRefused(string endpoint, ConnectionEndReason reason)
+    {
+        Endpoint(endpoint).Refuse(reason);
+        _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, EndReasonText.Of(reason)));
+    }
+
     /// <param name="endpoint">The endpoint.</param>
     /// <param name="version">Such as 1.3; null where the handshake failed.</param>
     /// <param name="failure">Why it failed; none where it did not.</param>

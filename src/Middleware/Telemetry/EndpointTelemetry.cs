@@ -60,6 +60,16 @@ internal sealed class EndpointTelemetry(string name)
         }
     }
 
+    /// <summary>Counts a connection that was refused at accept.</summary>
+    public void Refuse(ConnectionEndReason reason)
+    {
+        lock (_gate)
+        {
+            _accepted++;
+            _ended[(int)reason]++;
+        }
+    }
+
     /// <summary>Bytes of all connections so far, those that are open included.</summary>
     public (long Received, long Sent) Bytes()
     {

@@ -119,4 +119,10 @@ public enum ConnectionEndReason
 
     /// <summary>The peer ended its direction in the middle of what the handler was reading (<see cref="IncompleteReadException"/>); it got a reset.</summary>
     IncompleteMessage,
+
+    /// <summary>
+    /// Refused: nearly all descriptors that the process may open are in use. Raise the limit (<c>ulimit -n</c>, <c>LimitNOFILE</c>), or
+    /// admit fewer connections.
+    /// </summary>
+    RefusedDescriptors,
 }

@@ -9,8 +9,9 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: while descriptors or memory are
-/// short it waits and tries again, with one log line a second (F11, F12).
+/// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: where the system has no descriptor or
+/// memory it waits and tries again, with one log line a second (F12). A client whose descriptor lies at or above the stop of its use
+/// is reset at once: in the backlog it would wait without an answer (F11).
 /// </summary>
 internal sealed class SocketListener : IBoundListener
 {
@@ -26,8 +27,6 @@ internal sealed class SocketListener : IBoundListener
     /// </summary>
     private const int LeftInARow = 100;
 
-    private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
-
     private readonly Socket _socket;
     private readonly EndPoint _address;
     private readonly UnixSocketFile? _file;
@@ -35,10 +34,8 @@ internal sealed class SocketListener : IBoundListener
     private readonly ILogger _logger;
     private readonly Func<CancellationToken, ValueTask<SocketByteChannel?>>? _injected;
     private readonly CancellationTokenSource _unbound = new();
-    private long? _lastLog;
-    private int _unlogged;
-    private readonly DescriptorLimit _descriptors = DescriptorLimit.Current();
-    private bool _isShort;
+    private readonly LogThrottle _failures;
+    private readonly LogThrottle _refusals;
     private int _left;
     private int _isUnbound;
     private IAcceptor? _acceptor;
@@ -53,6 +50,8 @@ internal sealed class SocketListener : IBoundListener
         _options = options;
         _logger = logger;
         _injected = accept;
+        _failures = new LogThrottle(options.TimeProvider);
+        _refusals = new LogThrottle(options.TimeProvider);
         EndPoint = endPoint;
     }
 
@@ -60,6 +59,9 @@ internal sealed class SocketListener : IBoundListener
     public EndPoint EndPoint { get; }
 
     private SocketOwnership Ownership { get; init; }
+
+    /// <summary>The endpoint's name in metrics.</summary>
+    private string Label => _options.Name ?? EndPoint.ToString()!;
 
     /// <summary>Binds an address; clients are refused until <see cref="Listen"/>.</summary>
     /// <param name="endPoint">The address.</param>
@@ -138,13 +140,16 @@ internal sealed class SocketListener : IBoundListener
         {
             try
             {
-                await WaitForDescriptorsAsync().ConfigureAwait(false);
                 SocketByteChannel? accepted = await AcceptOneAsync().ConfigureAwait(false);
                 _left = 0;
+                if (accepted is not null && _options.Descriptors.Allows(accepted.Number, _options.DescriptorUse))
+                {
+                    return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
+                }
+
                 if (accepted is not null)
                 {
-                    _isShort = _descriptors.IsNear(accepted.Number);
-                    return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
+                    Refuse(accepted);
                 }
             }
             catch (OperationCanceledException)
@@ -253,18 +258,13 @@ internal sealed class SocketListener : IBoundListener
         ? _injected(_unbound.Token)
         : (_acceptor ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync(_unbound.Token);
 
-    /// <summary>Clients wait in the backlog while descriptors are short; it is looked ten times a second whether some are free.</summary>
-    private async Task WaitForDescriptorsAsync()
+    private void Refuse(SocketByteChannel accepted)
     {
-        while (_isShort)
+        accepted.Reset();
+        ByteStreamMetrics.Of(_options).ConnectionRefused(Label, ConnectionEndReason.RefusedDescriptors);
+        if (_refusals.Count() is > 0 and int count)
         {
-            if (IsTimeToLog())
-            {
-                TransportLog.DescriptorsShort(_logger, EndPoint.ToString(), _descriptors.Most);
-            }
-
-            await Task.Delay(ShortageWait, _options.TimeProvider, _unbound.Token).ConfigureAwait(false);
-            _isShort = _descriptors.IsNear();
+            TransportLog.DescriptorsShort(_logger, EndPoint.ToString(), count, _options.Descriptors.Most);
         }
     }
 
@@ -272,36 +272,22 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            ByteStreamMetrics.Of(_options).AcceptFailed(_options.Name ?? EndPoint.ToString()!, error.SocketErrorCode.ToString());
+            ByteStreamMetrics.Of(_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
-        _unlogged++;
-        if (!IsTimeToLog())
+        int count = _failures.Count();
+        if (count == 0)
         {
             return;
         }
 
         if (left)
         {
-            TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, count);
         }
         else
         {
-            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, count);
         }
-
-        _unlogged = 0;
-    }
-
-    private bool IsTimeToLog()
-    {
-        long now = _options.TimeProvider.GetTimestamp();
-        if (_lastLog is long last && _options.TimeProvider.GetElapsedTime(last, now) < LogInterval)
-        {
-            return false;
-        }
-
-        _lastLog = now;
-        return true;
     }
 }
