@@ -143,7 +143,10 @@ public static class ByteStream
     /// <param name="options">Null takes every default.</param>
     /// <param name="cancellationToken">Ends the attempt and closes every socket that it opened.</param>
     /// <returns>The connection, which deconstructs into reader and writer.</returns>
-    /// <exception cref="SocketException">The only address failed.</exception>
+    /// <exception cref="SocketException">
+    /// The only address failed; or, with <see cref="SocketError.TooManyOpenSockets"/>, nearly all descriptors of the process were in use for
+    /// a second.
+    /// </exception>
     /// <exception cref="IOException">All of several addresses failed; the message lists them, the inner exception has each cause.</exception>
     /// <exception cref="TimeoutException">The connect timeout passed.</exception>
     /// <exception cref="System.Security.Authentication.AuthenticationException">The TLS handshake failed or took too long.</exception>

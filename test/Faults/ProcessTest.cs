@@ -91,6 +91,46 @@ public abstract class ProcessTest : IAsyncLifetime
         return socket;
     }
 
+    /// <summary>Whether the connect succeeds: a client that is refused at once may meet the reset there.</summary>
+    private protected async Task<bool> IsConnectedAsync(Socket socket, EndPoint endPoint)
+    {
+        try
+        {
+            await socket.ConnectAsync(endPoint, Soon);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Whether a client gets an echo. If not, its connection ends by a reset, and does not stay.</summary>
+    private protected async Task<bool> IsServedAsync(Socket socket)
+    {
+        byte[] answer = new byte[6];
+        try
+        {
+            await socket.SendAsync("hello\n"u8.ToArray(), Soon);
+            await using var stream = new NetworkStream(socket);
+            await stream.ReadExactlyAsync(answer, Soon);
+        }
+        catch (Exception error) when (error is SocketException or IOException { InnerException: SocketException })
+        {
+            return false;
+        }
+
+        Assert.Equal("hello\n"u8.ToArray(), answer);
+        return true;
+    }
+
+    /// <summary>As <see cref="IsServedAsync(Socket)"/>, for a client that connects first.</summary>
+    private protected async Task<bool> IsServedAsync(EndPoint endPoint)
+    {
+        using var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+        return await IsConnectedAsync(socket, endPoint) && await IsServedAsync(socket);
+    }
+
     private protected async Task UntilAsync(Func<bool> condition)
     {
         while (!condition())

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
 using ByteStreams.Configuration;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -45,6 +46,7 @@ internal static class AdminHosting
         {
             // Not the loops that carry the endpoints' bytes: who looks what keeps those busy has to get an answer.
             Engine = ByteStreamEngine.Socket,
+            DescriptorUse = DescriptorUse.Administration,
             LoggerFactory = services.GetRequiredService<ILoggerFactory>(),
             UnixSocketMode = settings.Options.UnixSocketMode,
             UnixSocketGroup = settings.Options.UnixSocketGroup,

@@ -129,7 +129,7 @@ internal sealed class HealthcheckCommand : HostSubcommand
 
     private static async ValueTask<Stream> ConnectAsync(EndPoint endPoint, CancellationToken cancellationToken) => new NetworkStream(
         await SocketConnect.ConnectAsync(
-            static () => new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified), endPoint, cancellationToken),
+            static _ => new(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)), endPoint, cancellationToken),
         ownsSocket: true);
 
     /// <summary>The answer in one line: whether, and what is wrong.</summary>

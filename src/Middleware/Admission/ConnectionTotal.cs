@@ -3,16 +3,10 @@ namespace ByteStreams.Admission;
 /// <summary>The places of all endpoints together.</summary>
 internal sealed class ConnectionTotal
 {
-    /// <summary>What stays free of the process's descriptors: a sixteenth, and those at which listeners stop accepting.</summary>
-    private const int Share = 16;
-
-    private const int Reserve = 128;
-
-    /// <param name="most">The number; null derives it from the limit of open descriptors, zero is none.</param>
+    /// <param name="most">The number; null derives it from the descriptors and the memory of the process, zero is none.</param>
     public ConnectionTotal(int? most)
     {
-        DescriptorLimit = Transport.DescriptorLimit.Current().Most;
-        Most = most ?? Derive(DescriptorLimit, relays: false);
+        Most = most ?? Capacity.Derive(relays: false);
         // Who may wait is bounded by each endpoint's own queue.
         Places = new PlaceLimiter(OrAny(Most));
     }
@@ -22,8 +16,17 @@ internal sealed class ConnectionTotal
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
     public int Most { get; private set; }
 
-    /// <summary>What the number was derived from.</summary>
-    public long DescriptorLimit { get; }
+    /// <summary>What the number is derived from.</summary>
+    public ConnectionCapacity Capacity { get; private set; } = ConnectionCapacity.Measure(sockets: 0);
+
+    /// <summary>Measures the process again, once everything has started that holds descriptors without connections.</summary>
+    /// <param name="most">As the constructor takes it.</param>
+    /// <param name="relays">As <see cref="Change"/> takes it.</param>
+    public void Measure(int? most, bool relays)
+    {
+        Capacity = ConnectionCapacity.Measure((long)Places.Taken * ConnectionCapacity.SocketsEach(relays));
+        Change(most, relays);
+    }
 
     /// <summary>Sets another number.</summary>
     /// <param name="most">As the constructor takes it.</param>
@@ -31,7 +34,7 @@ internal sealed class ConnectionTotal
     /// <returns>Whether it is another.</returns>
     public bool Change(int? most, bool relays)
     {
-        int next = most ?? Derive(DescriptorLimit, relays);
+        int next = most ?? Capacity.Derive(relays);
         if (next == Most)
         {
             return false;
@@ -41,9 +44,6 @@ internal sealed class ConnectionTotal
         Places.Most = OrAny(next);
         return true;
     }
-
-    internal static int Derive(long descriptors, bool relays) =>
-        descriptors == long.MaxValue ? 0 : (int)Math.Clamp((descriptors - (descriptors / Share) - Reserve) / (relays ? 2 : 1), 16, int.MaxValue);
 
     /// <summary>No limit is one that is never reached, so that another may come later.</summary>
     private static int OrAny(int most) => most == 0 ? int.MaxValue : most;

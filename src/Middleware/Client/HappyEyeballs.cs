@@ -1,4 +1,5 @@
 using System.Net;
+using ByteStreams.Transport;
 
 namespace ByteStreams;
 
@@ -92,9 +93,10 @@ internal static class HappyEyeballs
         }
     }
 
+    /// <summary>An attempt for which there was no descriptor decides: its address may be fine, and the lack is this process's.</summary>
     private static Exception AllFailed(List<(EndPoint EndPoint, Exception Error)> failures) => failures.Count == 1
         ? failures[0].Error
-        : new IOException(
+        : failures.Find(failure => DescriptorLimit.IsShortage(failure.Error)).Error ?? new IOException(
             "No address could be connected to: " + string.Join("; ", failures.Select(failure => $"{failure.EndPoint}: {failure.Error.Message}")),
             new AggregateException(failures.Select(failure => failure.Error)));
 }

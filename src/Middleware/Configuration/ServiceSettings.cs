@@ -7,10 +7,11 @@ internal sealed class ServiceSettings
     private TimeSpan? _drainTimeout;
 
     /// <summary>
-    /// Connections of all endpoints together, 0 for no limit. By default as many as the limit of open descriptors leaves room for
-    /// (<c>ulimit -n</c>, <c>LimitNOFILE</c>): fifteen of sixteen, less 128, and half of that where an endpoint is a relay, whose connections
-    /// take two. The number is logged at the start. A change counts at once: who is connected stays, and new connections are refused
-    /// until there are fewer.
+    /// Connections of all endpoints together, 0 for no limit. By default as many as the process has descriptors and memory for, whichever
+    /// are fewer: the limit of open descriptors (<c>ulimit -n</c>, <c>LimitNOFILE</c>) less the reserves and those open at the start, and
+    /// half of that where an endpoint is a relay, whose connections take two; one connection for each 8 KiB of the memory that the process
+    /// may use, a relayed one for 16 KiB. The number is logged at the start. A change counts at once: who is connected stays, and new
+    /// connections are refused until there are fewer.
     /// </summary>
     public int? MaxConnections { get; set; }
 

@@ -53,7 +53,8 @@ internal sealed class ByteStreamsService(
         var errors = new List<string>();
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
         _settings = registry.ReadService();
-        total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay));
+        bool relays = plans.Any(plan => plan.IsRelay);
+        total.Change(_settings.MaxConnections, relays);
         foreach (EndpointPlan plan in plans)
         {
             // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
@@ -77,11 +78,13 @@ internal sealed class ByteStreamsService(
             throw new EndpointConfigurationException(errors);
         }
 
-        if (_settings.MaxConnections is null && total.Most > 0)
+        total.Measure(_settings.MaxConnections, relays);
+        if (_settings.MaxConnections is null)
         {
-            AdmissionLog.TotalDerived(_logger, total.Most, total.DescriptorLimit);
+            AdmissionLog.TotalDerived(_logger, total.Most, total.Capacity.Limit.Most, total.Capacity.AtRest, total.Capacity.Memory >> 20);
         }
 
+        CheckTotal(relays);
         ExtendShutdown();
         Publish();
         servers.RunBy(this);
@@ -149,6 +152,15 @@ internal sealed class ByteStreamsService(
         return new DrainPlan([.. _running.Select(running => running.Server), .. _retired.Keys], _settings.DrainDelay, _settings.DrainTimeout);
     }
 
+    private void CheckTotal(bool relays)
+    {
+        int capacity = total.Capacity.Derive(relays);
+        if (total.Most > capacity)
+        {
+            AdmissionLog.TotalTooHigh(_logger, total.Most, capacity, total.Capacity.Limit.Most);
+        }
+    }
+
     /// <summary>
     /// The host cuts everything at its own shutdown time, which the drain has to fit into. Who has set another than the default one, and
     /// says nothing of the drain, has decided.
@@ -204,9 +216,11 @@ internal sealed class ByteStreamsService(
         }
 
         _settings = registry.ReadService();
-        if (total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay)))
+        bool relays = plans.Any(plan => plan.IsRelay);
+        if (total.Change(_settings.MaxConnections, relays))
         {
             HostingLog.TotalChanged(_logger, total.Most);
+            CheckTotal(relays);
         }
 
         foreach (RunningEndpoint gone in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())

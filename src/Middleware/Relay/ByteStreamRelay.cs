@@ -33,6 +33,7 @@ public sealed class ByteStreamRelay : IDisposable
     private readonly ByteStreamMetrics? _metrics;
     private readonly string _endpoint;
     private readonly ILogger _logger;
+    private readonly LogThrottle _shortages;
     private readonly CancellationTokenSource _disposed = new();
     private readonly CancellationToken _ended;
     private bool _isDisposed;
@@ -61,6 +62,7 @@ public sealed class ByteStreamRelay : IDisposable
         _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
         _plain.Tls = null;
         TimeProvider time = _plain.TimeProvider;
+        _shortages = new LogThrottle(time, TimeSpan.FromSeconds(1));
         _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time, resolve))], options.LoadBalancing);
         if (_group.All.Any(upstream => upstream.IsTls))
         {
@@ -98,7 +100,23 @@ public sealed class ByteStreamRelay : IDisposable
         ArgumentNullException.ThrowIfNull(writer);
         ConnectionContext client = writer.Transport ?? throw new ArgumentException("A relay needs a connection, and not a pipe alone.", nameof(writer));
         var failures = new List<string>();
-        (Upstream? chosen, ConnectionContext? upstream) = await OpenAsync(client, failures).ConfigureAwait(false);
+        Upstream? chosen;
+        ConnectionContext? upstream;
+        try
+        {
+            (chosen, upstream) = await OpenAsync(client, failures).ConfigureAwait(false);
+        }
+        catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
+        {
+            if (_shortages.Count() is > 0 and int count)
+            {
+                RelayLog.DescriptorsShort(_logger, count, shortage.Message);
+            }
+
+            writer.Abort(ConnectionEndReason.RefusedDescriptors, null);
+            return;
+        }
+
         if (chosen is null || upstream is null)
         {
             RelayLog.NoUpstream(_logger, writer.ConnectionId, string.Join("; ", failures));
@@ -234,6 +252,11 @@ public sealed class ByteStreamRelay : IDisposable
             ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout).ConfigureAwait(false);
             await connection.DisposeAsync().ConfigureAwait(false);
         }
+        catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
+        {
+            // Not made, and so neither good nor bad.
+            return;
+        }
         catch (Exception failed)
         {
             // Whatever it was: an exception that nobody sees would have been the last check.
@@ -293,7 +316,7 @@ public sealed class ByteStreamRelay : IDisposable
         _ => "_OTHER",
     };
 
-    /// <summary>Whether it tells of the upstream or the way to it, and not of a mistake in here.</summary>
-    private static bool IsFailure(Exception error) => error is IOException or SocketException or TimeoutException
+    /// <summary>Whether it tells of the upstream or the way to it, and not of a mistake in here or of this process's descriptors.</summary>
+    private static bool IsFailure(Exception error) => !DescriptorLimit.IsShortage(error) && error is IOException or SocketException or TimeoutException
         or AuthenticationException or ConnectionAbortedException;
 }

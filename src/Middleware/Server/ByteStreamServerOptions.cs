@@ -193,6 +193,9 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 
+    /// <summary>What the descriptors of accepted connections count as.</summary>
+    internal DescriptorUse DescriptorUse { get; set; }
+
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamServerOptions Snapshot()
     {

@@ -98,13 +98,6 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     public void ConnectionBegan(ConnectionRecord record) => record.Endpoint.Enter(record, ref _connections);
 
-    /// <summary>Counts a connection that was refused as it was accepted.</summary>
-    public void Refused(string endpoint, ConnectionEndReason reason)
-    {
-        Endpoint(endpoint).Refuse(reason);
-        _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, EndReasonText.Of(reason)));
-    }
-
     public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
     {
         string endpoint = record.Endpoint.Name;
@@ -120,6 +113,13 @@ internal sealed class ByteStreamMetrics : IDisposable
         }
 
         Ended?.Invoke(record.Snapshot());
+    }
+
+    /// <summary>Counts a connection that was refused at accept, before it had a record.</summary>
+    public void ConnectionRefused(string endpoint, ConnectionEndReason reason)
+    {
+        Endpoint(endpoint).Refuse(reason);
+        _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, EndReasonText.Of(reason)));
     }
 
     /// <param name="endpoint">The endpoint.</param>

@@ -12,7 +12,7 @@ internal static class EndReasonText
     /// <summary>Whether the connection never reached its handler because it was not wanted.</summary>
     public static bool IsRefusal(ConnectionEndReason reason) =>
         reason is (>= ConnectionEndReason.RefusedTotal and <= ConnectionEndReason.RefusedUser) or ConnectionEndReason.ProxyUntrusted
-            or ConnectionEndReason.RefusedHandlersBlocked;
+            or ConnectionEndReason.RefusedHandlersBlocked or ConnectionEndReason.RefusedDescriptors;
 
     private static string SnakeCase(string name)
     {

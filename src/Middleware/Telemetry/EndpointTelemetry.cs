@@ -60,7 +60,7 @@ internal sealed class EndpointTelemetry(string name)
         }
     }
 
-    /// <summary>Counts a connection that was refused before anything knew it.</summary>
+    /// <summary>Counts a connection that was refused at accept.</summary>
     public void Refuse(ConnectionEndReason reason)
     {
         lock (_gate)

@@ -128,6 +128,9 @@ public class ByteStreamTransportOptions
     /// <summary>What the layers above the connection take their blocks from.</summary>
     internal MemoryPool<byte> MemoryPool { get; set; } = MemoryPool<byte>.Shared;
 
+    /// <summary>The limit that sockets stop short of: the process's, but for tests.</summary>
+    internal Transport.DescriptorLimit Descriptors { get; set; } = Transport.DescriptorLimit.Process;
+
     /// <summary>The engine in effect: the option, else the environment's, else the system's best.</summary>
     internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : Transport.TransportEngine.Default;
 

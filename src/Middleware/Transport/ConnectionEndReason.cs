@@ -122,4 +122,10 @@ public enum ConnectionEndReason
 
     /// <summary>Refused: handlers that block have all the threads that there are for them, and the endpoint's handlers are such.</summary>
     RefusedHandlersBlocked,
+
+    /// <summary>
+    /// Refused: nearly all descriptors that the process may open are in use. Raise the limit (<c>ulimit -n</c>, <c>LimitNOFILE</c>), or
+    /// admit fewer connections.
+    /// </summary>
+    RefusedDescriptors,
 }

@@ -1,54 +1,170 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using ByteStreams.Admission;
 
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// How near the process is to its limit of open descriptors (RLIMIT_NOFILE). A listener stops short of it, because the runtime
-/// itself does not survive the last one: it needs two to start a thread, and ends the process where it cannot have them.
+/// The process's limit of open descriptors (RLIMIT_NOFILE), and how near to it sockets may come. The runtime does not survive the
+/// last one: it needs two to start a thread, and ends the process ("Out of memory.") where it cannot have them.
 /// </summary>
+/// <remarks>
+/// The system assigns the lowest number that is free, and a socket keeps its number only below the stop of its use. So the numbers
+/// above the last stop hold nothing but what the runtime and the program open, without a count that could be wrong.
+/// <code>
+/// 0            accept's stop   connect's stop   administration's stop   Most
+/// | everything      | upstreams, checks | health, metrics | runtime, files |
+/// </code>
+/// </remarks>
 internal sealed partial class DescriptorLimit
 {
-    /// <summary>What listeners leave to the runtime and the program: threads, files, assemblies that are loaded late.</summary>
-    private const long Reserve = 64;
+    /// <summary>
+    /// The wait between two attempts to open a socket during a shortage. No event reports that a descriptor was closed.
+    /// </summary>
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
-    private DescriptorLimit(long most) => Most = most;
+    /// <summary>Outgoing connections that wait for a descriptor, the first that came first.</summary>
+    private readonly PlaceLimiter _turn = new(1);
 
-    /// <summary>The limit; none is known on Windows, which has no such thing.</summary>
+    private int _waiting;
+
+    /// <param name="most">The limit; <see cref="long.MaxValue"/> is none.</param>
+    public DescriptorLimit(long most) => Most = most;
+
+    /// <summary>This process's limit when it started. None on Windows.</summary>
+    public static DescriptorLimit Process { get; } = new(Read());
+
+    /// <summary>
+    /// How long an outgoing connection waits for a descriptor. In a burst the clients beyond the total are accepted before they are
+    /// refused; their descriptors are free again within milliseconds.
+    /// </summary>
+    public static TimeSpan ConnectWait { get; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The limit.</summary>
     public long Most { get; }
 
-    /// <summary>The limit as it is now.</summary>
-    public static DescriptorLimit Current()
+    /// <summary>Threads (two descriptors each while they start), files that are read, and assemblies that are loaded late.</summary>
+    private long RuntimeReserve => Math.Clamp(Most / 16, 20, 64);
+
+    private long AdministrationReserve => Math.Clamp(Most / 64, 6, 16);
+
+    private long ConnectReserve => Math.Clamp(Most / 64, 4, 64);
+
+    /// <summary>The number of open descriptors at this moment; 0 where the system has no directory of them.</summary>
+    public static int CountOpen()
+    {
+        string? directory = OperatingSystem.IsWindows() ? null : Array.Find(["/proc/self/fd", "/dev/fd"], Directory.Exists);
+        // One is the directory's own.
+        return directory is null ? 0 : Directory.EnumerateFileSystemEntries(directory).Count() - 1;
+    }
+
+    /// <summary>Whether an operation failed because the process, or the system, has no descriptor left for it.</summary>
+    public static bool IsShortage([NotNullWhen(true)] Exception? error) => error is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets };
+
+    /// <summary>The number from which on a use gets no descriptor.</summary>
+    public long StopOf(DescriptorUse use)
+    {
+        if (Most == long.MaxValue)
+        {
+            return Most;
+        }
+
+        long stop = Most - RuntimeReserve;
+        if (use == DescriptorUse.Administration)
+        {
+            return stop;
+        }
+
+        stop -= AdministrationReserve;
+        return use == DescriptorUse.Connect ? stop : stop - ConnectReserve;
+    }
+
+    /// <summary>Whether a socket that was just opened or accepted may keep its descriptor.</summary>
+    /// <param name="number">The descriptor's number.</param>
+    /// <param name="use">What it is for.</param>
+    public bool Allows(nint number, DescriptorUse use) => number < StopOf(use);
+
+    /// <summary>Opens a socket for an outgoing connection; waits up to <see cref="ConnectWait"/> while there is no descriptor for it.</summary>
+    /// <param name="open">Opens it.</param>
+    /// <param name="number">Its descriptor's number.</param>
+    /// <param name="time">The clock of the wait.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="SocketException"><see cref="SocketError.TooManyOpenSockets"/>: there was none in time.</exception>
+    public ValueTask<T> OpenAsync<T>(Func<T> open, Func<T, nint> number, TimeProvider time, CancellationToken cancellationToken)
+        where T : class, IDisposable =>
+        Volatile.Read(ref _waiting) == 0 && TryOpen(open, number) is T opened
+            ? new(opened)
+            : new(WaitToOpenAsync(open, number, time, cancellationToken));
+
+    private async Task<T> WaitToOpenAsync<T>(Func<T> open, Func<T, nint> number, TimeProvider time, CancellationToken cancellationToken)
+        where T : class, IDisposable
+    {
+        using var late = new CancellationTokenSource(ConnectWait, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        Interlocked.Increment(ref _waiting);
+        try
+        {
+            // One attempt at a time: each opens two descriptors for a moment.
+            await _turn.EnterAsync(both.Token).ConfigureAwait(false);
+            try
+            {
+                while (true)
+                {
+                    if (TryOpen(open, number) is T opened)
+                    {
+                        return opened;
+                    }
+
+                    await Task.Delay(Interval, time, both.Token).ConfigureAwait(false);
+                }
+            }
+            finally
+            {
+                _turn.Release();
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new SocketException(
+                (int)SocketError.TooManyOpenSockets,
+                $"Nearly all of the process's {Most} descriptors are in use; raise the limit (ulimit -n, LimitNOFILE), or admit fewer connections (MaxConnections)");
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiting);
+        }
+    }
+
+    private T? TryOpen<T>(Func<T> open, Func<T, nint> number)
+        where T : class, IDisposable
+    {
+        T opened;
+        try
+        {
+            opened = open();
+        }
+        catch (SocketException error) when (IsShortage(error))
+        {
+            return null;
+        }
+
+        if (Allows(number(opened), DescriptorUse.Connect))
+        {
+            return opened;
+        }
+
+        opened.Dispose();
+        return null;
+    }
+
+    private static long Read()
     {
         const int linux = 7;
         const int macOS = 8;
-        if (OperatingSystem.IsWindows() || GetLimit(OperatingSystem.IsLinux() ? linux : macOS, out Limit limit) != 0)
-        {
-            return new DescriptorLimit(long.MaxValue);
-        }
-
-        return new DescriptorLimit((long)Math.Min(limit.Soft, long.MaxValue));
-    }
-
-    /// <summary>
-    /// Whether a descriptor that was just given out lies in the reserve: the system gives out the lowest that is free, so that
-    /// all below it are in use.
-    /// </summary>
-    public bool IsNear(nint newest) => Most != long.MaxValue && newest >= Most - Math.Min(Reserve, Most / 8);
-
-    /// <summary>Whether the next descriptor would lie in the reserve.</summary>
-    public bool IsNear()
-    {
-        try
-        {
-            using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            return IsNear(probe.Handle);
-        }
-        catch (SocketException)
-        {
-            // There is not even this one.
-            return true;
-        }
+        return OperatingSystem.IsWindows() || GetLimit(OperatingSystem.IsLinux() ? linux : macOS, out Limit limit) != 0
+            ? long.MaxValue
+            : (long)Math.Min(limit.Soft, long.MaxValue);
     }
 
     [LibraryImport("libc", EntryPoint = "getrlimit")]

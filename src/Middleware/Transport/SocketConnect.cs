@@ -17,11 +17,11 @@ internal static class SocketConnect
     /// <param name="endPoint">The address.</param>
     /// <param name="cancellationToken">Ends the attempt and closes its socket.</param>
     /// <exception cref="SocketException">The connection failed; the socket is closed.</exception>
-    public static async Task<Socket> ConnectAsync(Func<Socket> create, EndPoint endPoint, CancellationToken cancellationToken)
+    public static async Task<Socket> ConnectAsync(Func<CancellationToken, ValueTask<Socket>> create, EndPoint endPoint, CancellationToken cancellationToken)
     {
         while (true)
         {
-            Socket socket = create();
+            Socket socket = await create(cancellationToken).ConfigureAwait(false);
             try
             {
                 await socket.ConnectAsync(endPoint, cancellationToken).ConfigureAwait(false);

@@ -16,7 +16,11 @@ internal sealed class SocketEngine : TransportEngine
         Socket? socket = null;
         try
         {
-            socket = await SocketConnect.ConnectAsync(() => SocketOptions.Prepare(endPoint, options), endPoint, cancellationToken).ConfigureAwait(false);
+            socket = await SocketConnect.ConnectAsync(
+                cancel => options.Descriptors.OpenAsync(
+                    () => SocketOptions.Prepare(endPoint, options), static opened => opened.Handle, options.TimeProvider, cancel),
+                endPoint,
+                cancellationToken).ConfigureAwait(false);
             SocketOptions.Apply(socket, options);
             return new SocketChannel(socket, endPoint);
         }

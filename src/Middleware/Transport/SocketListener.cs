@@ -9,8 +9,9 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: while descriptors or memory are
-/// short it waits and tries again, with one log line a second (F11, F12).
+/// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: where the system has no descriptor or
+/// memory it waits and tries again, with one log line a second (F12). A client whose descriptor lies at or above the stop of its use
+/// is reset at once: in the backlog it would wait without an answer (F11).
 /// </summary>
 internal sealed class SocketListener : IBoundListener
 {
@@ -27,7 +28,6 @@ internal sealed class SocketListener : IBoundListener
     private const int LeftInARow = 100;
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
-
     private static readonly TimeSpan BlockedLogInterval = TimeSpan.FromMinutes(1);
 
     private readonly Socket _socket;
@@ -37,11 +37,9 @@ internal sealed class SocketListener : IBoundListener
     private readonly ILogger _logger;
     private readonly Func<CancellationToken, ValueTask<SocketByteChannel?>>? _injected;
     private readonly CancellationTokenSource _unbound = new();
-    private long? _lastLog;
-    private long? _lastBlockedLog;
-    private int _unlogged;
-    private readonly DescriptorLimit _descriptors = DescriptorLimit.Current();
-    private bool _isShort;
+    private readonly LogThrottle _failures;
+    private readonly LogThrottle _refusals;
+    private readonly LogThrottle _blocked;
     private int _left;
     private int _isUnbound;
     private IAcceptor? _acceptor;
@@ -56,6 +54,9 @@ internal sealed class SocketListener : IBoundListener
         _options = options;
         _logger = logger;
         _injected = accept;
+        _failures = new LogThrottle(options.TimeProvider, LogInterval);
+        _refusals = new LogThrottle(options.TimeProvider, LogInterval);
+        _blocked = new LogThrottle(options.TimeProvider, BlockedLogInterval);
         EndPoint = endPoint;
     }
 
@@ -63,6 +64,9 @@ internal sealed class SocketListener : IBoundListener
     public EndPoint EndPoint { get; }
 
     private SocketOwnership Ownership { get; init; }
+
+    /// <summary>The endpoint's name in metrics.</summary>
+    private string Label => _options.Name ?? EndPoint.ToString()!;
 
     /// <summary>Binds an address; clients are refused until <see cref="Listen"/>.</summary>
     /// <param name="endPoint">The address.</param>
@@ -141,20 +145,22 @@ internal sealed class SocketListener : IBoundListener
         {
             try
             {
-                await WaitForDescriptorsAsync().ConfigureAwait(false);
                 SocketByteChannel? accepted = await AcceptOneAsync().ConfigureAwait(false);
                 _left = 0;
-                if (accepted is not null)
+                if (accepted is null)
                 {
-                    _isShort = _descriptors.IsNear(accepted.Number);
-                    if (_acceptor is { IsBlocked: true })
-                    {
-                        Refuse(accepted);
-                        continue;
-                    }
+                    continue;
+                }
 
+                ConnectionEndReason refusal = !_options.Descriptors.Allows(accepted.Number, _options.DescriptorUse) ? ConnectionEndReason.RefusedDescriptors
+                    : _acceptor is { IsBlocked: true } ? ConnectionEndReason.RefusedHandlersBlocked
+                    : ConnectionEndReason.None;
+                if (refusal == ConnectionEndReason.None)
+                {
                     return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
                 }
+
+                Refuse(accepted, refusal);
             }
             catch (OperationCanceledException)
             {
@@ -262,29 +268,21 @@ internal sealed class SocketListener : IBoundListener
         ? _injected(_unbound.Token)
         : (_acceptor ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync(_unbound.Token);
 
-    /// <summary>Clients wait in the backlog while descriptors are short; it is looked ten times a second whether some are free.</summary>
-    private async Task WaitForDescriptorsAsync()
-    {
-        while (_isShort)
-        {
-            if (IsTimeToLog())
-            {
-                TransportLog.DescriptorsShort(_logger, EndPoint.ToString(), _descriptors.Most);
-            }
-
-            await Task.Delay(ShortageWait, _options.TimeProvider, _unbound.Token).ConfigureAwait(false);
-            _isShort = _descriptors.IsNear();
-        }
-    }
-
-    /// <summary>Resets a connection whose handler could not begin: its client would wait for as long as others block.</summary>
-    private void Refuse(SocketByteChannel accepted)
+    /// <summary>Resets a connection that cannot be served now. In the backlog its client would wait without an answer.</summary>
+    private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason)
     {
         accepted.Reset();
-        ByteStreamMetrics.Of(_options).Refused(_options.Name ?? EndPoint.ToString()!, ConnectionEndReason.RefusedHandlersBlocked);
-        if (IsTimeToLog(ref _lastBlockedLog, BlockedLogInterval))
+        ByteStreamMetrics.Of(_options).ConnectionRefused(Label, reason);
+        if (reason == ConnectionEndReason.RefusedHandlersBlocked)
         {
-            TransportLog.HandlersBlock(_logger, EndPoint.ToString(), BlockingHandlers.Shared.Count);
+            if (_blocked.Count() is > 0 and int blocked)
+            {
+                TransportLog.HandlersBlock(_logger, EndPoint.ToString(), blocked, BlockingHandlers.Shared.Count);
+            }
+        }
+        else if (_refusals.Count() is > 0 and int count)
+        {
+            TransportLog.DescriptorsShort(_logger, EndPoint.ToString(), count, _options.Descriptors.Most);
         }
     }
 
@@ -292,38 +290,22 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            ByteStreamMetrics.Of(_options).AcceptFailed(_options.Name ?? EndPoint.ToString()!, error.SocketErrorCode.ToString());
+            ByteStreamMetrics.Of(_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
-        _unlogged++;
-        if (!IsTimeToLog())
+        int count = _failures.Count();
+        if (count == 0)
         {
             return;
         }
 
         if (left)
         {
-            TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            TransportLog.ClientLeft(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, count);
         }
         else
         {
-            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, _unlogged);
+            TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, count);
         }
-
-        _unlogged = 0;
-    }
-
-    private bool IsTimeToLog() => IsTimeToLog(ref _lastLog, LogInterval);
-
-    private bool IsTimeToLog(ref long? lastLog, TimeSpan interval)
-    {
-        long now = _options.TimeProvider.GetTimestamp();
-        if (lastLog is long last && _options.TimeProvider.GetElapsedTime(last, now) < interval)
-        {
-            return false;
-        }
-
-        lastLog = now;
-        return true;
     }
 }

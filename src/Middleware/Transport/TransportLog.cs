@@ -15,8 +15,8 @@ internal static partial class TransportLog
     public static partial void ClientLeft(ILogger logger, string? endPoint, SocketError code, string message, int count);
 
     [LoggerMessage(303, LogLevel.Error,
-        "{EndPoint}: nearly all of the process's {Limit} descriptors are in use. No connection is accepted until some are free; raise the limit (ulimit -n, LimitNOFILE), or admit fewer connections.")]
-    public static partial void DescriptorsShort(ILogger logger, string? endPoint, long limit);
+        "{EndPoint}: {Count} connections refused since the last such line, because nearly all of the process's {Limit} descriptors are in use. Raise the limit (ulimit -n, LimitNOFILE), or admit fewer connections (MaxConnections).")]
+    public static partial void DescriptorsShort(ILogger logger, string? endPoint, int count, long limit);
 
     [LoggerMessage(302, LogLevel.Warning,
         "The file of the Unix socket '{Path}' could not be removed: {Message} The next start replaces it, if it may.")]
@@ -27,6 +27,6 @@ internal static partial class TransportLog
     public static partial void SocketOptionsIgnored(ILogger logger, string options);
 
     [LoggerMessage(309, LogLevel.Warning,
-        "{EndPoint}: new connections are refused, because {Count} handlers block their threads. Use await in place of blocking calls in handlers.")]
-    public static partial void HandlersBlock(ILogger logger, string? endPoint, int count);
+        "{EndPoint}: {Count} connections refused since the last such line, because {Handlers} handlers block their threads. Use await in place of blocking calls in handlers.")]
+    public static partial void HandlersBlock(ILogger logger, string? endPoint, int count, int handlers);
 }

@@ -129,6 +129,51 @@ public sealed class AcceptTests : IDisposable
         Assert.Equal(1, _accepts);
     }
 
+    [Fact]
+    [Trait("Fault", "F11")]
+    [Trait("Fault", "F72")]
+    public async Task Accept_DescriptorsAtTheStop_ResetsEachAtOnceAndLogsOnceASecond()
+    {
+        await using ServiceProvider services = new ServiceCollection()
+            .AddMetrics().AddSingleton(provider => new ByteStreamMetrics(provider.GetRequiredService<IMeterFactory>())).BuildServiceProvider();
+        using var rejected = new MetricCollector<long>(services.GetRequiredService<IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.rejected_connections");
+        await using SocketListener listener = SocketListener.Bind(
+            new IPEndPoint(IPAddress.Loopback, 0),
+            new ByteStreamServerOptions { Name = "echo", TimeProvider = _time, ApplicationServices = services, Descriptors = new DescriptorLimit(0) },
+            _logs.CreateLogger("test"));
+        listener.Listen();
+        Task<ConnectionContext?> accept = listener.AcceptAsync(TestContext.Current.CancellationToken).AsTask();
+        for (int second = 0; second < 3; second++)
+        {
+            for (int i = 0; i < 10; i++)
+            {
+                using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                SocketException reset = await Assert.ThrowsAsync<SocketException>(async () =>
+                {
+                    await client.ConnectAsync(listener.EndPoint, TestContext.Current.CancellationToken).Soon();
+                    await client.ReceiveAsync(new byte[1], TestContext.Current.CancellationToken).Soon();
+                });
+                Assert.Equal(SocketError.ConnectionReset, reset.SocketErrorCode);
+            }
+
+            await Given.Until(() => rejected.GetMeasurementSnapshot().Count == 10 * (second + 1));
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        Assert.All(
+            rejected.GetMeasurementSnapshot(),
+            each => Assert.Equal(("echo", "refused_descriptors"), ((string?)each.Tags["bytestreams.endpoint"], (string?)each.Tags["bytestreams.end_reason"])));
+        EndpointSnapshot counted = services.GetRequiredService<ByteStreamMetrics>().Endpoint("echo").Snapshot();
+        Assert.Equal((30, 30, 0), (counted.Accepted, counted.Refused, counted.Active));
+        FakeLogRecord[] lines = [.. _collector.AtLeast(LogLevel.Warning)];
+        Assert.Equal(3, lines.Length);
+        Assert.Contains(": 1 connections refused", lines[0].Message, StringComparison.Ordinal);
+        Assert.All(lines[1..], line => Assert.Contains(": 10 connections refused", line.Message, StringComparison.Ordinal));
+        Assert.False(accept.IsCompleted);
+        await listener.UnbindAsync(TestContext.Current.CancellationToken);
+        Assert.Null(await accept.Soon());
+    }
+
     private SocketListener Listen(Func<CancellationToken, ValueTask<SocketByteChannel?>> accept, IServiceProvider? services = null) => SocketListener.Bind(
         new IPEndPoint(IPAddress.Loopback, 0),
         new ByteStreamServerOptions { TimeProvider = _time, ApplicationServices = services ?? new ServiceCollection().BuildServiceProvider() },

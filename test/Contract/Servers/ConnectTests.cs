@@ -56,6 +56,21 @@ public sealed class ConnectTests
     }
 
     [Fact]
+    [Trait("Fault", "F72")]
+    public async Task Race_NoDescriptorForOneOfTheAddresses_ThrowsThat()
+    {
+        var race = new Race(A, B, C);
+        Task<Socket> connect = race.Run(new() { TimeProvider = _time });
+        race.Fail(A, SocketError.HostUnreachable);
+        await Given.Until(() => race.Started.Count == 2);
+        race.Fail(B, SocketError.TooManyOpenSockets);
+        await Given.Until(() => race.Started.Count == 3);
+        race.Fail(C, SocketError.ConnectionRefused);
+
+        Assert.True(DescriptorLimit.IsShortage(await Assert.ThrowsAsync<SocketException>(connect.Soon)));
+    }
+
+    [Fact]
     [Trait("Contract", "C1")]
     public async Task Race_LoserConnectsAllTheSame_IsClosed()
     {

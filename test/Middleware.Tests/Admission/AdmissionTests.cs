@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Threading.RateLimiting;
 using ByteStreams.Admission;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -275,14 +276,26 @@ public sealed class AdmissionTests : ServedTest
     }
 
     [Theory]
-    [InlineData(1024, false, 832)]
-    [InlineData(1024, true, 416)]
-    [InlineData(20_000, false, 18_622)]
-    [InlineData(20_000, true, 9_311)]
-    [InlineData(64, false, 16)]
-    [InlineData(long.MaxValue, true, 0)]
-    public void Derive_FromTheDescriptorLimit_LeavesRoom(long descriptors, bool relays, int most) =>
-        Assert.Equal(most, ConnectionTotal.Derive(descriptors, relays));
+    [InlineData(256, 196, false, 12)]
+    [InlineData(256, 196, true, 6)]
+    [InlineData(1024, 196, false, 700)]
+    [InlineData(1024, 196, true, 350)]
+    [InlineData(20_000, 196, false, 19_596)]
+    [InlineData(20_000, 196, true, 9_798)]
+    [InlineData(20_000, 700, true, 9_546)]
+    [InlineData(64, 60, false, 1)]
+    [Trait("Fault", "F73")]
+    public void Derive_FromTheDescriptorLimit_LeavesRoom(long descriptors, long atRest, bool relays, int most) =>
+        Assert.Equal(most, new ConnectionCapacity(new DescriptorLimit(descriptors), atRest, long.MaxValue).Derive(relays));
+
+    [Theory]
+    [InlineData(20_000, 48, false, 6_144)]
+    [InlineData(20_000, 48, true, 3_072)]
+    [InlineData(1024, 48, true, 350)]
+    [InlineData(long.MaxValue, 1024, false, 131_072)]
+    [Trait("Fault", "F73")]
+    public void Derive_LittleMemory_IsWhatItIsEnoughFor(long descriptors, long mebibytes, bool relays, int most) =>
+        Assert.Equal(most, new ConnectionCapacity(new DescriptorLimit(descriptors), 196, mebibytes << 20).Derive(relays));
 
     [Theory]
     [InlineData("MaxConnections")]

@@ -20,6 +20,7 @@ public class ReloadTests
     private const int Removed = 802;
     private const int Changed = 803;
     private const int TotalChanged = 805;
+    private const int TotalTooHigh = 502;
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
@@ -336,12 +337,26 @@ public class ReloadTests
     public async Task Reload_ARelayIsAdded_HalfAsManyConnectionsFitTheDescriptors()
     {
         await using Running running = await Running.StartAsync();
-        Assert.SkipWhen(running.Total.DescriptorLimit == long.MaxValue, "The number of open descriptors has no limit here (ulimit -n).");
-        Assert.Equal(ConnectionTotal.Derive(running.Total.DescriptorLimit, relays: false), running.Total.Most);
+        Assert.SkipWhen(running.Total.Capacity.Limit.Most == long.MaxValue, "The number of open descriptors has no limit here (ulimit -n).");
+        Assert.Equal(running.Total.Capacity.Derive(relays: false), running.Total.Most);
 
         running.Change(("r", "Url", "tcp://127.0.0.1:0"), ("r", "Handler", "relay"), ("r", "Relay:Upstreams:0", "tcp://127.0.0.1:9"));
         await running.WaitForAsync(TotalChanged);
-        Assert.Equal(ConnectionTotal.Derive(running.Total.DescriptorLimit, relays: true), running.Total.Most);
+        Assert.Equal(running.Total.Capacity.Derive(relays: true), running.Total.Most);
+        await running.IsUndisturbedAsync();
+    }
+
+    [Fact(Timeout = 120000)]
+    [Trait("Fault", "F73")]
+    public async Task MaxConnections_MoreThanTheDescriptorsAreEnoughFor_IsWarnedOf()
+    {
+        await using Running running = await Running.StartAsync(("", "MaxConnections", "2000000000"));
+        await running.WaitForAsync(TotalTooHigh);
+
+        running.Change(("", "MaxConnections", "2"));
+        await running.WaitForAsync(TotalChanged);
+        running.Change(("", "MaxConnections", "1999999999"));
+        await running.WaitForAsync(TotalTooHigh, 2);
         await running.IsUndisturbedAsync();
     }
 

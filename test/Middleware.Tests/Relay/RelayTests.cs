@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using ByteStreams.Relay;
 using ByteStreams.Testing;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
@@ -303,6 +304,52 @@ public sealed class RelayTests : ServedTest
         }
 
         Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 652);
+    }
+
+    [Fact]
+    [Trait("Fault", "F72")]
+    public async Task Relay_NoDescriptorForTheUpstream_ClientsAreRefusedAndTheUpstreamStaysAvailable_F72()
+    {
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        EndPoint endPoint = await RelayAsync("tcp", relay =>
+        {
+            relay.EjectAfter = 1;
+            relay.Upstreams.Add(url);
+            relay.Connection.Descriptors = new DescriptorLimit(0);
+        });
+
+        await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => AssertRefusedAsync(endPoint)));
+
+        await UntilAsync(() => _log.GetSnapshot().Count(record => record.Message.Contains("ended: refused_descriptors", StringComparison.Ordinal)) == 5);
+        Assert.DoesNotContain(_log.GetSnapshot(), record => record.Id.Id is 650 or 651 or 656);
+        Assert.InRange(_log.GetSnapshot().Count(record => record.Id.Id == 658), 1, 5);
+    }
+
+    [Fact]
+    [Trait("Fault", "F72")]
+    public async Task HealthCheck_NoDescriptorForIt_ChangesNothing_F72()
+    {
+        var time = new FakeTimeProvider();
+        var options = new RelayOptions
+        {
+            HealthCheckInterval = TimeSpan.FromSeconds(1),
+            HealthCheckTimeout = TimeSpan.FromMinutes(1),
+            UnhealthyAfter = 1,
+            Connection = { TimeProvider = time, Descriptors = new DescriptorLimit(0) },
+        };
+        options.Upstreams.Add($"tcp://127.0.0.1:{RefusingPort()}");
+        using var relay = new ByteStreamRelay(options, LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(_log))));
+        using var other = new ByteStreamRelay(
+            new RelayOptions
+            {
+                HealthCheckInterval = TimeSpan.FromSeconds(1), UnhealthyAfter = 20, Connection = { TimeProvider = time }, Upstreams = { options.Upstreams[0] },
+            },
+            LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(_log))));
+
+        // Twenty checks that fail at once: of those that wait a second for a descriptor several have ended by then.
+        await AdvanceUntilAsync(time, () => !other.Upstreams.All[0].IsHealthy);
+
+        Assert.True(relay.Upstreams.All[0].IsHealthy);
     }
 
     [Fact]

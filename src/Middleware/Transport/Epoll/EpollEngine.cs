@@ -21,7 +21,8 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
     public override async Task<SocketByteChannel> ConnectAsync(
         EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
     {
-        Descriptor descriptor = Open(endPoint, options);
+        Descriptor descriptor = await options.Descriptors.OpenAsync(
+            () => Open(endPoint, options), static opened => opened.DangerousGetHandle(), options.TimeProvider, cancellationToken).ConfigureAwait(false);
         try
         {
             loop ??= group.Next();

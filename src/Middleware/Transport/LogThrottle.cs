@@ -1,0 +1,30 @@
+namespace ByteStreams.Transport;
+
+/// <summary>Limits a log message about something frequent to one line per interval, which reports how often it happened. Thread-safe.</summary>
+/// <param name="time">The clock.</param>
+/// <param name="interval">The shortest time between two lines.</param>
+internal sealed class LogThrottle(TimeProvider time, TimeSpan interval)
+{
+    private readonly Lock _gate = new();
+    private long? _last;
+    private int _count;
+
+    /// <summary>Counts an occurrence.</summary>
+    /// <returns>The number of occurrences to log, this one included; 0 within the interval of the last line.</returns>
+    public int Count()
+    {
+        lock (_gate)
+        {
+            _count++;
+            long now = time.GetTimestamp();
+            if (_last is long last && time.GetElapsedTime(last, now) < interval)
+            {
+                return 0;
+            }
+
+            int count = _count;
+            (_last, _count) = (now, 0);
+            return count;
+        }
+    }
+}
