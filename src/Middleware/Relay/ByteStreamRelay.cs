@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams.Relay;
 using ByteStreams.Telemetry;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -60,6 +61,7 @@ public sealed class ByteStreamRelay : IDisposable
         // Bounded as a whole, with the handshake.
         _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
         _plain.Tls = null;
+        _plain.TlsRequireCloseNotify = options.Tls.RequireCloseNotify;
         TimeProvider time = _plain.TimeProvider;
         _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time, resolve))], options.LoadBalancing);
         if (_group.All.Any(upstream => upstream.IsTls))
@@ -114,6 +116,12 @@ public sealed class ByteStreamRelay : IDisposable
         finally
         {
             chosen.Leave();
+            if (ConnectionLink.Of(upstream) is TlsTransport { EndedWithoutCloseNotify: true })
+            {
+                TlsLog.UpstreamTruncated(_logger, client.ConnectionId, chosen.Name);
+                _metrics?.TlsTruncated(_endpoint, chosen.Name);
+            }
+
             await upstream.DisposeAsync().ConfigureAwait(false);
         }
     }

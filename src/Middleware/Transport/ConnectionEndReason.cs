@@ -119,4 +119,7 @@ public enum ConnectionEndReason
 
     /// <summary>The peer ended its direction in the middle of what the handler was reading (<see cref="IncompleteReadException"/>); it got a reset.</summary>
     IncompleteMessage,
+
+    /// <summary>The peer sent too many TLS records in a row without application data, such as KeyUpdates.</summary>
+    TlsRecordFlood,
 }
