@@ -1,3 +1,7 @@
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+
 namespace ByteStreams.Interop.Tests;
 
 /// <summary>OpenSSL's own client and server at the other end.</summary>
@@ -77,6 +81,41 @@ public class OpenSslTests
     }
 
     [Fact]
+    [Trait("Fault", "F77")]
+    public async Task Read_SClientFloodsKeyUpdates_EndsBehindThirtyTwo()
+    {
+        await using var place = new Place();
+        var log = new FakeLogCollector();
+        using ILoggerFactory loggers = LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(log)));
+        var options = new ByteStreamServerOptions { LoggerFactory = loggers };
+        options.UseTelemetry();
+        await place.ServeAsync("tls", Handlers.EchoLines, options);
+        await using Peer client = Peer.Start("openssl", "s_client", "-connect", $"127.0.0.1:{place.Port}", "-CAfile", place.CertificateFile);
+
+        // Twenty between two lines are no flood.
+        int sent = 0;
+        for (int i = 0; i < 3; i++)
+        {
+            await client.Input.WriteAsync("hello\n"u8.ToArray(), place.Late);
+            await client.Input.FlushAsync(place.Late);
+            while (await client.ReadLineAsync() != "hello")
+            {
+            }
+
+            sent = await UpdateKeysAsync(client, sent, 20, place.Late);
+        }
+
+        Assert.DoesNotContain(log.GetSnapshot(), record => record.Id.Id == 700);
+        _ = UpdateKeysAsync(client, sent, 13, place.Late);
+        while (!log.GetSnapshot().Any(record => record.Id.Id == 700))
+        {
+            await Task.Delay(10, place.Late);
+        }
+
+        Assert.Contains("ended: tls_record_flood.", log.GetSnapshot().Single(record => record.Id.Id == 700).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     [Trait("Contract", "W11")]
     public async Task StartTls_SClientSpeaksSmtp_GoesOnEncrypted()
     {
@@ -104,6 +143,22 @@ public class OpenSslTests
     private static Peer Connect(Place place, params string[] more) => Peer.Start(
         "openssl", ["s_client", "-connect", $"127.0.0.1:{place.Port}", "-CAfile", place.CertificateFile,
             "-verify_return_error", "-verify_hostname", "localhost", "-quiet", "-state", .. more]);
+
+    /// <summary>A command is one only where it is all that s_client reads at once: each waits for the last to be seen.</summary>
+    private static async Task<int> UpdateKeysAsync(Peer client, int before, int count, CancellationToken cancellationToken)
+    {
+        for (int i = before + 1; i <= before + count; i++)
+        {
+            await client.Input.WriteAsync("k\n"u8.ToArray(), cancellationToken);
+            await client.Input.FlushAsync(cancellationToken);
+            while (client.Errors.Split("KEYUPDATE").Length - 1 < i)
+            {
+                await Task.Delay(5, cancellationToken);
+            }
+        }
+
+        return before + count;
+    }
 
     private static async Task<int> PortAsync(Peer server)
     {

@@ -122,6 +122,30 @@ internal sealed class ClientArguments
 /// <param name="Options">How.</param>
 internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOptions Options)
 {
+    private bool _lacksCertificate;
+
+    /// <summary>
+    /// What to add to the error of a connection that was refused: that the server asked for a certificate, and none was given. Empty unless
+    /// <see cref="WatchForCertificateRequest"/> was called before, and the server did.
+    /// </summary>
+    public string CertificateRemedy => _lacksCertificate
+        ? " The server asked for a client certificate and none was given: name one with --cert and --key."
+        : string.Empty;
+
+    /// <summary>Notes whether the server asks for a certificate. For single connections: SslStream resumes no session with a callback.</summary>
+    public void WatchForCertificateRequest()
+    {
+        if (Options.Tls is { ClientCertificateContext: null } tls)
+        {
+            // Called before the handshake as well, without a server's certificate.
+            tls.LocalCertificateSelectionCallback = (_, _, _, server, _) =>
+            {
+                _lacksCertificate |= server is not null;
+                return null!;
+            };
+        }
+    }
+
     /// <summary>Opens a connection.</summary>
     /// <exception cref="CommandException">It cannot be opened; the message says why.</exception>
     public async Task<ByteStreamConnection> OpenAsync(CancellationToken cancellationToken)
@@ -132,7 +156,7 @@ internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOpt
         }
         catch (AuthenticationException refused)
         {
-            throw new CommandException($"{Url}: {CommandLine.Line(refused)}{Remedy(refused.Message)}", refused);
+            throw new CommandException($"{Url}: {CommandLine.Line(refused)}{Remedy(refused.Message)}{CertificateRemedy}", refused);
         }
         catch (SocketException failed)
         {
@@ -140,7 +164,7 @@ internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOpt
         }
         catch (Exception failed) when (failed is IOException or TimeoutException)
         {
-            throw new CommandException($"{Url}: {failed.Message}", failed);
+            throw new CommandException($"{Url}: {failed.Message}{CertificateRemedy}", failed);
         }
     }
 

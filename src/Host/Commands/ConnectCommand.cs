@@ -42,7 +42,9 @@ internal sealed class ConnectCommand : HostSubcommand
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         Client client = _client.Read(parsed);
+        client.WatchForCertificateRequest();
         bool verbose = parsed.GetValue(_verbose);
+        Transfer? transfer = null;
         try
         {
             await using ByteStreamConnection connection = await client.OpenAsync(cancellationToken);
@@ -55,7 +57,7 @@ internal sealed class ConnectCommand : HostSubcommand
             using var output = new StandardOutput();
             try
             {
-                var transfer = new Transfer(connection, input, output) { Crlf = parsed.GetValue(_crlf) };
+                transfer = new Transfer(connection, input, output) { Crlf = parsed.GetValue(_crlf) };
                 await transfer.RunAsync(cancellationToken);
                 if (verbose)
                 {
@@ -82,7 +84,9 @@ internal sealed class ConnectCommand : HostSubcommand
         }
         catch (IOException lost)
         {
-            throw new CommandException($"{client.Url}: {lost.Message}", lost);
+            // In TLS 1.3 the refusal comes after the handshake, and SslStream on Linux sends no alert.
+            string remedy = transfer is { Received: 0 } ? client.CertificateRemedy : string.Empty;
+            throw new CommandException($"{client.Url}: {lost.Message}{remedy}", lost);
         }
     }
 

@@ -43,8 +43,10 @@ internal static class EndpointTable
         List<TlsServerOptions>(nameof(TlsServerOptions.AllowedUris), "URIs", o => o.AllowedUris),
         Time<TlsServerOptions>(nameof(TlsServerOptions.HandshakeTimeout), TimeSpan.Zero, o => o.HandshakeTimeout, (o, v) => o.HandshakeTimeout = v),
         Number<TlsServerOptions>(nameof(TlsServerOptions.MaxHandshakes), 1, int.MaxValue, o => o.MaxHandshakes, (o, v) => o.MaxHandshakes = v),
+        Number<TlsServerOptions>(
+            nameof(TlsServerOptions.MaxHandshakeSize), TlsServerOptions.LeastHandshakeSize, int.MaxValue, o => o.MaxHandshakeSize, (o, v) => o.MaxHandshakeSize = v),
         Time<TlsServerOptions>(nameof(TlsServerOptions.ShutdownTimeout), TimeSpan.Zero, o => o.ShutdownTimeout, (o, v) => o.ShutdownTimeout = v),
-        Flag<TlsServerOptions>(nameof(TlsServerOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v),
+        OptionalFlag<TlsServerOptions>(nameof(TlsServerOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v),
         Flag<TlsServerOptions>(nameof(TlsServerOptions.StapleOcsp), o => o.StapleOcsp, (o, v) => o.StapleOcsp = v))
     { CanBeDisabled = true };
 
@@ -86,7 +88,8 @@ internal static class EndpointTable
         Text<TlsClientOptions>(nameof(TlsClientOptions.ServerName), "a host name", o => o.ServerName, (o, v) => o.ServerName = v),
         Choice<TlsClientOptions, TlsVersion>(nameof(TlsClientOptions.MinimumVersion), o => o.MinimumVersion, (o, v) => o.MinimumVersion = v),
         List<TlsClientOptions>(nameof(TlsClientOptions.ApplicationProtocols), "names of protocols", o => o.ApplicationProtocols),
-        Choice<TlsClientOptions, X509RevocationMode>(nameof(TlsClientOptions.Revocation), o => o.Revocation, (o, v) => o.Revocation = v));
+        Choice<TlsClientOptions, X509RevocationMode>(nameof(TlsClientOptions.Revocation), o => o.Revocation, (o, v) => o.Revocation = v),
+        Flag<TlsClientOptions>(nameof(TlsClientOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v));
 
     private static readonly SettingTable<RelayOptions> Relay = new(
         List<RelayOptions>(nameof(RelayOptions.Upstreams), "tcp://host:port, tls://host:port, unix:/path or unix:@name", o => o.Upstreams),

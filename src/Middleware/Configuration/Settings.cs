@@ -26,11 +26,15 @@ internal static class Settings
         });
 
     public static ValueSetting<TOptions> Flag<TOptions>(string name, Func<TOptions, bool> get, Action<TOptions, bool> set)
+        where TOptions : new() => OptionalFlag<TOptions>(name, options => get(options), set);
+
+    /// <summary>A flag whose default depends on something else.</summary>
+    public static ValueSetting<TOptions> OptionalFlag<TOptions>(string name, Func<TOptions, bool?> get, Action<TOptions, bool> set)
         where TOptions : new() => new(
         name,
         "true or false",
         new SettingSchema("boolean"),
-        options => get(options) ? "true" : "false",
+        options => get(options) is bool flag ? (flag ? "true" : "false") : null,
         (text, options) =>
         {
             if (!bool.TryParse(text, out bool value))

@@ -1,6 +1,5 @@
 using System.Collections;
 using System.Globalization;
-using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
@@ -119,7 +118,15 @@ public class ByteStreamConnectionHandler : ConnectionHandler
             }
             catch (Exception lost) when (IsLoss(lost, reader, writer, connection))
             {
-                ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
+                if (lost is TlsTruncatedException)
+                {
+                    ServerLog.ConnectionTruncated(_logger, connection.ConnectionId);
+                }
+                else
+                {
+                    ServerLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
+                }
+
                 // A close from this side, which a drain that waited throws too, goes on to deliver what was written.
                 if (!writer.IsClosedHere)
                 {
@@ -162,13 +169,11 @@ public class ByteStreamConnectionHandler : ConnectionHandler
     /// <summary>As <c>UseTls</c> logs it. A failed handshake has begun to close the connection, which delivers the alert.</summary>
     private void OnUpgradeFailed(ByteStreamWriter writer, ConnectionContext connection, TlsUpgradeFailure upgrade)
     {
-        (ConnectionEndReason reason, string explanation) = upgrade.Failure;
-        TlsLog.HandshakeFailed(
-            _tlsLogger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint), EndReasonText.Of(reason), LogText.Escape(explanation));
+        TlsLog.HandshakeFailed(_tlsLogger, connection, upgrade.Failure);
         if (!writer.IsClosedHere)
         {
             // Plain bytes were refused before the handshake.
-            writer.Abort(reason, upgrade.Error);
+            writer.Abort(upgrade.Failure.Reason, upgrade.Error);
         }
     }
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams.Relay;
 using ByteStreams.Telemetry;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -61,6 +62,7 @@ public sealed class ByteStreamRelay : IDisposable
         // Bounded as a whole, with the handshake.
         _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
         _plain.Tls = null;
+        _plain.TlsRequireCloseNotify = options.Tls.RequireCloseNotify;
         TimeProvider time = _plain.TimeProvider;
         _shortages = new LogThrottle(time, TimeSpan.FromSeconds(1));
         _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time, resolve))], options.LoadBalancing);
@@ -132,6 +134,12 @@ public sealed class ByteStreamRelay : IDisposable
         finally
         {
             chosen.Leave();
+            if (ConnectionLink.Of(upstream) is TlsTransport { EndedWithoutCloseNotify: true })
+            {
+                TlsLog.UpstreamTruncated(_logger, client.ConnectionId, chosen.Name);
+                _metrics?.TlsTruncated(_endpoint, chosen.Name);
+            }
+
             await upstream.DisposeAsync().ConfigureAwait(false);
         }
     }

@@ -62,7 +62,7 @@ public sealed class RelayOptions
     /// <summary>TLS towards <c>tls://</c> upstreams. Files are read when the relay starts, and again for new connections when they have changed.</summary>
     public TlsClientOptions Tls { get; } = new();
 
-    /// <summary>Everything else about upstream connections, such as keep-alive. Its <c>Tls</c> and <c>ConnectTimeout</c> are not used.</summary>
+    /// <summary>Everything else about upstream connections, such as keep-alive. Its <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.</summary>
     public ByteStreamClientOptions Connection { get; set; } = new();
 
     /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -29,6 +30,7 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <summary>Returns when both directions have ended, or the connection is lost on either side.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
+        (client.Features.Get<IByteStreamTransportFeature>() as TlsTransport)?.RelaxCloseNotify();
         Task<Exception?> up = PumpAsync(client.Transport.Input, Side.Client, upstream.Transport.Output);
         Task<Exception?> down = PumpAsync(upstream.Transport.Input, Side.Upstream, client.Transport.Output);
         (_up, _down) = (up, down);
@@ -134,7 +136,8 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
         IByteStreamTransportFeature link = ConnectionLink.Of(living);
         if (error is not ConnectionAbortedException && link is IOrderlyReset orderly)
         {
-            await orderly.AbortWhenSentAsync(reason, error).ConfigureAwait(false);
+            // A peer that has ended without close_notify has sent everything in order: a slow side gets all of it.
+            await orderly.AbortWhenSentAsync(reason, error, waitsForSlowPeer: error is TlsTruncatedException).ConfigureAwait(false);
         }
         else
         {

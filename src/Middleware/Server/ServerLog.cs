@@ -39,4 +39,7 @@ internal static partial class ServerLog
 
     [LoggerMessage(411, LogLevel.Information, "Connection {ConnectionId}: the client exceeded the read limit and gets a reset: {Reason}")]
     public static partial void LimitExceeded(ILogger logger, string connectionId, string reason);
+
+    [LoggerMessage(419, LogLevel.Debug, "Connection {ConnectionId}: the client ended TLS without close_notify while the handler was reading.")]
+    public static partial void ConnectionTruncated(ILogger logger, string connectionId);
 }

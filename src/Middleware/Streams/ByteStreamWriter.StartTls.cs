@@ -103,7 +103,7 @@ public sealed partial class ByteStreamWriter
                     new InvalidDataException(
                         $"{rest.Length} plain bytes arrived before the TLS handshake and were not read; they are refused, because their "
                         + "sender may not be the peer that speaks TLS next (command injection). Answer the client before it may send more."),
-                    new TlsFailure(ConnectionEndReason.TlsHandshakeFailed, $"{rest.Length} plain bytes arrived before it"));
+                    new TlsFailure(ConnectionEndReason.TlsHandshakeFailed, $"{rest.Length} plain bytes arrived before it", ServerName: null));
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);

@@ -40,6 +40,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     private readonly Counter<long> _rejected;
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _handshakes;
+    private readonly Counter<long> _truncations;
     private readonly Counter<long> _acceptErrors;
     private readonly Counter<long> _reloads;
     private readonly Histogram<double> _connects;
@@ -71,6 +72,9 @@ internal sealed class ByteStreamMetrics : IDisposable
         _handshakes = _meter.CreateHistogram<double>(
             "bytestreams.tls_handshake.duration", "s", "How long TLS handshakes took; failed ones have an error.type.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
+        _truncations = _meter.CreateCounter<long>(
+            "bytestreams.tls_truncations", "{connection}",
+            "TLS connections that the peer ended without close_notify, whether that was taken for the end or not; a relay's upstreams by their name.");
         _acceptErrors = _meter.CreateCounter<long>("bytestreams.accept_errors", "{error}", "Accepts that failed, by the system's error.");
         _meter.CreateObservableGauge("bytestreams.tls_certificate.not_after", Expiries, "s", "When certificates expire, in seconds since 1970.");
         _reloads = _meter.CreateCounter<long>(
@@ -143,6 +147,19 @@ internal sealed class ByteStreamMetrics : IDisposable
 
             _handshakes.Record(duration.TotalSeconds, tags);
         }
+    }
+
+    /// <param name="endpoint">The endpoint.</param>
+    /// <param name="upstream">As it is configured; null for a client.</param>
+    public void TlsTruncated(string endpoint, string? upstream)
+    {
+        var tags = new TagList { { EndpointTag, endpoint } };
+        if (upstream is not null)
+        {
+            tags.Add(UpstreamTag, upstream);
+        }
+
+        _truncations.Add(1, tags);
     }
 
     public void AcceptFailed(string endpoint, string error) => _acceptErrors.Add(1, new(EndpointTag, endpoint), new(ErrorTag, error));

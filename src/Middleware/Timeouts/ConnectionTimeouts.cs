@@ -24,6 +24,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
     private uint _waitingSince;
     private uint _stalledSince;
     private uint _messageSince;
+    private uint _recordSince;
     private uint _halfClosedSince;
 
     private uint _endedAt;
@@ -84,11 +85,14 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         bool waiting = _progress.IsWaitingForInput;
         bool inputEnded = _progress.IsInputEnded;
         bool halfClosed = inputEnded != _progress.IsOutputEnded;
-        bool slow = waiting && !inputEnded && _limits.Rate > 0 && _progress.BufferedInput > 0;
+        bool rated = waiting && !inputEnded && _limits.Rate > 0;
+        bool message = rated && _progress.BufferedInput > 0;
+        int unfinished = rated ? _progress.UnfinishedInput : 0;
         long receivedAtMessage = Volatile.Read(ref _receivedAtMessage);
         uint waitingSince = Volatile.Read(ref _waitingSince);
         uint stalledSince = Volatile.Read(ref _stalledSince);
         uint messageSince = Volatile.Read(ref _messageSince);
+        uint recordSince = Volatile.Read(ref _recordSince);
         uint halfClosedSince = Volatile.Read(ref _halfClosedSince);
         uint now = _heart.Now;
         long inputReceived = _progress.InputReceived;
@@ -102,7 +106,8 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         return waiting && inputReceived == 0 && now - _began >= _limits.FirstByte ? ConnectionEndReason.FirstByteTimeout
             : waiting && !inputEnded && now - waitingSince >= _limits.ReceiveIdle ? ConnectionEndReason.ReceiveIdleTimeout
             : stalled ? ConnectionEndReason.SendStallTimeout
-            : slow && messageSince != 0 && IsTooSlow(now - messageSince, inputReceived - receivedAtMessage) ? ConnectionEndReason.ReceiveRateTooLow
+            : message && messageSince != 0 && IsTooSlow(now - messageSince, inputReceived - receivedAtMessage + unfinished) ? ConnectionEndReason.ReceiveRateTooLow
+            : !message && unfinished > 0 && IsTooSlow(now - recordSince, unfinished) ? ConnectionEndReason.ReceiveRateTooLow
             : now - _accepted >= _limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
             : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionEndReason.HalfClosedTimeout
             : ConnectionEndReason.None;
@@ -147,6 +152,8 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             Volatile.Write(ref _receivedAtMessage, received);
         }
     }
+
+    void IProgressObserver.OnRecordBegins() => Volatile.Write(ref _recordSince, _heart.Now);
 
     void IProgressObserver.OnSendWaits() => Volatile.Write(ref _stalledSince, _heart.Now);
 

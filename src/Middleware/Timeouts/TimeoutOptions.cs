@@ -31,7 +31,7 @@ public sealed class TimeoutOptions
 
     /// <summary>
     /// Bytes a second, on average, at which the rest of a message must arrive once a part of it is there and a read waits for the
-    /// rest (slow senders: slowloris). None by default (null), at least 1.
+    /// rest (slow senders: slowloris). Over TLS a record that is incomplete is such a part. None by default (null), at least 1.
     /// </summary>
     public int? MinReceiveRate { get; set; }
 

@@ -40,10 +40,10 @@ internal sealed class ConfiguredTls
     /// <summary>What SslStream asks when it knows the name that the client wants.</summary>
     public ServerOptionsSelectionCallback Options(TlsAttempt attempt)
     {
-        attempt.IsAwaitingHello = true;
+        attempt.AwaitHello();
         return (_, hello, _, _) =>
         {
-            attempt.IsAwaitingHello = false;
+            attempt.OnHello(hello);
             return new(Build(hello.ServerName, attempt));
         };
     }

@@ -14,8 +14,24 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
     public bool HasEnded { get; private set; }
 
+    /// <summary>The records that were received.</summary>
+    public TlsRecords Records { get; } = new();
+
+    /// <summary>The most bytes that the peer may send in the handshake.</summary>
+    public long MostInHandshake { get; init; } = long.MaxValue;
+
+    /// <summary>What reads fail with because the peer has sent too many records without application data; null where it has not.</summary>
+    public ConnectionAbortedException? Flood { get; private set; }
+
     /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
-    public TlsTurn? Turn { get; set; }
+    public TlsTurn? Turn { get; private set; }
+
+    /// <summary>The handshake is over: its bound no longer holds, and its records do not count.</summary>
+    public TlsTurn BeginApplicationData()
+    {
+        Records.OnData();
+        return Turn = new TlsTurn();
+    }
 
     /// <summary>How the pipe was lost; null where it was not, or nobody knows.</summary>
     public Exception? FindLoss()
@@ -56,14 +72,19 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        buffer = buffer[..Allowed(buffer.Length)];
         ValueTask<int> read = _input.ReadAsync(buffer, cancellationToken);
-        return read.IsCompletedSuccessfully ? new(Note(read.Result, buffer.Length)) : NoteAsync(read, buffer.Length);
+        return read.IsCompletedSuccessfully ? new(Note(read.Result, buffer.Span)) : NoteAsync(read, buffer);
     }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
-    public override int Read(byte[] buffer, int offset, int count) => Note(_input.Read(buffer, offset, count), count);
+    public override int Read(byte[] buffer, int offset, int count)
+    {
+        count = Allowed(count);
+        return Note(_input.Read(buffer, offset, count), buffer.AsSpan(offset, count));
+    }
 
     /// <summary>As the pipe's own stream, which takes a flush that a lost connection has completed for a success.</summary>
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
@@ -111,12 +132,12 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> NoteAsync(ValueTask<int> read, int asked)
+    private async ValueTask<int> NoteAsync(ValueTask<int> read, Memory<byte> buffer)
     {
         TlsTurn? turn = Turn is TlsTurn taken && taken.Leave() ? taken : null;
         try
         {
-            return Note(await read.ConfigureAwait(false), asked);
+            return Note(await read.ConfigureAwait(false), buffer.Span);
         }
         finally
         {
@@ -124,9 +145,33 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
         }
     }
 
-    private int Note(int count, int asked)
+    private int Note(int count, Span<byte> buffer)
     {
-        HasEnded |= count == 0 && asked > 0;
+        HasEnded |= count == 0 && !buffer.IsEmpty;
+        Records.Add(buffer[..count]);
         return count;
+    }
+
+    /// <summary>
+    /// How many bytes the next read may bring. SslStream reads on when it has processed every record that is complete, so all of them belong
+    /// to the handshake, or had no application data.
+    /// </summary>
+    private int Allowed(int asked)
+    {
+        if (Turn is null)
+        {
+            // No more than the handshake may still have: what comes after it is read after it.
+            return Records.Received < MostInHandshake ? (int)Math.Min(asked, MostInHandshake - Records.Received)
+                : throw new TlsHandshakeSizeException($"the peer has sent more than {MostInHandshake} bytes in the handshake (MaxHandshakeSize)");
+        }
+
+        if (Records.WithoutData > TlsRecords.MostWithoutData)
+        {
+            Flood ??= new ConnectionAbortedException(
+                $"The peer has sent more than {TlsRecords.MostWithoutData} TLS records in a row without application data; the connection was aborted.");
+            throw Flood;
+        }
+
+        return asked;
     }
 }

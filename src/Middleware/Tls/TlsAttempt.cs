@@ -16,7 +16,20 @@ internal sealed class TlsAttempt
     /// Whether the peer has yet to send a ClientHello. What goes wrong until then is its doing: SslStream parses what comes before it
     /// knows that it is one, and misses its certificate where it is none.
     /// </summary>
-    public bool IsAwaitingHello { get; set; }
+    public bool IsAwaitingHello { get; private set; }
+
+    /// <summary>The name that the client asked for, as it sent it; null where it asked for none.</summary>
+    public string? ServerName { get; private set; }
+
+    /// <summary>The handshake begins.</summary>
+    public void AwaitHello() => IsAwaitingHello = true;
+
+    /// <summary>The ClientHello has come.</summary>
+    public void OnHello(SslClientHelloInfo hello)
+    {
+        IsAwaitingHello = false;
+        ServerName = string.IsNullOrEmpty(hello.ServerName) ? null : hello.ServerName;
+    }
 
     public bool Refuse(ConnectionEndReason verdict, string explanation)
     {
@@ -44,10 +57,10 @@ internal sealed class TlsAttempt
     /// </summary>
     public ServerOptionsSelectionCallback Observe(SslServerAuthenticationOptions options)
     {
-        IsAwaitingHello = true;
-        return (_, _, _, _) =>
+        AwaitHello();
+        return (_, hello, _, _) =>
         {
-            IsAwaitingHello = false;
+            OnHello(hello);
             if (!options.ClientCertificateRequired)
             {
                 return new(options);

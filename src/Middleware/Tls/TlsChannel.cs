@@ -9,13 +9,21 @@ namespace ByteStreams.Tls;
 /// <summary>TLS as a medium: what is sent is encrypted, what is received was decrypted, the end of a direction is a close_notify.</summary>
 /// <param name="tls">The TLS connection.</param>
 /// <param name="below">What it lies over.</param>
-/// <param name="requireCloseNotify">Whether an end without close_notify is a truncation.</param>
-internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool requireCloseNotify) : ByteChannel
+internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteChannel
 {
-    private readonly TlsTurn _turn = below.Turn = new TlsTurn();
+    private readonly TlsTurn _turn = below.BeginApplicationData();
+
+    /// <summary>Whether an end without close_notify is a truncation. A record that is cut in the middle is one in any case.</summary>
+    public bool RequiresCloseNotify { get; set; } = true;
+
+    /// <summary>Called when the peer has sent too many records without application data, before the read fails.</summary>
+    public Action<ConnectionAbortedException>? OnFlood { get; init; }
+
+    /// <summary>Whether the peer has ended without close_notify, and that was a truncation.</summary>
+    public bool IsTruncated { get; private set; }
 
     /// <summary>Whether the peer has ended without close_notify.</summary>
-    public bool IsTruncated { get; private set; }
+    public bool EndedWithoutCloseNotify { get; private set; }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync() => _ = await ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
@@ -27,8 +35,24 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
         try
         {
             int count = await tls.ReadAsync(destination).ConfigureAwait(false);
-            // SslStream does not read on behind close_notify: whoever has met the end below has not seen one.
-            return count > 0 || destination.IsEmpty || !below.HasEnded || !requireCloseNotify ? count : throw Truncated(null);
+            if (count > 0)
+            {
+                below.Records.OnData();
+            }
+
+            if (count > 0 || destination.IsEmpty || !below.HasEnded)
+            {
+                return count;
+            }
+
+            // SslStream does not read on after close_notify: a read that has met the end below has not seen one.
+            EndedWithoutCloseNotify = true;
+            return RequiresCloseNotify ? throw Truncated(null) : 0;
+        }
+        catch (IOException) when (below.Flood is ConnectionAbortedException flood)
+        {
+            OnFlood?.Invoke(flood);
+            throw flood;
         }
         catch (Exception error) when (below.HasEnded && error is IOException and not (ConnectionResetException or TlsTruncatedException))
         {
@@ -98,7 +122,7 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
 
     private TlsTruncatedException Truncated(Exception? error)
     {
-        IsTruncated = true;
+        (IsTruncated, EndedWithoutCloseNotify) = (true, true);
         return new TlsTruncatedException("The peer ended the TLS connection without close_notify; what it sent may have been cut.", error);
     }
 

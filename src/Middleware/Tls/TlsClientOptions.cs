@@ -41,6 +41,14 @@ public sealed class TlsClientOptions
     /// <summary>Whether the server's certificate is looked up as revoked: <c>NoCheck</c> by default, <c>Online</c>, <c>Offline</c>.</summary>
     public X509RevocationMode Revocation { get; set; } = X509RevocationMode.NoCheck;
 
+    /// <summary>
+    /// Whether an end of the upstream without close_notify is a truncation: the client then gets a reset, after everything that came before.
+    /// False, the default, takes it for the end, which is passed on: an attacker on the path can then cut what the upstream sends, unnoticed.
+    /// A record that is cut in the middle is a truncation in any case. Read by a relay; a client of its own has
+    /// <see cref="ByteStreamClientOptions.TlsRequireCloseNotify"/>.
+    /// </summary>
+    public bool RequireCloseNotify { get; set; }
+
     /// <summary>Reads the files, and makes the options of a handshake. May be used for any number of connections.</summary>
     /// <exception cref="ArgumentException">A file is missing or is no certificate, or <see cref="ServerName"/> is not valid; the message names it.</exception>
     public SslClientAuthenticationOptions CreateAuthenticationOptions()

@@ -68,7 +68,7 @@ public static class TlsConnectionBuilderExtensions
         }
 
         var configured = new ConfiguredTls(options, store, KestrelEndpoint.GetApplicationProtocols(builder));
-        var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify);
+        var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify, options.MaxHandshakeSize);
         return new TlsServerMiddleware(
             next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
     }

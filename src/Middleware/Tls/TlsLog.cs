@@ -1,3 +1,5 @@
+using ByteStreams.Telemetry;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;
@@ -5,8 +7,13 @@ namespace ByteStreams.Tls;
 /// <summary>What TLS logs. Ids 200 to 299.</summary>
 internal static partial class TlsLog
 {
-    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}: the TLS handshake failed ({Reason}): {Explanation}")]
-    public static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string reason, string explanation);
+    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}, server name {ServerName}: the TLS handshake failed ({Reason}): {Explanation}")]
+    private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
+
+    /// <summary>Logs a failed handshake. The name and the explanation may be text that the peer chose.</summary>
+    public static void HandshakeFailed(ILogger logger, ConnectionContext connection, TlsFailure failure) => HandshakeFailed(
+        logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint),
+        failure.ServerName is string name ? LogText.Escape(name) : "-", EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
 
     [LoggerMessage(201, LogLevel.Information, "Endpoint {Endpoint}: the certificate {File} was replaced. New connections get {Subject}, valid to {NotAfter:u}.")]
     public static partial void CertificateReplaced(ILogger logger, string endpoint, string file, string subject, DateTime notAfter);
@@ -28,4 +35,10 @@ internal static partial class TlsLog
 
     [LoggerMessage(207, LogLevel.Warning, "Endpoint {Endpoint}: the clients' authority '{Subject}' in {File} is valid from {NotBefore:u} to {NotAfter:u} only: clients with its certificates are refused outside of that. Replace it in the file, or remove it; no restart is needed.")]
     public static partial void AuthorityNotValid(ILogger logger, string endpoint, string subject, string file, DateTime notBefore, DateTime notAfter);
+
+    [LoggerMessage(210, LogLevel.Debug, "Connection {ConnectionId}: the client ended TLS without close_notify.")]
+    public static partial void ClientTruncated(ILogger logger, string connectionId);
+
+    [LoggerMessage(211, LogLevel.Debug, "Connection {ConnectionId}: upstream {Upstream} ended TLS without close_notify.")]
+    public static partial void UpstreamTruncated(ILogger logger, string connectionId, string upstream);
 }

@@ -34,6 +34,12 @@ internal sealed class TlsServerMiddleware(
         }
         finally
         {
+            if (tls.EndedWithoutCloseNotify)
+            {
+                TlsLog.ClientTruncated(logger, context.ConnectionId);
+                metrics.TlsTruncated(endpoint(), upstream: null);
+            }
+
             await tls.CloseAsync(ConnectionEndReason.None).ConfigureAwait(false);
             tls.Uninstall();
         }
@@ -57,7 +63,7 @@ internal sealed class TlsServerMiddleware(
         }
         catch (OperationCanceledException)
         {
-            failure = new(ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)");
+            failure = new(ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)", attempt.ServerName);
         }
         catch (Exception error) when (TlsFailure.From(error, attempt) is TlsFailure known)
         {
@@ -70,7 +76,7 @@ internal sealed class TlsServerMiddleware(
 
         // Where there is an alert that says why, it has been written, and a clean close delivers it. (On Linux SslStream has one for
         // what OpenSSL refuses, and none for a certificate that is refused here: to its client that is an end without close_notify.)
-        TlsLog.HandshakeFailed(logger, context.ConnectionId, LogText.Of(context.RemoteEndPoint), EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
+        TlsLog.HandshakeFailed(logger, context, failure);
         metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;

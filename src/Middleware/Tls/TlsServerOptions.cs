@@ -34,6 +34,9 @@ public enum ClientCertificates
 /// </summary>
 public sealed class TlsServerOptions
 {
+    /// <summary>What a ClientHello alone needs.</summary>
+    internal const int LeastHandshakeSize = 1024;
+
     /// <summary>
     /// The certificates, at least one. A client gets the one whose names contain the name that it asks for (SNI), else one with a
     /// wildcard for it, else the default: the first that says so, or the first of all.
@@ -84,14 +87,21 @@ public sealed class TlsServerOptions
     /// </summary>
     public int MaxHandshakes { get; set; } = 1000;
 
+    /// <summary>
+    /// The most bytes that a client may send in its handshake, its certificate chain included: 32,768 by default, at least 1,024. A chain of
+    /// many or large certificates costs this side the time to parse and to verify it.
+    /// </summary>
+    public int MaxHandshakeSize { get; set; } = 32768;
+
     /// <summary>How long a close may take to send what was written and close_notify, before it is an abort: 30 s by default, greater than zero.</summary>
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Whether an end without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes it
-    /// for the end: somebody in between can then cut what the peer sends, unnoticed.
+    /// Whether an end of the client without close_notify is a truncation (<see cref="TlsTruncatedException"/>). By default (null) it is one
+    /// for a handler, and for a relay the end, which is passed on. False takes it for the end: an attacker on the path can then cut what
+    /// the client sends, unnoticed. A record that is cut in the middle is a truncation in any case.
     /// </summary>
-    public bool RequireCloseNotify { get; set; } = true;
+    public bool? RequireCloseNotify { get; set; }
 
     /// <summary>
     /// Whether the certificates' status is fetched from their authority and stapled (OCSP). False by default: it takes a
@@ -162,6 +172,11 @@ public sealed class TlsServerOptions
         if (MaxHandshakes < 1)
         {
             yield return "Tls:MaxHandshakes is at least 1.";
+        }
+
+        if (MaxHandshakeSize < LeastHandshakeSize)
+        {
+            yield return $"Tls:MaxHandshakeSize is at least {LeastHandshakeSize} bytes.";
         }
     }
 }

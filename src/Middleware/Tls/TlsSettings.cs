@@ -3,8 +3,13 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>How long the handshake and the close may take, by which clock, and whether an end without close_notify is one.</summary>
-internal sealed record TlsSettings(TimeSpan Handshake, TimeSpan Shutdown, TimeProvider Time, bool RequireCloseNotify = true)
+/// <summary>Times and bounds of a TLS connection.</summary>
+/// <param name="Handshake">How long the handshake may take.</param>
+/// <param name="Shutdown">How long the close may take.</param>
+/// <param name="Time">The clock of both.</param>
+/// <param name="RequireCloseNotify">Whether an end without close_notify is a truncation; null where that is the default, which a relay relaxes.</param>
+/// <param name="MostInHandshake">The most bytes that the peer may send in the handshake.</param>
+internal sealed record TlsSettings(TimeSpan Handshake, TimeSpan Shutdown, TimeProvider Time, bool? RequireCloseNotify = true, long MostInHandshake = long.MaxValue)
 {
     /// <summary>asyncio's own: 60 s and 30 s.</summary>
     public static TlsSettings Default { get; } = new(TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(30), TimeProvider.System);

@@ -15,7 +15,7 @@ namespace ByteStreams.Tls;
 /// A TLS connection over another one: the pipe of plain bytes, and the feature with half-close by close_notify and a close that
 /// sends it. Works over this library's transports and over Kestrel's stock one.
 /// </summary>
-internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress, IKestrelConventions, IOrderlyReset, IOutputOwner,
+internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress, IKestrelConventions, IOrderlyReset, IInputOwner, IOutputOwner,
     ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
     private readonly ConnectionContext _connection;
@@ -23,6 +23,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private readonly IByteStreamTransportFeature? _linkBelow;
     private readonly IConnectionProgress? _progressBelow;
     private readonly TlsChannel _channel;
+    private readonly DuplexPipeStream _raw;
     private readonly TlsSettings _settings;
     private readonly ChannelReader _input;
     private readonly ChannelWriter _output;
@@ -41,11 +42,12 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         SslStream = stream;
         Negotiated = new NegotiatedTls(stream);
         Options = new TlsOptionsFeature(options);
-        _channel = new TlsChannel(stream, raw, settings.RequireCloseNotify);
+        _raw = raw;
+        _channel = new TlsChannel(stream, raw) { RequiresCloseNotify = settings.RequireCloseNotify ?? true, OnFlood = OnFlood };
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
-        _input = new ChannelReader(_channel, largestBlock: 65536);
+        _input = new ChannelReader(_channel, largestBlock: 65536, this);
         _output = new ChannelWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
     }
 
@@ -81,6 +83,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public long BufferedInput => _input.Buffered;
 
+    public int UnfinishedInput => _raw.Records.Unfinished;
+
     public bool IsInputEnded => _input.IsEnded;
 
     public bool IsOutputEnded => _output.IsCompleted;
@@ -104,6 +108,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Observe(IProgressObserver observer, bool input, bool output)
     {
         _input.Observer = input ? observer : null;
+        _raw.Records.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
         // What the peer takes shows below; a direction of TLS ends here.
         _progressBelow?.Observe(observer, input: false, output);
@@ -119,6 +124,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);
+
+    /// <summary>Whether the peer has ended without close_notify, as a truncation or not.</summary>
+    public bool EndedWithoutCloseNotify => _channel.EndedWithoutCloseNotify;
 
     /// <summary>What the handshake has agreed on.</summary>
     public NegotiatedTls Negotiated { get; }
@@ -174,7 +182,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, TlsAttempt? attempt,
         CancellationToken cancellationToken)
     {
-        var raw = new DuplexPipeStream(below.Input, below.Output);
+        var raw = new DuplexPipeStream(below.Input, below.Output) { MostInHandshake = settings.MostInHandshake };
         var stream = new SslStream(raw, leaveInnerStreamOpen: true);
         using var timeout = new CancellationTokenSource(settings.Handshake, settings.Time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
@@ -203,6 +211,12 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
             // The pipe was completed under the handshake.
             await stream.DisposeAsync().ConfigureAwait(false);
             throw new ConnectionResetException("The connection was closed from this side.", closed);
+        }
+        catch (TlsHandshakeSizeException size)
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            attempt?.Refuse(ConnectionEndReason.TlsHandshakeFailed, size.Message);
+            throw new AuthenticationException(size.Message, size);
         }
         catch (IOException left) when (left is not ConnectionResetException)
         {
@@ -243,6 +257,12 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     }
 
     /// <summary>
+    /// Takes an end without close_notify for the end, unless the options demand one: for a relay, which knows no messages that it could cut.
+    /// To be called before the first read.
+    /// </summary>
+    public void RelaxCloseNotify() => _channel.RequiresCloseNotify = _settings.RequireCloseNotify ?? false;
+
+    /// <summary>
     /// Restores the transport below, when nothing is read or written any more: blocks go back to their pool. What was negotiated stays
     /// among the connection's features, for those who look at it after its end.
     /// </summary>
@@ -265,6 +285,12 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         bool drops = WriteBufferSize > 0;
         _input.Fail(aborted);
         _output.Fail(aborted);
+        AbortBelow(reason, cause, aborted, drops);
+        Close();
+    }
+
+    private void AbortBelow(ConnectionEndReason reason, Exception? cause, ConnectionAbortedException aborted, bool drops)
+    {
         if (_linkBelow is ChannelConnection own)
         {
             own.Abort(reason, cause, drops);
@@ -277,25 +303,22 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             _connection.Abort(aborted);
         }
-
-        Close();
     }
 
-    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
-    {
-        using var late = new CancellationTokenSource(_settings.Shutdown, _settings.Time);
-        try
-        {
-            await _output.FlushAllAsync(late.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (late.IsCancellationRequested)
-        {
-            // The peer takes nothing: it does not get the rest.
-        }
+    /// <summary>Within a read, under the reader's lock: the connection below goes, and the read fails by itself.</summary>
+    private void OnFlood(ConnectionAbortedException flood) => AbortBelow(ConnectionEndReason.TlsRecordFlood, flood, flood, drops: false);
 
+    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
+    {
+        await Delivery.WaitAsync(
+            _output.FlushAllAsync,
+            static () => true,
+            waitsForSlowPeer ? () => BytesSent : null,
+            waitsForSlowPeer ? Delivery.LongestWait : _settings.Shutdown,
+            _settings.Time).ConfigureAwait(false);
         if (_linkBelow is IOrderlyReset below)
         {
-            await below.AbortWhenSentAsync(reason, cause).ConfigureAwait(false);
+            await below.AbortWhenSentAsync(reason, cause, waitsForSlowPeer).ConfigureAwait(false);
         }
 
         Abort(reason, cause);
@@ -392,6 +415,23 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             await _progressBelow.OutputFinished.ConfigureAwait(false);
         }
+    }
+
+    long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
+
+    /// <summary>The connection below reports its first byte, which is the handshake's.</summary>
+    void IInputOwner.OnInputBegun()
+    {
+    }
+
+    /// <summary>The connection below reports its end, and a close looks at <see cref="IsInputEnded"/>.</summary>
+    void IInputOwner.OnInputEnded(Exception? loss)
+    {
+    }
+
+    /// <summary>A close here discards without a bound.</summary>
+    void IInputOwner.OnDiscarded()
+    {
     }
 
     void IOutputOwner.OnOutputLost(Exception loss)

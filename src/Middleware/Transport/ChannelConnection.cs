@@ -14,14 +14,6 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     IConnectionLifetimeFeature, IConnectionSocketFeature, IUnixPeerFeature, IMemoryPoolFeature, IKestrelConventions, IOrderlyReset, IInputOwner,
     IOutputOwner, ILingering
 {
-    /// <summary>The pauses between two looks at what is unacknowledged: nothing reports an acknowledgement, and a delayed one takes 40 ms.</summary>
-    private static readonly TimeSpan FirstLook = TimeSpan.FromMilliseconds(1);
-
-    private static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(32);
-
-    /// <summary>What waits for a peer that takes nothing before it is reset, however long a close may linger.</summary>
-    private static readonly TimeSpan LongestReset = TimeSpan.FromMinutes(1);
-
     private static long _lastId = DateTime.UtcNow.Ticks;
 
     // Also the lock of the state below: nobody else locks it, and a lock of its own would cost each idle connection 40 bytes.
@@ -236,24 +228,14 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
-    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause)
+    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
     {
-        using var late = new CancellationTokenSource(
-            _options.LingerTimeout < LongestReset ? _options.LingerTimeout : LongestReset, _options.TimeProvider);
-        try
-        {
-            await _output.FlushAllAsync(late.Token).ConfigureAwait(false);
-
-            for (TimeSpan look = FirstLook; !_channel.DeliversBeforeReset && _channel.Unacknowledged > 0; look = look < LastLook ? look * 2 : look)
-            {
-                await Task.Delay(look, _options.TimeProvider, late.Token).ConfigureAwait(false);
-            }
-        }
-        catch (OperationCanceledException) when (late.IsCancellationRequested)
-        {
-            // The peer takes nothing: it does not get the rest.
-        }
-
+        await Delivery.WaitAsync(
+            _output.FlushAllAsync,
+            () => _channel.DeliversBeforeReset || _channel.Unacknowledged == 0,
+            waitsForSlowPeer ? () => _output.BytesSent - _channel.Unacknowledged : null,
+            waitsForSlowPeer || _options.LingerTimeout > Delivery.LongestWait ? Delivery.LongestWait : _options.LingerTimeout,
+            _options.TimeProvider).ConfigureAwait(false);
         Abort(reason, cause);
     }
 

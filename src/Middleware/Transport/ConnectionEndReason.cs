@@ -128,4 +128,7 @@ public enum ConnectionEndReason
     /// admit fewer connections.
     /// </summary>
     RefusedDescriptors,
+
+    /// <summary>The peer sent too many TLS records in a row without application data, such as KeyUpdates.</summary>
+    TlsRecordFlood,
 }

@@ -17,6 +17,12 @@ internal interface IConnectionProgress
     /// <summary>Bytes that were received and not consumed: while a read waits, a message that is not whole.</summary>
     long BufferedInput { get; }
 
+    /// <summary>
+    /// Bytes of a TLS record that is incomplete: received, and not yet input. Zero without TLS. A peer that never completes one has begun a
+    /// message all the same.
+    /// </summary>
+    int UnfinishedInput => 0;
+
     /// <summary>Whether the peer has ended its direction.</summary>
     bool IsInputEnded { get; }
 

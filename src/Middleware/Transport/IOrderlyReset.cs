@@ -8,5 +8,8 @@ internal interface IOrderlyReset
     /// reset. Bounded by <see cref="ByteStreamTransportOptions.LingerTimeout"/>, a minute at most, and over TLS by the shutdown timeout
     /// before it; never faulted.
     /// </summary>
-    Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause);
+    /// <param name="reason">The close reason.</param>
+    /// <param name="cause">What reads and flushes fail with; may be null.</param>
+    /// <param name="waitsForSlowPeer">Whether the bound is a minute in which the peer takes nothing, instead.</param>
+    Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer = false);
 }

@@ -8,6 +8,9 @@ internal interface IProgressObserver
     /// <summary>A read begins to wait for the peer, or bytes came and it goes on waiting. Called before the wait can be seen.</summary>
     void OnReadWaits();
 
+    /// <summary>The first bytes of a TLS record came, and not the rest. Called before they can be seen.</summary>
+    void OnRecordBegins();
+
     /// <summary>A send begins to wait for the peer, or bytes went and the rest goes on waiting. Called before the wait can be seen.</summary>
     void OnSendWaits();
 

@@ -130,6 +130,27 @@ public sealed class ConnectTests : IDisposable
         await input;
     }
 
+    [Theory(Timeout = 120000)]
+    [InlineData(TlsVersion.Tls12)]
+    [InlineData(TlsVersion.Tls13)]
+    public async Task Connect_ServerRequiresACertificateAndNoneIsGiven_SaysSoAndNamesTheOptions(TlsVersion version)
+    {
+        var options = new ByteStreamServerOptions();
+        options.UseTls(tls =>
+        {
+            tls.Certificates.Add(_authority.Write("localhost"));
+            (tls.ClientCertificates, tls.ClientCaPath) = (ClientCertificates.Require, _authority.CaPath);
+            (tls.MinimumVersion, tls.MaximumVersion) = (version, version);
+        });
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(EchoBytesAsync, "127.0.0.1", 0, options, Cancel);
+        string url = $"tls://localhost:{((IPEndPoint)server.EndPoints[0]).Port}";
+
+        CliResult refused = await Cli.RunAsync(new CliStart { Input = "hello\n"u8.ToArray() }, "connect", url, "--ca", _authority.CaPath);
+
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("The server asked for a client certificate and none was given: name one with --cert and --key.", refused.Errors, StringComparison.Ordinal);
+    }
+
     [Fact(Timeout = 120000)]
     public async Task Connect_InputCannotBeRead_SaysSoAndAbortsTheConnection()
     {

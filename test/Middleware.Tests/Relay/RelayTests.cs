@@ -716,7 +716,7 @@ public sealed class RelayTests : ServedTest
             await writer.DrainAsync(stopping);
             seen.SetResult(await Record.ExceptionAsync(async () => await reader.ReadAsync(cancellationToken: stopping)));
         });
-        EndPoint endPoint = await RelayAsync("tls", relay => relay.Upstreams.Add(url));
+        EndPoint endPoint = await RelayAsync("tls", relay => relay.Upstreams.Add(url), tls: tls => tls.RequireCloseNotify = true);
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(endPoint, Soon);
         await using var client = new SslStream(new NetworkStream(socket));
@@ -885,7 +885,7 @@ public sealed class RelayTests : ServedTest
         return kind == "unix" ? $"unix:{endPoint}" : $"{kind}://{(kind == "tls" ? "localhost" : "127.0.0.1")}:{((IPEndPoint)endPoint).Port}";
     }
 
-    private Task<EndPoint> RelayAsync(string kind, Action<RelayOptions> configure, Action<ByteStreamServer>? started = null)
+    private Task<EndPoint> RelayAsync(string kind, Action<RelayOptions> configure, Action<ByteStreamServer>? started = null, Action<TlsServerOptions>? tls = null)
     {
         ILoggerFactory loggers = LoggerFactory.Create(logging => logging.SetMinimumLevel(LogLevel.Debug).AddProvider(new FakeLoggerProvider(_log)));
         var relayOptions = new RelayOptions { Tls = { CaPath = _authority.CaPath } };
@@ -893,7 +893,7 @@ public sealed class RelayTests : ServedTest
         ByteStreamRelay relay = Own(new ByteStreamRelay(relayOptions, loggers));
         var options = new ByteStreamServerOptions { Name = "relay", LoggerFactory = loggers };
         options.UseTelemetry();
-        return StartAsync(kind, relay.ServeAsync, options, null, started);
+        return StartAsync(kind, relay.ServeAsync, options, null, started, tls);
     }
 
     /// <summary>A relay that leaves a connection after a second in which nothing moved.</summary>
@@ -912,11 +912,17 @@ public sealed class RelayTests : ServedTest
         return (endPoint, server!);
     }
 
-    private async Task<EndPoint> StartAsync(string kind, ByteStreamDelegate handler, ByteStreamServerOptions options, string? path, Action<ByteStreamServer>? started = null)
+    private async Task<EndPoint> StartAsync(
+        string kind, ByteStreamDelegate handler, ByteStreamServerOptions options, string? path, Action<ByteStreamServer>? started = null,
+        Action<TlsServerOptions>? configureTls = null)
     {
         if (kind == "tls")
         {
-            options.UseTls(tls => tls.Certificates.Add(_authority.Write("localhost")));
+            options.UseTls(tls =>
+            {
+                tls.Certificates.Add(_authority.Write("localhost"));
+                configureTls?.Invoke(tls);
+            });
         }
 
         EndPoint place = kind == "unix"

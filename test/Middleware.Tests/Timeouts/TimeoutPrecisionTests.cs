@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Middleware.Tests.Tls;
 using ByteStreams.Transport;
@@ -201,6 +202,63 @@ public sealed class TimeoutPrecisionTests : TlsTest
         Assert.Equal(ConnectionEndReason.None, Reason);
     }
 
+    /// <summary>F77: a record that is never complete is no byte to a handler, and a message that has begun all the same.</summary>
+    [Theory, MemberData(nameof(TlsWays)), Trait("Fault", "F77")]
+    public async Task MinReceiveRate_RecordIsNeverComplete_EndsTheConnection(Way way)
+    {
+        (_, Socket socket) = await OpenSocketAsync(way, timeouts => (timeouts.MinReceiveRate, timeouts.MinReceiveRateGrace) = (10, Seconds(4.5)));
+        await AdvanceToAsync(3.9);
+        await socket.SendAsync(new byte[] { 23, 3, 3, 0x40, 0 }, Soon);
+        await UntilUnfinishedAsync(5);
+        for (double at = 4.5; at < 8.4; at++)
+        {
+            await AdvanceToAsync(at);
+            await socket.SendAsync(new byte[1], Soon);
+            await UntilUnfinishedAsync(5 + (int)(at - 3.5));
+        }
+
+        await AdvanceToAsync(8.3);
+        Assert.Equal(ConnectionEndReason.None, Reason);
+        await AdvanceToAsync(9.5);
+        await AssertEndedAsync(ConnectionEndReason.ReceiveRateTooLow);
+    }
+
+    /// <summary>Its bytes count while it comes: it is decrypted only when it is complete.</summary>
+    [Theory, MemberData(nameof(TlsWays)), Trait("Fault", "F77")]
+    public async Task MinReceiveRate_RecordComesFastEnough_GoesOn(Way way)
+    {
+        (HeldTls client, Socket socket) = await OpenSocketAsync(
+            way, timeouts => (timeouts.MinReceiveRate, timeouts.MinReceiveRateGrace) = (50, Seconds(2)));
+        // The message's first byte, and then a record that takes 10 s at 100 bytes a second.
+        await client.Stream.WriteAsync("x"u8.ToArray(), Soon);
+        await UntilReadingAsync(1);
+        byte[] record = await client.EncryptAsync([.. Enumerable.Repeat((byte)'y', 977), (byte)'\n'], Soon);
+        int sent = 0;
+        for (double at = 0.5; sent < record.Length - 100; at++)
+        {
+            await AdvanceToAsync(at);
+            await socket.SendAsync(record.AsMemory(sent, 100), Soon);
+            sent += 100;
+            await UntilUnfinishedAsync(sent);
+        }
+
+        Assert.Equal(ConnectionEndReason.None, Reason);
+        await socket.SendAsync(record.AsMemory(sent), Soon);
+        Assert.Equal(979, (await client.Stream.ReadAtLeastAsync(new byte[979], 979, cancellationToken: Soon)));
+    }
+
+    /// <summary>Between two records nothing has begun.</summary>
+    [Theory, MemberData(nameof(TlsWays)), Trait("Fault", "F77")]
+    public async Task MinReceiveRate_IdleBetweenRecords_IsNoSlowMessage(Way way)
+    {
+        (HeldTls client, _) = await OpenSocketAsync(way, timeouts => (timeouts.MinReceiveRate, timeouts.MinReceiveRateGrace) = (1000, Seconds(1)));
+        await client.Stream.WriteAsync("1\n"u8.ToArray(), Soon);
+        await UntilReadingAsync(2);
+
+        await AdvanceToAsync(60);
+        Assert.Equal(ConnectionEndReason.None, Reason);
+    }
+
     [Theory, MemberData(nameof(TlsWays))]
     public async Task FirstByte_OnlyTheHandshakeHasCome_EndsTheConnection(Way way)
     {
@@ -287,6 +345,22 @@ public sealed class TimeoutPrecisionTests : TlsTest
         return client;
     }
 
+    /// <summary>A client whose socket is at hand, so that it can send less than a record.</summary>
+    private async Task<(HeldTls Client, Socket Socket)> OpenSocketAsync(Way way, Action<TimeoutOptions> configure)
+    {
+        Served served = await ServeAsync(way, configure, Echo);
+        Socket socket = await ConnectPlainAsync(served);
+        var below = new HoldingStream(new NetworkStream(socket));
+        var client = new HeldTls(await AuthenticateAsync(below), below);
+        await _started.Task.WaitAsync(Soon);
+        await UntilReadingAsync(0);
+        return (client, socket);
+    }
+
+    /// <summary>So many bytes of a record were received, and a read waits for the rest.</summary>
+    private Task UntilUnfinishedAsync(int bytes) => UntilAsync(
+        () => ConnectionLink.Progress(_connection!) is { IsWaitingForInput: true } progress && progress.UnfinishedInput == bytes);
+
     /// <summary>It has been ended by now, for this reason; over TLS close_notify goes first.</summary>
     private async Task AssertEndedAsync(ConnectionEndReason reason)
     {
@@ -321,5 +395,55 @@ public sealed class TimeoutPrecisionTests : TlsTest
             before = sent;
             return same == 60;
         });
+    }
+
+    private sealed record HeldTls(SslStream Stream, HoldingStream Below)
+    {
+        /// <summary>The record of some bytes, which is not sent.</summary>
+        public async Task<byte[]> EncryptAsync(byte[] bytes, CancellationToken cancellationToken)
+        {
+            using var held = new MemoryStream();
+            Below.Held = held;
+            await Stream.WriteAsync(bytes, cancellationToken);
+            Below.Held = null;
+            return held.ToArray();
+        }
+    }
+
+    /// <summary>A stream whose writes can be kept back.</summary>
+    private sealed class HoldingStream(NetworkStream inner) : Stream
+    {
+        public MemoryStream? Held { get; set; }
+
+        public override bool CanRead => true;
+
+        public override bool CanWrite => true;
+
+        public override bool CanSeek => false;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position
+        {
+            get => throw new NotSupportedException();
+            set => throw new NotSupportedException();
+        }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => inner.ReadAsync(buffer, cancellationToken);
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            Held is MemoryStream held ? held.WriteAsync(buffer, cancellationToken) : inner.WriteAsync(buffer, cancellationToken);
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override void Flush()
+        {
+        }
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
     }
 }

@@ -297,7 +297,7 @@ public sealed class StartTlsServerTests : TlsTest
         Assert.True(line.Exception is null, $"{line.Exception}");
         Assert.Equal((LogLevel.Information, 200, "ByteStreams.Tls"), (line.Level, line.Id.Id, line.Category));
         Assert.Null(line.Exception);
-        Assert.Matches($@"^Connection \S+ from 127\.0\.0\.1:\d+: the TLS handshake failed \({logged}\): .+$", line.Message);
+        Assert.Matches($@"^Connection \S+ from 127\.0\.0\.1:\d+, server name \S+: the TLS handshake failed \({logged}\): .+$", line.Message);
         Assert.Contains(explanation, line.Message, StringComparison.Ordinal);
     }
 

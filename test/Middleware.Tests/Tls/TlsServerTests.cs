@@ -61,7 +61,7 @@ public sealed class TlsServerTests : TlsTest
         Assert.True(answer is [] or [0x15, 0x03, _, 0, 2, 2, _], Convert.ToHexString(answer));
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
         Assert.Equal(LogLevel.Information, line.Level);
-        Assert.Matches(@"^Connection \S+ from 127\.0\.0\.1:\d+: the TLS handshake failed \(tls_handshake_failed\): .+$", line.Message);
+        Assert.Matches(@"^Connection \S+ from 127\.0\.0\.1:\d+, server name \S+: the TLS handshake failed \(tls_handshake_failed\): .+$", line.Message);
         Assert.DoesNotContain(line.Message, char.IsControl);
         Assert.Single(Told(served));
         Assert.Equal("tls_handshake_failed", Assert.Single(handshakes.GetMeasurementSnapshot()).Tags["error.type"]);
@@ -333,6 +333,36 @@ public sealed class TlsServerTests : TlsTest
         Assert.Contains(
             @", server name a\u{202E}b.example, client eve\u{D}\u{A}Connection 1 ended: closed_by_peer\u{1B}[2J\u{202E}\\, ", line.Message, StringComparison.Ordinal);
         Assert.Equal("1.3", line.GetStructuredStateValue("TlsVersion"));
+    }
+
+    [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F77")]
+    public async Task Handshake_CertificateChainIsTooLarge_IsRefused(Carrier carrier)
+    {
+        Served served = await ServeTlsAsync(carrier, tls => tls.ClientCertificates = ClientCertificates.Require);
+        using X509Certificate2 fits = Authority.IssueClient("fits", dns: [.. Enumerable.Range(0, 500).Select(i => $"name-{i:D6}.example")]);
+        using X509Certificate2 large = Authority.IssueClient("large", dns: [.. Enumerable.Range(0, 2000).Select(i => $"name-{i:D6}.example")]);
+
+        // First: a session of the other client could be resumed, without a certificate.
+        await AssertNotServedAsync(served, Client(large));
+        ByteStreamConnection client = await ConnectTlsAsync(served, Client(fits));
+        Assert.Equal("1\n", await AskAsync(client, "1\n"));
+
+        FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
+        Assert.Contains("(tls_handshake_failed): the peer has sent more than 32768 bytes in the handshake (MaxHandshakeSize)", line.Message, StringComparison.Ordinal);
+    }
+
+    [Theory, MemberData(nameof(Carriers))]
+    public async Task Handshake_Fails_LogNamesTheServerNameAsItWasAskedFor(Carrier carrier)
+    {
+        Served served = await ServeTlsAsync(carrier, tls => tls.ClientCertificates = ClientCertificates.Require);
+
+        await AssertNotServedAsync(served, Client(host: "wanted.example"));
+        Socket silent = await ConnectPlainAsync(served);
+        silent.Shutdown(SocketShutdown.Send);
+
+        IReadOnlyList<FakeLogRecord> lines = await WaitForFailuresAsync(served, 2);
+        Assert.Contains(lines, line => line.GetStructuredStateValue("ServerName") == "wanted.example");
+        Assert.Contains(lines, line => line.GetStructuredStateValue("ServerName") == "-");
     }
 
     [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]

@@ -1,0 +1,45 @@
+namespace ByteStreams.Transport;
+
+/// <summary>How long a reset waits for bytes that were written before it.</summary>
+internal static class Delivery
+{
+    /// <summary>The longest time in which a peer takes nothing before it is reset.</summary>
+    public static readonly TimeSpan LongestWait = TimeSpan.FromMinutes(1);
+
+    /// <summary>The pauses between two looks at what is unacknowledged: nothing reports an acknowledgement, and a delayed one takes 40 ms.</summary>
+    private static readonly TimeSpan FirstLook = TimeSpan.FromMilliseconds(1);
+
+    private static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(32);
+
+    /// <summary>Waits until everything is sent and acknowledged, or for as long as the bound allows. Never faulted.</summary>
+    /// <param name="flush">Begins to send what was written; done when the transport has taken it.</param>
+    /// <param name="isAcknowledged">Whether the peer's side has what the transport has taken.</param>
+    /// <param name="taken">Counts bytes that the peer's side has taken: each one begins the bound anew. Null for a fixed bound.</param>
+    /// <param name="bound">How long.</param>
+    /// <param name="time">The clock.</param>
+    public static async Task WaitAsync(
+        Func<CancellationToken, Task> flush, Func<bool> isAcknowledged, Func<long>? taken, TimeSpan bound, TimeProvider time)
+    {
+        using var late = new CancellationTokenSource(bound, time);
+        try
+        {
+            Task flushed = flush(late.Token);
+            long before = taken?.Invoke() ?? 0;
+            for (TimeSpan look = FirstLook; !flushed.IsCompleted || !isAcknowledged(); look = look < LastLook ? look * 2 : look)
+            {
+                await Task.Delay(look, time, late.Token).ConfigureAwait(false);
+                if (taken?.Invoke() is long now && now != before)
+                {
+                    before = now;
+                    late.CancelAfter(bound);
+                }
+            }
+
+            await flushed.ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        {
+            // The peer takes nothing: it does not get the rest.
+        }
+    }
+}
