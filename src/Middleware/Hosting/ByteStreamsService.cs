@@ -54,6 +54,7 @@ internal sealed class ByteStreamsService(
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
         _settings = registry.ReadService();
         total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay));
+        BufferLimit.Process.Change(_settings.MaxBufferedBytes);
         foreach (EndpointPlan plan in plans)
         {
             // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
@@ -82,6 +83,7 @@ internal sealed class ByteStreamsService(
             AdmissionLog.TotalDerived(_logger, total.Most, total.DescriptorLimit);
         }
 
+        HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         ExtendShutdown();
         Publish();
         servers.RunBy(this);
@@ -207,6 +209,11 @@ internal sealed class ByteStreamsService(
         if (total.Change(_settings.MaxConnections, plans.Any(plan => plan.IsRelay)))
         {
             HostingLog.TotalChanged(_logger, total.Most);
+        }
+
+        if (BufferLimit.Process.Change(_settings.MaxBufferedBytes))
+        {
+            HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         }
 
         foreach (RunningEndpoint gone in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())

@@ -14,6 +14,9 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
     public bool HasEnded { get; private set; }
 
+    /// <summary>Whether the peer has ended or is gone although that was not read yet.</summary>
+    public bool HasPeerEnded => input is ChannelReader { HasPeerEnded: true };
+
     /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
     public TlsTurn? Turn { get; set; }
 

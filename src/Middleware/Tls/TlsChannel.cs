@@ -17,6 +17,8 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below, bool req
     /// <summary>Whether the peer has ended without close_notify.</summary>
     public bool IsTruncated { get; private set; }
 
+    public override bool HasPeerEnded => below.HasPeerEnded;
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync() => _ = await ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
 

@@ -19,6 +19,9 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
 
     private byte[] _block = [];
 
+    /// <summary>A connection that was abandoned with its blocks holds them no more. They may be in use: the collector takes them, not the pool.</summary>
+    ~Segment() => BufferedBytes.Add(-_block.Length);
+
     /// <summary>Bytes written so far; the block's own are <c>[0, End)</c>.</summary>
     public int End { get; private set; }
 
@@ -46,6 +49,7 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     public void Rent(int size, Segment? previous)
     {
         _block = ArrayPool<byte>.Shared.Rent(size);
+        BufferedBytes.Add(_block.Length);
         End = 0;
         Memory = default;
         Next = null;
@@ -70,6 +74,7 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     /// <summary>Gives the block back, and this too: nothing may refer to it but a position that is looked at before the next <see cref="Take"/>.</summary>
     public void Return()
     {
+        BufferedBytes.Add(-_block.Length);
         ArrayPool<byte>.Shared.Return(_block);
         _block = [];
         Memory = default;
@@ -79,6 +84,12 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
             Next = _spares;
             _spares = this;
             _spareCount++;
+        }
+        else
+        {
+#pragma warning disable CA1816 // Not a Dispose of our own: the rule does not know this use.
+            GC.SuppressFinalize(this);
+#pragma warning restore CA1816
         }
     }
 }
