@@ -20,6 +20,8 @@ public sealed class ChannelReaderTests : IInputOwner
 
     long IInputOwner.RoomForAnswers => _room;
 
+    long IInputOwner.BufferedOutput => 0;
+
     void IInputOwner.OnInputBegun()
     {
     }

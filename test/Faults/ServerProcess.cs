@@ -134,6 +134,19 @@ internal sealed partial class ServerProcess : IAsyncDisposable
         await listening.WaitAsync(Patience);
     }
 
+    /// <summary>Has it drain by a SIGTERM.</summary>
+    /// <returns>Its exit code.</returns>
+    public async Task<int> StopAsync()
+    {
+        using (Process kill = Process.Start("kill", ["-TERM", Id.ToString(CultureInfo.InvariantCulture)]))
+        {
+            await kill.WaitForExitAsync().WaitAsync(Patience);
+        }
+
+        await _process.WaitForExitAsync().WaitAsync(Patience);
+        return _process.ExitCode;
+    }
+
     /// <summary>Ends it as nothing should end.</summary>
     public async Task KillAsync()
     {

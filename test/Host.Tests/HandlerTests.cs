@@ -1,6 +1,9 @@
 using System.Net;
+using System.Net.Sockets;
 using ByteStreams;
+using ByteStreams.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using StreamsHost.Handlers;
 
 namespace StreamsHost.Tests;
@@ -56,7 +59,7 @@ public class HandlerTests
     public async Task Chat_Line_ReachesEverybody()
     {
         var room = new ChatRoom();
-        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, NullLogger<ChatHandler>.Instance));
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
         await using ByteStreamConnection ann = await JoinAsync(server, room);
         await using ByteStreamConnection bob = await JoinAsync(server, room);
 
@@ -74,7 +77,7 @@ public class HandlerTests
     public async Task Chat_MemberThatDoesNotRead_IsDroppedAndHoldsUpNobody()
     {
         var room = new ChatRoom(capacity: 4);
-        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, NullLogger<ChatHandler>.Instance));
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
         await using ByteStreamConnection slow = await JoinAsync(server, room);
         await using ByteStreamConnection fast = await JoinAsync(server, room);
         byte[] line = [.. Enumerable.Repeat((byte)'x', 60000), (byte)'\n'];
@@ -93,6 +96,110 @@ public class HandlerTests
             }
         });
         Assert.Equal(1, room.Count);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData(0)]
+    [InlineData(1)]
+    [Trait("Fault", "F84")]
+    public async Task Chat_FortyMembersThatStall_CostABatchEachAndAreDropped(int bytesAMinute)
+    {
+        const int Members = 40;
+        const int Lines = 17;
+        const int Taken = 100_000;
+        var time = new FakeTimeProvider();
+        var room = new ChatRoom();
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            new ChatHandler(room, time, NullLogger<ChatHandler>.Instance).OnConnectedAsync,
+            new IPEndPoint(IPAddress.Loopback, 0),
+            new ByteStreamServerOptions { SendBufferSize = 4096 },
+            Cancel);
+        long before = BufferedBytes.Total;
+        byte[] line = [.. Enumerable.Repeat((byte)'x', 60_000), (byte)'\n'];
+        var members = new List<Socket>();
+        try
+        {
+            while (members.Count < Members)
+            {
+                var member = new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+                members.Add(member);
+                await member.ConnectAsync(server.EndPoints[0], Cancel);
+            }
+
+            await UntilAsync(() => room.Count == Members);
+            await using ByteStreamConnection reading = await JoinAsync(server, room);
+            for (int i = 0; i < Lines; i++)
+            {
+                room.Broadcast(line);
+            }
+
+            // The others do not wait for those that stall.
+            for (int i = 0; i < Lines; i++)
+            {
+                Assert.Equal(line, await reading.Reader.ReadLineAsync(Cancel));
+            }
+
+            // Who has the second line's first byte is in the second batch, in which everything else could be.
+            foreach (Socket member in members)
+            {
+                byte[] taken = new byte[Taken];
+                for (int got = 0; got < Taken;)
+                {
+                    got += await member.ReceiveAsync(taken.AsMemory(got), Cancel);
+                }
+            }
+
+            Assert.InRange(BufferedBytes.Total - before, 0, Members * 80 * 1024);
+            Assert.Equal(Members + 1, room.Count);
+
+            byte[] one = new byte[1];
+            await UntilAsync(() =>
+            {
+                foreach (Socket member in members.Where(_ => bytesAMinute > 0))
+                {
+                    try
+                    {
+                        _ = member.Receive(one);
+                    }
+                    catch (SocketException error) when (error.SocketErrorCode == SocketError.ConnectionReset)
+                    {
+                        // It was dropped.
+                    }
+                }
+
+                time.Advance(TimeSpan.FromMinutes(1));
+                return room.Count == 1;
+            });
+            reading.Writer.Write("still here\n");
+            Assert.Equal("still here\n"u8.ToArray(), await reading.Reader.ReadLineAsync(Cancel));
+        }
+        finally
+        {
+            members.ForEach(member => member.Dispose());
+        }
+    }
+
+    [Fact]
+    [Trait("Fault", "F84")]
+    public void Queue_LinesOfMoreBytesThanMayWait_DropsTheMember()
+    {
+        var member = new ChatMember(capacity: int.MaxValue);
+        int queued = 0;
+        while (member.TryQueue(new byte[65536]))
+        {
+            queued++;
+        }
+
+        Assert.Equal(ChatMember.MostBytes / 65536, queued);
+        Assert.True(member.Dropped.IsCompleted);
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            await Task.Delay(1, Cancel);
+        }
     }
 
     private static Task<ByteStreamServer> StartAsync(Func<ByteStreamHandler> make, int limit = ByteStreamReader.DefaultLimit) =>

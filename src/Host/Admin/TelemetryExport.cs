@@ -12,6 +12,10 @@ internal static class TelemetryExport
 {
     private const string Name = "ByteStreams";
     private const string Runtime = "System.Runtime";
+
+    /// <summary>The most label sets of a runtime metric, which has a few. Their memory is allocated in advance: 70 bytes each.</summary>
+    private const int RuntimeSeries = 100;
+
     private const string Variables = "OTEL_EXPORTER_OTLP_";
 
     /// <summary>Whoever scrapes more often gets the same answer: every one looks at all connections.</summary>
@@ -32,7 +36,8 @@ internal static class TelemetryExport
         {
             telemetry.WithMetrics(provider =>
             {
-                provider.AddMeter(Name, Runtime);
+                provider.AddMeter(Name, Runtime)
+                    .AddView(instrument => instrument.Meter.Name == Runtime ? new MetricStreamConfiguration { CardinalityLimit = RuntimeSeries } : null);
                 _ = scraped ? provider.AddPrometheusExporter(options => options.ScrapeResponseCacheDurationMilliseconds = CacheMilliseconds) : provider;
                 _ = metrics ? provider.AddOtlpExporter() : provider;
             });

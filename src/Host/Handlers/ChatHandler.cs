@@ -3,9 +3,21 @@ using ByteStreams;
 
 namespace StreamsHost.Handlers;
 
-/// <summary>Lines broadcast to everybody who is connected, the sender included. A client that does not read is dropped.</summary>
-internal sealed partial class ChatHandler(ChatRoom room, ILogger<ChatHandler> logger) : ByteStreamHandler
+/// <summary>
+/// Lines broadcast to every client that is connected, the sender included. A client that does not read, or reads too slowly, is dropped: no
+/// client waits for another, and none misses a line without being disconnected.
+/// </summary>
+internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILogger<ChatHandler> logger) : ByteStreamHandler
 {
+    /// <summary>What is written before a drain, or one line that is longer: the memory of a client that stalls.</summary>
+    private const int BatchBytes = 65536;
+
+    /// <summary>
+    /// The time for one batch to leave. Its last byte counts and not any byte, because a client that takes a byte a minute would otherwise
+    /// hold its buffers for ever.
+    /// </summary>
+    private static readonly TimeSpan BatchTimeout = TimeSpan.FromSeconds(30);
+
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
     {
         ChatMember member = room.Join();
@@ -18,7 +30,7 @@ internal sealed partial class ChatHandler(ChatRoom room, ILogger<ChatHandler> lo
         member.Complete();
         if (member.Dropped.IsCompleted)
         {
-            Dropped(logger, member.Capacity);
+            Dropped(logger, await member.Dropped);
             // It does not read: what waits for it would wait for ever.
             writer.Abort();
         }
@@ -54,20 +66,38 @@ internal sealed partial class ChatHandler(ChatRoom room, ILogger<ChatHandler> lo
         }
     }
 
-    private static async Task SendAsync(ChatMember member, ByteStreamWriter writer)
+    private async Task SendAsync(ChatMember member, ByteStreamWriter writer)
     {
-        while (await member.Lines.WaitToReadAsync())
+        // A drain waits until the kernel has taken everything, so that its time is that of the whole batch.
+        writer.SetWriteBufferLimits(high: 0);
+        while (await member.WaitAsync())
         {
-            // A queue's worth at once: who fills it as fast as it is emptied would else fill the writer, which nothing bounds but the drain.
-            for (int i = 0; i < member.Capacity && member.Lines.TryRead(out byte[]? line); i++)
+            long written = 0;
+            while (member.TryTake(written == 0 ? long.MaxValue : BatchBytes - written, out byte[]? line))
             {
                 writer.Write(line);
+                written += line.Length;
             }
 
-            await writer.DrainAsync();
+            ValueTask drain = writer.DrainAsync();
+            if (drain.IsCompletedSuccessfully)
+            {
+                continue;
+            }
+
+            Task draining = drain.AsTask();
+            try
+            {
+                await draining.WaitAsync(BatchTimeout, time);
+            }
+            catch (TimeoutException) when (!draining.IsCompleted)
+            {
+                member.Drop($"it has not taken {written} bytes within {BatchTimeout.TotalSeconds} s");
+                await draining;
+            }
         }
     }
 
-    [LoggerMessage(1000, LogLevel.Information, "A chat client did not read: its queue of {Capacity} lines is full, and it is dropped.")]
-    private static partial void Dropped(ILogger logger, int capacity);
+    [LoggerMessage(1000, LogLevel.Information, "A chat client does not read and is dropped: {Cause}.")]
+    private static partial void Dropped(ILogger logger, string cause);
 }

@@ -6,7 +6,7 @@ namespace StreamsHost.Handlers;
 /// <param name="capacity">The lines that may wait for one member before it is dropped; at least 1.</param>
 internal sealed class ChatRoom(int capacity = ChatRoom.DefaultCapacity)
 {
-    /// <summary>A few screens of text: more than anybody who reads falls behind, at most 16 MiB of 64 KiB lines.</summary>
+    /// <summary>A few screens of text: a member that reads has fewer waiting. <see cref="ChatMember.MostBytes"/> bounds long lines.</summary>
     public const int DefaultCapacity = 256;
 
     private readonly ConcurrentDictionary<ChatMember, bool> _members = new();

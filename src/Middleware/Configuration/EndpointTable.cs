@@ -9,6 +9,8 @@ internal static class EndpointTable
     private const string Networks = "networks such as 10.0.0.0/8, single addresses, or unix";
     private const string FilePath = "the path of a file";
 
+    private const long MebiByte = 1 << 20;
+
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
     /// <summary>Where a certificate comes from, a server's and a client's alike.</summary>
@@ -125,6 +127,7 @@ internal static class EndpointTable
     /// <summary>What is said beside the endpoints.</summary>
     public static SettingTable<ServiceSettings> Service { get; } = new(
         Number<ServiceSettings>(nameof(ServiceSettings.MaxConnections), 0, int.MaxValue, o => o.MaxConnections, (o, v) => o.MaxConnections = v),
+        Bytes<ServiceSettings>(nameof(ServiceSettings.MaxBufferedBytes), MebiByte, o => o.MaxBufferedBytes, (o, v) => o.MaxBufferedBytes = v),
         Time<ServiceSettings>(nameof(ServiceSettings.DrainDelay), TimeSpan.Zero, o => o.DrainDelay, (o, v) => o.DrainDelay = v, orZero: true),
         Time<ServiceSettings>(nameof(ServiceSettings.DrainTimeout), TimeSpan.Zero, o => o.DrainTimeout, (o, v) => o.DrainTimeout = v, orZero: true));
 

@@ -16,6 +16,14 @@ internal sealed class ServiceSettings
     public int? MaxConnections { get; set; }
 
     /// <summary>
+    /// Bytes that the buffers of all connections of the process may hold, 0 for no limit: received and not consumed, written and not sent,
+    /// counted by the pooled blocks that they lie in. By default an eighth of the memory that the process may use, as the garbage collector
+    /// knows it (three quarters of a container's limit, or <c>DOTNET_GCHeapHardLimit</c>). Above it connections that hold more than a small
+    /// block (1 KiB) are not read until the total has fallen by an eighth; others go on. Their timeouts count meanwhile. A change counts at once.
+    /// </summary>
+    public long? MaxBufferedBytes { get; set; }
+
+    /// <summary>
     /// How long clients are still accepted when the program is told to end, while its health check fails already: the time that a load
     /// balancer needs to notice. In Kubernetes, 5s.
     /// </summary>

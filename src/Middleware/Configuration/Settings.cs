@@ -5,6 +5,9 @@ namespace ByteStreams.Configuration;
 /// <summary>The kinds of values, each with its range, message and schema.</summary>
 internal static class Settings
 {
+    /// <summary>A pebibyte: beyond any machine's memory, and exact in every JSON reader.</summary>
+    private const long MostBytes = 1L << 50;
+
     public static ValueSetting<TOptions> Number<TOptions>(
         string name, int least, int most, Func<TOptions, long?> get, Action<TOptions, int> set)
         where TOptions : new() => new(
@@ -17,6 +20,24 @@ internal static class Settings
         (text, options) =>
         {
             if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < least || value > most)
+            {
+                return false;
+            }
+
+            set(options, value);
+            return true;
+        });
+
+    /// <summary>An amount of memory: zero for no limit, or at least <paramref name="least"/>.</summary>
+    public static ValueSetting<TOptions> Bytes<TOptions>(string name, long least, Func<TOptions, long?> get, Action<TOptions, long> set)
+        where TOptions : new() => new(
+        name,
+        string.Create(CultureInfo.InvariantCulture, $"a whole number of bytes, 0 or at least {least}"),
+        new SettingSchema("integer", 0, MostBytes),
+        options => get(options)?.ToString(CultureInfo.InvariantCulture),
+        (text, options) =>
+        {
+            if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) || value > MostBytes || (value != 0 && value < least))
             {
                 return false;
             }

@@ -55,6 +55,7 @@ internal sealed class ByteStreamsService(
         _settings = registry.ReadService();
         bool relays = plans.Any(plan => plan.IsRelay);
         total.Change(_settings.MaxConnections, relays);
+        BufferLimit.Process.Change(_settings.MaxBufferedBytes);
         foreach (EndpointPlan plan in plans)
         {
             // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
@@ -85,6 +86,7 @@ internal sealed class ByteStreamsService(
         }
 
         CheckTotal(relays);
+        HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         ExtendShutdown();
         Publish();
         servers.RunBy(this);
@@ -221,6 +223,11 @@ internal sealed class ByteStreamsService(
         {
             HostingLog.TotalChanged(_logger, total.Most);
             CheckTotal(relays);
+        }
+
+        if (BufferLimit.Process.Change(_settings.MaxBufferedBytes))
+        {
+            HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         }
 
         foreach (RunningEndpoint gone in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())

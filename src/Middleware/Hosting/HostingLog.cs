@@ -29,6 +29,10 @@ internal static partial class HostingLog
     [LoggerMessage(808, LogLevel.Information, "Drained within {DurationSeconds} s: {Aborted} connections were aborted, {LeftBehind} handlers are left behind.")]
     public static partial void Drained(ILogger logger, double durationSeconds, int aborted, int leftBehind);
 
+    [LoggerMessage(809, LogLevel.Information,
+        "The buffers of all connections hold at most {Bytes} bytes before reading pauses (0: no limit). Set ByteStreams:MaxBufferedBytes for another number.")]
+    public static partial void BufferLimitSet(ILogger logger, long bytes);
+
     [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
     public static partial void ReloadFailed(ILogger logger, Exception error);
 }

@@ -33,6 +33,12 @@ public sealed class ByteStreamServer : IAsyncDisposable
     private readonly List<IConnectionListener> _listeners = [];
     private readonly ByteStreamServerOptions _options;
     private readonly ListenerKestrel _kestrel;
+    /// <summary>Clients that are requested to close at once.</summary>
+    private const int CloseBatch = 500;
+
+    /// <summary>The time that such a batch has before the next: 10,000 clients a second.</summary>
+    private static readonly TimeSpan CloseBatchTime = TimeSpan.FromMilliseconds(50);
+
     private readonly ILogger _logger;
     private volatile ConnectionDelegate _run;
     private IReadOnlyList<IDisposable> _owned;
@@ -54,6 +60,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     {
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
+        BufferLimit.Process.LogTo(_logger);
         (_run, _owned) = Build(clientConnected, options);
         _kestrel = new ListenerKestrel(context => _run(context), TryAdd, new ScopelessLoggerFactory(options.LoggerFactory));
     }
@@ -303,7 +310,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         // The name before the close, which forgets the addresses.
         string name = _options.Name ?? string.Join(", ", EndPoints);
         Close();
-        RequestCloseClients();
+        await RequestCloseClientsAsync(deadline).ConfigureAwait(false);
         await _gone.Task.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         int left = ClientCount;
         if (left > 0)
@@ -395,6 +402,24 @@ public sealed class ByteStreamServer : IAsyncDisposable
         foreach (ServerClient client in ServerClients())
         {
             RequestClose(client);
+        }
+    }
+
+    /// <summary>
+    /// As <see cref="RequestCloseClients"/>, for many clients in batches: handlers that end at once are gone before the next begin to, so that
+    /// a drain needs no more memory than a batch.
+    /// </summary>
+    private async Task RequestCloseClientsAsync(CancellationToken deadline)
+    {
+        _stopping = true;
+        foreach (ServerClient[] batch in ServerClients().Chunk(CloseBatch))
+        {
+            Array.ForEach(batch, RequestClose);
+            if (batch.Length == CloseBatch)
+            {
+                // The system's clock, also where timeouts have another: the batch needs processor time.
+                await Task.Delay(CloseBatchTime, deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
         }
     }
 

@@ -68,6 +68,14 @@ internal sealed class ByteStreamMetrics : IDisposable
             "bytestreams.blocking_threads", () => BlockingHandlers.Shared.Count, "{thread}",
             "Threads of the process that its event loops have given to handlers that block; at 1,000 new connections are refused.");
         _meter.CreateObservableUpDownCounter(
+            "bytestreams.buffered_bytes", () => BufferedBytes.Total, "By",
+            "Bytes of the blocks that the buffers of all connections of the process hold: received and not consumed, written and not sent.");
+        _meter.CreateObservableGauge(
+            "bytestreams.max_buffered_bytes", () => BufferLimit.Process.Limit, "By", "MaxBufferedBytes as it is in effect; 0 for no limit.");
+        _meter.CreateObservableUpDownCounter(
+            "bytestreams.paused_connections", () => (long)BufferLimit.Process.Paused, "{connection}",
+            "Connections of the process that are not read because its buffers hold more than MaxBufferedBytes.");
+        _meter.CreateObservableUpDownCounter(
             "bytestreams.active_tls_handshakes", () => Each(endpoint => (long)endpoint.Handshakes), "{handshake}", "TLS handshakes in progress.");
         _handshakes = _meter.CreateHistogram<double>(
             "bytestreams.tls_handshake.duration", "s", "How long TLS handshakes took; failed ones have an error.type.", tags: null,

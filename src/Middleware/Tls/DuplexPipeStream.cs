@@ -23,6 +23,9 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     /// <summary>What reads fail with because the peer has sent too many records without application data; null where it has not.</summary>
     public ConnectionAbortedException? Flood { get; private set; }
 
+    /// <summary>Whether the peer has ended or is gone although that was not read yet.</summary>
+    public bool HasPeerEnded => input is ChannelReader { HasPeerEnded: true };
+
     /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
     public TlsTurn? Turn { get; private set; }
 

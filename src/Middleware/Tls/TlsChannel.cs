@@ -25,6 +25,8 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
     /// <summary>Whether the peer has ended without close_notify.</summary>
     public bool EndedWithoutCloseNotify { get; private set; }
 
+    public override bool HasPeerEnded => below.HasPeerEnded;
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public override async ValueTask WaitToReceiveAsync() => _ = await ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
 

@@ -419,6 +419,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
 
+    long IInputOwner.BufferedOutput => WriteBufferSize;
+
     /// <summary>The connection below reports its first byte, which is the handshake's.</summary>
     void IInputOwner.OnInputBegun()
     {

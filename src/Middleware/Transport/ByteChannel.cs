@@ -34,6 +34,12 @@ internal abstract class ByteChannel
     /// </summary>
     public virtual bool WaitToReceive(IReceiver receiver) => throw new NotSupportedException("This channel waits by WaitToReceiveAsync.");
 
+    /// <summary>As <see cref="WaitToReceive"/>, but calls the receiver from the channel's own thread where bytes are there already.</summary>
+    public virtual bool WaitToReceiveLater(IReceiver receiver) => WaitToReceive(receiver);
+
+    /// <summary>Whether the peer has ended or is gone, as far as that is known without receiving.</summary>
+    public virtual bool HasPeerEnded => false;
+
     /// <summary>Bytes that have arrived and were not received at this moment; 0 where the channel does not report it.</summary>
     public virtual long Arrived => 0;
 

@@ -45,6 +45,7 @@ public sealed class ByteStreamTransportFactory : IConnectionListenerFactory, ICo
         _listen.FollowsKestrel = true;
         _connect = (connect ?? new ByteStreamClientOptions()).Snapshot();
         _logger = _listen.LoggerFactory.CreateLogger("ByteStreams.Transport");
+        BufferLimit.Process.LogTo(_logger);
     }
 
     /// <summary>

@@ -154,6 +154,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
 
+    long IInputOwner.BufferedOutput => WriteBufferSize;
+
     bool IConnectionProgress.IsWaitingForInput => _input.IsWaiting;
 
     bool IConnectionProgress.IsSendWaiting => _output.IsSending;

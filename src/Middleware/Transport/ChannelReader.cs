@@ -15,7 +15,7 @@ namespace ByteStreams.Transport;
 /// can be lost, whatever the channel does with cancellation (R18). A block is held only while it holds bytes or receives some.
 /// Whoever completes a receive runs the reader's continuation inline; cancellation never does.
 /// </remarks>
-internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, IReceiver
+internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, IReceiver, IPausedReader
 {
     /// <summary>What a block starts with: one page, room for most messages; who fills it gets a larger one.</summary>
     private const int SmallestBlock = 4096;
@@ -23,7 +23,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Where a tail with less room than this is left alone: short receives cost a system call each.</summary>
     private const int LeastRoom = 512;
 
-    /// <summary>The block into which a closing connection throws what still arrives; 1 MiB takes 64 receives.</summary>
+    /// <summary>The size of the block into which closing connections discard what still arrives; 1 MiB takes 64 receives.</summary>
     private const int DiscardBlock = 16384;
 
     /// <summary>The largest block for who says how much is needed; more arrives in several.</summary>
@@ -72,6 +72,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private bool _watching;
     private long _watchBound;
 
+    // The limit of what all connections buffer.
+    private bool _isPaused;
+    private bool _isQueued;
+    private bool _mayExceed;
+
     public ChannelReader(ByteChannel channel, int largestBlock, IInputOwner? owner = null)
     {
         _channel = channel;
@@ -90,6 +95,26 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
     /// <summary>Bytes that were received and not consumed.</summary>
     public long Buffered => Volatile.Read(ref _received) - Volatile.Read(ref _consumed);
+
+    bool IPausedReader.IsPaused
+    {
+        get => Volatile.Read(ref _isPaused);
+        set => Volatile.Write(ref _isPaused, value);
+    }
+
+    bool IPausedReader.IsQueued
+    {
+        get => _isQueued;
+        set => _isQueued = value;
+    }
+
+    /// <summary>Half of a small block: a connection that holds less may take another above the limit.</summary>
+    bool IPausedReader.HoldsLittle => Held < BufferLimit.SmallBlock / 2;
+
+    public bool HasPeerEnded => _channel.HasPeerEnded;
+
+    /// <summary>What the connection holds: bytes that were received, and answers that wait to be sent.</summary>
+    private long Held => Buffered + (_onward?.Queued ?? _owner?.BufferedOutput ?? 0);
 
     /// <summary>Bytes thrown away by <see cref="Discard"/> so far.</summary>
     public long Discarded => Volatile.Read(ref _discard) is Discarding discard ? Volatile.Read(ref discard.Bytes) : 0;
@@ -454,6 +479,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Begins a wait or a receive. Answers true if something has changed already, false if it is in flight.</summary>
     private bool Receive(ref bool ended)
     {
+        if (TryPause())
+        {
+            return false;
+        }
+
         try
         {
             if (_channel.CallsReceiver)
@@ -471,7 +501,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 return true;
             }
 
-            if (!_moreLikely)
+            if (!_moreLikely || BufferLimit.Process.IsExceeded)
             {
                 ValueTask wait = _channel.WaitToReceiveAsync();
                 if (!wait.IsCompleted)
@@ -549,6 +579,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         lock (this)
         {
             _inFlight = false;
+            if (_channel.CallsReceiver && TryPause())
+            {
+                return;
+            }
+
             try
             {
                 if (_channel.CallsReceiver)
@@ -561,7 +596,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
                 else
                 {
                     _awaited!.Wait.GetResult();
-                    if (!ReceiveIntoBlock(ref ended))
+                    if (TryPause() || !ReceiveIntoBlock(ref ended))
                     {
                         return;
                     }
@@ -608,6 +643,58 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         Wake(wakes, ended);
     }
 
+    /// <summary>
+    /// Pauses where the process buffers more than it may, this connection holds more than a little, and a receive would take another block.
+    /// What arrives stays with the peer, as where nothing reads.
+    /// </summary>
+    private bool TryPause()
+    {
+        _isPaused = false;
+        return BufferLimit.Process.IsExceeded && IsOverShare() && BufferLimit.Process.TryPause(this);
+    }
+
+    /// <summary>Whether the connection holds all that it may above the limit.</summary>
+    private bool IsOverShare() =>
+        !_discarding && !_mayExceed && _last is not { Free.Length: > 0 } && Held >= BufferLimit.SmallBlock / 2;
+
+    void IPausedReader.Resume(bool beyondLimit)
+    {
+        bool ended = false;
+        Wakes wakes;
+        lock (this)
+        {
+            _mayExceed |= beyondLimit;
+            if (_inFlight || _ended || _failure is not null || !(_waiting || _watching))
+            {
+                return;
+            }
+
+            try
+            {
+                // On an event loop the handler goes on where it runs.
+                if (_channel.CallsReceiver && !_channel.WaitToReceiveLater(this))
+                {
+                    _inFlight = true;
+                    return;
+                }
+            }
+            catch (Exception error)
+            {
+                Lose(error, ref ended);
+            }
+
+            if (_waiting && _failure is null)
+            {
+                _ = Receive(ref ended);
+            }
+
+            wakes = Settle(ref ended);
+            _waiter.RunContinuationsAsynchronously = true;
+        }
+
+        Wake(wakes, ended);
+    }
+
     private void FailIfLost(ref bool ended)
     {
         if (_loss is Exception loss && _failure is null && !_intoBlock)
@@ -625,7 +712,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
 
         // A Unix peer that reads no more can go on sending: what comes from now on is not of before the loss.
         long end = _received + Math.Max(LargestExpected, _intoBlock ? 0 : _channel.Arrived);
-        while (!_intoBlock && !_completed && !_discarding && _received < end
+        while (!_intoBlock && !_completed && !_discarding && _received < end && !(BufferLimit.Process.IsExceeded && IsOverShare())
             && _channel.TryReceive(Room().Span, out int count, out Exception? failure))
         {
             if (failure is not null || count == 0)
@@ -739,7 +826,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
             _owner?.OnInputBegun();
         }
 
-        if (_discard is { Scratch: not null } discard)
+        if (_discard is { IsBegun: true } discard)
         {
             Volatile.Write(ref discard.Bytes, discard.Bytes + count);
             return;
@@ -852,10 +939,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         if (_discarding)
         {
             // What a reader may still hold stays as it is; what is thrown away goes elsewhere.
-            return _discard!.Scratch ??= new byte[DiscardBlock];
+            _discard!.IsBegun = true;
+            return Discarding.Scratch;
         }
 
-        if (_last is not null && _last.Free.Length >= LeastRoom)
+        if (_last is not null && _last.Free.Length >= (BufferLimit.Process.IsExceeded ? 1 : LeastRoom))
         {
             return _last.Free;
         }
@@ -882,6 +970,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
         long room = _onward?.Room ?? _owner?.RoomForAnswers ?? long.MaxValue;
         room = Math.Max(room, Math.Max(_needed, SmallestBlock));
         _needed = 0;
+        if (BufferLimit.Process.IsExceeded && !_mayExceed)
+        {
+            return BufferLimit.SmallBlock;
+        }
+
         return room >= _blockSize ? _blockSize : 1 << BitOperations.Log2((ulong)room);
     }
 
@@ -959,7 +1052,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>What is thrown away at the close, and up to where.</summary>
     private sealed class Discarding
     {
-        public byte[]? Scratch;
+        /// <summary>Of all connections: its content is never read.</summary>
+        public static readonly byte[] Scratch = new byte[DiscardBlock];
+
+        /// <summary>Whether receives go to the scratch block: one that was in flight before goes to a block of the reader.</summary>
+        public bool IsBegun;
         public long Bytes;
         public long Bound;
         public bool IsReported;

@@ -433,6 +433,11 @@ internal sealed class ChannelWriter : PipeWriter, IOutputFailure, ITurnWork, ITh
     /// </summary>
     private int BlockSize(int following)
     {
+        if (_last is null && following <= BufferLimit.SmallBlock && BufferLimit.Process.IsExceeded)
+        {
+            return BufferLimit.SmallBlock;
+        }
+
         long left = _highWater - _queued - _uncommitted;
         int most = left < -FarAboveMark ? LargestBlock : PowerOfTwo(Math.Clamp(left, SmallestBlock, BlockBelowMark));
         int grown = _last is null ? SmallestBlock : Math.Min(_last.Capacity * 4, most);

@@ -6,6 +6,9 @@ internal interface IInputOwner
     /// <summary>How much may be received at once to be answered, <see cref="ChannelWriter.RoomForAnswers"/>.</summary>
     long RoomForAnswers { get; }
 
+    /// <summary>Bytes of the same connection that were written and not sent.</summary>
+    long BufferedOutput { get; }
+
     /// <summary>Called once, under the reader's lock, before the first byte is counted.</summary>
     void OnInputBegun();
 

@@ -24,29 +24,37 @@ internal static partial class NativeSocket
     private const nuint SiocInq = 0x541B;
 
     /// <summary>Bytes the kernel holds for the peer; 0 where the platform cannot say.</summary>
-    public static int Unacknowledged(Socket socket)
+    public static int Unacknowledged(Socket socket) => Ask(socket, Unacknowledged, 0);
+
+    /// <summary>Whether the peer has ended its direction or is gone; false where the platform cannot say.</summary>
+    public static bool HasPeerEnded(Socket socket) => Ask(socket, HasPeerEnded, closed: true);
+
+    /// <param name="socket">The socket.</param>
+    /// <param name="ask">Asks for something of its descriptor.</param>
+    /// <param name="closed">The answer for a socket that is closed.</param>
+    private static TAnswer? Ask<TAnswer>(Socket socket, Func<int, TAnswer> ask, TAnswer closed)
     {
         if (!OperatingSystem.IsLinux())
         {
-            return 0;
+            return default;
         }
 
         bool held = false;
-        SafeSocketHandle handle = socket.SafeHandle;
         try
         {
+            SafeSocketHandle handle = socket.SafeHandle;
             handle.DangerousAddRef(ref held);
-            return Unacknowledged((int)handle.DangerousGetHandle());
+            return ask((int)handle.DangerousGetHandle());
         }
         catch (ObjectDisposedException)
         {
-            return 0;
+            return closed;
         }
         finally
         {
             if (held)
             {
-                handle.DangerousRelease();
+                socket.SafeHandle.DangerousRelease();
             }
         }
     }
@@ -135,6 +143,26 @@ internal static partial class NativeSocket
         }
     }
 
+    /// <summary>Whether the peer of a descriptor that cannot be closed meanwhile has ended its direction or is gone. Linux only.</summary>
+    public static bool HasPeerEnded(int descriptor)
+    {
+        const short peerHangUp = 0x2000;
+        var polled = new PollDescriptor { Descriptor = descriptor, Events = peerHangUp };
+        return Poll(ref polled, 1, 0) > 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "poll")]
+    private static partial int Poll(ref PollDescriptor descriptor, nuint count, int timeout);
+
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int Ioctl(int descriptor, nuint request, out int value);
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct PollDescriptor
+    {
+        public int Descriptor;
+        public short Events;
+        public short Found;
+    }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 
 namespace ByteStreams.Transport;
 
@@ -18,6 +19,9 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     private static int _spareCount;
 
     private byte[] _block = [];
+
+    /// <summary>A connection that was abandoned with its blocks holds them no more. They may be in use: the collector takes them, not the pool.</summary>
+    ~Segment() => BufferedBytes.Add(-_block.Length);
 
     /// <summary>Bytes written so far; the block's own are <c>[0, End)</c>.</summary>
     public int End { get; private set; }
@@ -46,6 +50,7 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     public void Rent(int size, Segment? previous)
     {
         _block = ArrayPool<byte>.Shared.Rent(size);
+        BufferedBytes.Add(_block.Length);
         End = 0;
         Memory = default;
         Next = null;
@@ -68,8 +73,10 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
     public void Publish() => Memory = _block.AsMemory(0, End);
 
     /// <summary>Gives the block back, and this too: nothing may refer to it but a position that is looked at before the next <see cref="Take"/>.</summary>
+    [SuppressMessage("Usage", "CA1816", Justification = "Not a Dispose: a segment that is not kept is done, and holds no block to count.")]
     public void Return()
     {
+        BufferedBytes.Add(-_block.Length);
         ArrayPool<byte>.Shared.Return(_block);
         _block = [];
         Memory = default;
@@ -79,6 +86,10 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
             Next = _spares;
             _spares = this;
             _spareCount++;
+        }
+        else
+        {
+            GC.SuppressFinalize(this);
         }
     }
 }

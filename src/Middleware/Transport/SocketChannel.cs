@@ -114,6 +114,8 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
+    public override bool HasPeerEnded => NativeSocket.HasPeerEnded(_socket);
+
     public override bool HasArrived
     {
         get

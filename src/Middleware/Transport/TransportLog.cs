@@ -26,6 +26,13 @@ internal static partial class TransportLog
         "SocketTransportOptions without effect on the transport of AddByteStreamTransport: {Options}. Remove them from UseSockets; AddByteStreamTransport has EventLoops in place of IOQueueCount and MaxReceiveBlock in place of MaxReadBufferSize.")]
     public static partial void SocketOptionsIgnored(ILogger logger, string options);
 
+    [LoggerMessage(305, LogLevel.Warning,
+        "The buffers of all connections hold {Bytes} bytes, more than MaxBufferedBytes ({Limit}): {Paused} connections that hold the most are not read until the total has fallen. Set timeouts (ReceiveIdle, MinReceiveRate, SendStall) that end such connections, raise the limit, or admit fewer connections.")]
+    public static partial void BufferLimitExceeded(ILogger logger, long bytes, long limit, int paused);
+
+    [LoggerMessage(306, LogLevel.Information, "The buffers of all connections hold {Bytes} bytes, no more than MaxBufferedBytes ({Limit}) again.")]
+    public static partial void BufferLimitKept(ILogger logger, long bytes, long limit);
+
     [LoggerMessage(309, LogLevel.Warning,
         "{EndPoint}: {Count} connections refused since the last such line, because {Handlers} handlers block their threads. Use await in place of blocking calls in handlers.")]
     public static partial void HandlersBlock(ILogger logger, string? endPoint, int count, int handlers);

@@ -175,6 +175,14 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         return !TryWait(yield);
     }
 
+    public override bool WaitToReceiveLater(IReceiver receiver)
+    {
+        _receiver = receiver;
+        return !TryWait(yield: true);
+    }
+
+    public override bool HasPeerEnded => (Volatile.Read(ref _state) & (Hung | Closed)) != 0;
+
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         received = TryReceive(destination);

@@ -1,0 +1,80 @@
+namespace ByteStreams.Transport;
+
+/// <summary>
+/// Counts the bytes of the pooled blocks that the buffers of all connections of the process hold: received and not consumed, written
+/// and not sent.
+/// </summary>
+/// <remarks>
+/// Each thread counts for itself and adds <see cref="Batch"/> bytes at a time to the total, so that a message costs no interlocked operation.
+/// </remarks>
+internal static class BufferedBytes
+{
+    /// <summary>The most that one thread's count may differ from the total.</summary>
+    private const int Batch = 16384;
+
+    private static readonly Lock Gate = new();
+    private static readonly List<Share> Shares = [];
+
+    [ThreadStatic]
+    private static Share? _own;
+
+    private static long _total;
+
+    /// <summary>The bytes at this moment.</summary>
+    public static long Total
+    {
+        get
+        {
+            lock (Gate)
+            {
+                long total = Volatile.Read(ref _total);
+                foreach (Share share in Shares)
+                {
+                    total += Volatile.Read(ref share.Bytes);
+                }
+
+                return Math.Max(0, total);
+            }
+        }
+    }
+
+    /// <summary>Adds what was taken, or with a minus what was given back.</summary>
+    public static void Add(int bytes)
+    {
+        Share own = _own ??= AddShare();
+        int sum = own.Bytes + bytes;
+        if (sum is < Batch and > -Batch)
+        {
+            Volatile.Write(ref own.Bytes, sum);
+            return;
+        }
+
+        Volatile.Write(ref own.Bytes, 0);
+        BufferLimit.Process.OnTotalChanged(Interlocked.Add(ref _total, sum));
+    }
+
+    private static Share AddShare()
+    {
+        var added = new Share();
+        lock (Gate)
+        {
+            // A thread that has ended leaves its count to the total.
+            Shares.RemoveAll(static share =>
+            {
+                bool isOver = !share.Owner.IsAlive;
+                Interlocked.Add(ref _total, isOver ? share.Bytes : 0);
+                return isOver;
+            });
+            Shares.Add(added);
+        }
+
+        return added;
+    }
+
+    /// <summary>One thread's part of the count.</summary>
+    private sealed class Share
+    {
+        public readonly Thread Owner = Thread.CurrentThread;
+        public int Bytes;
+    }
+}

@@ -1,0 +1,222 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Hosting;
+
+namespace ByteStreams.Contract.Tests.Interleavings;
+
+/// <summary>The process's own limit, with real sockets: no other test runs, which it would pause as well.</summary>
+[Collection(nameof(Alone))]
+public sealed class BufferLimitServerTests : IAsyncLifetime
+{
+    private const int Limit = 1 << 20;
+    private const int Peers = 40;
+
+    /// <summary>A line without its end takes blocks of 84 KiB; twelve lines reach the limit.</summary>
+    private static readonly byte[] Unfinished = [.. Enumerable.Repeat((byte)'x', 60_000)];
+
+    private readonly List<Socket> _sockets = [];
+    private readonly long _before = BufferedBytes.Total;
+
+    private static CancellationToken Test => TestContext.Current.CancellationToken;
+
+    public ValueTask InitializeAsync()
+    {
+        BufferLimit.Process.Change(_before + Limit);
+        return default;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        BufferLimit.Process.Change(null);
+        _sockets.ForEach(socket => socket.Dispose());
+        return default;
+    }
+
+    [Fact(Timeout = 60000), Trait("Fault", "F83")]
+    public async Task Receive_AboveTheLimit_HoldersArePausedSmallRequestsAreServedAndReadingResumes()
+    {
+        await using ByteStreamServer server = await StartAsync();
+        Socket[] peers = await FillAsync(server);
+        Assert.InRange(BufferedBytes.Total - _before, Limit - (Limit / 8), Limit * 3 / 2);
+
+        Socket honest = await ConnectAsync(server);
+        await SendAsync(honest, "hello\n"u8.ToArray());
+        Assert.Equal("hello\n", Encoding.ASCII.GetString(await ReceiveAsync(honest, 6)));
+
+        // Each is answered once the others have left enough.
+        foreach (Socket peer in peers)
+        {
+            _ = SendAsync(peer, "\n"u8.ToArray());
+        }
+
+        foreach (Socket peer in peers)
+        {
+            byte[] answer = await ReceiveAsync(peer, Unfinished.Length + 1);
+            Assert.Equal((byte)'\n', answer[^1]);
+            Assert.Equal(Unfinished, answer[..^1]);
+        }
+
+        await UntilAsync(() => BufferLimit.Process is { Paused: 0, IsExceeded: false });
+        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+    }
+
+    [Theory(Timeout = 60000), Trait("Fault", "F83")]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Receive_AboveTheLimitAndThePeersLeave_TheirMemoryIsReleased(bool resets)
+    {
+        await using ByteStreamServer server = await StartAsync();
+        foreach (Socket peer in await FillAsync(server))
+        {
+            peer.LingerState = new LingerOption(resets, 0);
+            peer.Dispose();
+        }
+
+        await UntilAsync(() => server.ClientCount == 0 && BufferLimit.Process is { Paused: 0, IsExceeded: false });
+        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+    }
+
+    [Fact(Timeout = 60000), Trait("Fault", "F83")]
+    public async Task ReceiveIdle_ConnectionIsPaused_EndsIt()
+    {
+        await using ByteStreamServer server = await StartAsync(TimeSpan.FromSeconds(2));
+        await FillAsync(server);
+
+        await UntilAsync(() => server.ClientCount == 0 && BufferLimit.Process is { Paused: 0, IsExceeded: false });
+        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+    }
+
+    [Fact(Timeout = 60000), Trait("Fault", "F83")]
+    public async Task Send_PeersTakeNoAnswersAboveTheLimit_TheirRequestsAreNotReceived()
+    {
+        await using ByteStreamServer server = await StartAsync();
+        await FillAsync(server);
+        var asking = new List<Socket>();
+        byte[] request = [.. Enumerable.Repeat((byte)'y', 500), (byte)'\n'];
+        for (int i = 0; i < Peers; i++)
+        {
+            asking.Add(await ConnectAsync(server));
+        }
+
+        long filled = BufferedBytes.Total;
+        foreach (Socket peer in asking)
+        {
+            peer.Blocking = false;
+            for (int blocked = 0; blocked < 20;)
+            {
+                peer.Send(request, SocketFlags.None, out SocketError error);
+                if (error == SocketError.WouldBlock)
+                {
+                    blocked++;
+                    await Task.Delay(1, Test);
+                }
+            }
+        }
+
+        // Two small blocks of requests, and of answers what a receive brings.
+        Assert.InRange(BufferedBytes.Total - filled, 0, Peers * 10 * 1024);
+    }
+
+    [Fact(Timeout = 60000), Trait("Fault", "F83")]
+    public async Task BufferedBytes_AConnectionIsAbandonedWithItsBlocks_CountsThemNoMore()
+    {
+        BufferLimit.Process.Change(null);
+        await Task.Run(Abandon, Test);
+        await UntilAsync(() =>
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            return BufferedBytes.Total - _before < 65536;
+        });
+
+        static void Abandon()
+        {
+            for (int i = 0; i < 100; i++)
+            {
+                Segment.Take().Rent(16384, previous: null);
+            }
+
+            Assert.True(BufferedBytes.Total >= 100 * 16384);
+        }
+    }
+
+    private static Task<ByteStreamServer> StartAsync(TimeSpan? receiveIdle = null) => ByteStream.StartServerAsync(
+        async (reader, writer, stopping) =>
+        {
+            while (true)
+            {
+                byte[] line = await reader.ReadLineAsync(stopping);
+                if (line.Length == 0)
+                {
+                    return;
+                }
+
+                writer.Write(line);
+                await writer.DrainAsync(stopping);
+            }
+        },
+        new IPEndPoint(IPAddress.Loopback, 0),
+        Options(receiveIdle),
+        Test);
+
+    private static ByteStreamServerOptions Options(TimeSpan? receiveIdle)
+    {
+        var options = new ByteStreamServerOptions { SendBufferSize = 8192 };
+        options.UseTimeouts(timeouts => timeouts.ReceiveIdle = receiveIdle);
+        return options;
+    }
+
+    /// <summary>Connects peers that send lines without an end until some of them are not read any more.</summary>
+    private async Task<Socket[]> FillAsync(ByteStreamServer server)
+    {
+        var peers = new List<Socket>();
+        while (peers.Count < Peers)
+        {
+            Socket peer = await ConnectAsync(server);
+            await SendAsync(peer, Unfinished);
+            peers.Add(peer);
+        }
+
+        await UntilAsync(() => BufferLimit.Process.Paused > Peers / 4);
+        return [.. peers];
+    }
+
+    private async Task<Socket> ConnectAsync(ByteStreamServer server)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8192 };
+        _sockets.Add(socket);
+        await socket.ConnectAsync(server.EndPoints[0], Test);
+        return socket;
+    }
+
+    private static async Task SendAsync(Socket socket, byte[] bytes)
+    {
+        for (int sent = 0; sent < bytes.Length;)
+        {
+            sent += await socket.SendAsync(bytes.AsMemory(sent), Test);
+        }
+    }
+
+    private static async Task<byte[]> ReceiveAsync(Socket socket, int count)
+    {
+        byte[] received = new byte[count];
+        for (int got = 0; got < count;)
+        {
+            int more = await socket.ReceiveAsync(received.AsMemory(got), Test);
+            Assert.NotEqual(0, more);
+            got += more;
+        }
+
+        return received;
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            await Task.Delay(10, Test);
+        }
+    }
+}
