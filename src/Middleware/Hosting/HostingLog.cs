@@ -29,6 +29,13 @@ internal static partial class HostingLog
     [LoggerMessage(808, LogLevel.Information, "Drained within {DurationSeconds} s: {Aborted} connections were aborted, {LeftBehind} handlers are left behind.")]
     public static partial void Drained(ILogger logger, double durationSeconds, int aborted, int leftBehind);
 
+    [LoggerMessage(820, LogLevel.Information, "Now listening on: {Address} (endpoint \"{Endpoint}\").")]
+    public static partial void Listening(ILogger logger, string address, string endpoint);
+
+    [LoggerMessage(821, LogLevel.Warning,
+        "The configuration section '{Section}' does not exist or is empty, so that no endpoint is loaded from it. {Hint}")]
+    public static partial void SectionMissing(ILogger logger, string section, string hint);
+
     [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
     public static partial void ReloadFailed(ILogger logger, Exception error);
 }

@@ -39,4 +39,7 @@ internal static partial class ServerLog
 
     [LoggerMessage(411, LogLevel.Information, "Connection {ConnectionId}: the client exceeded the read limit and gets a reset: {Reason}")]
     public static partial void LimitExceeded(ILogger logger, string connectionId, string reason);
+
+    [LoggerMessage(420, LogLevel.Critical, "The listener {Address} has failed and accepts no more clients.")]
+    public static partial void AcceptLoopFailed(ILogger logger, Exception error, string address);
 }

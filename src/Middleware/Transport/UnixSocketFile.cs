@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
@@ -16,11 +17,18 @@ internal sealed partial class UnixSocketFile
     private readonly string _path;
     private readonly FileId _bound;
 
+    // As the system has made it; null while the options have never said otherwise.
+    private UnixFileMode? _systemMode;
+    private uint? _systemGroup;
+
     private UnixSocketFile(string path, FileId bound)
     {
         _path = path;
         _bound = bound;
     }
+
+    /// <summary>Whether the path still leads to the socket that was bound.</summary>
+    public bool IsOwn => Identify(_path) == _bound;
 
     /// <summary>Binds <paramref name="socket"/>, which does not listen yet, and gives the file its mode and group.</summary>
     /// <returns>The file; null for the abstract namespace, which has none.</returns>
@@ -40,14 +48,30 @@ internal sealed partial class UnixSocketFile
         var file = new UnixSocketFile(full, Identify(full) ?? throw Taken(path));
         try
         {
-            SetMode(full, options.UnixSocketMode);
-            SetGroup(full, options.UnixSocketGroup);
+            file.Change(options);
             return file;
         }
         catch
         {
             file.Remove(NullLogger.Instance);
             throw;
+        }
+    }
+
+    /// <summary>Gives the file the options' mode and group; where they have none, those that the system gave it.</summary>
+    /// <exception cref="IOException">The group is unknown, or permission is denied.</exception>
+    public void Change(ByteStreamServerOptions options)
+    {
+        if ((options.UnixSocketMode ?? _systemMode) is UnixFileMode mode)
+        {
+            _systemMode ??= OperatingSystem.IsWindows() ? null : File.GetUnixFileMode(_path);
+            SetMode(_path, mode);
+        }
+
+        if ((options.UnixSocketGroup ?? _systemGroup?.ToString(CultureInfo.InvariantCulture)) is string group)
+        {
+            _systemGroup ??= GetGroup(_path);
+            SetGroup(_path, group);
         }
     }
 
@@ -74,7 +98,7 @@ internal sealed partial class UnixSocketFile
     /// </summary>
     public void EnsureOwn()
     {
-        if (Identify(_path) != _bound)
+        if (!IsOwn)
         {
             throw Taken(_path);
         }
@@ -85,7 +109,7 @@ internal sealed partial class UnixSocketFile
     {
         try
         {
-            if (Identify(_path) == _bound)
+            if (IsOwn)
             {
                 File.Delete(_path);
             }
@@ -228,6 +252,16 @@ internal sealed partial class UnixSocketFile
         }
     }
 
+    /// <summary>The file's group; null where the system has no statx.</summary>
+    private static uint? GetGroup(string path)
+    {
+        Span<byte> statx = stackalloc byte[256];
+        // linux/stat.h: stx_gid at 24.
+        return OperatingSystem.IsLinux() && Native.Statx(Native.CurrentDirectory, path, Native.NoFollow, Native.Group, statx) == 0
+            ? MemoryMarshal.Read<uint>(statx[24..])
+            : null;
+    }
+
     private static FileId? Identify(string path)
     {
         if (OperatingSystem.IsLinux())
@@ -268,6 +302,7 @@ internal sealed partial class UnixSocketFile
         public const int CurrentDirectory = -100;
         public const int NoFollow = 0x100;
         public const uint TypeAndInode = 0x101;
+        public const uint Group = 0x10;
 
         [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
         public static partial int Statx(int directory, string path, int flags, uint mask, Span<byte> result);
