@@ -1,55 +1,36 @@
 using System.Net;
-using System.Net.Sockets;
 using ByteStreams;
+using ByteStreams.Configuration;
+using ByteStreams.Hosting;
 
 namespace StreamsHost;
 
 /// <summary>
-/// Tells one line for each endpoint when all of them are up: its real address, and a command to try. People get it as it is, and a
-/// program that reads the log as an entry of it.
+/// Reports one line for each endpoint when all of them are up, and for those that a reload adds or moves: its real address, and a command
+/// to try. People get it as it is, and a program that reads the log as an entry of it.
 /// </summary>
-internal sealed partial class EndpointAnnouncer(ByteStreamServers servers, IConfiguration configuration, TextWriter output, ILogger<EndpointAnnouncer> logger)
-    : IHostedLifecycleService
+internal sealed partial class EndpointAnnouncer(IConfiguration configuration, TextWriter output, ILogger<EndpointAnnouncer> logger)
+    : IEndpointAnnouncer
 {
-    public Task StartedAsync(CancellationToken cancellationToken)
+    public void Announce(EndpointPlan plan, IReadOnlyList<EndPoint> endPoints)
     {
         bool isReadable = HostLogging.IsReadable(configuration);
-        foreach (string name in servers.Names)
+        bool isTls = plan.Tls is not null;
+        foreach (EndPoint endPoint in endPoints)
         {
-            TlsServerOptions? tls = servers.Plan(name)?.Tls;
-            foreach (EndPoint endPoint in servers[name].EndPoints)
+            (string address, string command) = (EndpointUrl.Format(endPoint, isTls), Command(endPoint, plan.Tls));
+            if (isReadable)
             {
-                (string address, string command) = (Address(endPoint, tls is not null), Command(endPoint, tls));
-                if (isReadable)
-                {
-                    output.WriteLine($"{name,-12} {address,-44} try: {command}");
-                }
-                else
-                {
-                    Listening(logger, name, address, command);
-                }
+                output.WriteLine($"{plan.Name,-12} {address,-44} try: {command}");
+            }
+            else
+            {
+                Listening(logger, plan.Name, address, command);
             }
         }
 
         output.Flush();
-        return Task.CompletedTask;
     }
-
-    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    internal static string Address(EndPoint endPoint, bool isTls) => endPoint switch
-    {
-        UnixDomainSocketEndPoint => $"unix:{Path(endPoint)}",
-        _ => $"{(isTls ? "tls" : "tcp")}://{endPoint}",
-    };
 
     private static string Command(EndPoint endPoint, TlsServerOptions? tls) => endPoint switch
     {

@@ -1,4 +1,5 @@
 using ByteStreams;
+using ByteStreams.Hosting;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using StreamsHost.Admin;
 using StreamsHost.Handlers;
@@ -33,7 +34,7 @@ internal static class HostApplication
         builder.Services.TryAddSingleton(Console.Out);
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.AddAdmin(endpoints);
-        builder.Services.AddHostedService<EndpointAnnouncer>();
+        builder.Services.AddSingleton<IEndpointAnnouncer, EndpointAnnouncer>();
         return builder;
     }
 }

@@ -43,6 +43,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
     /// <summary>Open sockets.</summary>
     public int Sockets => Descriptors.SocketsOf(_process.Id);
 
+    /// <summary>Its threads.</summary>
+    public int Threads
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.Threads.Count;
+        }
+    }
+
     public string Folder => _folder;
 
     public string SocketPath => Path.Combine(_folder, "echo.sock");

@@ -1,5 +1,6 @@
 using System.Reflection;
 using ByteStreams;
+using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using StreamsHost.Status;
 
@@ -47,7 +48,7 @@ internal static class Endpoints
     private static EndpointAnswer Answer(EndpointSnapshot endpoint) => new(
         endpoint.Name,
         endpoint.Url,
-        [.. endpoint.Addresses.Select(address => EndpointAnnouncer.Address(address, endpoint.Certificates.Count > 0))],
+        [.. endpoint.Addresses.Select(address => EndpointUrl.Format(address, endpoint.Certificates.Count > 0))],
         endpoint.Handler,
         endpoint.IsServing,
         endpoint.Active,

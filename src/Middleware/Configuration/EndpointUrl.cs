@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using ByteStreams.Transport;
 
 namespace ByteStreams.Configuration;
@@ -40,12 +41,23 @@ internal sealed record EndpointUrl
     /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
     public EndPoint? EndPoint { get; }
 
+    /// <summary>Whether another one stands for the same listeners, whatever is spoken there.</summary>
+    public bool IsSamePlace(EndpointUrl other) => this with { IsTls = false } == other with { IsTls = false };
+
     /// <summary>As it would be written.</summary>
     public override string ToString() => Descriptor is not null
         ? $"fd:{Descriptor}"
         : Host is null
         ? $"unix:{EndPoint!.ToString()!.Replace('\0', '@')}"
         : string.Create(CultureInfo.InvariantCulture, $"{(IsTls ? "tls" : "tcp")}://{(Host.Length == 0 ? "*" : Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
+
+    /// <summary>An address that is listened on, as a URL would be written.</summary>
+    public static string Format(EndPoint endPoint, bool isTls) => endPoint switch
+    {
+        // The runtime writes an abstract name with a leading zero or @.
+        UnixDomainSocketEndPoint => $"unix:{endPoint.ToString()!.Replace('\0', '@')}",
+        _ => $"{(isTls ? "tls" : "tcp")}://{endPoint}",
+    };
 
     /// <summary>Reads a URL; <paramref name="error"/> names the cause and the remedy where that fails.</summary>
     public static EndpointUrl? Parse(string? text, out string? error)

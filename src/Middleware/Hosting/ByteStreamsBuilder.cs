@@ -130,6 +130,10 @@ public sealed class ByteStreamsBuilder
     /// </summary>
     /// <param name="section">Usually <c>configuration.GetSection("ByteStreams")</c>. Read when the host starts.</param>
     /// <returns>The same builder.</returns>
+    /// <remarks>
+    /// A section that does not exist or is empty when the host starts is a warning (event 821), because a later reload may add it: its
+    /// endpoints are loaded then. Event 820 has the address of each endpoint that listens.
+    /// </remarks>
     public ByteStreamsBuilder LoadFromConfig(IConfiguration section)
     {
         ArgumentNullException.ThrowIfNull(section);

@@ -1,11 +1,10 @@
 using System.Collections.Concurrent;
-using System.Net.Sockets;
+using System.Net;
 using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -22,16 +21,24 @@ internal sealed class ByteStreamsService(
     IServiceProvider services,
     ILoggerFactory loggerFactory,
     ConnectionTotal total,
+    IEndpointAnnouncer announcer,
     IOptions<HostOptions> host) : IHostedLifecycleService, IDisposable, IAsyncDisposable
 {
     /// <summary>What the host's other services have left of its shutdown time behind a drain that took all of its own.</summary>
     private static readonly TimeSpan ForOthers = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// A listener whose address was narrowed stays open for so long, for the clients whose handshake with it has begun: more than the round
+    /// trip of nearly all networks.
+    /// </summary>
+    private static readonly TimeSpan Handshake = TimeSpan.FromSeconds(1);
+
+    private readonly TimeProvider _time = services.GetService<TimeProvider>() ?? TimeProvider.System;
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
     private readonly Drain _drain = new(
         servers, services.GetService<TimeProvider>() ?? TimeProvider.System, loggerFactory.CreateLogger("ByteStreams.Hosting"));
 
-    private readonly List<RunningEndpoint> _running = [];
+    private IReadOnlyList<RunningEndpoint> _running = [];
 
     /// <summary>Servers that listen no more, and whose connections live on.</summary>
     private readonly ConcurrentDictionary<ByteStreamServer, Task> _retired = new();
@@ -56,27 +63,17 @@ internal sealed class ByteStreamsService(
         bool relays = plans.Any(plan => plan.IsRelay);
         total.Change(_settings.MaxConnections, relays);
         BufferLimit.Process.Change(_settings.MaxBufferedBytes);
-        foreach (EndpointPlan plan in plans)
+        await using (var start = new EndpointTransition([], plans))
         {
-            // Nothing will start where there is a mistake. Only whether addresses can be bound is still looked at, to tell it all at once.
-            plan.Options.StartServing &= errors.Count == 0;
-            if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer server)
+            // Also where there is an error already: to report addresses that cannot be bound together with it.
+            await start.PrepareAsync(errors, cancellationToken).ConfigureAwait(false);
+            if (errors.Count > 0)
             {
-                _running.Add(new RunningEndpoint(plan, server));
-            }
-        }
-
-        if (errors.Count > 0)
-        {
-            // All or nothing: a service of which half is up looks well from outside.
-            foreach (RunningEndpoint running in _running)
-            {
-                running.Server.AbortClients();
-                await running.Server.DisposeAsync().ConfigureAwait(false);
+                // All or nothing: a service of which half is up looks well from outside.
+                throw new EndpointConfigurationException(errors);
             }
 
-            _running.Clear();
-            throw new EndpointConfigurationException(errors);
+            _running = start.Commit();
         }
 
         total.Measure(_settings.MaxConnections, relays);
@@ -92,6 +89,15 @@ internal sealed class ByteStreamsService(
         servers.RunBy(this);
         servers.Advance(ByteStreamsState.Serving);
         _following = Task.Run(() => FollowAsync(), CancellationToken.None);
+        if (services.GetService<IHostApplicationLifetime>() is IHostApplicationLifetime lifetime)
+        {
+            // When all services have started: the addresses are the last lines of a start.
+            _subscriptions.Add(lifetime.ApplicationStarted.UnsafeRegister(static self => ((ByteStreamsService)self!).AnnounceStart(), this));
+        }
+        else
+        {
+            AnnounceStart();
+        }
     }
 
     /// <summary>Drains here, and not when it is this service's turn to stop: the application's own HTTP side has to tell meanwhile that it is not ready.</summary>
@@ -201,7 +207,6 @@ internal sealed class ByteStreamsService(
     /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
     private async Task<ReloadReport> TakeOverAsync(CancellationToken cancellationToken)
     {
-        (int added, int removed, int changed) = (0, 0, 0);
         var errors = new List<string>();
         IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [.. _running.Select(running => running.Plan)], errors);
         if (_running.Any(running => running.Plan.IsConfigured) && !plans.Any(plan => plan.IsConfigured) && errors.Count == 0)
@@ -213,6 +218,15 @@ internal sealed class ByteStreamsService(
 
         if (errors.Count > 0)
         {
+            Tell(errors);
+            return new ReloadReport(0, 0, 0, errors.Count);
+        }
+
+        await using var transition = new EndpointTransition(_running, plans);
+        await transition.PrepareAsync(errors, cancellationToken).ConfigureAwait(false);
+        if (errors.Count > 0)
+        {
+            // All or nothing, as at the start: which of the changes depend on each other, only the operator knows.
             Tell(errors);
             return new ReloadReport(0, 0, 0, errors.Count);
         }
@@ -230,44 +244,105 @@ internal sealed class ByteStreamsService(
             HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         }
 
-        foreach (RunningEndpoint gone in _running.Where(running => !plans.Any(plan => plan.IsNamed(running.Plan.Name))).ToArray())
+        IReadOnlyList<RunningEndpoint> removed = transition.Removed;
+        _running = transition.Commit();
+        Publish();
+        await RetireAsync(transition).ConfigureAwait(false);
+        foreach (RunningEndpoint gone in removed)
         {
-            _running.Remove(gone);
-            Publish();
+            HostingLog.EndpointRemoved(_logger, gone.Plan.Name);
+        }
+
+        foreach (EndpointPlan plan in transition.Added)
+        {
+            HostingLog.EndpointAdded(_logger, plan.Name);
+        }
+
+        foreach (EndpointPlan plan in transition.Changed)
+        {
+            HostingLog.EndpointChanged(_logger, plan.Name);
+        }
+
+        Announce(_running.Where(endpoint => transition.Moved.Contains(endpoint.Plan)));
+        ExtendShutdown();
+        return new ReloadReport(transition.Added.Count, removed.Count, transition.Changed.Count, 0);
+    }
+
+    private void AnnounceStart()
+    {
+        foreach (string section in registry.Empty)
+        {
+            HostingLog.SectionMissing(_logger, section, EndpointRegistry.Hint(services.GetService<IConfiguration>()));
+        }
+
+        Announce(_running);
+    }
+
+    private void Announce(IEnumerable<RunningEndpoint> endpoints)
+    {
+        foreach (RunningEndpoint endpoint in endpoints)
+        {
+            announcer.Announce(endpoint.Plan, endpoint.Server.EndPoints);
+        }
+    }
+
+    /// <summary>Ends the servers and the listeners that a transition has replaced.</summary>
+    private async Task RetireAsync(EndpointTransition transition)
+    {
+        foreach (ByteStreamServer replaced in transition.Retired)
+        {
+            Retire(replaced);
+        }
+
+        foreach (RunningEndpoint gone in transition.Removed)
+        {
             Retire(gone.Server);
             gone.Server.RequestCloseClients();
-            HostingLog.EndpointRemoved(_logger, gone.Plan.Name);
-            removed++;
         }
 
-        foreach (EndpointPlan plan in plans)
+        foreach ((ByteStreamServer server, AcceptLoop loop, Func<EndPoint?, bool>? accepts) in transition.Ending)
         {
-            int index = _running.FindIndex(running => plan.IsNamed(running.Plan.Name));
-            if (index < 0)
+            if (accepts is null)
             {
-                if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer server)
-                {
-                    _running.Add(new RunningEndpoint(plan, server));
-                    Publish();
-                    HostingLog.EndpointAdded(_logger, plan.Name);
-                    added++;
-                }
+                await EndAsync(server, loop).ConfigureAwait(false);
             }
-            else if (_running[index].Plan.Signature != plan.Signature)
+            else
             {
-                _running[index] = await ChangeAsync(_running[index], plan, errors, cancellationToken).ConfigureAwait(false);
-                Publish();
-                if (ReferenceEquals(_running[index].Plan, plan))
-                {
-                    HostingLog.EndpointChanged(_logger, plan.Name);
-                    changed++;
-                }
+                _ = EndLaterAsync(server, loop, accepts, _stopped.Token);
             }
         }
+    }
 
-        ExtendShutdown();
-        Tell(errors);
-        return new ReloadReport(added, removed, changed, errors.Count);
+    private static async Task EndAsync(ByteStreamServer server, AcceptLoop loop)
+    {
+        await loop.EndAsync().ConfigureAwait(false);
+        server.Forget(loop);
+    }
+
+    /// <summary>Not while a reload is at work, which may need the listener again. A host that stops closes it with its server.</summary>
+    private async Task EndLaterAsync(ByteStreamServer server, AcceptLoop loop, Func<EndPoint?, bool> accepts, CancellationToken stopped)
+    {
+        try
+        {
+            await Task.Delay(Handshake, _time, stopped).ConfigureAwait(false);
+            await _reloading.WaitAsync(stopped).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+
+        try
+        {
+            if (!stopped.IsCancellationRequested && loop.IsEnding(accepts))
+            {
+                await EndAsync(server, loop).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            _reloading.Release();
+        }
     }
 
     private void Tell(IEnumerable<string> mistakes)
@@ -276,53 +351,6 @@ internal sealed class ByteStreamsService(
         {
             HostingLog.ConfigurationRefused(_logger, mistake);
         }
-    }
-
-    /// <summary>Changes an endpoint as gently as it can be done; returns what runs then.</summary>
-    private async Task<RunningEndpoint> ChangeAsync(RunningEndpoint running, EndpointPlan plan, List<string> errors, CancellationToken cancellationToken)
-    {
-        if (plan.Url == running.Plan.Url && plan.ListeningSignature == running.Plan.ListeningSignature)
-        {
-            try
-            {
-                // The socket goes on listening, so that nobody is refused.
-                running.Server.Reconfigure(plan.Handler, plan.Options);
-            }
-            catch (ArgumentException error)
-            {
-                // A certificate that was there a moment ago.
-                errors.Add($"{plan.Path}: {error.Message}");
-                return running;
-            }
-
-            return new RunningEndpoint(plan, running.Server);
-        }
-
-        bool samePlace = plan.Url == running.Plan.Url;
-        if (samePlace)
-        {
-            Retire(running.Server);
-        }
-
-        if (await StartAsync(plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer changed)
-        {
-            if (!samePlace)
-            {
-                Retire(running.Server);
-            }
-
-            return new RunningEndpoint(plan, changed);
-        }
-
-        if (!samePlace)
-        {
-            return running;
-        }
-
-        // The place is free again, and the old one has been there before.
-        return await StartAsync(running.Plan, errors, cancellationToken).ConfigureAwait(false) is ByteStreamServer back
-            ? new RunningEndpoint(running.Plan, back)
-            : running;
     }
 
     /// <summary>Ends the listeners at once, and all else of a server when its last connection has ended.</summary>
@@ -336,29 +364,6 @@ internal sealed class ByteStreamsService(
             await Task.Yield();
             await server.WaitClosedAsync().ConfigureAwait(false);
             _retired.TryRemove(server, out _);
-        }
-    }
-
-    private static async Task<ByteStreamServer?> StartAsync(EndpointPlan plan, List<string> errors, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await ByteStreamServer.StartAsync(
-                plan.Handler,
-                await plan.Url.ResolveAsync(plan.Options, cancellationToken).ConfigureAwait(false),
-                plan.Url.Descriptor is string name ? InheritedSockets.OfThisProcess.Open(name) : [],
-                plan.Options,
-                cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is AddressInUseException or IOException or SocketException or PlatformNotSupportedException)
-        {
-            errors.Add($"{plan.Path}:{nameof(EndpointSettings.Url)}: {error.Message}");
-            return null;
-        }
-        catch (ArgumentException error)
-        {
-            errors.Add($"{plan.Path}: {error.Message}");
-            return null;
         }
     }
 
@@ -405,6 +410,4 @@ internal sealed class ByteStreamsService(
             }
         }
     }
-
-    private sealed record RunningEndpoint(EndpointPlan Plan, ByteStreamServer Server);
 }

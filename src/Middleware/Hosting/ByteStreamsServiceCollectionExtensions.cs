@@ -35,6 +35,7 @@ public static class ByteStreamsServiceCollectionExtensions
         services.TryAddSingleton(provider => new ByteStreamMonitor(
             provider.GetRequiredService<ByteStreamServers>(), provider.GetRequiredService<ByteStreamMetrics>()));
         services.TryAddSingleton(_ => new ConnectionTotal(registry.ReadService().MaxConnections));
+        services.TryAddSingleton<IEndpointAnnouncer, LoggingAnnouncer>();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);
     }

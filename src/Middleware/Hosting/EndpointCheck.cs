@@ -24,24 +24,19 @@ internal static class EndpointCheck
     {
         DateTimeOffset now = Now(services);
         IReadOnlyList<EndpointPlan> plans = services.GetRequiredService<EndpointRegistry>().Plan(services, NullLoggerFactory.Instance, [], errors);
-        var taken = new List<(EndpointPlan Plan, EndPoint EndPoint)>();
+        var addresses = new List<(EndpointPlan Plan, ListenAddress Address)>();
         foreach (EndpointPlan plan in plans)
         {
             string key = $"{plan.Path}:{nameof(EndpointSettings.Url)}";
-            foreach (EndPoint endPoint in await ResolveAsync(plan, key, errors, cancellationToken).ConfigureAwait(false))
+            IReadOnlyList<EndPoint> endPoints = await ResolveAsync(plan, key, errors, cancellationToken).ConfigureAwait(false);
+            foreach (EndPoint endPoint in endPoints)
             {
                 if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.Mistake(unix) is string mistake)
                 {
                     errors.Add($"{key}: {mistake}");
                 }
 
-                if (taken.Find(other => Overlap(other.Plan, other.EndPoint, plan, endPoint)).Plan is EndpointPlan first)
-                {
-                    errors.Add($"{key}: {plan.Url} is where the endpoint '{first.Name}' listens as well. Give each an address of its own.");
-                    break;
-                }
-
-                taken.Add((plan, endPoint));
+                addresses.Add((plan, ListenAddress.From(endPoint, plan.Options, ListenAddress.IsBesideIPv4(endPoint, endPoints))));
             }
 
             if (UnknownGroup(plan) is string unknown)
@@ -55,6 +50,7 @@ internal static class EndpointCheck
             }
         }
 
+        EndpointOverlaps.Find(addresses, errors);
         return plans;
     }
 
@@ -106,20 +102,4 @@ internal static class EndpointCheck
         }
     }
 
-    /// <summary>Whether two endpoints cannot both be bound.</summary>
-    private static bool Overlap(EndpointPlan first, EndPoint left, EndpointPlan second, EndPoint right)
-    {
-        if (left is not IPEndPoint one || right is not IPEndPoint other)
-        {
-            return left.Equals(right);
-        }
-
-        return one.Port != 0 && one.Port == other.Port && !(first.Options.ReusePort && second.Options.ReusePort)
-            && (one.Address.Equals(other.Address) || IsWithin(one.Address, other.Address, second) || IsWithin(other.Address, one.Address, first));
-    }
-
-    /// <summary>Whether an address is one of all those on which an endpoint listens.</summary>
-    private static bool IsWithin(IPAddress address, IPAddress all, EndpointPlan plan) =>
-        all.Equals(IPAddress.Any) ? address.AddressFamily == AddressFamily.InterNetwork
-        : all.Equals(IPAddress.IPv6Any) && (address.AddressFamily == AddressFamily.InterNetworkV6 || !plan.Options.IPv6Only);
 }

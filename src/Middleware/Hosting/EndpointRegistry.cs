@@ -30,6 +30,24 @@ internal sealed class EndpointRegistry
         }
     }
 
+    /// <summary>The sections that say nothing.</summary>
+    public IEnumerable<string> Empty =>
+        _sections.Where(section => !section.GetChildren().Any()).Select(section => section is IConfigurationSection { Path: string path } ? path : "(root)");
+
+    /// <summary>What to do about an empty section: the sections of the application's configuration that have endpoints.</summary>
+    public static string Hint(IConfiguration? configuration)
+    {
+        // Kestrel's own section has endpoints of HTTP.
+        string[] others =
+        [
+            .. configuration?.GetChildren().Where(child => !Is(child.Key, "Kestrel") && child.GetSection(EndpointConfiguration.Endpoints).GetChildren().Any())
+                .Select(child => $"'{child.Path}'") ?? [],
+        ];
+        return others.Length > 0
+            ? $"Check the name; sections with endpoints are: {string.Join(", ", others)}."
+            : "Check the name. A section that a later reload adds is loaded then.";
+    }
+
     /// <summary>The sections, to hear when they change.</summary>
     public IReadOnlyList<IConfiguration> Sections => _sections;
 

@@ -33,6 +33,13 @@ internal static partial class HostingLog
         "The buffers of all connections hold at most {Bytes} bytes before reading pauses (0: no limit). Set ByteStreams:MaxBufferedBytes for another number.")]
     public static partial void BufferLimitSet(ILogger logger, long bytes);
 
+    [LoggerMessage(820, LogLevel.Information, "Now listening on: {Address} (endpoint \"{Endpoint}\").")]
+    public static partial void Listening(ILogger logger, string address, string endpoint);
+
+    [LoggerMessage(821, LogLevel.Warning,
+        "The configuration section '{Section}' does not exist or is empty, so that no endpoint is loaded from it. {Hint}")]
+    public static partial void SectionMissing(ILogger logger, string section, string hint);
+
     [LoggerMessage(804, LogLevel.Error, "The changed configuration could not be read; what ran before goes on.")]
     public static partial void ReloadFailed(ILogger logger, Exception error);
 }

@@ -9,13 +9,13 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams;
 
 /// <summary>
-/// A running service: its listeners and its clients, on a Kestrel server of its own. Source: asyncio's <c>Server</c>.
+/// A running service: its listeners and its clients, whose connections a Kestrel server runs. Source: asyncio's <c>Server</c>.
 /// </summary>
 /// <remarks>
 /// All members may be called from any thread. <c>await using</c> stops it: handlers are requested to end through <c>stopping</c>, and those
 /// that have not within <see cref="ByteStreamServerOptions.ShutdownTimeout"/> are aborted.
 /// </remarks>
-public sealed class ByteStreamServer : IAsyncDisposable
+public sealed partial class ByteStreamServer : IAsyncDisposable
 {
     /// <summary>
     /// The time that handlers whose connections were aborted have to return. Their reads and drains have failed already: a second
@@ -29,23 +29,18 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>So many connections that are cut at the deadline have a line of their own in the log: enough to see what they have in common.</summary>
     private const int CutInDetail = 20;
 
-    private readonly Lock _gate = new();
-    private readonly List<IConnectionListener> _listeners = [];
-    private readonly ByteStreamServerOptions _options;
-    private readonly ListenerKestrel _kestrel;
     /// <summary>Clients that are requested to close at once.</summary>
     private const int CloseBatch = 500;
 
     /// <summary>The time that such a batch has before the next: 10,000 clients a second.</summary>
     private static readonly TimeSpan CloseBatchTime = TimeSpan.FromMilliseconds(50);
 
+    private readonly Lock _gate = new();
+    private readonly ByteStreamServerOptions _options;
     private readonly ILogger _logger;
-    private volatile ConnectionDelegate _run;
-    private IReadOnlyList<IDisposable> _owned;
+    private volatile ServerPipeline _pipeline;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private IReadOnlyList<EndPoint> _endPoints = [];
-    private string _addresses = "-";
     private Task? _starting;
     private Task? _end;
 
@@ -61,12 +56,11 @@ public sealed class ByteStreamServer : IAsyncDisposable
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
         BufferLimit.Process.LogTo(_logger);
-        (_run, _owned) = Build(clientConnected, options);
-        _kestrel = new ListenerKestrel(context => _run(context), TryAdd, new ScopelessLoggerFactory(options.LoggerFactory));
+        _pipeline = Build(clientConnected, options);
     }
 
     /// <summary>What runs for each connection: middleware and handler; and what they hold.</summary>
-    private (ConnectionDelegate Run, IReadOnlyList<IDisposable> Owned) Build(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
+    private ServerPipeline Build(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
         var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
         ConnectionDelegate serve = handler.OnConnectedAsync;
@@ -81,21 +75,9 @@ public sealed class ByteStreamServer : IAsyncDisposable
         ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned, this);
         // With nothing between, or with telemetry around everything, one asynchronous frame does for both: it is 150 bytes of each idle
         // connection.
-        return (ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this)
+        return new ServerPipeline(ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this)
             : built.Target is TelemetryMiddleware outermost ? context => outermost.ServeAsync(context, this)
             : context => RunAsync(built, context), owned);
-    }
-
-    /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
-    public IReadOnlyList<EndPoint> EndPoints
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _endPoints;
-            }
-        }
     }
 
     /// <summary>The name in metrics, also once closed: the options' name, or else the addresses.</summary>
@@ -135,7 +117,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            starting = _starting ??= StartKestrelAsync();
+            starting = _starting ??= StartAcceptingAsync();
         }
 
         return starting.WaitAsync(cancellationToken);
@@ -196,6 +178,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>Stops listening. Clients that are connected stay. Twice is fine.</summary>
     public void Close()
     {
+        AcceptLoop[] loops;
         lock (_gate)
         {
             if (_isClosed)
@@ -203,14 +186,13 @@ public sealed class ByteStreamServer : IAsyncDisposable
                 return;
             }
 
+            loops = [.. _loops];
             _isClosed = true;
-            _endPoints = [];
         }
 
-        foreach (IConnectionListener listener in _listeners)
+        foreach (AcceptLoop loop in loops)
         {
-            // Unbinding is synchronous in every listener of this library.
-            listener.UnbindAsync().GetAwaiter().GetResult();
+            loop.Unbind();
         }
 
         foreach (ServerClient client in ServerClients())
@@ -374,25 +356,15 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
+    /// <summary>Builds another pipeline, which <see cref="Reconfigure"/> puts into effect.</summary>
+    /// <exception cref="ArgumentException">The options are not valid.</exception>
+    internal ServerPipeline Prepare(ByteStreamDelegate clientConnected, ByteStreamServerOptions options) => Build(clientConnected, options.Snapshot());
+
     /// <summary>
-    /// New connections are served in another way from now on; those that are open go on as they began. The listeners stay as they
+    /// New connections are served by another pipeline from now on; those that are open go on as they began. The listeners stay as they
     /// are, whatever the options say of them.
     /// </summary>
-    /// <exception cref="ArgumentException">The options are not valid; nothing has changed.</exception>
-    internal void Reconfigure(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
-    {
-        (ConnectionDelegate run, IReadOnlyList<IDisposable> owned) = Build(clientConnected, options.Snapshot());
-        _run = run;
-        DisposeOwned(Interlocked.Exchange(ref _owned, owned));
-    }
-
-    private static void DisposeOwned(IReadOnlyList<IDisposable> owned)
-    {
-        foreach (IDisposable held in owned)
-        {
-            held.Dispose();
-        }
-    }
+    internal void Reconfigure(ServerPipeline pipeline) => Interlocked.Exchange(ref _pipeline, pipeline).Dispose();
 
     /// <summary>Tells the handlers to end, those of clients that are just being accepted included.</summary>
     internal void RequestCloseClients()
@@ -434,7 +406,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         var server = new ByteStreamServer(clientConnected, options.Snapshot());
         try
         {
-            server.Bind(endPoints, sockets);
+            server.BindAll(endPoints, sockets);
             if (options.StartServing)
             {
                 await server.StartServingAsync(cancellationToken).ConfigureAwait(false);
@@ -451,58 +423,14 @@ public sealed class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    private void Bind(IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets)
-    {
-        foreach (Socket socket in sockets)
-        {
-            _listeners.Add(SocketListener.Adopt(socket, _options, _logger));
-        }
-
-        foreach (EndPoint endPoint in endPoints)
-        {
-            _listeners.Add(endPoint switch
-            {
-                InMemoryEndPoint memory => InMemoryListener.Bind(memory, _options),
-                IPEndPoint ip => SocketListener.Bind(ip, _options, _logger, ipv6Only: IsBesideIPv4(ip, endPoints)),
-                UnixDomainSocketEndPoint => SocketListener.Bind(endPoint, _options, _logger),
-                _ => throw new NotSupportedException(
-                    $"Nothing listens on a {endPoint.GetType().Name}; use an IPEndPoint, a UnixDomainSocketEndPoint or an InMemoryEndPoint."),
-            });
-        }
-
-        _endPoints = [.. _listeners.Select(listener => listener.EndPoint)];
-        _addresses = string.Join(", ", _endPoints.Select(LogText.Of));
-    }
-
-    /// <summary>Where <c>0.0.0.0</c> is listened on as well, <c>[::]</c> leaves IPv4 to it: the two would dispute the port.</summary>
-    private static bool IsBesideIPv4(IPEndPoint endPoint, IReadOnlyList<EndPoint> endPoints) =>
-        endPoint.Address.Equals(IPAddress.IPv6Any)
-        && endPoints.Any(other => other is IPEndPoint ip && ip.Address.Equals(IPAddress.Any) && ip.Port == endPoint.Port);
-
-    private async Task StartKestrelAsync()
-    {
-        try
-        {
-            foreach (IConnectionListener listener in _listeners)
-            {
-                ((IBoundListener)listener).Listen();
-            }
-
-            await _kestrel.StartAsync(_listeners).ConfigureAwait(false);
-        }
-        catch
-        {
-            // Half of the addresses served, and the other half not, is a state that nobody expects.
-            Close();
-            throw;
-        }
-    }
+    /// <summary>Serves a connection as the pipeline of this moment does.</summary>
+    internal Task ServeAsync(ConnectionContext connection) => _pipeline.Run(connection);
 
     /// <summary>Counts a client that was accepted; not one that the close has overtaken, which nobody would wait for.</summary>
     private bool TryAdd(ConnectionContext connection)
     {
         // Every listener of this library accepts these.
-        var client = new ServerClient((ChannelConnection)connection, _options.TimeProvider.GetTimestamp());
+        var client = new ServerClient(this, (ChannelConnection)connection, _options.TimeProvider.GetTimestamp());
         lock (_gate)
         {
             if (_isClosed)
@@ -629,12 +557,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
     private async Task EndAsync()
     {
-        if (_starting is not null)
-        {
-            await _starting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-
-        await _kestrel.DisposeAsync().ConfigureAwait(false);
-        DisposeOwned(Interlocked.Exchange(ref _owned, []));
+        await EndAcceptingAsync().ConfigureAwait(false);
+        _pipeline.Dispose();
     }
 }

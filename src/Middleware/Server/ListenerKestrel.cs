@@ -1,5 +1,6 @@
 using System.Net;
 using System.Runtime.CompilerServices;
+using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http.Features;
@@ -9,30 +10,66 @@ using Microsoft.Extensions.Options;
 
 namespace ByteStreams;
 
-/// <summary>A Kestrel server that accepts from listeners that are bound already, and hands every connection to one delegate.</summary>
-internal sealed class ListenerKestrel(
-    ConnectionDelegate connected, Func<ConnectionContext, bool> accepted, ILoggerFactory loggerFactory) : IAsyncDisposable
+/// <summary>
+/// The Kestrel server of all byte-stream servers that log to one factory, and so of all endpoints of a host. It has one listener, which
+/// yields what the accept loops of the servers deliver: a Kestrel server has a timer thread, and its endpoints are fixed at its start.
+/// </summary>
+internal sealed class ListenerKestrel : IAsyncDisposable
 {
+    private static readonly Dictionary<ILoggerFactory, ListenerKestrel> Running = new(ReferenceEqualityComparer.Instance);
+
+    private readonly ILoggerFactory _loggerFactory;
+    private readonly DeliveredConnections _delivered = new();
+    private readonly Lazy<Task> _starting;
     private KestrelServer? _server;
+    private int _users;
 
-    public async Task StartAsync(IReadOnlyList<IConnectionListener> listeners)
+    private ListenerKestrel(ILoggerFactory loggerFactory)
     {
-        var options = new KestrelServerOptions { ApplicationServices = NoServices.Instance };
-        foreach (IConnectionListener listener in listeners)
-        {
-            options.Listen(new BoundEndPoint(listener), endPoint =>
-            {
-                endPoint.Protocols = HttpProtocols.Http1;
-                ((IConnectionBuilder)endPoint).Use(_ => connected);
-            });
-        }
-
-        _server = new KestrelServer(Options.Create(options), new BoundListenerFactory(accepted), loggerFactory);
-        await _server.StartAsync(new NoHttp(), CancellationToken.None).ConfigureAwait(false);
+        _loggerFactory = loggerFactory;
+        _starting = new Lazy<Task>(StartAsync);
     }
 
+    /// <summary>The running server of a logger factory; the first caller starts it.</summary>
+    /// <returns>The server, which runs until each caller has called <see cref="DisposeAsync"/>.</returns>
+    public static async Task<ListenerKestrel> AcquireAsync(ILoggerFactory loggerFactory)
+    {
+        ListenerKestrel? kestrel;
+        lock (Running)
+        {
+            if (!Running.TryGetValue(loggerFactory, out kestrel))
+            {
+                Running[loggerFactory] = kestrel = new ListenerKestrel(loggerFactory);
+            }
+
+            kestrel._users++;
+        }
+
+        try
+        {
+            await kestrel._starting.Value.ConfigureAwait(false);
+            return kestrel;
+        }
+        catch
+        {
+            await kestrel.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Ends one caller's use. The last one stops the server; by then no connection is left.</summary>
     public async ValueTask DisposeAsync()
     {
+        lock (Running)
+        {
+            if (--_users > 0)
+            {
+                return;
+            }
+
+            Running.Remove(_loggerFactory);
+        }
+
         if (_server is not null)
         {
             await _server.StopAsync(CancellationToken.None).ConfigureAwait(false);
@@ -40,50 +77,61 @@ internal sealed class ListenerKestrel(
         }
     }
 
-    /// <summary>Carries a bound listener through Kestrel's configuration.</summary>
-    private sealed class BoundEndPoint(IConnectionListener listener) : EndPoint
-    {
-        public IConnectionListener Listener => listener;
+    /// <summary>Hands a connection to Kestrel, which queues it to the thread pool before this returns or soon after. Callable from any thread.</summary>
+    /// <param name="connection">A connection with a <see cref="ServerClient"/>, whose server serves it.</param>
+    public void Deliver(ConnectionContext connection) => _delivered.Add(connection);
 
-        public override string ToString() => listener.EndPoint.ToString() ?? nameof(BoundEndPoint);
+    private Task StartAsync()
+    {
+        var options = new KestrelServerOptions { ApplicationServices = NoServices.Instance };
+        options.Listen(_delivered.EndPoint, endPoint =>
+        {
+            endPoint.Protocols = HttpProtocols.Http1;
+            ((IConnectionBuilder)endPoint).Use(_ => static context => context.Features.Get<ServerClient>()!.ServeAsync());
+        });
+        _server = new KestrelServer(Options.Create(options), _delivered, new ScopelessLoggerFactory(_loggerFactory));
+        return _server.StartAsync(new NoHttp(), CancellationToken.None);
     }
 
-    private sealed class BoundListenerFactory(Func<ConnectionContext, bool> accepted) : IConnectionListenerFactory, IConnectionListenerFactorySelector
+    /// <summary>Kestrel's transport: its only listener accepts what is delivered.</summary>
+    private sealed class DeliveredConnections : IConnectionListenerFactory, IConnectionListenerFactorySelector, IConnectionListener
     {
-        public bool CanBind(EndPoint endpoint) => endpoint is BoundEndPoint;
+        // Kestrel's accept loop runs inline where a connection is delivered, which saves a thread switch for each. While it runs, further
+        // ones are queued for it. It only queues them to the thread pool.
+        private readonly Channel<ConnectionContext> _connections = Channel.CreateUnbounded<ConnectionContext>(
+            new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = true });
 
-        public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-            new(new ObservedListener(((BoundEndPoint)endpoint).Listener, accepted));
-    }
+        public EndPoint EndPoint { get; } = new DeliveredEndPoint();
 
-    /// <summary>
-    /// Tells about each connection before Kestrel schedules it, so that none is overlooked between the two; one that is not taken
-    /// is reset, as the kernel does with those that it had not handed over yet.
-    /// </summary>
-    private sealed class ObservedListener(IConnectionListener inner, Func<ConnectionContext, bool> accepted) : IConnectionListener
-    {
-        public EndPoint EndPoint => inner.EndPoint;
+        public void Add(ConnectionContext connection) => _connections.Writer.TryWrite(connection);
+
+        public bool CanBind(EndPoint endpoint) => endpoint is DeliveredEndPoint;
+
+        public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) => new(this);
 
         [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
         {
-            while (await inner.AcceptAsync(cancellationToken).ConfigureAwait(false) is ConnectionContext connection)
+            ConnectionContext? connection;
+            while (!_connections.Reader.TryRead(out connection) && await _connections.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
             {
-                if (accepted(connection))
-                {
-                    return connection;
-                }
-
-                connection.Abort();
-                await connection.DisposeAsync().ConfigureAwait(false);
             }
 
-            return null;
+            return connection;
         }
 
-        public ValueTask UnbindAsync(CancellationToken cancellationToken = default) => inner.UnbindAsync(cancellationToken);
+        public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+        {
+            _connections.Writer.TryComplete();
+            return default;
+        }
 
-        public ValueTask DisposeAsync() => inner.DisposeAsync();
+        public ValueTask DisposeAsync() => UnbindAsync();
+    }
+
+    private sealed class DeliveredEndPoint : EndPoint
+    {
+        public override string ToString() => "byte streams";
     }
 
     /// <summary>Kestrel starts with an HTTP application; no request ever reaches this one.</summary>

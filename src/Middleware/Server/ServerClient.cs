@@ -18,14 +18,20 @@ internal sealed class ServerClient : IConnectionLifetimeNotificationFeature
     private volatile bool _served;
     private volatile bool _serverCloses;
 
-    public ServerClient(ChannelConnection connection, long began)
+    private readonly ByteStreamServer _server;
+
+    public ServerClient(ByteStreamServer server, ChannelConnection connection, long began)
     {
+        _server = server;
         Began = began;
         _connection = connection;
         connection.Features.Set(this);
     }
 
     public ChannelConnection Connection => _connection;
+
+    /// <summary>Serves the connection as its server does at this moment.</summary>
+    public Task ServeAsync() => _server.ServeAsync(_connection);
 
     /// <summary>When it was accepted: the clock's timestamp.</summary>
     public long Began { get; }

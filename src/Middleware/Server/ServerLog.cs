@@ -42,4 +42,7 @@ internal static partial class ServerLog
 
     [LoggerMessage(419, LogLevel.Debug, "Connection {ConnectionId}: the client ended TLS without close_notify while the handler was reading.")]
     public static partial void ConnectionTruncated(ILogger logger, string connectionId);
+
+    [LoggerMessage(420, LogLevel.Critical, "The listener {Address} has failed and accepts no more clients.")]
+    public static partial void AcceptLoopFailed(ILogger logger, Exception error, string address);
 }

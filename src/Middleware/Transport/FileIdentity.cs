@@ -10,6 +10,7 @@ internal readonly partial record struct FileIdentity(ulong Inode, ulong Device, 
     private const int NoFollow = 0x100;
     private const int EmptyPath = 0x1000;
     private const uint TypeAndInode = 0x101;
+    private const uint GroupOnly = 0x10;
 
     /// <summary>The file at a path; null where there is none.</summary>
     public static FileIdentity? Get(string path)
@@ -28,6 +29,14 @@ internal readonly partial record struct FileIdentity(ulong Inode, ulong Device, 
 
     /// <summary>The file of an open descriptor, on Linux.</summary>
     public static FileIdentity? Get(SafeFileHandle file) => Get((int)file.DangerousGetHandle(), "", EmptyPath);
+
+    /// <summary>The group of the file at a path; null where there is none, or the system has no statx(2).</summary>
+    public static uint? GetGroup(string path)
+    {
+        Span<byte> statx = stackalloc byte[256];
+        // linux/stat.h: stx_gid at 24.
+        return OperatingSystem.IsLinux() && Statx(CurrentDirectory, path, NoFollow, GroupOnly, statx) == 0 ? MemoryMarshal.Read<uint>(statx[24..]) : null;
+    }
 
     private static FileIdentity? Get(int directory, string path, int flags)
     {

@@ -26,6 +26,10 @@ internal sealed class InMemoryListener : IBoundListener
 
     public EndPoint EndPoint => _endPoint;
 
+    public ListenAddress Address => new(_endPoint, IsDualMode: false);
+
+    public bool IsReachable => true;
+
     public static InMemoryListener Bind(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
     {
         var listener = new InMemoryListener(endPoint, options);
@@ -58,6 +62,12 @@ internal sealed class InMemoryListener : IBoundListener
     }
 
     public void Listen() => _listens = true;
+
+    public Task EmptyAsync(TimeSpan within)
+    {
+        // What has arrived is accepted also after the unbind.
+        return Task.CompletedTask;
+    }
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {

@@ -124,11 +124,11 @@ internal static partial class NativeSocket
         return new UnixCredentials(fields[0], (uint)fields[1], (uint)fields[2]);
     }
 
-    /// <summary>Lets several processes listen on one port (SO_REUSEPORT, socket(7)).</summary>
-    public static void SetReusePort(Socket socket)
+    /// <summary>Lets several sockets listen on one port (SO_REUSEPORT, socket(7)), or does so no longer.</summary>
+    public static void SetReusePort(Socket socket, bool isOn = true)
     {
         Span<byte> on = stackalloc byte[4];
-        MemoryMarshal.Write(on, 1);
+        MemoryMarshal.Write(on, isOn ? 1 : 0);
         if (OperatingSystem.IsLinux())
         {
             socket.SetRawSocketOption(SolSocket, 15, on);

@@ -30,10 +30,12 @@ internal sealed class SocketListener : IBoundListener
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BlockedLogInterval = TimeSpan.FromMinutes(1);
 
+    /// <summary>Between two looks at the queue of a listener that ends.</summary>
+    private static readonly TimeSpan QueueWait = TimeSpan.FromMilliseconds(1);
+
     private readonly Socket _socket;
     private readonly EndPoint _address;
     private readonly UnixSocketFile? _file;
-    private readonly ByteStreamServerOptions _options;
     private readonly ILogger _logger;
     private readonly Func<CancellationToken, ValueTask<SocketByteChannel?>>? _injected;
     private readonly CancellationTokenSource _unbound = new();
@@ -42,7 +44,9 @@ internal sealed class SocketListener : IBoundListener
     private readonly LogThrottle _blocked;
     private int _left;
     private int _isUnbound;
-    private IAcceptor? _acceptor;
+    private readonly Lock _replacing = new();
+    private volatile ByteStreamServerOptions _options;
+    private volatile Acceptance? _acceptance;
 
     private SocketListener(
         Socket socket, EndPoint endPoint, UnixSocketFile? file, ByteStreamServerOptions options, ILogger logger,
@@ -63,6 +67,16 @@ internal sealed class SocketListener : IBoundListener
     /// <summary>The real address: with the port that was taken where 0 was asked for.</summary>
     public EndPoint EndPoint { get; }
 
+    public ListenAddress Address { get; private init; }
+
+    /// <summary>What listens, for tests that look at its options.</summary>
+    internal Socket Socket => _socket;
+
+    /// <summary>The options of the connections that are accepted now.</summary>
+    public ByteStreamServerOptions Options => _options;
+
+    public bool IsReachable => _file?.IsOwn ?? true;
+
     private SocketOwnership Ownership { get; init; }
 
     /// <summary>The endpoint's name in metrics.</summary>
@@ -74,10 +88,11 @@ internal sealed class SocketListener : IBoundListener
     /// <param name="logger">Told about accept errors.</param>
     /// <param name="accept">Stands in for the socket's accept in tests that inject its errors.</param>
     /// <param name="ipv6Only">Leaves IPv4 alone on <c>[::]</c>, whatever the options say.</param>
+    /// <param name="shared">Whether it is bound beside an overlapping listener that shares the port (<see cref="Share"/>).</param>
     /// <exception cref="IOException">It cannot be bound; the message names the address, the cause and the remedy.</exception>
     public static SocketListener Bind(
         EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null,
-        bool ipv6Only = false)
+        bool ipv6Only = false, bool shared = false)
     {
         // The runtime sets SO_REUSEADDR on whatever it binds as TCP. Its own option of that name would set SO_REUSEPORT as well, and
         // a port in use would be shared in silence; so the protocol, which the kernel chooses alike, makes the difference here.
@@ -92,12 +107,15 @@ internal sealed class SocketListener : IBoundListener
                 return new SocketListener(socket, path, file, options, logger, accept)
                 {
                     Ownership = file is null ? SocketOwnership.Descriptor : SocketOwnership.Socket,
+                    Address = new ListenAddress(path, IsDualMode: false),
                 };
             }
 
-            Prepare(socket, endPoint, options, ipv6Only);
+            ListenAddress address = ListenAddress.From(endPoint, options, ipv6Only);
+            Prepare(socket, address, options, shared);
             BindOrExplain(socket, endPoint);
-            return new SocketListener(socket, socket.LocalEndPoint!, null, options, logger, accept);
+            EndPoint bound = socket.LocalEndPoint!;
+            return new SocketListener(socket, bound, null, options, logger, accept) { Address = address with { EndPoint = bound } };
         }
         catch
         {
@@ -120,7 +138,8 @@ internal sealed class SocketListener : IBoundListener
 
         EndPoint address = socket.LocalEndPoint ?? throw new ArgumentException("The socket is not bound; bind it first.", nameof(socket));
         SocketOptions.SetBuffers(socket, options);
-        return new SocketListener(socket, address, null, options, logger) { Ownership = ownership };
+        bool isDualMode = socket.AddressFamily == AddressFamily.InterNetworkV6 && socket.DualMode;
+        return new SocketListener(socket, address, null, options, logger) { Ownership = ownership, Address = new ListenAddress(address, isDualMode) };
     }
 
     public void Listen()
@@ -135,7 +154,57 @@ internal sealed class SocketListener : IBoundListener
         }
 
         _file?.EnsureOwn();
-        _acceptor = TransportEngine.For(_options).Accept(_socket, _options);
+        _acceptance = NewAcceptance(_options);
+    }
+
+    /// <summary>
+    /// Changes the options of a listener while clients connect to it: those of the socket, of the file, and of the connections that are
+    /// accepted from now on. The address, and whether <c>[::]</c> takes IPv4, stay.
+    /// </summary>
+    /// <exception cref="IOException">The file cannot be given its mode or group. Some of the options are changed: the old ones can be set again.</exception>
+    public void Change(ByteStreamServerOptions options)
+    {
+        lock (_replacing)
+        {
+            if (_unbound.IsCancellationRequested)
+            {
+                return;
+            }
+
+            _file?.Change(options);
+            ListeningSocket.Change(_socket, _options, options);
+            _options = options;
+            if (_acceptance is not Acceptance before)
+            {
+                return;
+            }
+
+            _socket.Listen(options.Backlog);
+            // The loops that it is registered with are the options' too. An accept that waits goes on with the new one.
+            before.Dispose();
+            _acceptance = NewAcceptance(options);
+        }
+    }
+
+    /// <summary>Lets another listener of this process be bound to an overlapping address, or does so no longer.</summary>
+    public void Share(bool isShared) => ListeningSocket.Share(_socket, isShared || _options.ReusePort);
+
+    public async Task EmptyAsync(TimeSpan within)
+    {
+        _file?.Remove(_logger);
+        ListeningSocket.RefuseNew(_socket);
+        using var late = new CancellationTokenSource(within, _options.TimeProvider);
+        try
+        {
+            while (!_unbound.IsCancellationRequested && _socket.Poll(0, SelectMode.SelectRead))
+            {
+                await Task.Delay(QueueWait, _options.TimeProvider, late.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception over) when (over is OperationCanceledException or ObjectDisposedException)
+        {
+            // Too late, or unbound by its server meanwhile: the rest is reset.
+        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -143,9 +212,10 @@ internal sealed class SocketListener : IBoundListener
     {
         while (!_unbound.IsCancellationRequested)
         {
+            Acceptance? acceptance = _acceptance;
             try
             {
-                SocketByteChannel? accepted = await AcceptOneAsync().ConfigureAwait(false);
+                SocketByteChannel? accepted = await AcceptOneAsync(acceptance).ConfigureAwait(false);
                 _left = 0;
                 if (accepted is null)
                 {
@@ -153,7 +223,7 @@ internal sealed class SocketListener : IBoundListener
                 }
 
                 ConnectionEndReason refusal = !_options.Descriptors.Allows(accepted.Number, _options.DescriptorUse) ? ConnectionEndReason.RefusedDescriptors
-                    : _acceptor is { IsBlocked: true } ? ConnectionEndReason.RefusedHandlersBlocked
+                    : acceptance is { IsBlocked: true } ? ConnectionEndReason.RefusedHandlersBlocked
                     : ConnectionEndReason.None;
                 if (refusal == ConnectionEndReason.None)
                 {
@@ -162,13 +232,12 @@ internal sealed class SocketListener : IBoundListener
 
                 Refuse(accepted, refusal);
             }
-            catch (OperationCanceledException)
+            catch (Exception ended) when (ended is OperationCanceledException or ObjectDisposedException)
             {
-                return null;
-            }
-            catch (ObjectDisposedException)
-            {
-                return null;
+                if (!IsReplaced(acceptance))
+                {
+                    return null;
+                }
             }
             catch (SocketException) when (_unbound.IsCancellationRequested)
             {
@@ -196,7 +265,11 @@ internal sealed class SocketListener : IBoundListener
             // The file goes first: a client that finds it finds a listener.
             _file?.Remove(_logger);
             _unbound.Cancel();
-            _acceptor?.Dispose();
+            lock (_replacing)
+            {
+                _acceptance?.Dispose();
+            }
+
             switch (Ownership)
             {
                 case SocketOwnership.Socket:
@@ -224,17 +297,16 @@ internal sealed class SocketListener : IBoundListener
         socket.SafeHandle.Dispose();
     }
 
-    private static void Prepare(Socket socket, EndPoint endPoint, ByteStreamServerOptions options, bool ipv6Only)
+    private static void Prepare(Socket socket, ListenAddress address, ByteStreamServerOptions options, bool shared)
     {
-        if (options.ReusePort)
+        if (options.ReusePort || shared)
         {
             NativeSocket.SetReusePort(socket);
         }
 
-        if (endPoint is IPEndPoint { AddressFamily: AddressFamily.InterNetworkV6 } ip)
+        if (address.EndPoint.AddressFamily == AddressFamily.InterNetworkV6)
         {
-            socket.DualMode = !ipv6Only && !options.IPv6Only && options.AddressFamily != AddressFamily.InterNetworkV6
-                && ip.Address.Equals(IPAddress.IPv6Any);
+            socket.DualMode = address.IsDualMode;
         }
 
         // Accepted sockets inherit both, and a receive buffer counts for the window only if it is set before the handshake.
@@ -256,7 +328,10 @@ internal sealed class SocketListener : IBoundListener
     private static Exception Explain(SocketException error, EndPoint endPoint, string what) => error.SocketErrorCode switch
     {
         SocketError.AddressAlreadyInUse => new AddressInUseException(
-            $"{endPoint} cannot be {what}: the port is already in use. Stop the other program, or use another port.", error),
+            $"{endPoint} cannot be {what}: the port is already in use. "
+            + (endPoint is IPEndPoint ip && OwnPorts.Contains(ip.Port)
+                ? "This program listens on it itself, on another endpoint or its HTTP side: use another port."
+                : "Stop the other program, or use another port."), error),
         SocketError.AddressNotAvailable => new IOException(
             $"{endPoint} cannot be {what}: this machine has no such address. Use one of its own, or 0.0.0.0 or [::].", error),
         SocketError.AccessDenied => new IOException(
@@ -264,9 +339,20 @@ internal sealed class SocketListener : IBoundListener
         _ => new IOException($"{endPoint} cannot be {what}: {error.Message}.", error),
     };
 
-    private ValueTask<SocketByteChannel?> AcceptOneAsync() => _injected is not null
+    private ValueTask<SocketByteChannel?> AcceptOneAsync(Acceptance? acceptance) => _injected is not null
         ? _injected(_unbound.Token)
-        : (_acceptor ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync(_unbound.Token);
+        : (acceptance ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync();
+
+    private Acceptance NewAcceptance(ByteStreamServerOptions options) => new(TransportEngine.For(options).Accept(_socket, options));
+
+    /// <summary>Whether an acceptance has ended because <see cref="Change"/> has made another, which this waits for.</summary>
+    private bool IsReplaced(Acceptance? acceptance)
+    {
+        lock (_replacing)
+        {
+            return !_unbound.IsCancellationRequested && !ReferenceEquals(acceptance, _acceptance);
+        }
+    }
 
     /// <summary>Resets a connection that cannot be served now. In the backlog its client would wait without an answer.</summary>
     private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason)
@@ -306,6 +392,23 @@ internal sealed class SocketListener : IBoundListener
         else
         {
             TransportLog.AcceptFailed(_logger, EndPoint.ToString(), error.SocketErrorCode, error.Message, count);
+        }
+    }
+
+    /// <summary>An engine's acceptor, until it is replaced or the listener is unbound.</summary>
+    private sealed class Acceptance(IAcceptor acceptor) : IDisposable
+    {
+        private readonly CancellationTokenSource _ended = new();
+
+        public bool IsBlocked => acceptor.IsBlocked;
+
+        public ValueTask<SocketByteChannel?> AcceptAsync() => acceptor.AcceptAsync(_ended.Token);
+
+        public void Dispose()
+        {
+            _ended.Cancel();
+            acceptor.Dispose();
+            _ended.Dispose();
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -15,11 +16,18 @@ internal sealed class UnixSocketFile
     private readonly string _path;
     private readonly FileIdentity _bound;
 
+    // As the system has made it; null while the options have never said otherwise.
+    private UnixFileMode? _systemMode;
+    private uint? _systemGroup;
+
     private UnixSocketFile(string path, FileIdentity bound)
     {
         _path = path;
         _bound = bound;
     }
+
+    /// <summary>Whether the path still leads to the socket that was bound.</summary>
+    public bool IsOwn => FileIdentity.Get(_path) == _bound;
 
     /// <summary>Binds <paramref name="socket"/>, which does not listen yet, and gives the file its mode and group.</summary>
     /// <returns>The file; null for the abstract namespace, which has none.</returns>
@@ -39,12 +47,36 @@ internal sealed class UnixSocketFile
         var file = new UnixSocketFile(full, FileIdentity.Get(full) is { IsSocket: true } bound ? bound : throw Taken(path));
         try
         {
-            return UnixSocketPermissions.TrySet(full, file._bound, options.UnixSocketMode, options.UnixSocketGroup) ? file : throw Taken(path);
+            file.Change(options);
+            return file;
         }
         catch
         {
             file.Remove(NullLogger.Instance);
             throw;
+        }
+    }
+
+    /// <summary>Gives the file the options' mode and group; where they have none, those that the system gave it.</summary>
+    /// <exception cref="IOException">The group is unknown, or permission is denied.</exception>
+    /// <exception cref="AddressInUseException">The path leads to another file by now.</exception>
+    public void Change(ByteStreamServerOptions options)
+    {
+        UnixFileMode? mode = options.UnixSocketMode ?? _systemMode;
+        string? group = options.UnixSocketGroup ?? _systemGroup?.ToString(CultureInfo.InvariantCulture);
+        if (mode is not null)
+        {
+            _systemMode ??= OperatingSystem.IsWindows() ? null : File.GetUnixFileMode(_path);
+        }
+
+        if (group is not null)
+        {
+            _systemGroup ??= FileIdentity.GetGroup(_path);
+        }
+
+        if (!UnixSocketPermissions.TrySet(_path, _bound, mode, group))
+        {
+            throw Taken(_path);
         }
     }
 
@@ -71,7 +103,7 @@ internal sealed class UnixSocketFile
     /// </summary>
     public void EnsureOwn()
     {
-        if (FileIdentity.Get(_path) != _bound)
+        if (!IsOwn)
         {
             throw Taken(_path);
         }
@@ -82,7 +114,7 @@ internal sealed class UnixSocketFile
     {
         try
         {
-            if (FileIdentity.Get(_path) == _bound)
+            if (IsOwn)
             {
                 File.Delete(_path);
             }

@@ -5,9 +5,8 @@ using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Testing;
+using static ByteStreams.Middleware.Tests.Hosting.ReloadedHost;
 
 namespace ByteStreams.Middleware.Tests.Hosting;
 
@@ -29,7 +28,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_EndpointAdded_Serves_F46()
     {
-        await using Running running = await Running.StartAsync();
+        await using ReloadedHost running = await ReloadedHost.StartAsync();
 
         running.Change(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         await running.WaitForAsync(Added);
@@ -43,7 +42,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_EndpointRemoved_ListensNoMoreAndAsksItsConnectionsToEnd_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         ByteStreamServer server = running.Servers["a"];
         EndPoint place = server.EndPoints[0];
         await using ByteStreamConnection client = await running.ConnectAsync("a");
@@ -64,7 +63,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_EndpointRemovedWhoseHandlerGoesOn_ConnectionLivesUntilItEnds_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "stubborn"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "stubborn"));
         await using ByteStreamConnection client = await running.ConnectAsync("a");
         await AnswersAsync(client, "hello", "hello");
 
@@ -80,7 +79,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_HandlerChanged_ListenerStaysAndConnectionsGoOn_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         ByteStreamServer server = running.Servers["a"];
         EndPoint place = server.EndPoints[0];
         await using ByteStreamConnection old = await running.ConnectAsync("a");
@@ -100,7 +99,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_AccessListChanged_CountsForNewConnections_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         ByteStreamServer server = running.Servers["a"];
         await using ByteStreamConnection old = await running.ConnectAsync("a");
         await AnswersAsync(old, "hello", "hello");
@@ -122,7 +121,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_DefaultsChanged_CountForAllThatDoNotSayOtherwise_F46()
     {
-        await using Running running = await Running.StartAsync(
+        await using ReloadedHost running = await ReloadedHost.StartAsync(
             ("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"), ("b", "Url", "tcp://127.0.0.1:0"), ("b", "Handler", "echo"), ("b", "Access:Allow", "127.0.0.0/8"));
 
         running.Change(("", "Defaults:Access:Allow:0", "192.0.2.0/24"));
@@ -138,7 +137,7 @@ public class ReloadTests
     [Trait("Fault", "F47")]
     public async Task Reload_SomethingElseChanged_ConnectionsThatAreOpenStayCounted_F46()
     {
-        await using Running running = await Running.StartAsync(
+        await using ReloadedHost running = await ReloadedHost.StartAsync(
             ("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"), ("a", "Admission:MaxConnections", "1"));
         await using ByteStreamConnection only = await running.ConnectAsync("a");
         await AnswersAsync(only, "hello", "hello");
@@ -162,7 +161,7 @@ public class ReloadTests
     public async Task Reload_UrlChanged_NewListenerServesAndOldConnectionsLiveOn_F46()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "127.0.0.2 is an address there without further ado");
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         EndPoint place = running.Servers["a"].EndPoints[0];
         await using ByteStreamConnection old = await running.ConnectAsync("a");
         await AnswersAsync(old, "hello", "hello");
@@ -185,7 +184,7 @@ public class ReloadTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows() && kind == "unix", "the path is that of a Unix system");
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.sock");
-        await using Running running = await Running.StartAsync(("a", "Url", kind == "tcp" ? $"tcp://127.0.0.1:{Ports.Free()}" : $"unix:{path}"), ("a", "Handler", "limit"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", kind == "tcp" ? $"tcp://127.0.0.1:{Ports.Free()}" : $"unix:{path}"), ("a", "Handler", "limit"));
         ByteStreamServer before = running.Servers["a"];
         string place = before.EndPoints[0].ToString()!;
         await using ByteStreamConnection old = await running.ConnectAsync("a");
@@ -205,7 +204,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_Invalid_TellsEachMistakeAndChangesNothing_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"), ("b", "Url", "tcp://127.0.0.1:0"), ("b", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"), ("b", "Url", "tcp://127.0.0.1:0"), ("b", "Handler", "echo"));
         ByteStreamServer[] before = [running.Servers["a"], running.Servers["b"]];
         await using ByteStreamConnection old = await running.ConnectAsync("a");
         await AnswersAsync(old, "hello", "hello");
@@ -238,7 +237,7 @@ public class ReloadTests
     public async Task Reload_NewPlaceIsTaken_OldOneStays_F46()
     {
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
         ByteStreamServer before = running.Servers["a"];
 
         running.Change(("a", "Url", $"tcp://{taken.EndPoints[0]}"));
@@ -260,7 +259,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_TwoQuickChanges_EndsAtTheLast_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
 
         for (int i = 0; i < 50; i++)
         {
@@ -279,7 +278,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_ChangesWhileItIsRead_IsTakenOverBehindIt_F46()
     {
-        await using Running running = await Running.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
 
         running.AtNextReading("a", "Handler", () => running.Change(("a", "Handler", "shout")));
         running.Change(("a", "Handler", "stubborn"));
@@ -291,7 +290,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_NothingIsLeft_IsRefused_F46()
     {
-        await using Running running = await Running.StartAsync();
+        await using ReloadedHost running = await ReloadedHost.StartAsync();
 
         running.Change(("quiet", "Url", null), ("quiet", "Handler", null));
         await running.WaitForAsync(Refused);
@@ -304,7 +303,7 @@ public class ReloadTests
     [Trait("Fault", "F47")]
     public async Task Reload_MaxConnections_CountsAtOnceAndCutsNobody_F46()
     {
-        await using Running running = await Running.StartAsync(
+        await using ReloadedHost running = await ReloadedHost.StartAsync(
             ("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
 
         // One of the two is the quiet one.
@@ -336,7 +335,7 @@ public class ReloadTests
     [Fact(Timeout = 120000)]
     public async Task Reload_ARelayIsAdded_HalfAsManyConnectionsFitTheDescriptors()
     {
-        await using Running running = await Running.StartAsync();
+        await using ReloadedHost running = await ReloadedHost.StartAsync();
         Assert.SkipWhen(running.Total.Capacity.Limit.Most == long.MaxValue, "The number of open descriptors has no limit here (ulimit -n).");
         Assert.Equal(running.Total.Capacity.Derive(relays: false), running.Total.Most);
 
@@ -350,7 +349,7 @@ public class ReloadTests
     [Trait("Fault", "F73")]
     public async Task MaxConnections_MoreThanTheDescriptorsAreEnoughFor_IsWarnedOf()
     {
-        await using Running running = await Running.StartAsync(("", "MaxConnections", "2000000000"));
+        await using ReloadedHost running = await ReloadedHost.StartAsync(("", "MaxConnections", "2000000000"));
         await running.WaitForAsync(TotalTooHigh);
 
         running.Change(("", "MaxConnections", "2"));
@@ -360,14 +359,8 @@ public class ReloadTests
         await running.IsUndisturbedAsync();
     }
 
-    private static async Task AnswersAsync(ByteStreamConnection connection, string line, string answer)
-    {
-        connection.Writer.Write(line + "\n");
-        Assert.Equal(answer, await connection.Reader.ReadTextLineAsync(cancellationToken: Cancel).AsTask().WaitAsync(Deadline, Cancel));
-    }
-
     /// <summary>Who is refused is reset: maybe while connecting, maybe when it reads.</summary>
-    private static async Task IsRefusedAsync(Running running, string endpoint)
+    private static async Task IsRefusedAsync(ReloadedHost running, string endpoint)
     {
         Exception reset = await Assert.ThrowsAnyAsync<Exception>(async () =>
         {
@@ -375,164 +368,5 @@ public class ReloadTests
             await client.Reader.ReadAsync(1, Cancel).AsTask().WaitAsync(Deadline, Cancel);
         });
         Assert.True(reset is ConnectionResetException or SocketException { SocketErrorCode: SocketError.ConnectionReset }, reset.ToString());
-    }
-
-    /// <summary>A host whose configuration changes on demand, with a connection to the endpoint <c>quiet</c>.</summary>
-    private sealed class Running : IAsyncDisposable
-    {
-        private readonly IHost _host;
-        private readonly MutableSource _source;
-        private readonly ByteStreamServer _quiet;
-        private readonly ByteStreamConnection _canary;
-
-        private Running(IHost host, MutableSource source, FakeLogCollector log, ByteStreamConnection canary)
-        {
-            _host = host;
-            _source = source;
-            _quiet = Servers["quiet"];
-            _canary = canary;
-            Log = log;
-        }
-
-        public FakeLogCollector Log { get; }
-
-        public ConnectionTotal Total => _host.Services.GetRequiredService<ConnectionTotal>();
-
-        public ByteStreamServers Servers => _host.Services.GetRequiredService<ByteStreamServers>();
-
-        public static async Task<Running> StartAsync(params (string Endpoint, string Key, string? Value)[] settings)
-        {
-            var log = new FakeLogCollector();
-            var source = new MutableSource();
-            source.Change([("ByteStreams:Endpoints:quiet:Url", "tcp://127.0.0.1:0"), ("ByteStreams:Endpoints:quiet:Handler", "echo"), .. Paths(settings)]);
-            HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
-            builder.Logging.SetMinimumLevel(LogLevel.Information).AddProvider(new FakeLoggerProvider(log));
-            builder.Configuration.Sources.Add(source);
-            builder.Services.AddByteStreams()
-                .AddHandler("echo", (reader, writer, stopping) => AnswerAsync(reader, writer, line => line, stopping))
-                .AddHandler("shout", (reader, writer, stopping) => AnswerAsync(reader, writer, line => line.ToUpperInvariant(), stopping))
-                .AddHandler("stubborn", (reader, writer, stopping) => AnswerAsync(reader, writer, line => line, CancellationToken.None))
-                .AddHandler("limit", (reader, writer, stopping) => AnswerAsync(reader, writer, _ => $"{reader.Limit}", stopping))
-                .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"));
-            IHost host = builder.Build();
-            await host.StartAsync(Cancel);
-            EndPoint quiet = host.Services.GetRequiredService<ByteStreamServers>()["quiet"].EndPoints[0];
-            var running = new Running(host, source, log, await ByteStream.OpenConnectionAsync(quiet, cancellationToken: Cancel));
-            await running.IsUndisturbedAsync();
-            return running;
-        }
-
-        public Task<ByteStreamConnection> ConnectAsync(string endpoint) =>
-            ByteStream.OpenConnectionAsync(Servers[endpoint].EndPoints[0], cancellationToken: Cancel).WaitAsync(Deadline, Cancel);
-
-        /// <summary>Changes keys of endpoints, and of the whole section where no endpoint is named; null takes one away.</summary>
-        public void Change(params (string Endpoint, string Key, string? Value)[] settings) => _source.Change([.. Paths(settings)]);
-
-        /// <summary>Does something behind the next reading of a key.</summary>
-        public void AtNextReading(string endpoint, string key, Action action) => _source.AtNextReading($"ByteStreams:Endpoints:{endpoint}:{key}", action);
-
-        /// <summary>A change may still be on its way: new connections see it soon.</summary>
-        public async Task AnswersInTheEndAsync(string endpoint, string line, string expected)
-        {
-            using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-            late.CancelAfter(Deadline);
-            string? answer;
-            do
-            {
-                await using ByteStreamConnection client = await ConnectAsync(endpoint);
-                client.Writer.Write(line + "\n");
-                answer = await client.Reader.ReadTextLineAsync(cancellationToken: late.Token);
-            }
-            while (answer != expected);
-        }
-
-        /// <summary>Waits until so many log lines of an id are there.</summary>
-        public async Task WaitForAsync(int id, int count = 1)
-        {
-            using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-            late.CancelAfter(Deadline);
-            while (Log.GetSnapshot().Count(record => record.Id.Id == id) < count)
-            {
-                try
-                {
-                    await Task.Delay(10, late.Token);
-                }
-                catch (OperationCanceledException)
-                {
-                    Assert.Fail($"{count} lines of id {id} did not come, but: {string.Join(Environment.NewLine, Log.GetSnapshot().Select(record => record.Message))}");
-                }
-            }
-        }
-
-        public string Last(int id) => Log.GetSnapshot().Last(record => record.Id.Id == id).Message;
-
-        /// <summary>The connection to the endpoint that nobody touches is served as it was from the begin.</summary>
-        public async Task IsUndisturbedAsync()
-        {
-            Assert.Same(_quiet, Servers["quiet"]);
-            await AnswersAsync(_canary, "still there?", "still there?");
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await _canary.DisposeAsync();
-            using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(5));
-            await _host.StopAsync(deadline.Token);
-            _host.Dispose();
-        }
-
-        private static IEnumerable<(string, string?)> Paths(IEnumerable<(string Endpoint, string Key, string? Value)> settings) =>
-            settings.Select(setting => (
-                setting.Endpoint.Length == 0 ? $"ByteStreams:{setting.Key}" : $"ByteStreams:Endpoints:{setting.Endpoint}:{setting.Key}", setting.Value));
-
-        private static async Task AnswerAsync(ByteStreamReader reader, ByteStreamWriter writer, Func<string, string> answer, CancellationToken stopping)
-        {
-            while (await reader.ReadTextLineAsync(cancellationToken: stopping) is string line)
-            {
-                writer.Write(answer(line) + "\n");
-                await writer.DrainAsync(stopping);
-            }
-        }
-    }
-
-    private sealed class MutableSource : ConfigurationProvider, IConfigurationSource
-    {
-        private (string Path, Action Action)? _atReading;
-
-        public void AtNextReading(string path, Action action) => _atReading = (path, action);
-
-        public override bool TryGet(string key, out string? value)
-        {
-            bool found = base.TryGet(key, out value);
-            if (_atReading is var (path, action) && path == key)
-            {
-                _atReading = null;
-                action();
-            }
-
-            return found;
-        }
-
-        public IConfigurationProvider Build(IConfigurationBuilder builder) => this;
-
-        public void Change(IEnumerable<(string Path, string? Value)> settings)
-        {
-            // Readers go on with the old one.
-            var next = new Dictionary<string, string?>(Data, StringComparer.OrdinalIgnoreCase);
-            foreach ((string path, string? value) in settings)
-            {
-                if (value is null)
-                {
-                    next.Remove(path);
-                }
-                else
-                {
-                    next[path] = value;
-                }
-            }
-
-            Data = next;
-            OnReload();
-        }
     }
 }

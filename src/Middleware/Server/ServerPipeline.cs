@@ -1,0 +1,17 @@
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams;
+
+/// <summary>The middleware and the handler of a server, built and not yet in effect. Disposing it discards it.</summary>
+/// <param name="Run">Serves a connection.</param>
+/// <param name="Owned">What the middleware holds.</param>
+internal sealed record ServerPipeline(ConnectionDelegate Run, IReadOnlyList<IDisposable> Owned) : IDisposable
+{
+    public void Dispose()
+    {
+        foreach (IDisposable held in Owned)
+        {
+            held.Dispose();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace ByteStreams.Transport;
+
+/// <summary>What can be changed on a socket that listens already. Linux; elsewhere the socket stays as it was bound where it says so.</summary>
+internal static unsafe class ListeningSocket
+{
+    private const int SoAttachFilter = 26;
+    private const int SoBufferLock = 72;
+
+    /// <summary>The flags' byte of a TCP header, and SYN in it (RFC 9293, 3.1).</summary>
+    private const uint FlagsOffset = 13;
+    private const uint Syn = 0x02;
+
+    /// <summary>
+    /// Changes the socket's options. Clients that wait in its queue have inherited the old ones and keep them. An option that is not set any
+    /// more gets the system's value; one that never was keeps what the socket came with.
+    /// </summary>
+    public static void Change(Socket socket, ByteStreamServerOptions before, ByteStreamServerOptions after)
+    {
+        Reset(socket, before, after);
+        SocketOptions.SetBuffers(socket, after);
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            SocketOptions.Apply(socket, after);
+            Share(socket, after.ReusePort);
+        }
+    }
+
+    /// <summary>
+    /// Lets another socket be bound to an overlapping address, or does so no longer. The kernel compares the flags of both sockets as they
+    /// are when the second one is bound (inet_csk_bind_conflict).
+    /// </summary>
+    public static void Share(Socket socket, bool isShared)
+    {
+        if (isShared || OperatingSystem.IsLinux())
+        {
+            NativeSocket.SetReusePort(socket, isShared);
+        }
+    }
+
+    /// <summary>
+    /// Drops what would open further connections. Such a client tries again after a second, and reaches whatever listens there then; to close
+    /// the socket while it has one in its queue would reset it.
+    /// </summary>
+    public static void RefuseNew(Socket socket)
+    {
+        if (!OperatingSystem.IsLinux() || socket.AddressFamily == AddressFamily.Unix)
+        {
+            return;
+        }
+
+        // ldb [13]; jset #SYN, drop, keep: a classic BPF program sees the segment from its TCP header on.
+        Span<Instruction> program =
+        [
+            new Instruction(0x30, 0, 0, FlagsOffset),
+            new Instruction(0x45, 0, 1, Syn),
+            new Instruction(0x06, 0, 0, 0),
+            new Instruction(0x06, 0, 0, uint.MaxValue),
+        ];
+        fixed (Instruction* first = program)
+        {
+            var filter = new Filter((ushort)program.Length, first);
+            socket.SetRawSocketOption(NativeSocket.SolSocket, SoAttachFilter, MemoryMarshal.AsBytes(new Span<Filter>(ref filter)));
+        }
+    }
+
+    private static void Reset(Socket socket, ByteStreamServerOptions before, ByteStreamServerOptions after)
+    {
+        bool isUnix = socket.AddressFamily == AddressFamily.Unix;
+        using var fresh = new Socket(socket.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        // The kernel doubles what it is given, and reports that.
+        int scale = OperatingSystem.IsLinux() ? 2 : 1;
+        if (before.ReceiveBufferSize is not null && after.ReceiveBufferSize is null)
+        {
+            socket.ReceiveBufferSize = fresh.ReceiveBufferSize / scale;
+            UnlockBuffers(socket, after);
+        }
+
+        if (before.SendBufferSize is not null && after.SendBufferSize is null)
+        {
+            socket.SendBufferSize = fresh.SendBufferSize / scale;
+            UnlockBuffers(socket, after);
+        }
+
+        if (isUnix || !before.KeepAlive)
+        {
+            return;
+        }
+
+        Restore(after.KeepAlive, SocketOptionLevel.Socket, SocketOptionName.KeepAlive);
+        Restore(after.KeepAliveTime is not null, SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime);
+        Restore(after.KeepAliveInterval is not null, SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval);
+        Restore(after.KeepAliveCount is not null, SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount);
+
+        void Restore(bool isSet, SocketOptionLevel level, SocketOptionName name)
+        {
+            if (!isSet)
+            {
+                socket.SetSocketOption(level, name, (int)fresh.GetSocketOption(level, name)!);
+            }
+        }
+    }
+
+    /// <summary>Lets buffers grow that are not set any more. Before Linux 5.14 they keep the size that they have now.</summary>
+    private static void UnlockBuffers(Socket socket, ByteStreamServerOptions after)
+    {
+        const int send = 1;
+        const int receive = 2;
+        if (OperatingSystem.IsLinux() && Environment.OSVersion.Version >= new Version(5, 14))
+        {
+            Span<byte> locked = stackalloc byte[sizeof(int)];
+            MemoryMarshal.Write(locked, (after.SendBufferSize is null ? 0 : send) | (after.ReceiveBufferSize is null ? 0 : receive));
+            socket.SetRawSocketOption(NativeSocket.SolSocket, SoBufferLock, locked);
+        }
+    }
+
+    /// <summary>struct sock_filter.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private readonly record struct Instruction(ushort Code, byte IfTrue, byte IfFalse, uint Value);
+
+    /// <summary>struct sock_fprog.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private readonly struct Filter(ushort length, Instruction* program)
+    {
+        private readonly ushort _length = length;
+        private readonly Instruction* _program = program;
+    }
+}
