@@ -2,6 +2,7 @@ using ByteStreams;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using StreamsHost.Admin;
 using StreamsHost.Handlers;
+using StreamsHost.Output;
 
 namespace StreamsHost;
 
@@ -30,7 +31,7 @@ internal static class HostApplication
                     mistakes.Add(mistake);
                 }
             });
-        builder.Services.TryAddSingleton(Console.Out);
+        builder.Services.TryAddSingleton<TextWriter, QueuedWriter>();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.AddAdmin(endpoints);
         builder.Services.AddHostedService<EndpointAnnouncer>();

@@ -78,6 +78,9 @@ internal sealed class ByteStreamMetrics : IDisposable
         _meter.CreateObservableGauge(
             "bytestreams.upstream.available", () => EachUpstream(upstream => upstream is { IsHealthy: true, IsEjected: false } ? 1 : 0), "1",
             "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
+        _meter.CreateObservableCounter(
+            "bytestreams.dropped_log_messages", () => OutputQueue.Dropped, "{message}",
+            "Log messages of the process that were dropped because standard output or standard error was not read, or could not be written.");
         _connects = _meter.CreateHistogram<double>(
             "bytestreams.upstream.connect.duration", "s", "How long it took a relay to connect to an upstream, TLS included; failed attempts have an error.type.",
             tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
