@@ -81,7 +81,7 @@ internal static class AdminHosting
         application.UseMiddleware<RequestGuard>(settings.Options);
         application.UseRouting();
         application.MapHealth();
-        application.MapPrometheusScrapingEndpoint();
+        application.MapGet("/metrics", application.Services.GetRequiredService<MetricsExport>().ScrapeAsync);
         application.MapConnections();
         application.MapEndpoints();
         application.MapStatusPage();

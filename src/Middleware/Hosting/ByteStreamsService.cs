@@ -28,6 +28,9 @@ internal sealed class ByteStreamsService(
     private static readonly TimeSpan ForOthers = TimeSpan.FromSeconds(10);
 
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
+    /// <summary>Resolved now: the end of a start that was broken off comes after the services' own.</summary>
+    private readonly ByteStreamMetrics _metrics = services.GetRequiredService<ByteStreamMetrics>();
+
     private readonly Drain _drain = new(
         servers, services.GetService<TimeProvider>() ?? TimeProvider.System, loggerFactory.CreateLogger("ByteStreams.Hosting"));
 
@@ -84,6 +87,7 @@ internal sealed class ByteStreamsService(
 
         ExtendShutdown();
         Publish();
+        Record([]);
         servers.RunBy(this);
         servers.Advance(ByteStreamsState.Serving);
         _following = Task.Run(() => FollowAsync(), CancellationToken.None);
@@ -141,6 +145,7 @@ internal sealed class ByteStreamsService(
     private async Task<DrainPlan> SettleAsync()
     {
         Unsubscribe();
+        _metrics.Freeze();
 
         // A reload that is at work ends first: it may be starting a server.
         await _stopped.CancelAsync().ConfigureAwait(false);
@@ -171,11 +176,19 @@ internal sealed class ByteStreamsService(
         await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
         try
         {
-            read();
+            try
+            {
+                read();
+            }
+            catch (Exception unreadable)
+            {
+                Record([$"{unreadable.Message} {unreadable.InnerException?.Message}".TrimEnd()]);
+                throw;
+            }
 
             // The change that this has told is taken over here.
             _changes.Reader.TryRead(out _);
-            services.GetRequiredService<ByteStreamMetrics>().LookAtCertificates();
+            _metrics.LookAtCertificates();
             return await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
         }
         finally
@@ -249,13 +262,18 @@ internal sealed class ByteStreamsService(
         return new ReloadReport(added, removed, changed, errors.Count);
     }
 
-    private void Tell(IEnumerable<string> mistakes)
+    private void Tell(IReadOnlyList<string> mistakes)
     {
+        Record(mistakes);
         foreach (string mistake in mistakes)
         {
             HostingLog.ConfigurationRefused(_logger, mistake);
         }
     }
+
+    /// <summary>Keeps how the configuration was read, for metrics and operators.</summary>
+    private void Record(IReadOnlyList<string> errors) => _metrics.Reloaded(
+        new ReloadOutcome((services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow(), errors));
 
     /// <summary>Changes an endpoint as gently as it can be done; returns what runs then.</summary>
     private async Task<RunningEndpoint> ChangeAsync(RunningEndpoint running, EndpointPlan plan, List<string> errors, CancellationToken cancellationToken)
@@ -377,6 +395,7 @@ internal sealed class ByteStreamsService(
             {
                 // A provider that cannot read its file any more: what runs goes on running.
                 HostingLog.ReloadFailed(_logger, error);
+                Record([error.Message]);
             }
             finally
             {

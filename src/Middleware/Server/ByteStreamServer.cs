@@ -47,6 +47,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
     private ServerClient? _newest;
     private int _clientCount;
     private bool _isClosed;
+    private EndpointLease? _lease;
     private bool _forever;
     private volatile bool _stopping;
 
@@ -447,6 +448,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
         _endPoints = [.. _listeners.Select(listener => listener.EndPoint)];
         _addresses = string.Join(", ", _endPoints.Select(LogText.Of));
+        _lease = new EndpointLease(ByteStreamMetrics.Of(_options), Label);
     }
 
     /// <summary>Where <c>0.0.0.0</c> is listened on as well, <c>[::]</c> leaves IPv4 to it: the two would dispute the port.</summary>
@@ -611,5 +613,6 @@ public sealed class ByteStreamServer : IAsyncDisposable
 
         await _kestrel.DisposeAsync().ConfigureAwait(false);
         DisposeOwned(Interlocked.Exchange(ref _owned, []));
+        _lease?.Dispose();
     }
 }
