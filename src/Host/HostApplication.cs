@@ -3,6 +3,7 @@ using ByteStreams.Hosting;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using StreamsHost.Admin;
 using StreamsHost.Handlers;
+using StreamsHost.Output;
 
 namespace StreamsHost;
 
@@ -31,7 +32,7 @@ internal static class HostApplication
                     mistakes.Add(mistake);
                 }
             });
-        builder.Services.TryAddSingleton(Console.Out);
+        builder.Services.TryAddSingleton<TextWriter, QueuedWriter>();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.AddAdmin(endpoints);
         builder.Services.AddSingleton<IEndpointAnnouncer, EndpointAnnouncer>();

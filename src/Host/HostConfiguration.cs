@@ -24,7 +24,7 @@ internal static partial class HostConfiguration
     };
 
     /// <summary>
-    /// Reads one file, the folder of secrets over it, the environment over them, and the command line over all.
+    /// Reads one file or none, the folder of secrets over it, the environment over them, and the command line over all.
     /// </summary>
     /// <exception cref="EndpointConfigurationException">The file or the folder is not there.</exception>
     /// <exception cref="InvalidDataException">The file is no JSON.</exception>
@@ -37,7 +37,11 @@ internal static partial class HostConfiguration
         }
 
         configuration.AddInMemoryCollection(Defaults);
-        configuration.Sources.Add(arguments.File is string file ? Named(file) : Shipped());
+        if (!arguments.WithoutFile)
+        {
+            configuration.Sources.Add(arguments.File is string file ? Named(file) : Shipped());
+        }
+
         configuration.AddEnvironmentVariables().AddCommandLine([.. arguments.Keys]);
         AddSecrets(configuration);
     }
@@ -110,7 +114,8 @@ internal static partial class HostConfiguration
         }
 
         IList<IConfigurationSource> sources = configuration.Sources;
-        int last = sources.Select((source, i) => (source, i)).LastOrDefault(pair => pair.source is JsonConfigurationSource, (null!, -1)).i;
+        // Without a file, over the defaults.
+        int last = sources.Select((source, i) => (source, i)).LastOrDefault(pair => pair.source is JsonConfigurationSource or MemoryConfigurationSource, (null!, -1)).i;
         sources.Insert(last + 1, new KeyPerFileConfigurationSource
         {
             // Kubernetes replaces all files at once by changing one symbolic link, of which the files' own events say nothing.
@@ -119,6 +124,13 @@ internal static partial class HostConfiguration
             ReloadOnChange = true,
         });
     }
+
+    /// <summary>The path of the configuration file that was read; null for none.</summary>
+    public static string? FileOf(IConfigurationBuilder configuration) =>
+        configuration.Sources.OfType<ConfigurationFile>().FirstOrDefault() is ConfigurationFile file
+        && file.FileProvider!.GetFileInfo(file.Path!) is { Exists: true } found
+            ? found.PhysicalPath
+            : null;
 
     /// <summary>Logs a warning where the file beside the program is polled because the system cannot report its changes.</summary>
     public static void WarnOfPolling(ConfigurationManager configuration, ILogger logger)
@@ -129,13 +141,20 @@ internal static partial class HostConfiguration
         }
     }
 
-    /// <summary>Logs that a file was changed into one that cannot be read. Without it nobody would tell: nothing is taken over then.</summary>
-    public static void TellUnreadable(ConfigurationManager configuration, ILogger logger)
+    /// <summary>Logs that a file was changed into one that cannot be read, of which nothing is taken over.</summary>
+    /// <param name="configuration">The configuration.</param>
+    /// <param name="logger">Where it is logged.</param>
+    /// <param name="failed">Gets the reason as well.</param>
+    public static void TellUnreadable(ConfigurationManager configuration, ILogger logger, Action<string> failed)
     {
         foreach (FileConfigurationSource source in configuration.Sources.OfType<FileConfigurationSource>())
         {
-            source.OnLoadException = context => Unreadable(
-                logger, context.Provider.Source.Path ?? "a file", $"{context.Exception.Message} {context.Exception.InnerException?.Message}".TrimEnd());
+            source.OnLoadException = context =>
+            {
+                string reason = $"{context.Exception.Message} {context.Exception.InnerException?.Message}".TrimEnd();
+                Unreadable(logger, context.Provider.Source.Path ?? "a file", reason);
+                failed(reason);
+            };
         }
     }
 

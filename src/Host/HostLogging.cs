@@ -1,11 +1,12 @@
 using System.Text.Encodings.Web;
 using Microsoft.Extensions.Logging.Console;
+using StreamsHost.Output;
 
 namespace StreamsHost;
 
 /// <summary>
 /// The log goes to standard output: in lines for people on a terminal, and elsewhere, as in a container, as JSON, of which each line
-/// is an object. <c>Logging:Console</c> may say otherwise.
+/// is an object. <c>Logging:Console</c> may say otherwise. It never blocks: what is not read in time is dropped and counted.
 /// </summary>
 internal static class HostLogging
 {
@@ -24,6 +25,10 @@ internal static class HostLogging
             ActivityTrackingOptions.SpanId | ActivityTrackingOptions.TraceId | ActivityTrackingOptions.ParentId);
 
         builder.Logging.AddConsole(options => options.FormatterName = FormatterName(configuration));
+        // Its formatters and options stay. The provider itself waits for a standard output that is not read, and so would every handler.
+        builder.Services.Remove(builder.Services.First(service => service.ImplementationType == typeof(ConsoleLoggerProvider)));
+        builder.Services.AddSingleton<QueuedConsole>();
+        builder.Services.AddSingleton<ILoggerProvider>(services => services.GetRequiredService<QueuedConsole>());
         builder.Services.Configure<SimpleConsoleFormatterOptions>(options =>
         {
             options.SingleLine = configuration[$"{Console}:FormatterOptions:SingleLine"] is null || options.SingleLine;

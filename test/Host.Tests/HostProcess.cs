@@ -195,6 +195,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
         return (_process.ExitCode, await _errors.WaitAsync(Patience));
     }
 
+    /// <summary>Waits for its end while its output is not read.</summary>
+    public async Task<int> WaitForExitUnreadAsync()
+    {
+        await _process.WaitForExitAsync().WaitAsync(Patience);
+        return _process.ExitCode;
+    }
+
+    /// <summary>Closes the reading end of its output: its writes fail with EPIPE.</summary>
+    public void CloseOutput() => _process.StandardOutput.Dispose();
+
     public void Signal(PosixSignal signal) => Signal(signal switch
     {
         PosixSignal.SIGHUP => 1,

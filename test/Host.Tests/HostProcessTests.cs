@@ -144,6 +144,19 @@ public class HostProcessTests
         Assert.All(expected.Zip(lines), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
     }
 
+    [Theory(Timeout = 120000)]
+    [InlineData(150)]
+    [InlineData(200)]
+    public async Task Run_TooFewDescriptors_SaysSoInOneLine(int limit)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() && File.Exists("/usr/bin/prlimit"), "prlimit (Debian: util-linux) sets the limit");
+        await using HostProcess host = HostProcess.StartUnder(["/usr/bin/prlimit", $"--nofile={limit}"]);
+
+        Assert.Equal(
+            (1, $"The limit of {limit} open descriptors is too low: it takes 256 at least. Raise the hard limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=).\n"),
+            await host.WaitForExitAsync());
+    }
+
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F73")]
     public async Task Start_LittleMemory_LogsTheConnectionsThatItIsEnoughFor()

@@ -13,6 +13,15 @@ namespace StreamsHost.Admin;
 /// <summary>The HTTP side of the host: registered before it is built, mapped after.</summary>
 internal static class AdminHosting
 {
+    /// <summary>Connections at once: 32 status pages, and clients that keep theirs open.</summary>
+    public const int MostConnections = 256;
+
+    /// <summary>How long a request's header may take. Probes and scrapers send it in one segment.</summary>
+    private static readonly TimeSpan HeaderTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a connection may be idle: more than the usual interval of a scraper.</summary>
+    private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(70);
+
     /// <summary>Reads the section <c>Admin</c> and listens where it says. Its mistakes are told together with those of the endpoints.</summary>
     public static void AddAdmin(this WebApplicationBuilder builder, ByteStreamsBuilder endpoints)
     {
@@ -28,6 +37,8 @@ internal static class AdminHosting
 
         builder.Services.AddHealthChecks().AddByteStreams();
         builder.Services.AddSingleton<StatusSampler>();
+        builder.Services.AddSingleton(services => new AdminConnectionLimit(
+            MostConnections, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILogger<AdminConnectionLimit>>()));
         builder.Services.AddHostedService<AdminAnnouncer>();
         builder.Services.AddRoutingCore();
         // Keys of the web host (Urls, HTTP_PORTS), which any source may have, do not replace what Admin:Url says.
@@ -36,10 +47,16 @@ internal static class AdminHosting
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 0;
-            kestrel.Limits.MaxConcurrentConnections = 256;
+            kestrel.Limits.RequestHeadersTimeout = HeaderTimeout;
+            kestrel.Limits.KeepAliveTimeout = KeepAliveTimeout;
+            AdminConnectionLimit limit = kestrel.ApplicationServices.GetRequiredService<AdminConnectionLimit>();
             foreach (EndPoint endPoint in settings.Urls.SelectMany(EndPoints))
             {
-                kestrel.Listen(endPoint, listen => listen.Protocols = HttpProtocols.Http1);
+                kestrel.Listen(endPoint, listen =>
+                {
+                    listen.Protocols = HttpProtocols.Http1;
+                    listen.Use(next => context => limit.OnConnectionAsync(next, context));
+                });
             }
         });
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new AdminTransport(new ByteStreamTransportFactory(new ByteStreamServerOptions
@@ -62,10 +79,11 @@ internal static class AdminHosting
             return;
         }
 
+        application.Use(AdminConnectionLimit.OnRequestAsync);
         application.UseMiddleware<RequestGuard>(settings.Options);
         application.UseRouting();
         application.MapHealth();
-        application.MapPrometheusScrapingEndpoint();
+        application.MapGet("/metrics", application.Services.GetRequiredService<MetricsExport>().ScrapeAsync);
         application.MapConnections();
         application.MapEndpoints();
         application.MapStatusPage();

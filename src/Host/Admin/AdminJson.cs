@@ -48,9 +48,16 @@ internal sealed record ConnectionAnswer(
 /// <param name="AllowChanges">Whether drain and ending connections are allowed.</param>
 /// <param name="UptimeSeconds">Since the start of the process.</param>
 /// <param name="Active">Connections that are open.</param>
+/// <param name="LastReload">How the configuration was read last; null before the start.</param>
 /// <param name="Endpoints">The endpoints, in their order.</param>
 internal sealed record EndpointsAnswer(
-    string Version, string State, bool AllowChanges, double UptimeSeconds, int Active, IReadOnlyList<EndpointAnswer> Endpoints);
+    string Version, string State, bool AllowChanges, double UptimeSeconds, int Active, ReloadAnswer? LastReload, IReadOnlyList<EndpointAnswer> Endpoints);
+
+/// <param name="Time">When it ended.</param>
+/// <param name="Ok">Whether everything was taken over.</param>
+/// <param name="Errors">How many errors kept something from being taken over; the log has them all.</param>
+/// <param name="FirstError">The first of them.</param>
+internal sealed record ReloadAnswer(DateTimeOffset Time, bool Ok, int Errors, string? FirstError);
 
 internal sealed record EndpointAnswer(
     string Name,

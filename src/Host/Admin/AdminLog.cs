@@ -1,6 +1,6 @@
 namespace StreamsHost.Admin;
 
-/// <summary>What the HTTP side logs. Ids 920 to 949.</summary>
+/// <summary>What the HTTP side logs. Ids 920 to 929.</summary>
 internal static partial class AdminLog
 {
     [LoggerMessage(924, LogLevel.Information, "The status page, health and metrics are at {Address}")]
@@ -18,4 +18,8 @@ internal static partial class AdminLog
 
     [LoggerMessage(923, LogLevel.Information, "A request of {Client} was refused: {Reason}")]
     public static partial void Refused(ILogger logger, string client, string reason);
+
+    [LoggerMessage(925, LogLevel.Warning,
+        "The HTTP side has {Most} connections, as many as it may have. For a new one, the one that has been idle longest is closed; {Count} times since the last such line.")]
+    public static partial void ConnectionLimit(ILogger logger, int most, long count);
 }

@@ -29,6 +29,9 @@ internal static class Endpoints
                 services.GetRequiredService<AdminSettings>().Options.AllowChanges,
                 Math.Round(services.GetRequiredService<StatusSampler>().Uptime.TotalSeconds),
                 endpoints.Sum(endpoint => endpoint.Active),
+                services.GetRequiredService<ByteStreamMetrics>().LastReload is ReloadOutcome reload
+                    ? new ReloadAnswer(reload.Time, reload.IsSuccess, reload.Errors.Count, reload.Errors.Count > 0 ? reload.Errors[0] : null)
+                    : null,
                 [.. endpoints.Select(Answer)]),
             AdminJson.Default.EndpointsAnswer);
     }

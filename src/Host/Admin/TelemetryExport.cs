@@ -10,44 +10,34 @@ namespace StreamsHost.Admin;
 /// </summary>
 internal static class TelemetryExport
 {
-    private const string Name = "ByteStreams";
-    private const string Runtime = "System.Runtime";
-
-    /// <summary>The most label sets of a runtime metric, which has a few. Their memory is allocated in advance: 70 bytes each.</summary>
-    private const int RuntimeSeries = 100;
+    public const string Name = "ByteStreams";
+    public const string Runtime = "System.Runtime";
 
     private const string Variables = "OTEL_EXPORTER_OTLP_";
 
     /// <summary>Whoever scrapes more often gets the same answer: every one looks at all connections.</summary>
-    private const int CacheMilliseconds = 1000;
+    public const int CacheMilliseconds = 1000;
 
     public static void AddTelemetryExport(this WebApplicationBuilder builder, bool scraped)
     {
         bool metrics = IsAskedFor(builder.Configuration, "METRICS");
         bool traces = IsAskedFor(builder.Configuration, "TRACES");
-        if (!scraped && !metrics && !traces)
-        {
-            return;
-        }
-
-        OpenTelemetry.OpenTelemetryBuilder telemetry = builder.Services.AddOpenTelemetry()
-            .ConfigureResource(resource => resource.AddService("streamshost").AddEnvironmentVariableDetector());
         if (scraped || metrics)
         {
-            telemetry.WithMetrics(provider =>
-            {
-                provider.AddMeter(Name, Runtime)
-                    .AddView(instrument => instrument.Meter.Name == Runtime ? new MetricStreamConfiguration { CardinalityLimit = RuntimeSeries } : null);
-                _ = scraped ? provider.AddPrometheusExporter(options => options.ScrapeResponseCacheDurationMilliseconds = CacheMilliseconds) : provider;
-                _ = metrics ? provider.AddOtlpExporter() : provider;
-            });
+            int endpoints = builder.Configuration.GetSection("ByteStreams:Endpoints").GetChildren().Count();
+            builder.Services.AddSingleton(new MetricsExportOptions(scraped, metrics, endpoints));
+            builder.Services.AddSingleton<MetricsExport>();
+            builder.Services.AddHostedService(services => services.GetRequiredService<MetricsExport>());
         }
 
         if (traces)
         {
-            telemetry.WithTracing(provider => provider.AddSource(Name).AddOtlpExporter());
+            builder.Services.AddOpenTelemetry().ConfigureResource(Describe).WithTracing(provider => provider.AddSource(Name).AddOtlpExporter());
         }
     }
+
+    /// <summary>What the metrics and traces are of.</summary>
+    public static void Describe(ResourceBuilder resource) => resource.AddService("streamshost").AddEnvironmentVariableDetector();
 
     /// <summary>By a variable for everything or for this signal, unless <c>OTEL_…_EXPORTER=none</c> says otherwise.</summary>
     private static bool IsAskedFor(ConfigurationManager configuration, string signal) =>

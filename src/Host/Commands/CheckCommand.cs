@@ -13,9 +13,9 @@ internal sealed class CheckCommand : HostSubcommand
             "check",
             "check --config /etc/streamshost/appsettings.json")
     {
-        Add(file);
+        file.AddTo(this);
         SetAction((parsed, cancellationToken) => RunAsync(
-            new HostArguments(parsed.GetValue(file), keys.Keys), parsed.InvocationConfiguration.Output, cancellationToken));
+            file.Read(parsed, keys), parsed.InvocationConfiguration.Output, cancellationToken));
     }
 
     private static async Task<int> RunAsync(HostArguments arguments, TextWriter output, CancellationToken cancellationToken)
@@ -49,6 +49,9 @@ internal sealed class CheckCommand : HostSubcommand
             await output.WriteLineAsync($"Note: {note}");
         }
 
+        await output.WriteLineAsync(HostConfiguration.FileOf(builder.Configuration) is string path
+            ? $"Configuration file: {path}{(arguments.File is null ? ". --no-config leaves it out" : string.Empty)}."
+            : "No configuration file was read.");
         await output.WriteLineAsync(
             string.Create(CultureInfo.InvariantCulture, $"{plans.Count} {(plans.Count == 1 ? "endpoint is" : "endpoints are")} in order. Nothing was bound: whether the addresses are free was not looked at."));
         return 0;

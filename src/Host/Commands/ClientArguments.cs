@@ -38,11 +38,7 @@ internal sealed class ClientArguments
     public Client Read(ParseResult parsed)
     {
         string text = parsed.GetRequiredValue(_url);
-        EndpointUrl url = EndpointUrl.Parse(text, out string? wrong) ?? throw new CommandException($"URL: {wrong}");
-        if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
-        {
-            throw new CommandException($"URL: '{text}' can be listened on, and not connected to. Write a host and a port other than 0.");
-        }
+        EndpointUrl url = EndpointUrl.ParseTarget(text, out string? wrong) ?? throw new CommandException($"URL: {wrong}");
 
         var options = new ByteStreamClientOptions
         {

@@ -37,13 +37,13 @@ internal sealed class HealthcheckCommand : HostSubcommand
         _file = file;
         Add(_url);
         Add(_timeout);
-        Add(file);
+        file.AddTo(this);
         SetAction(RunAsync);
     }
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        string text = parsed.GetValue(_url) ?? Configured(new HostArguments(parsed.GetValue(_file), _keys.Keys));
+        string text = parsed.GetValue(_url) ?? Configured(_file.Read(parsed, _keys));
         TimeSpan timeout = _timeout.Of(parsed);
         (Uri url, string? socket) = Target(text);
         using var handler = new SocketsHttpHandler

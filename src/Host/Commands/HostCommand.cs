@@ -13,7 +13,7 @@ internal sealed class HostCommand : RootCommand
     {
         var file = new ConfigurationFileOption();
         _run = new RunCommand(keys, file);
-        Add(file);
+        file.AddTo(this);
         foreach (Command command in (Command[])
             [
                 _run,

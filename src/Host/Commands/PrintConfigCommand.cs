@@ -20,8 +20,8 @@ internal sealed class PrintConfigCommand : HostSubcommand
     {
         Add(_all);
         Add(_json);
-        Add(file);
-        SetAction(parsed => Print(parsed, new HostArguments(parsed.GetValue(file), keys.Keys)));
+        file.AddTo(this);
+        SetAction(parsed => Print(parsed, file.Read(parsed, keys)));
     }
 
     private void Print(ParseResult parsed, HostArguments arguments)

@@ -1,4 +1,7 @@
+using System.Globalization;
 using ByteStreams;
+using ByteStreams.Telemetry;
+using ByteStreams.Transport;
 using StreamsHost.Admin;
 using StreamsHost.Lifetime;
 
@@ -7,6 +10,9 @@ namespace StreamsHost.Commands;
 /// <summary>Runs the configured endpoints until a signal ends them.</summary>
 internal sealed class RunCommand : HostSubcommand
 {
+    /// <summary>On the .NET runtime, an idle host holds some 206 descriptors: 188 of them are assemblies.</summary>
+    private const long LeastDescriptors = 256;
+
     public RunCommand(ConfigurationKeys keys, ConfigurationFileOption file)
         : base(
             "run",
@@ -15,19 +21,22 @@ internal sealed class RunCommand : HostSubcommand
             "run --config /etc/streamshost/appsettings.json",
             "run --ByteStreams:Endpoints:echo:Url=tcp://*:7007 --Logging:LogLevel:Default=Debug")
     {
-        Add(file);
-        SetAction((parsed, cancellationToken) => RunAsync(new HostArguments(parsed.GetValue(file), keys.Keys), cancellationToken));
+        file.AddTo(this);
+        SetAction((parsed, cancellationToken) => RunAsync(file.Read(parsed, keys), cancellationToken));
     }
 
     private static async Task<int> RunAsync(HostArguments arguments, CancellationToken cancellationToken)
     {
+        RequireDescriptors();
         WebApplicationBuilder builder = HostApplication.CreateBuilder(arguments).AddLifetime();
 
         // A failed start is told in one line for each mistake; the host would add a stack trace.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         await using WebApplication host = builder.Build();
         ILogger logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("StreamsHost");
-        HostConfiguration.TellUnreadable(builder.Configuration, logger);
+        ByteStreamMetrics metrics = host.Services.GetRequiredService<ByteStreamMetrics>();
+        TimeProvider time = host.Services.GetRequiredService<TimeProvider>();
+        HostConfiguration.TellUnreadable(builder.Configuration, logger, reason => metrics.Reloaded(new ReloadOutcome(time.GetUtcNow(), [reason])));
         HostConfiguration.WarnOfPolling(builder.Configuration, logger);
         host.MapAdmin();
         ByteStreamServers servers = host.Services.GetRequiredService<ByteStreamServers>();
@@ -46,5 +55,17 @@ internal sealed class RunCommand : HostSubcommand
         }
 
         return ExitCodes.Of(await servers.DrainAsync(CancellationToken.None));
+    }
+
+    /// <summary>Before most assemblies are loaded: each holds a descriptor, and the runtime ends the process when it cannot have one.</summary>
+    private static void RequireDescriptors()
+    {
+        long limit = DescriptorLimit.Process.Most;
+        if (limit < LeastDescriptors)
+        {
+            throw new CommandException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"The limit of {limit} open descriptors is too low: it takes {LeastDescriptors} at least. Raise the hard limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=)."));
+        }
     }
 }

@@ -8,7 +8,10 @@ internal sealed class StandardOutput : IDisposable
     /// <summary>EPIPE, as errno(3) numbers it on Linux and macOS.</summary>
     private const int BrokenPipe = 32;
 
-    private readonly Stream _stream = Open();
+    /// <summary>EAGAIN: a descriptor that does not block is full.</summary>
+    public static readonly int WouldBlock = OperatingSystem.IsMacOS() ? 35 : 11;
+
+    private readonly Stream _stream = Open(1);
 
     /// <exception cref="GoneException">Nobody reads it any more.</exception>
     /// <exception cref="CommandException">It cannot be written, such as to a full disk.</exception>
@@ -30,11 +33,12 @@ internal sealed class StandardOutput : IDisposable
 
     public void Dispose() => _stream.Dispose();
 
-    private static Stream Open()
+    /// <summary>Opens standard output (1) or standard error (2).</summary>
+    public static Stream Open(int descriptor)
     {
         if (!OperatingSystem.IsWindows())
         {
-            var file = new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+            var file = new FileStream(new SafeFileHandle(descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0);
             if (!file.CanSeek)
             {
                 return file;
@@ -43,7 +47,7 @@ internal sealed class StandardOutput : IDisposable
             // A file never goes away; and it would be written at an offset of the stream's own, over what others write to it.
         }
 
-        return Console.OpenStandardOutput();
+        return descriptor == 1 ? Console.OpenStandardOutput() : Console.OpenStandardError();
     }
 
     /// <summary>Nobody reads the output any more, as behind <c>| head -n 1</c>.</summary>

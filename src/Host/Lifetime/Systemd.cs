@@ -104,9 +104,9 @@ internal sealed partial class Systemd(
         }
     }
 
-    [LoggerMessage(920, LogLevel.Warning, "systemd could not be told {State}: {Reason}.")]
+    [LoggerMessage(930, LogLevel.Warning, "systemd could not be told {State}: {Reason}.")]
     private static partial void NotTold(ILogger logger, string state, string reason);
 
-    [LoggerMessage(921, LogLevel.Error, "An event loop stands still; systemd's watchdog is not told that all is well.")]
+    [LoggerMessage(931, LogLevel.Error, "An event loop stands still; systemd's watchdog is not told that all is well.")]
     private static partial void Stuck(ILogger logger);
 }

@@ -121,6 +121,7 @@ internal static class EndpointTable
 
     private static readonly SettingTable<TelemetryOptions> Telemetry = new(
         Flag<TelemetryOptions>(nameof(TelemetryOptions.SummaryLog), o => o.SummaryLog, (o, v) => o.SummaryLog = v),
+        Flag<TelemetryOptions>(nameof(TelemetryOptions.LogEmptyConnections), o => o.LogEmptyConnections, (o, v) => o.LogEmptyConnections = v),
         Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v))
     { CanBeDisabled = true };
 

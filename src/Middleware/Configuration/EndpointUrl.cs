@@ -18,6 +18,9 @@ internal sealed record EndpointUrl
     /// <summary>What an endpoint's key takes.</summary>
     public const string Takes = "tcp://host:port, tls://host:port, unix:/path, unix:@name or fd:name";
 
+    /// <summary>A hint for a URL that is listened on.</summary>
+    private const string AnyPort = "; port 0 takes a free one";
+
     private const string Forms = "tcp://host:port, tls://host:port, unix:/path or unix:@name";
 
     private EndpointUrl(string? host, int port, EndPoint? endPoint)
@@ -92,6 +95,25 @@ internal sealed record EndpointUrl
         return url;
     }
 
+    /// <summary>Reads a URL to connect to: a host and a port, or a Unix socket.</summary>
+    public static EndpointUrl? ParseTarget(string? text, out string? error)
+    {
+        EndpointUrl? url = Parse(text, out error);
+        if (url is null)
+        {
+            error = error!.Replace(AnyPort, string.Empty, StringComparison.Ordinal);
+            return null;
+        }
+
+        if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
+        {
+            error = $"'{text}' can be listened on, and not connected to. Write a host and a port other than 0.";
+            return null;
+        }
+
+        return url;
+    }
+
     /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
         EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
@@ -118,7 +140,7 @@ internal sealed record EndpointUrl
         // An IPv6 address has colons of its own, in brackets.
         if (colon < 0 || rest.IndexOf(']', StringComparison.Ordinal) > colon)
         {
-            error = $"'{text}' has no port. Write {scheme}://host:port; port 0 takes a free one.";
+            error = $"'{text}' has no port. Write {scheme}://host:port{AnyPort}.";
             return null;
         }
 

@@ -41,8 +41,15 @@ internal sealed partial class SettingDescriptions(params IReadOnlyList<XDocument
         _ => string.Empty,
     }));
 
-    /// <summary><c>P:ByteStreams.AdmissionOptions.Burst</c> is the key Burst to a reader; a type, an enumeration's value and a constant as well.</summary>
-    private static string ShortName(string cref) => cref[(cref.LastIndexOf('.') + 1)..];
+    /// <summary>
+    /// <c>P:ByteStreams.AdmissionOptions.Burst</c> is the key Burst to a reader; a type, an enumeration's value, a constant, and a method without its
+    /// parameters as well.
+    /// </summary>
+    private static string ShortName(string cref)
+    {
+        string name = cref.Split('(')[0];
+        return name[(name.LastIndexOf('.') + 1)..];
+    }
 
     [GeneratedRegex(@"\s+")]
     private static partial Regex Space();

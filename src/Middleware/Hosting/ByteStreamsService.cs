@@ -35,6 +35,10 @@ internal sealed class ByteStreamsService(
 
     private readonly TimeProvider _time = services.GetService<TimeProvider>() ?? TimeProvider.System;
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
+
+    /// <summary>Resolved now: the end of a start that was broken off comes after the services' own.</summary>
+    private readonly ByteStreamMetrics _metrics = services.GetRequiredService<ByteStreamMetrics>();
+
     private readonly Drain _drain = new(
         servers, services.GetService<TimeProvider>() ?? TimeProvider.System, loggerFactory.CreateLogger("ByteStreams.Hosting"));
 
@@ -86,6 +90,7 @@ internal sealed class ByteStreamsService(
         HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
         ExtendShutdown();
         Publish();
+        Record([]);
         servers.RunBy(this);
         servers.Advance(ByteStreamsState.Serving);
         _following = Task.Run(() => FollowAsync(), CancellationToken.None);
@@ -152,6 +157,7 @@ internal sealed class ByteStreamsService(
     private async Task<DrainPlan> SettleAsync()
     {
         Unsubscribe();
+        _metrics.Freeze();
 
         // A reload that is at work ends first: it may be starting a server.
         await _stopped.CancelAsync().ConfigureAwait(false);
@@ -191,11 +197,19 @@ internal sealed class ByteStreamsService(
         await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
         try
         {
-            read();
+            try
+            {
+                read();
+            }
+            catch (Exception unreadable)
+            {
+                Record([$"{unreadable.Message} {unreadable.InnerException?.Message}".TrimEnd()]);
+                throw;
+            }
 
             // The change that this has told is taken over here.
             _changes.Reader.TryRead(out _);
-            services.GetRequiredService<ByteStreamMetrics>().LookAtCertificates();
+            _metrics.LookAtCertificates();
             return await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
         }
         finally
@@ -264,6 +278,7 @@ internal sealed class ByteStreamsService(
         }
 
         Announce(_running.Where(endpoint => transition.Moved.Contains(endpoint.Plan)));
+        Record([]);
         ExtendShutdown();
         return new ReloadReport(transition.Added.Count, removed.Count, transition.Changed.Count, 0);
     }
@@ -345,13 +360,17 @@ internal sealed class ByteStreamsService(
         }
     }
 
-    private void Tell(IEnumerable<string> mistakes)
+    private void Tell(IReadOnlyList<string> mistakes)
     {
+        Record(mistakes);
         foreach (string mistake in mistakes)
         {
             HostingLog.ConfigurationRefused(_logger, mistake);
         }
     }
+
+    /// <summary>Keeps how the configuration was read, for metrics and operators.</summary>
+    private void Record(IReadOnlyList<string> errors) => _metrics.Reloaded(new ReloadOutcome(_time.GetUtcNow(), errors));
 
     /// <summary>Ends the listeners at once, and all else of a server when its last connection has ended.</summary>
     private void Retire(ByteStreamServer server)
@@ -403,6 +422,7 @@ internal sealed class ByteStreamsService(
             {
                 // A provider that cannot read its file any more: what runs goes on running.
                 HostingLog.ReloadFailed(_logger, error);
+                Record([error.Message]);
             }
             finally
             {

@@ -61,7 +61,7 @@ internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogge
         long began = time.GetTimestamp();
         DrainReport report = DrainReport.Sum(
             await Task.WhenAll(plan.Servers.Select(server => server.StopAsync(deadline.Token, _hurry.Token))).ConfigureAwait(false));
-        HostingLog.Drained(logger, time.GetElapsedTime(began).TotalSeconds, report.Aborted, report.LeftBehind);
+        HostingLog.Drained(logger, Math.Round(time.GetElapsedTime(began).TotalSeconds, 3), report.Aborted, report.LeftBehind);
         servers.Advance(ByteStreamsState.Drained);
         return report;
     }

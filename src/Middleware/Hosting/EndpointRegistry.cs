@@ -134,6 +134,11 @@ internal sealed class EndpointRegistry
             EndpointConfiguration.Apply(endpoint.Sections[i], settings, i < endpoint.Sections.Count - 1 ? [] : errors);
         }
 
+        if (string.IsNullOrWhiteSpace(endpoint.Name))
+        {
+            errors.Add($"{endpoint.Path}: the endpoint has an empty name. Give it one, such as echo: logs and metrics name it.");
+        }
+
         EndpointUrl? url = EndpointUrl.Parse(settings.Url, out string? wrong);
         if (url is null)
         {

@@ -144,7 +144,7 @@ internal sealed class ProxyProtocolMiddleware
 
     private void Refuse(ConnectionContext context, ConnectionEndReason reason, string why)
     {
-        ProxyProtocolLog.Refused(_logger, context.ConnectionId, LogText.Of(context.RemoteEndPoint), why);
+        ProxyProtocolLog.Refused(DebugLogger.For(context, _logger), context.ConnectionId, LogText.Of(context.RemoteEndPoint), why);
         ConnectionLink.Of(context).Abort(reason, new ConnectionAbortedException(why));
     }
 }

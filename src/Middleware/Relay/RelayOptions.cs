@@ -78,14 +78,9 @@ public sealed class RelayOptions
 
         for (int i = 0; i < Upstreams.Count; i++)
         {
-            EndpointUrl? url = EndpointUrl.Parse(Upstreams[i], out string? wrong);
-            if (url is null)
+            if (EndpointUrl.ParseTarget(Upstreams[i], out string? wrong) is null)
             {
                 yield return $"Relay:Upstreams:{i}: {wrong}";
-            }
-            else if (url is { EndPoint: null } and ({ Host: null or "" } or { Port: 0 }))
-            {
-                yield return $"Relay:Upstreams:{i}: '{Upstreams[i]}' can be listened on, and not connected to. Write a host and a port other than 0.";
             }
         }
 

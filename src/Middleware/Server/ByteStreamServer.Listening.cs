@@ -40,7 +40,12 @@ public sealed partial class ByteStreamServer
 
     /// <summary>A server without listeners, for <see cref="Bind(EndPoint, bool, bool)"/> and <see cref="Adopt"/>.</summary>
     /// <exception cref="ArgumentException">The options are not valid.</exception>
-    internal static ByteStreamServer Create(ByteStreamDelegate clientConnected, ByteStreamServerOptions options) => new(clientConnected, options.Snapshot());
+    internal static ByteStreamServer Create(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
+    {
+        var server = new ByteStreamServer(clientConnected, options.Snapshot());
+        server._lease = new EndpointLease(ByteStreamMetrics.Of(server._options), server.Label);
+        return server;
+    }
 
     /// <summary>Binds a listener of its own.</summary>
     /// <param name="endPoint">The address.</param>
@@ -154,6 +159,9 @@ public sealed partial class ByteStreamServer
         {
             Bind(endPoint, ListenAddress.IsBesideIPv4(endPoint, endPoints), shared: false);
         }
+
+        // Without a name of its own, the server has that of its addresses.
+        _lease = new EndpointLease(ByteStreamMetrics.Of(_options), Label);
     }
 
     private async Task StartAcceptingAsync()

@@ -48,6 +48,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     private ServerClient? _newest;
     private int _clientCount;
     private bool _isClosed;
+    private EndpointLease? _lease;
     private bool _forever;
     private volatile bool _stopping;
 
@@ -559,5 +560,6 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     {
         await EndAcceptingAsync().ConfigureAwait(false);
         _pipeline.Dispose();
+        _lease?.Dispose();
     }
 }

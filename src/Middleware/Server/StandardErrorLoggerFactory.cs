@@ -6,36 +6,43 @@ namespace ByteStreams;
 
 /// <summary>
 /// Writes warnings and errors as one line each: level, category, event id and message as the console logger has them, then the exception.
-/// An error's exception has its stack, a warning's only its message. Thread-safe.
+/// An error's exception has its stack, a warning's only its message. Lines wait in a queue: a standard error that is not read must not
+/// block a handler. Thread-safe.
 /// </summary>
-/// <param name="output">The writer, asked for each line, because a program may replace it.</param>
-internal sealed class StandardErrorLoggerFactory(Func<TextWriter> output) : ILoggerFactory
+internal sealed class StandardErrorLoggerFactory : ILoggerFactory
 {
     /// <summary>The longest line in characters: some sixty frames of a stack.</summary>
     private const int Longest = 8192;
 
-    private readonly Lock _gate = new();
+    /// <summary>The lines that wait; the console logger's default.</summary>
+    private const int Capacity = 2500;
 
-    public ILogger CreateLogger(string categoryName) => new Logger(this, categoryName);
+    private readonly OutputQueue _queue;
+
+    /// <param name="output">The writer, asked for each line, because a program may replace it.</param>
+    public StandardErrorLoggerFactory(Func<TextWriter> output) =>
+        _queue = new OutputQueue(line => output().WriteLine(line), DroppedNotice, Capacity, TimeProvider.System);
+
+    public ILogger CreateLogger(string categoryName) => new Logger(categoryName, _queue.Post);
 
     /// <exception cref="NotSupportedException">Always: this is what logs where no provider was given.</exception>
     public void AddProvider(ILoggerProvider provider) =>
         throw new NotSupportedException("The default logging takes no provider. Set LoggerFactory to a factory that has it.");
 
-    /// <summary>Holds nothing.</summary>
-    public void Dispose()
+    /// <summary>Waits until everything is written; false if that took longer.</summary>
+    public bool Flush(TimeSpan timeout) => _queue.Flush(timeout);
+
+    /// <summary>Writes what waits, for a second at most. Later lines are dropped.</summary>
+    public void Dispose() => _queue.Dispose();
+
+    private static string DroppedNotice(long count)
     {
+        string notice = string.Empty;
+        TelemetryLog.LogDropped(new Logger(TelemetryLog.OutputCategory, line => notice = line), count);
+        return notice;
     }
 
-    private void Write(string line)
-    {
-        lock (_gate)
-        {
-            output().WriteLine(line);
-        }
-    }
-
-    private sealed class Logger(StandardErrorLoggerFactory factory, string category) : ILogger
+    private sealed class Logger(string category, Action<string> post) : ILogger
     {
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
@@ -58,7 +65,7 @@ internal sealed class StandardErrorLoggerFactory(Func<TextWriter> output) : ILog
                     : $"{text} {string.Join(" | ", exception.ToString().Split('\n', StringSplitOptions.TrimEntries))}";
             }
 
-            factory.Write(LogText.Escape(text, Longest));
+            post(LogText.Escape(text, Longest));
         }
     }
 }

@@ -35,15 +35,21 @@ internal sealed class ByteStreamMetrics : IDisposable
     private readonly Meter _meter;
     private readonly bool _owns;
     private readonly ConcurrentDictionary<string, EndpointTelemetry> _endpoints = new(StringComparer.Ordinal);
+
+    /// <summary>Servers by the name in metrics; a reload has two of one name for a while.</summary>
+    private readonly Dictionary<string, int> _servers = new(StringComparer.Ordinal);
+
     private readonly ConcurrentDictionary<CertificateStore, string> _certificates = new();
     private readonly ConcurrentDictionary<UpstreamGroup, string> _upstreams = new();
-    private readonly Counter<long> _rejected;
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _handshakes;
     private readonly Counter<long> _truncations;
     private readonly Counter<long> _acceptErrors;
     private readonly Counter<long> _reloads;
     private readonly Histogram<double> _connects;
+    private volatile ReloadOutcome? _lastReload;
+    private volatile ReloadOutcome? _lastSuccess;
+    private volatile bool _isFrozen;
     private long _connections;
 
     /// <param name="factory">The application's; null makes a meter of its own.</param>
@@ -55,8 +61,8 @@ internal sealed class ByteStreamMetrics : IDisposable
             "bytestreams.active_connections", () => Each(endpoint => (long)endpoint.Active), "{connection}", "Connections that are open.");
         _meter.CreateObservableCounter(
             "bytestreams.accepted_connections", () => Each(endpoint => endpoint.Accepted), "{connection}", "Connections that were accepted, refused ones included.");
-        _rejected = _meter.CreateCounter<long>(
-            "bytestreams.rejected_connections", "{connection}", "Connections that were refused, by reason.");
+        _meter.CreateObservableCounter(
+            "bytestreams.rejected_connections", Rejected, "{connection}", "Connections that were refused, by reason.");
         _duration = _meter.CreateHistogram<double>(
             "bytestreams.connection.duration", "s", "How long connections lasted, by the reason of their end.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = Durations });
@@ -93,9 +99,33 @@ internal sealed class ByteStreamMetrics : IDisposable
         _meter.CreateObservableGauge(
             "bytestreams.upstream.available", () => EachUpstream(upstream => upstream is { IsHealthy: true, IsEjected: false } ? 1 : 0), "1",
             "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
+        _meter.CreateObservableCounter(
+            "bytestreams.dropped_log_messages", () => OutputQueue.Dropped, "{message}",
+            "Log messages of the process that were dropped because standard output or standard error was not read, or could not be written.");
+        _meter.CreateObservableGauge(
+            "bytestreams.config.last_reload_successful", () => Reload(_lastReload, outcome => outcome.IsSuccess ? 1 : 0), "1",
+            "Whether the configuration was taken over when it was read last: 1, or 0 where it has an error and what ran before goes on.");
+        _meter.CreateObservableGauge(
+            "bytestreams.config.last_reload_timestamp", () => Reload(_lastReload, Seconds), "s",
+            "When the configuration was read last, in seconds since 1970.");
+        _meter.CreateObservableGauge(
+            "bytestreams.config.last_reload_success_timestamp", () => Reload(_lastSuccess, Seconds), "s",
+            "When the configuration was taken over last, in seconds since 1970.");
         _connects = _meter.CreateHistogram<double>(
             "bytestreams.upstream.connect.duration", "s", "How long it took a relay to connect to an upstream, TLS included; failed attempts have an error.type.",
             tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
+    }
+
+    /// <summary>How the configuration was read last; null before the start.</summary>
+    public ReloadOutcome? LastReload => _lastReload;
+
+    public void Reloaded(ReloadOutcome outcome)
+    {
+        _lastReload = outcome;
+        if (outcome.IsSuccess)
+        {
+            _lastSuccess = outcome;
+        }
     }
 
     /// <summary>The endpoints that had connections, in no order.</summary>
@@ -108,17 +138,90 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     public EndpointTelemetry Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointTelemetry(added));
 
+    /// <summary>Raised when an endpoint's server has started, or an endpoint was forgotten. It must not wait.</summary>
+    public event Action<EndpointChange>? EndpointsChanged;
+
+    /// <summary>The names of endpoints that have a server.</summary>
+    public int ServerNames
+    {
+        get
+        {
+            lock (_servers)
+            {
+                return _servers.Count;
+            }
+        }
+    }
+
+    /// <summary>A server has an endpoint's name from now on (<see cref="EndpointLease"/>).</summary>
+    public void ServerStarted(string name)
+    {
+        lock (_servers)
+        {
+            _servers[name] = _servers.GetValueOrDefault(name) + 1;
+            if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
+            {
+                endpoint.IsRetired = false;
+            }
+        }
+
+        EndpointsChanged?.Invoke(EndpointChange.Added);
+    }
+
+    /// <summary>A server has ended. The last one of a name takes the endpoint's counts with it, once its connections have ended too.</summary>
+    public void ServerEnded(string name)
+    {
+        lock (_servers)
+        {
+            if (--_servers[name] > 0 || _isFrozen)
+            {
+                return;
+            }
+
+            _servers.Remove(name);
+            if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
+            {
+                endpoint.IsRetired = true;
+                if (!TryForget(endpoint))
+                {
+                    return;
+                }
+            }
+        }
+
+        EndpointsChanged?.Invoke(EndpointChange.Forgotten);
+    }
+
+    /// <summary>Forgets no endpoint from now on: a drain ends all servers, and what they have counted is still asked for.</summary>
+    public void Freeze() => _isFrozen = true;
+
+    /// <summary>A connection has ended.</summary>
+    public void ConnectionLeft(ConnectionRecord record)
+    {
+        EndpointTelemetry endpoint = record.Endpoint;
+        endpoint.Leave(record);
+        if (!endpoint.IsRetired)
+        {
+            return;
+        }
+
+        lock (_servers)
+        {
+            if (!TryForget(endpoint))
+            {
+                return;
+            }
+        }
+
+        EndpointsChanged?.Invoke(EndpointChange.Forgotten);
+    }
+
     public void ConnectionBegan(ConnectionRecord record) => record.Endpoint.Enter(record, ref _connections);
 
     public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
     {
         string endpoint = record.Endpoint.Name;
         string text = EndReasonText.Of(reason);
-        if (EndReasonText.IsRefusal(reason))
-        {
-            _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, text));
-        }
-
         if (_duration.Enabled)
         {
             _duration.Record(duration.TotalSeconds, new(EndpointTag, endpoint), new(ReasonTag, text));
@@ -128,11 +231,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     }
 
     /// <summary>Counts a connection that was refused at accept, before it had a record.</summary>
-    public void ConnectionRefused(string endpoint, ConnectionEndReason reason)
-    {
-        Endpoint(endpoint).Refuse(reason);
-        _rejected.Add(1, new(EndpointTag, endpoint), new(ReasonTag, EndReasonText.Of(reason)));
-    }
+    public void ConnectionRefused(string endpoint, ConnectionEndReason reason) => Endpoint(endpoint).Refuse(reason);
 
     /// <param name="endpoint">The endpoint.</param>
     /// <param name="version">Such as 1.3; null where the handshake failed.</param>
@@ -249,6 +348,15 @@ internal sealed class ByteStreamMetrics : IDisposable
     private IEnumerable<Measurement<long>> Each(Func<EndpointTelemetry, long> count) =>
         _endpoints.Values.Select(endpoint => new Measurement<long>(count(endpoint), new KeyValuePair<string, object?>(EndpointTag, endpoint.Name)));
 
+    /// <summary>Removes the counts of an endpoint that has neither a server nor a connection. Called under the lock of the servers.</summary>
+    private bool TryForget(EndpointTelemetry endpoint) =>
+        !_isFrozen && endpoint is { IsRetired: true, Active: 0 } && _endpoints.TryRemove(new(endpoint.Name, endpoint));
+
+    private IEnumerable<Measurement<long>> Rejected() =>
+        from endpoint in _endpoints.Values
+        from refused in endpoint.Refusals()
+        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.Of(refused.Reason)));
+
     private IEnumerable<Measurement<long>> Bytes()
     {
         foreach (EndpointTelemetry endpoint in _endpoints.Values)
@@ -258,6 +366,11 @@ internal sealed class ByteStreamMetrics : IDisposable
             yield return new(sent, new(EndpointTag, endpoint.Name), new(DirectionTag, "transmit"));
         }
     }
+
+    private static double Seconds(ReloadOutcome outcome) => outcome.Time.ToUnixTimeMilliseconds() / 1000.0;
+
+    private static IEnumerable<Measurement<double>> Reload(ReloadOutcome? outcome, Func<ReloadOutcome, double> value) =>
+        outcome is null ? [] : [new(value(outcome))];
 
     private IEnumerable<Measurement<long>> EachUpstream(Func<Upstream, long> count)
     {
@@ -280,4 +393,14 @@ internal sealed class ByteStreamMetrics : IDisposable
             }
         }
     }
+}
+
+/// <summary>What has changed about the endpoints that metrics know.</summary>
+internal enum EndpointChange
+{
+    /// <summary>A server has started.</summary>
+    Added,
+
+    /// <summary>An endpoint has no server and no connection any more.</summary>
+    Forgotten,
 }

@@ -4,4 +4,5 @@ namespace ByteStreams.Telemetry;
 /// <param name="Endpoint">Their endpoint's counts.</param>
 /// <param name="Handler">The name of what serves them; null where nobody gave it one.</param>
 /// <param name="Time">The clock of their timestamps.</param>
-internal sealed record ConnectionOrigin(EndpointTelemetry Endpoint, string? Handler, TimeProvider Time);
+/// <param name="LogEmpty">Whether connections without a received byte are logged as others.</param>
+internal sealed record ConnectionOrigin(EndpointTelemetry Endpoint, string? Handler, TimeProvider Time, bool LogEmpty);

@@ -9,9 +9,15 @@ internal static class EndReasonText
 
     public static string Of(ConnectionEndReason reason) => Texts[(int)reason];
 
-    /// <summary>Whether the connection never reached its handler because it was not wanted.</summary>
+    /// <summary>
+    /// Whether the connection never reached its handler because a limit, a list or the rules for client certificates refuse it. A protocol error
+    /// is no refusal.
+    /// </summary>
     public static bool IsRefusal(ConnectionEndReason reason) =>
-        reason is (>= ConnectionEndReason.RefusedTotal and <= ConnectionEndReason.RefusedUser) or ConnectionEndReason.ProxyUntrusted
+        reason is (>= ConnectionEndReason.RefusedTotal and <= ConnectionEndReason.RefusedUser)
+            or ConnectionEndReason.ProxyUntrusted
+            or ConnectionEndReason.TlsHandshakeLimit
+            or (>= ConnectionEndReason.TlsCertificateMissing and <= ConnectionEndReason.TlsNameNotAllowed)
             or ConnectionEndReason.RefusedHandlersBlocked or ConnectionEndReason.RefusedDescriptors;
 
     private static string SnakeCase(string name)

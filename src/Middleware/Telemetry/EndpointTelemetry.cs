@@ -1,9 +1,14 @@
 namespace ByteStreams.Telemetry;
 
-/// <summary>The counts of one endpoint, and its open connections. It outlives the endpoint's servers: counters never go back.</summary>
+/// <summary>
+/// The counts of one endpoint, and its open connections. It outlives the endpoint's servers while another server of its name takes over, or
+/// connections are open: counters do not go back.
+/// </summary>
 internal sealed class EndpointTelemetry(string name)
 {
     private static readonly int Reasons = Enum.GetValues<ConnectionEndReason>().Length;
+
+    private static readonly ConnectionEndReason[] Refused = [.. Enum.GetValues<ConnectionEndReason>().Where(EndReasonText.IsRefusal)];
 
     private readonly Lock _gate = new();
     private readonly long[] _ended = new long[Reasons];
@@ -13,12 +18,20 @@ internal sealed class EndpointTelemetry(string name)
     private long _received;
     private long _sent;
     private int _handshakes;
+    private volatile bool _isRetired;
 
     public string Name => name;
 
     public int Active => Volatile.Read(ref _active);
 
     public long Accepted => Interlocked.Read(ref _accepted);
+
+    /// <summary>Whether no server has its name any more. Set by the metrics.</summary>
+    public bool IsRetired
+    {
+        get => _isRetired;
+        set => _isRetired = value;
+    }
 
     /// <summary>TLS handshakes in progress.</summary>
     public int Handshakes => Volatile.Read(ref _handshakes);
@@ -83,6 +96,15 @@ internal sealed class EndpointTelemetry(string name)
             }
 
             return (received, sent);
+        }
+    }
+
+    /// <summary>The connections that were refused, by reason.</summary>
+    public IReadOnlyList<(ConnectionEndReason Reason, long Count)> Refusals()
+    {
+        lock (_gate)
+        {
+            return [.. Refused.Where(reason => _ended[(int)reason] > 0).Select(reason => (reason, _ended[(int)reason]))];
         }
     }
 

@@ -45,14 +45,24 @@ public static class TelemetryConnectionBuilderExtensions
         return builder;
     }
 
-    internal static ConnectionDelegate Telemetry(ConnectionDelegate next, TelemetryOptions options, IConnectionBuilder builder) =>
-        new TelemetryMiddleware(
+    internal static ConnectionDelegate Telemetry(ConnectionDelegate next, TelemetryOptions options, IConnectionBuilder builder)
+    {
+        ByteStreamMetrics metrics = ByteStreamMetrics.Of(builder);
+        var server = builder as ByteStreamServerOptions;
+        if (options.Endpoint is string name)
+        {
+            // The server keeps the counts of its own name.
+            server?.Owns(new EndpointLease(metrics, name));
+        }
+
+        return new TelemetryMiddleware(
             next,
             options,
             options.Endpoint ?? builder.EndpointName(),
             builder.EndpointLabel(),
-            (builder as ByteStreamServerOptions)?.HandlerName,
-            ByteStreamMetrics.Of(builder),
+            server?.HandlerName,
+            metrics,
             builder.Time(),
             builder.Logger("ByteStreams.Connection")).OnConnectionAsync;
+    }
 }

@@ -16,7 +16,7 @@ internal sealed class TelemetryMiddleware(
     /// <summary>Who wants connections as activities listens to this source.</summary>
     private static readonly ActivitySource Source = new(ByteStreamMetrics.MeterName);
 
-    private ConnectionOrigin? _origin = endpointName is null ? null : new(metrics.Endpoint(endpointName), handlerName, time);
+    private ConnectionOrigin? _origin = endpointName is null ? null : new(metrics.Endpoint(endpointName), handlerName, time, options.LogEmptyConnections);
 
     public Task OnConnectionAsync(ConnectionContext context) => ServeAsync(Begin(context));
 
@@ -72,7 +72,7 @@ internal sealed class TelemetryMiddleware(
 
     private ConnectionRecord Begin(ConnectionContext context)
     {
-        _origin ??= new(metrics.Endpoint(label()), handlerName, time);
+        _origin ??= new(metrics.Endpoint(label()), handlerName, time, options.LogEmptyConnections);
         var record = new ConnectionRecord(context, ConnectionLink.Of(context), _origin);
         ConnectionLink.Progress(context).Record = record;
         metrics.ConnectionBegan(record);
@@ -111,7 +111,7 @@ internal sealed class TelemetryMiddleware(
         record.Link.Close();
         await ConnectionLink.WaitForEndAsync(record.Connection).ConfigureAwait(false);
         record.RunEndings();
-        record.Endpoint.Leave(record);
+        metrics.ConnectionLeft(record);
         End(record);
     }
 
@@ -164,7 +164,8 @@ internal sealed class TelemetryMiddleware(
             EndActivity(activity, record, reason);
         }
 
-        if (!options.SummaryLog || !logger.IsEnabled(LogLevel.Information))
+        ILogger log = DebugLogger.For(context, logger);
+        if (!options.SummaryLog || !log.IsEnabled(LogLevel.Information))
         {
             return;
         }
@@ -173,7 +174,7 @@ internal sealed class TelemetryMiddleware(
         TlsFacts? tls = record.Facts?.Tls;
         long firstByteAt = ConnectionLink.Progress(context).FirstByteAt;
         TelemetryLog.ConnectionEnded(
-            logger,
+            log,
             context.ConnectionId,
             EndReasonText.Of(reason),
             endpoint,

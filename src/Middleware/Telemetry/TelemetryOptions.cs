@@ -6,6 +6,13 @@ public sealed class TelemetryOptions
     /// <summary>Whether each connection leaves one line in the log when it ends (Information, category <c>ByteStreams.Connection</c>). True by default.</summary>
     public bool SummaryLog { get; set; } = true;
 
+    /// <summary>
+    /// Whether a connection on which the peer has sent no byte is logged as any other. False logs its lines at Debug (the summary, a failed TLS
+    /// handshake, a missing PROXY header), for endpoints that a load balancer probes by connecting, as HAProxy's <c>option dontlognull</c>
+    /// does. Metrics count it in any case. True by default.
+    /// </summary>
+    public bool LogEmptyConnections { get; set; } = true;
+
     /// <summary>Whether each connection is an activity of the source <c>ByteStreams</c>, where somebody listens to it. True by default.</summary>
     public bool Tracing { get; set; } = true;
 

@@ -76,7 +76,7 @@ internal sealed class TlsServerMiddleware(
 
         // Where there is an alert that says why, it has been written, and a clean close delivers it. (On Linux SslStream has one for
         // what OpenSSL refuses, and none for a certificate that is refused here: to its client that is an end without close_notify.)
-        TlsLog.HandshakeFailed(logger, context, failure);
+        TlsLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure);
         metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;

@@ -6,6 +6,7 @@ using ByteStreams;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace StreamsHost.Tests.Admin;
 
@@ -310,6 +311,31 @@ public partial class AdminHttpTests
         conditional.Headers.IfNoneMatch.Add(first.Headers.ETag!);
         using HttpResponseMessage second = await admin.Client.SendAsync(conditional, Cancel);
         Assert.Equal(HttpStatusCode.NotModified, second.StatusCode);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Page_CertificatesAndUpstreams_ComeBeforeTheConnections()
+    {
+        await using AdminSide admin = await AdminSide.StartAsync(Cancel);
+        string page = await GetAsync(admin, "/");
+
+        // On a phone each connection is a block of lines, and there are up to fifty of them.
+        string[] sections = ["endpoints-title", "certificates-title", "upstreams-title", "connections-title"];
+        int[] places = [.. sections.Select(section => page.IndexOf($"id=\"{section}\"", StringComparison.Ordinal))];
+        Assert.Equal(places.Order(), places);
+        Assert.DoesNotContain(-1, places);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Endpoints_AfterADrain_KeepTheirCounts()
+    {
+        await using AdminSide admin = await AdminSide.StartAsync(Cancel);
+        await (await admin.ConnectAsync("echo", Cancel)).DisposeAsync();
+
+        await admin.Services.GetRequiredService<ByteStreamServers>().DrainAsync(Cancel);
+
+        EndpointSnapshot echo = Assert.Single(admin.Monitor.Endpoints(), endpoint => endpoint.Name == "echo");
+        Assert.Equal((1L, 6L, false), (echo.Accepted, echo.BytesReceived, echo.IsServing));
     }
 
     private static async Task<string> GetAsync(AdminSide admin, string path) => await admin.Client.GetStringAsync(new Uri(path, UriKind.Relative), Cancel);

@@ -44,6 +44,37 @@ public sealed class CheckTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Check_WithoutAFile_HasTheEndpointsOfTheCommandLineAlone()
+    {
+        var environment = new Dictionary<string, string> { ["STREAMSHOST_CONFIG"] = "/no/such.json" };
+        CliResult result = await Cli.RunAsync(
+            new CliStart { Environment = environment },
+            "check", "--no-config", "--ByteStreams:Endpoints:own:Url=tcp://127.0.0.1:0", "--ByteStreams:Endpoints:own:Handler=echo");
+
+        Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
+        Assert.Matches("^own +tcp://127.0.0.1:0 +handler echo\nNo configuration file was read.\n1 endpoint is in order", result.Output);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Check_FileBesideTheProgram_NamesIt()
+    {
+        CliResult result = await Cli.RunAsync("check");
+
+        Assert.Contains(
+            $"Configuration file: {Path.Combine(Path.GetDirectoryName(Cli.Program)!, "appsettings.json")}. --no-config leaves it out.\n",
+            result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Check_AFileAndNone_IsAnError()
+    {
+        CliResult result = await Cli.RunAsync("check", "--no-config", "--config", "x.json");
+
+        Assert.Equal(
+            (1, "--config names a configuration file, and --no-config refuses it. Leave one of them out.\n"), (result.ExitCode, result.Errors));
+    }
+
+    [Fact(Timeout = 120000)]
     public async Task Check_AHandlerNeedsAServiceThatIsNotRegistered_FindsIt()
     {
         WebApplicationBuilder builder = HostApplication.CreateBuilder(
@@ -101,6 +132,7 @@ public sealed class CheckTests : IDisposable
             $"             certificate localhost, valid until {Utc(certificate.NotAfter)}",
             "Warning: ByteStreams:Endpoints:front:Tls:Certificates:0: the issuer 'CN=Test Authority' is neither in the file nor a root that this system trusts. "
             + "Unless it is a root that the clients trust, they cannot build the chain: append the intermediate certificates to the file.",
+            $"Configuration file: {Path.GetFullPath(file, _authority.Folder)}.",
             "2 endpoints are in order. Nothing was bound: whether the addresses are free was not looked at.",
             string.Empty,
         ];

@@ -245,6 +245,8 @@ public sealed class ConnectTests : IDisposable
     [InlineData("URL: 'fd:web' can be listened on, and not connected to. Write a host and a port other than 0.", "fd:web")]
     [InlineData("URL: 'echo' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.", "echo")]
     [InlineData("URL: 'tcp://*:7' can be listened on, and not connected to. Write a host and a port other than 0.", "tcp://*:7")]
+    [InlineData("URL: 'tcp://127.0.0.1' has no port. Write tcp://host:port.", "tcp://127.0.0.1")]
+    [InlineData("URL: 'tcp://127.0.0.1:0' can be listened on, and not connected to. Write a host and a port other than 0.", "tcp://127.0.0.1:0")]
     [InlineData("--alpn is about TLS, which 'tcp://127.0.0.1:7' does not speak. Write tls://host:port, or add --tls.", "tcp://127.0.0.1:7", "--alpn", "x")]
     [InlineData("--key needs --cert, the certificate that it belongs to.", "tls://127.0.0.1:7", "--key", "x.key")]
     [InlineData("--insecure takes any certificate, and --ca only some. Leave one of them out.", "tls://127.0.0.1:7", "--insecure", "--ca", "x")]

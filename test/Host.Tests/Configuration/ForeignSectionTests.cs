@@ -44,7 +44,8 @@ public sealed class ForeignSectionTests : IDisposable
     [Fact(Timeout = 120000)]
     public async Task Check_ForeignSections_NotesEachAndExitsWith0()
     {
-        CliResult result = await Cli.RunAsync(new CliStart { Folder = _folder }, "check", "--config", await WriteAsync(7998, 7999));
+        string file = await WriteAsync(7998, 7999);
+        CliResult result = await Cli.RunAsync(new CliStart { Folder = _folder }, "check", "--config", file);
 
         string[] expected =
         [
@@ -54,6 +55,7 @@ public sealed class ForeignSectionTests : IDisposable
             "Note: PreferHostingUrls is ignored. StreamsHost does not read it.",
             "Note: Serilog is ignored. StreamsHost does not read it.",
             "Note: Urls is ignored. The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.",
+            $"Configuration file: {Path.GetFullPath(file, _folder)}.",
             "1 endpoint is in order. Nothing was bound: whether the addresses are free was not looked at.",
             string.Empty,
         ];

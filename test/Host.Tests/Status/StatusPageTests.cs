@@ -45,6 +45,7 @@ public sealed class StatusPageTests : IAsyncLifetime
         await _browser.UntilAsync("document.querySelector('#now-active').textContent === '0'", Cancel);
         await _browser.UntilAsync("document.querySelector('#reasons').textContent.includes('closed by peer1')", Cancel);
         Assert.Contains("highest", await _browser.TextAsync("#plot-active-text", Cancel), StringComparison.Ordinal);
+        Assert.Matches("^received now .*; sent now ", await _browser.TextAsync("#plot-bytes-text", Cancel));
         Assert.Empty(await _browser.ComplaintsAsync(Cancel));
     }
 

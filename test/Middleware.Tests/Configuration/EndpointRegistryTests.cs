@@ -51,6 +51,14 @@ public class EndpointRegistryTests
     }
 
     [Fact]
+    public void Plan_EmptyName_IsAnError()
+    {
+        var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(new() { ["Endpoints::Url"] = "tcp://127.0.0.1:0", ["Endpoints::Handler"] = "echo" }));
+
+        Assert.Equal(["Endpoints:: the endpoint has an empty name. Give it one, such as echo: logs and metrics name it."], errors.Errors);
+    }
+
+    [Fact]
     public void Plan_ManyMistakes_ReportsAllAtOnceWithTheirKeys()
     {
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(new()

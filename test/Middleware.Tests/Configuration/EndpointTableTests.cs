@@ -144,7 +144,7 @@ public class EndpointTableTests
 
         EndpointConfiguration.Apply(Section(new() { [$"{Path}:Telemetry:Whatever"] = "1" }), new EndpointSettings(), errors);
 
-        Assert.Equal([$"{Path}:Telemetry:Whatever: there is no such key. Known are Enabled, SummaryLog, Tracing."], errors);
+        Assert.Equal([$"{Path}:Telemetry:Whatever: there is no such key. Known are Enabled, SummaryLog, LogEmptyConnections, Tracing."], errors);
     }
 
     [Fact]

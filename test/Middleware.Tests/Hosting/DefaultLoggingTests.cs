@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -52,6 +53,7 @@ public sealed class DefaultLoggingTests : ServedTest
         using var factory = new StandardErrorLoggerFactory(() => output);
 
         Write(factory, LogLevel.Warning, "a\nfail: forged \u001b[2J", new InvalidDataException("why"));
+        factory.Dispose();
 
         Assert.Equal("warn: Tests[7] a\\u{A}fail: forged \\u{1B}[2J System.IO.InvalidDataException: why\n", output.ToString());
     }
@@ -68,8 +70,24 @@ public sealed class DefaultLoggingTests : ServedTest
         using var factory = new StandardErrorLoggerFactory(() => output);
 
         Write(factory, level, "text", null);
+        factory.Dispose();
 
         Assert.Equal(line, output.ToString());
+    }
+
+    [Fact(Timeout = 60000)]
+    [Trait("Fault", "F81")]
+    public async Task StartServer_StandardErrorIsNotRead_ServesOn()
+    {
+        using var unread = new UnreadWriter();
+        using var factory = new StandardErrorLoggerFactory(() => unread);
+        for (int i = 0; i < 20; i++)
+        {
+            await FailAsync(new ByteStreamServerOptions { LoggerFactory = factory }, "why");
+        }
+
+        Assert.True(unread.IsWaiting);
+        unread.Read();
     }
 
     private static void Write(StandardErrorLoggerFactory factory, LogLevel level, string text, Exception? exception) =>
@@ -84,6 +102,7 @@ public sealed class DefaultLoggingTests : ServedTest
         try
         {
             await action();
+            Assert.True(DefaultLogging.Flush(TimeSpan.FromSeconds(30)));
         }
         finally
         {
@@ -108,5 +127,29 @@ public sealed class DefaultLoggingTests : ServedTest
         connection.Writer.Write("x"u8);
         await Assert.ThrowsAsync<ConnectionResetException>(() => connection.Reader.ReadExactlyAsync(1, Soon).AsTask());
         await server.StopAsync(Soon);
+    }
+
+    /// <summary>A pipe that is full until it is read.</summary>
+    private sealed class UnreadWriter : TextWriter
+    {
+        private readonly ManualResetEventSlim _read = new();
+
+        public bool IsWaiting { get; private set; }
+
+        public override Encoding Encoding => Encoding.UTF8;
+
+        public void Read() => _read.Set();
+
+        public override void WriteLine(string? value)
+        {
+            IsWaiting = true;
+            _read.Wait();
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            _read.Dispose();
+            base.Dispose(disposing);
+        }
     }
 }

@@ -25,6 +25,10 @@ public class TelemetryDocumentTests
         return current[..(begin + Begin.Length)] + "\n" + Generate();
     });
 
+    [Fact]
+    public void Generate_ReasonThatNamesAMethod_HasNoParameters() =>
+        Assert.Equal("An operator ended it (`Abort`).", Descriptions.Of(typeof(ConnectionEndReason), nameof(ConnectionEndReason.ClosedByOperator)));
+
     private static string Generate()
     {
         var text = new StringBuilder();

@@ -1,8 +1,10 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
+using ByteStreams.Testing;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -85,6 +87,104 @@ public sealed class TelemetryTests : ServedTest
 
         Assert.Contains("0 bytes in, 0 bytes out, first byte after - ms", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task Connection_NothingSentAndEmptyOnesNotLogged_IsLoggedAtDebug()
+    {
+        using var authority = new AuthorityFiles();
+        Served served = await ServeAsync(
+            Carrier.Own,
+            builder => builder.UseTelemetry(telemetry => telemetry.LogEmptyConnections = false).UseTls(tls => tls.Certificates.Add(authority.Write("localhost"))),
+            Echo);
+
+        await (await ConnectAsync(served)).DisposeAsync();
+        await served.WaitForSummariesAsync(1, Soon);
+        ByteStreamConnection other = await ConnectAsync(served);
+        other.Writer.Write("no TLS\n"u8);
+        await other.Writer.DrainAsync(Soon);
+        await other.DisposeAsync();
+        await served.WaitForSummariesAsync(2, Soon);
+
+        Assert.Equal(
+            [(200, LogLevel.Debug), (700, LogLevel.Debug), (200, LogLevel.Information), (700, LogLevel.Information)],
+            served.Log.GetSnapshot().Where(record => record.Id.Id is 200 or 700).Select(record => (record.Id.Id, record.Level)));
+    }
+
+    [Fact]
+    public async Task Connection_NothingSentToAProxyPortAndEmptyOnesNotLogged_IsLoggedAtDebug()
+    {
+        Served served = await ServeAsync(
+            Carrier.Own,
+            builder => builder.UseTelemetry(telemetry => telemetry.LogEmptyConnections = false).UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.1")),
+            Echo);
+
+        await (await ConnectAsync(served)).DisposeAsync();
+        await served.WaitForSummariesAsync(1, Soon);
+
+        Assert.All(
+            served.Log.GetSnapshot().Where(record => record.Category is "ByteStreams.ProxyProtocol" or "ByteStreams.Connection"),
+            record => Assert.Equal(LogLevel.Debug, record.Level));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("front")]
+    public async Task Endpoints_LastServerAndLastConnectionEnded_AreForgotten(string? name)
+    {
+        Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = name), Echo);
+        var changes = new ConcurrentQueue<EndpointChange>();
+        served.Metrics.EndpointsChanged += changes.Enqueue;
+        ByteStreamConnection connection = await ConnectAsync(served);
+        Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
+
+        served.Server.Close();
+        Assert.Equal(name ?? "tested", Assert.Single(served.Metrics.Endpoints).Name);
+        Assert.DoesNotContain(EndpointChange.Forgotten, changes);
+        await connection.DisposeAsync();
+        await served.Server.WaitClosedAsync(Soon);
+
+        while (served.Metrics.Endpoints.Any() || served.Metrics.ServerNames > 0)
+        {
+            await Task.Delay(5, Soon);
+        }
+
+        Assert.Contains(EndpointChange.Forgotten, changes);
+    }
+
+    [Fact]
+    public async Task Endpoints_AnotherServerOfTheName_KeepsTheCounts()
+    {
+        Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(), Echo);
+        var options = new ByteStreamServerOptions { Name = "tested", ApplicationServices = served.Services };
+        options.UseTelemetry();
+        Assert.Equal("1\n", await AskAsync(await ConnectAsync(served), "1\n"));
+        await using ByteStreamServer other = await ByteStream.StartServerAsync(Echo, new IPEndPoint(IPAddress.Loopback, 0), options, Soon);
+
+        await served.StopAsync(Soon);
+        while (served.Metrics.Endpoints.Single().Active > 0)
+        {
+            await Task.Delay(5, Soon);
+        }
+
+        Assert.Equal("2\n", await AskAsync(await ConnectAsync(other.EndPoints[0]), "2\n"));
+        Assert.Equal(2, served.Metrics.Endpoints.Single().Accepted);
+    }
+
+    [Theory]
+    [InlineData(ConnectionEndReason.RefusedTotal, true)]
+    [InlineData(ConnectionEndReason.RefusedUser, true)]
+    [InlineData(ConnectionEndReason.ProxyUntrusted, true)]
+    [InlineData(ConnectionEndReason.TlsHandshakeLimit, true)]
+    [InlineData(ConnectionEndReason.TlsCertificateMissing, true)]
+    [InlineData(ConnectionEndReason.TlsCertificateExpired, true)]
+    [InlineData(ConnectionEndReason.TlsCertificateUntrusted, true)]
+    [InlineData(ConnectionEndReason.TlsNameNotAllowed, true)]
+    [InlineData(ConnectionEndReason.ProxyInvalid, false)]
+    [InlineData(ConnectionEndReason.TlsHandshakeFailed, false)]
+    [InlineData(ConnectionEndReason.TlsTruncated, false)]
+    [InlineData(ConnectionEndReason.FirstByteTimeout, false)]
+    public void IsRefusal_Reason_IsARefusalByLimitListOrCertificate(ConnectionEndReason reason, bool expected) =>
+        Assert.Equal(expected, EndReasonText.IsRefusal(reason));
 
     [Theory, MemberData(nameof(Carriers))]
     public async Task Connection_HandlerReturns_IsClosedLocally(Carrier carrier)
@@ -182,6 +282,7 @@ public sealed class TelemetryTests : ServedTest
         active.RecordObservableInstruments();
         accepted.RecordObservableInstruments();
         io.RecordObservableInstruments();
+        rejected.RecordObservableInstruments();
 
         Assert.Equal(0, active.LastMeasurement!.Value);
         Assert.Equal(2, accepted.LastMeasurement!.Value);

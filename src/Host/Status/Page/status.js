@@ -184,9 +184,14 @@ function series() {
   return { times, values };
 }
 
-function describe(id, list, show) {
+function range(list, show) {
   const known = list.filter(value => value !== null);
-  setText(byId(id), known.length === 0 ? 'no values yet' : `now ${show(known.at(-1))}, highest ${show(Math.max(...known))}, lowest ${show(Math.min(...known))}`);
+  return known.length === 0 ? 'no values yet' : `now ${show(known.at(-1))}, highest ${show(Math.max(...known))}, lowest ${show(Math.min(...known))}`;
+}
+
+// Each line of a plot has its own words: a sum of both is not on the axis.
+function describe(id, lines, show) {
+  setText(byId(id), lines.map(([name, list]) => name === '' ? range(list, show) : `${name} ${range(list, show)}`).join('; '));
 }
 
 function update() {
@@ -197,17 +202,16 @@ function update() {
   setText(byId('now-refused'), rate(last[Refused]));
   setText(byId('now-received'), bytes(last[Received]));
   setText(byId('now-sent'), bytes(last[Sent]));
-  describe('plot-active-text', values[Active], rate);
-  const total = values[Received].map((value, i) => value === null || values[Sent][i] === null ? null : value + values[Sent][i]);
-  describe('plot-bytes-text', total, bytes);
-  describe('plot-rate-text', values[Accepted], rate);
+  describe('plot-active-text', [['', values[Active]]], rate);
+  describe('plot-bytes-text', [['received', values[Received]], ['sent', values[Sent]]], bytes);
+  describe('plot-rate-text', [['accepted', values[Accepted]], ['refused', values[Refused]]], rate);
   if (plots.length === 0 || times.length === 0) {
     return;
   }
-  const range = { min: times.at(-1) - SECONDS, max: times.at(-1) };
+  const shown = { min: times.at(-1) - SECONDS, max: times.at(-1) };
   [[values[Active]], [values[Received], values[Sent]], [values[Accepted], values[Refused]]].forEach((lines, i) => {
     plots[i].setData([times, ...lines], false);
-    plots[i].setScale('x', range);
+    plots[i].setScale('x', shown);
   });
 }
 
