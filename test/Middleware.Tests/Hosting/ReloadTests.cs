@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
