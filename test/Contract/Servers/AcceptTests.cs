@@ -137,6 +137,7 @@ public sealed class AcceptTests : IDisposable
         await using ServiceProvider services = new ServiceCollection()
             .AddMetrics().AddSingleton(provider => new ByteStreamMetrics(provider.GetRequiredService<IMeterFactory>())).BuildServiceProvider();
         using var rejected = new MetricCollector<long>(services.GetRequiredService<IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.rejected_connections");
+        EndpointTelemetry counted = services.GetRequiredService<ByteStreamMetrics>().Endpoint("echo");
         await using SocketListener listener = SocketListener.Bind(
             new IPEndPoint(IPAddress.Loopback, 0),
             new ByteStreamServerOptions { Name = "echo", TimeProvider = _time, ApplicationServices = services, Descriptors = new DescriptorLimit(0) },
@@ -156,15 +157,14 @@ public sealed class AcceptTests : IDisposable
                 Assert.Equal(SocketError.ConnectionReset, reset.SocketErrorCode);
             }
 
-            await Given.Until(() => rejected.GetMeasurementSnapshot().Count == 10 * (second + 1));
+            await Given.Until(() => counted.Snapshot().Refused == 10 * (second + 1));
             _time.Advance(TimeSpan.FromSeconds(1));
         }
 
-        Assert.All(
-            rejected.GetMeasurementSnapshot(),
-            each => Assert.Equal(("echo", "refused_descriptors"), ((string?)each.Tags["bytestreams.endpoint"], (string?)each.Tags["bytestreams.end_reason"])));
-        EndpointSnapshot counted = services.GetRequiredService<ByteStreamMetrics>().Endpoint("echo").Snapshot();
-        Assert.Equal((30, 30, 0), (counted.Accepted, counted.Refused, counted.Active));
+        rejected.RecordObservableInstruments();
+        CollectedMeasurement<long> measured = Assert.Single(rejected.GetMeasurementSnapshot());
+        Assert.Equal(("echo", "refused_descriptors", 30), ((string?)measured.Tags["bytestreams.endpoint"], (string?)measured.Tags["bytestreams.end_reason"], measured.Value));
+        Assert.Equal((30, 30, 0), (counted.Snapshot().Accepted, counted.Snapshot().Refused, counted.Snapshot().Active));
         FakeLogRecord[] lines = [.. _collector.AtLeast(LogLevel.Warning)];
         Assert.Equal(3, lines.Length);
         Assert.Contains(": 1 connections refused", lines[0].Message, StringComparison.Ordinal);

@@ -275,6 +275,7 @@ public class EndpointTableTests
 
         (string written, string expected) = setting.Schema switch
         {
+            { Type: "integer", Most: long most } when setting.Takes.Contains("0 or at least", StringComparison.Ordinal) => Twice(most.ToString(CultureInfo.InvariantCulture)),
             { Type: "integer", Least: long least } => Twice((least + 7).ToString(CultureInfo.InvariantCulture)),
             { Type: "boolean" } => setting.Default == "true" ? ("false", "False") : ("TRUE", "True"),
             { Values: { } values } => Twice(values.First(value => value != setting.Default)),
@@ -290,7 +291,8 @@ public class EndpointTableTests
     private static IEnumerable<string> Wrong(Setting setting) => setting.Schema switch
     {
         { Type: "integer", Least: long least, Most: var most } =>
-            [(least - 1).ToString(CultureInfo.InvariantCulture), ((most ?? int.MaxValue) + 1).ToString(CultureInfo.InvariantCulture), "x", "1.5", "1 000", "0x10", string.Empty],
+            [(least - 1).ToString(CultureInfo.InvariantCulture), ((most ?? int.MaxValue) + 1).ToString(CultureInfo.InvariantCulture), "x", "1.5", "1 000", "0x10", string.Empty,
+            .. setting.Takes.Contains("0 or at least", StringComparison.Ordinal) ? (string[])["1"] : []],
         { Type: "boolean" } => ["yes", "1", string.Empty],
         { Values: not null } => ["0", "nonsense", string.Empty],
         { Pattern: Duration.Pattern } => ["7", "-1s", "-00:00:01", "s", "x", "30 sec", "25d", string.Empty, .. setting.Takes.Contains("zero or more", StringComparison.Ordinal) ? (string[])[] : ["0s"]],
