@@ -127,7 +127,9 @@ public class MessageTests : HttpTest
         await using Application application = await Application.StartAsync(
             transport, endpoint, EchoBody, configure: builder => builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = 100));
         using RawClient client = await ConnectAsync(application);
-        await client.SendAsync("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n" + new string('x', 65536));
+        // Kestrel's own sockets reset a connection that they close with unread bytes, and the answer may be lost (decision 0001).
+        int sent = transport == TestedTransport.Stock ? 0 : 65536;
+        await client.SendAsync("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n" + new string('x', sent));
 
         string head = await client.ReadHeadAsync();
 
