@@ -56,6 +56,17 @@ internal static class EndpointCheck
             }
         }
 
+        var loops = new RelayLoops(taken);
+        foreach (EndpointPlan relay in plans.Where(plan => plan.IsRelay))
+        {
+            await loops.AddAsync(relay, cancellationToken).ConfigureAwait(false);
+        }
+
+        foreach (string error in loops.Errors())
+        {
+            errors.Add(error);
+        }
+
         return plans;
     }
 
@@ -128,7 +139,7 @@ internal static class EndpointCheck
     }
 
     /// <summary>Whether an address is one of all those on which an endpoint listens.</summary>
-    private static bool IsWithin(IPAddress address, IPAddress all, EndpointPlan plan) =>
+    internal static bool IsWithin(IPAddress address, IPAddress all, EndpointPlan plan) =>
         all.Equals(IPAddress.Any) ? address.AddressFamily == AddressFamily.InterNetwork
         : all.Equals(IPAddress.IPv6Any) && (address.AddressFamily == AddressFamily.InterNetworkV6 || !plan.Options.IPv6Only);
 }

@@ -27,8 +27,11 @@ internal sealed record EndpointPlan(
     /// <summary>Its TLS; null where it speaks none.</summary>
     public TlsServerOptions? Tls { get; init; }
 
+    /// <summary>Where its connections are passed on to; null where a handler serves them.</summary>
+    public RelayOptions? Relay { get; init; }
+
     /// <summary>Whether each of its connections has one to an upstream.</summary>
-    public bool IsRelay { get; init; }
+    public bool IsRelay => Relay is not null;
 
     /// <summary>Whether it comes from configuration, and not from code.</summary>
     public bool IsConfigured => Signature.Length > 0;

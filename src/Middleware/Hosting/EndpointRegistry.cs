@@ -212,7 +212,7 @@ internal sealed class EndpointRegistry
             control,
             admission)
         {
-            IsRelay = isRelay,
+            Relay = isRelay ? settings.Relay.Options : null,
             Tls = isTls ? settings.Tls.Options : options.UsedTls,
         };
     }

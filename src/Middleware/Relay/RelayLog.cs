@@ -28,4 +28,7 @@ internal static partial class RelayLog
 
     [LoggerMessage(657, LogLevel.Error, "The TLS files towards upstreams have changed and cannot be used; what was read before stays: {Reason}")]
     public static partial void TlsBroken(ILogger logger, string reason);
+
+    [LoggerMessage(658, LogLevel.Debug, "Connection {ConnectionId}: it ended ({Reason}) before an upstream was connected to.")]
+    public static partial void ClientGone(ILogger logger, string? connectionId, string reason);
 }

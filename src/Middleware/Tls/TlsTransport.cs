@@ -111,6 +111,16 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Sample() => _progressBelow?.Sample();
 
+    public IProgressObserver? Observer => _input.Observer ?? _output.Observer;
+
+    public bool HasEndArrived => IsInputEnded || _progressBelow is { HasEndArrived: true };
+
+    public bool ReportsLoss => _progressBelow?.ReportsLoss ?? true;
+
+    public void ObserveEnd(IEndObserver? observer) => _progressBelow?.ObserveEnd(observer);
+
+    public void LookForLoss() => _progressBelow?.LookForLoss();
+
     public ConnectionRecord? Record
     {
         get => _progressBelow?.Record;
