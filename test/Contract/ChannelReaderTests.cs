@@ -30,6 +30,8 @@ public sealed class ChannelReaderTests : IInputOwner
 
     void IInputOwner.OnDiscarded() => _bounds++;
 
+    void IInputOwner.OnLossReported() => Assert.Fail("The scripted channel reports no loss.");
+
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
     [Fact]

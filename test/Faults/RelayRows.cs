@@ -1,14 +1,16 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Faults.Tests;
 
-/// <summary>A relay between a client and an upstream, both of which fail, stop or go slow: F60 to F63.</summary>
+/// <summary>A relay between a client and an upstream, both of which fail, stop or go slow: F60 to F64, F74 and F75.</summary>
 public sealed class RelayRows : FaultTest
 {
     private const int MiB = 1 << 20;
@@ -270,12 +272,83 @@ public sealed class RelayRows : FaultTest
         Figure($"{4 * request.Length / MiB} MiB, byte-exact");
     }
 
+    [Fact, Trait("Fault", "F74")]
+    public async Task F74_UpstreamThatIsStopped_EveryClientIsGoneInTime()
+    {
+        const int Count = 20;
+        var limit = TimeSpan.FromSeconds(2);
+        // To its clients, a listening socket that nothing accepts from is a process that is stopped.
+        Socket stopped = Own(new Socket(SocketType.Stream, ProtocolType.Tcp));
+        stopped.Bind(new IPEndPoint(IPAddress.IPv6Loopback, 0));
+        stopped.Listen(10 * Count);
+        Served served = await BeginRelayAsync(
+            relay => relay.Upstreams.Add($"tcp://{stopped.LocalEndPoint}"),
+            builder => builder.UseAdmission(admission => admission.MaxConnections = Count).UseTimeouts(timeouts =>
+            {
+                timeouts.FirstByte = timeouts.ReceiveIdle = timeouts.SendStall = timeouts.HalfClosed = limit;
+                timeouts.Lifetime = 2 * limit;
+            }));
+        for (int round = 0; round < 2; round++)
+        {
+            // The second round needs the permits of the first.
+            var watch = Stopwatch.StartNew();
+            for (int i = 0; i < Count; i++)
+            {
+                Socket client = await ConnectPlainAsync(served.EndPoint);
+                await client.SendAsync("ping"u8.ToArray(), Soon);
+                client.Dispose();
+            }
+
+            int expected = (round + 1) * Count;
+            await UntilAsync(() => served.Summaries.Count == expected);
+            Figure($"{Count} clients gone after {watch.ElapsedMilliseconds} ms");
+            Assert.True(watch.Elapsed < Patience.OnThisMachine(limit + TimeSpan.FromSeconds(2)), $"It took {watch.ElapsedMilliseconds} ms.");
+        }
+
+        stopped.Dispose();
+        await AssertRecoveredAsync(served, ("half_closed_timeout", 2 * Count));
+    }
+
+    [Fact, Trait("Fault", "F75")]
+    public async Task F75_RelayOntoItself_OpensFewDescriptors()
+    {
+        const int Count = 20;
+        int peak = 0;
+        int before = 0;
+        ByteStreamRelay? relay = null;
+        // On all addresses, of which the relay knows only those that clients have used.
+        Served served = await BeginAsync(
+            async (reader, writer, stopping) =>
+            {
+                await relay!.ServeAsync(reader, writer, stopping);
+                peak = Math.Max(peak, Descriptors.SocketsOf(Environment.ProcessId) - before);
+            },
+            endPoint: new IPEndPoint(IPAddress.IPv6Any, 0));
+        var options = new RelayOptions();
+        int port = ((IPEndPoint)served.EndPoint).Port;
+        options.Upstreams.Add($"tcp://127.0.0.1:{port}");
+        options.Upstreams.Add($"tcp://[::1]:{port}");
+        relay = Own(new ByteStreamRelay(options));
+        before = Descriptors.SocketsOf(Environment.ProcessId);
+        for (int i = 0; i < Count; i++)
+        {
+            await AssertRefusedAsync(new IPEndPoint(IPAddress.Loopback, port));
+        }
+
+        await UntilAsync(() => served.Summaries.Count == served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted));
+        Figure($"{peak} sockets at most, {served.Summaries.Count} connections accepted for {Count} clients");
+        Assert.InRange(peak, 1, 10);
+        // One hop leads to the address that the relay did not know: its end is met within the connect, or after it.
+        int unavailable = served.Summaries.Count(line => line.GetStructuredStateValue("Reason") == "upstream_unavailable");
+        await AssertRecoveredAsync(served, ("upstream_unavailable", unavailable), ("upstream_reset", served.Summaries.Count - unavailable));
+    }
+
     private static string Url(Served upstream) => $"tcp://{upstream.EndPoint}";
 
-    private Task<Served> BeginRelayAsync(Action<RelayOptions> configure)
+    private Task<Served> BeginRelayAsync(Action<RelayOptions> configure, Action<IConnectionBuilder>? surround = null)
     {
         var options = new RelayOptions();
         configure(options);
-        return BeginAsync(Own(new ByteStreamRelay(options)).ServeAsync);
+        return BeginAsync(Own(new ByteStreamRelay(options)).ServeAsync, surround);
     }
 }

@@ -156,7 +156,11 @@ internal static class ConfigurationSchema
     {
         json.WriteStartObject(setting.Name);
         json.WriteString("description", descriptions.Of(options, setting.Name));
-        if (setting.Table is SettingTable items)
+        if (setting is { Table: SettingTable section, IsList: false })
+        {
+            WriteTable(json, section, descriptions);
+        }
+        else if (setting.Table is SettingTable items)
         {
             json.WriteString("type", "array");
             json.WriteStartObject("items");

@@ -1,4 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Relay;
 using static ByteStreams.Configuration.Settings;
 
 namespace ByteStreams.Configuration;
@@ -105,9 +106,13 @@ internal static class EndpointTable
         Number<RelayOptions>(nameof(RelayOptions.UnhealthyAfter), 1, int.MaxValue, o => o.UnhealthyAfter, (o, v) => o.UnhealthyAfter = v),
         Number<RelayOptions>(nameof(RelayOptions.HealthyAfter), 1, int.MaxValue, o => o.HealthyAfter, (o, v) => o.HealthyAfter = v),
         Time<RelayOptions>(nameof(RelayOptions.ResolveInterval), Second, o => o.ResolveInterval, (o, v) => o.ResolveInterval = v),
+        Flag<RelayOptions>(nameof(RelayOptions.Readiness), o => o.Readiness, (o, v) => o.Readiness = v),
         Choice<RelayOptions, SendProxyHeader>(nameof(RelayOptions.SendProxyHeader), o => o.SendProxyHeader, (o, v) => o.SendProxyHeader = v),
         Time<RelayOptions>(nameof(RelayOptions.DrainQuiet), TimeSpan.Zero, o => o.DrainQuiet, (o, v) => o.DrainQuiet = v),
-        new InnerSectionSetting<RelayOptions, TlsClientOptions>(nameof(RelayOptions.Tls), o => o.Tls, ClientTls));
+        Flag<RelayOptions>(nameof(RelayOptions.DrainWaitsForAnswer), o => o.DrainWaitsForAnswer, (o, v) => o.DrainWaitsForAnswer = v),
+        new InnerSectionSetting<RelayOptions, TlsClientOptions>(nameof(RelayOptions.Tls), o => o.Tls, ClientTls),
+        new InnerSectionSetting<RelayOptions, UpstreamConnectionOptions>(
+            nameof(RelayOptions.Connection), o => (UpstreamConnectionOptions)o.Connection, new SettingTable<UpstreamConnectionOptions>(Tcp<UpstreamConnectionOptions>())));
 
     private static readonly SettingTable<TimeoutOptions> Timeouts = new(
         Time<TimeoutOptions>(nameof(TimeoutOptions.FirstByte), TimeSpan.Zero, o => o.FirstByte, (o, v) => o.FirstByte = v),
@@ -134,6 +139,7 @@ internal static class EndpointTable
 
     /// <summary>What says how sockets are, and is fixed once they listen.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
+    [
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.Limit), 1, int.MaxValue, o => o.Limit, (o, v) => o.Limit = v),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.Backlog), 1, int.MaxValue, o => o.Backlog, (o, v) => o.Backlog = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReuseAddress), o => o.ReuseAddress, (o, v) => o.ReuseAddress = v),
@@ -141,11 +147,7 @@ internal static class EndpointTable
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.IPv6Only), o => o.IPv6Only, (o, v) => o.IPv6Only = v),
         Choice<ByteStreamServerOptions, ByteStreamEngine>(nameof(ByteStreamServerOptions.Engine), o => o.Engine, (o, v) => o.Engine = v),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.EventLoops), 1, 1024, o => o.EventLoops, (o, v) => o.EventLoops = v),
-        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.NoDelay), o => o.NoDelay, (o, v) => o.NoDelay = v),
-        Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAlive), o => o.KeepAlive, (o, v) => o.KeepAlive = v),
-        Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveTime), Second, o => o.KeepAliveTime, (o, v) => o.KeepAliveTime = v),
-        Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveInterval), Second, o => o.KeepAliveInterval, (o, v) => o.KeepAliveInterval = v),
-        Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.KeepAliveCount), 1, 127, o => o.KeepAliveCount, (o, v) => o.KeepAliveCount = v),
+        .. Tcp<ByteStreamServerOptions>(),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReceiveBufferSize), 1, int.MaxValue, o => o.ReceiveBufferSize, (o, v) => o.ReceiveBufferSize = v),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.SendBufferSize), 1, int.MaxValue, o => o.SendBufferSize, (o, v) => o.SendBufferSize = v),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.WriteBufferHighWater), 0, int.MaxValue, o => o.WriteBufferHighWater, (o, v) => o.WriteBufferHighWater = v),
@@ -154,7 +156,8 @@ internal static class EndpointTable
         Time<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerTimeout), TimeSpan.Zero, o => o.LingerTimeout, (o, v) => o.LingerTimeout = v, orZero: true),
         Number<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.LingerBytes), 0, int.MaxValue, o => o.LingerBytes, (o, v) => o.LingerBytes = v),
         FileMode<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketMode), o => o.UnixSocketMode, (o, v) => o.UnixSocketMode = v),
-        Text<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketGroup), "a group's name or number", o => o.UnixSocketGroup, (o, v) => o.UnixSocketGroup = v));
+        Text<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketGroup), "a group's name or number", o => o.UnixSocketGroup, (o, v) => o.UnixSocketGroup = v),
+    ]);
 
     /// <summary>The rest: which handler, and what surrounds it.</summary>
     public static SettingTable<EndpointSettings> Endpoint { get; } = new(
@@ -167,4 +170,16 @@ internal static class EndpointTable
         new SectionSetting<EndpointSettings, TlsServerOptions>(nameof(EndpointSettings.Tls), o => o.Tls, Tls),
         new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts),
         new SectionSetting<EndpointSettings, RelayOptions>(nameof(EndpointSettings.Relay), o => o.Relay, Relay));
+
+    /// <summary>TCP's own keys: of accepted connections, and of a relay's to its upstreams.</summary>
+    private static ValueSetting<TOptions>[] Tcp<TOptions>()
+        where TOptions : ByteStreamTransportOptions, new() =>
+    [
+        Flag<TOptions>(nameof(ByteStreamTransportOptions.NoDelay), o => o.NoDelay, (o, v) => o.NoDelay = v),
+        Flag<TOptions>(nameof(ByteStreamTransportOptions.KeepAlive), o => o.KeepAlive, (o, v) => o.KeepAlive = v),
+        Time<TOptions>(nameof(ByteStreamTransportOptions.KeepAliveTime), Second, o => o.KeepAliveTime, (o, v) => o.KeepAliveTime = v),
+        Time<TOptions>(nameof(ByteStreamTransportOptions.KeepAliveInterval), Second, o => o.KeepAliveInterval, (o, v) => o.KeepAliveInterval = v),
+        Number<TOptions>(nameof(ByteStreamTransportOptions.KeepAliveCount), 1, 127, o => o.KeepAliveCount, (o, v) => o.KeepAliveCount = v),
+        Time<TOptions>(nameof(ByteStreamTransportOptions.TcpUserTimeout), Second, o => o.TcpUserTimeout, (o, v) => o.TcpUserTimeout = v),
+    ];
 }

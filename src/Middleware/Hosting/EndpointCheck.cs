@@ -51,6 +51,17 @@ internal static class EndpointCheck
         }
 
         EndpointOverlaps.Find(addresses, errors);
+        var loops = new RelayLoops(addresses);
+        foreach (EndpointPlan relay in plans.Where(plan => plan.IsRelay))
+        {
+            await loops.AddAsync(relay, cancellationToken).ConfigureAwait(false);
+        }
+
+        foreach (string error in loops.Errors())
+        {
+            errors.Add(error);
+        }
+
         return plans;
     }
 

@@ -30,8 +30,11 @@ internal sealed record EndpointPlan(
     /// <summary>The TLS of a relay towards its upstreams; null where no upstream speaks it.</summary>
     public TlsClientOptions? UpstreamTls { get; init; }
 
+    /// <summary>Where its connections are passed on to; null where a handler serves them.</summary>
+    public RelayOptions? Relay { get; init; }
+
     /// <summary>Whether each of its connections has one to an upstream.</summary>
-    public bool IsRelay { get; init; }
+    public bool IsRelay => Relay is not null;
 
     /// <summary>Whether it comes from configuration, and not from code.</summary>
     public bool IsConfigured => Signature.Length > 0;

@@ -235,7 +235,7 @@ internal sealed class EndpointRegistry
             control,
             admission)
         {
-            IsRelay = isRelay,
+            Relay = isRelay ? settings.Relay.Options : null,
             Tls = isTls ? settings.Tls.Options : options.UsedTls,
             UpstreamTls = isRelay && EndpointPipeline.HasTlsUpstream(settings.Relay.Options) ? settings.Relay.Options.Tls : null,
         };

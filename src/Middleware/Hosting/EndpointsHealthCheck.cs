@@ -1,9 +1,10 @@
+using ByteStreams.Telemetry;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace ByteStreams.Hosting;
 
 /// <summary>Whether clients should be sent here.</summary>
-internal sealed class EndpointsHealthCheck(ByteStreamServers servers) : IHealthCheck
+internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStreamMetrics metrics) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(Look() is string unready ? new HealthCheckResult(context.Registration.FailureStatus, unready) : HealthCheckResult.Healthy());
@@ -19,6 +20,14 @@ internal sealed class EndpointsHealthCheck(ByteStreamServers servers) : IHealthC
         }
 
         string[] closed = [.. servers.Names.Where(name => servers.TryGet(name, out ByteStreamServer? server) && !server.IsServing)];
-        return closed.Length == 0 ? null : $"Not serving: {string.Join(", ", closed)}.";
+        if (closed.Length > 0)
+        {
+            return $"Not serving: {string.Join(", ", closed)}.";
+        }
+
+        string[] cut = [.. servers.Names.Where(name => servers.Plan(name)?.Relay is { Readiness: true } && !IsAnyUpstreamUp(name))];
+        return cut.Length == 0 ? null : $"No upstream is up: {string.Join(", ", cut)}.";
     }
+
+    private bool IsAnyUpstreamUp(string name) => metrics.UpstreamsOf(name).Any(upstream => upstream is { IsHealthy: true, IsEjected: false });
 }

@@ -92,8 +92,9 @@ public sealed class ByteStreamRelay : IDisposable
     /// <param name="reader">What the client sends.</param>
     /// <param name="writer">What is sent to the client. It is of a server's connection.</param>
     /// <param name="stopping">
-    /// Tells that the server stops: the connection goes on until both sides have ended, or nothing has moved for
-    /// <see cref="RelayOptions.DrainQuiet"/>, or the server's deadline aborts it.
+    /// Fires when the server stops: the connection goes on until both sides have ended, or nothing has moved for
+    /// <see cref="RelayOptions.DrainQuiet"/> and no answer is awaited (<see cref="RelayOptions.DrainWaitsForAnswer"/>), or the server's deadline
+    /// aborts it.
     /// </param>
     /// <returns>Done when both directions have ended, or the connection is lost.</returns>
     /// <exception cref="ArgumentException">The writer is of no connection.</exception>
@@ -101,12 +102,20 @@ public sealed class ByteStreamRelay : IDisposable
     {
         ArgumentNullException.ThrowIfNull(writer);
         ConnectionContext client = writer.Transport ?? throw new ArgumentException("A relay needs a connection, and not a pipe alone.", nameof(writer));
+        IConnectionProgress progress = ConnectionLink.Progress(client);
         var failures = new List<string>();
+        var gone = new ClientGone();
+        progress.ObserveEnd(gone);
         Upstream? chosen;
         ConnectionContext? upstream;
         try
         {
-            (chosen, upstream) = await OpenAsync(client, failures).ConfigureAwait(false);
+            (chosen, upstream) = await LossWatch.WaitAsync(OpenAsync(client, failures, gone.Token), progress, _plain.TimeProvider).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (gone.IsCancellationRequested)
+        {
+            RelayLog.ClientGone(_logger, writer.ConnectionId, EndReasonText.Of(ConnectionLink.Of(client).EndReason));
+            return;
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
         {
@@ -126,21 +135,21 @@ public sealed class ByteStreamRelay : IDisposable
             return;
         }
 
-        ConnectionLink.Progress(client).Record?.MoreFacts.Upstream = chosen.Name;
+        progress.Record?.MoreFacts.Upstream = chosen.Name;
+        // Asked now: a disposed connection has lost its features.
+        var secured = ConnectionLink.Of(upstream) as TlsTransport;
         try
         {
-            await new RelayedConnection(client, upstream, _options.DrainQuiet, _plain.LingerTimeout, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
+            await new RelayedConnection(client, upstream, _options.DrainQuiet, _options.DrainWaitsForAnswer, _plain.LingerTimeout, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
         }
         finally
         {
             chosen.Leave();
-            if (ConnectionLink.Of(upstream) is TlsTransport { EndedWithoutCloseNotify: true })
+            if (secured is { EndedWithoutCloseNotify: true })
             {
                 TlsLog.UpstreamTruncated(_logger, client.ConnectionId, chosen.Name);
                 _metrics?.TlsTruncated(_endpoint, chosen.Name);
             }
-
-            await upstream.DisposeAsync().ConfigureAwait(false);
         }
     }
 
@@ -153,11 +162,13 @@ public sealed class ByteStreamRelay : IDisposable
         }
 
         _metrics?.Forget(_group);
+        RelayMap.Forget(this);
         _disposed.Cancel();
         _disposed.Dispose();
     }
 
-    private async Task<(Upstream? Upstream, ConnectionContext? Connection)> OpenAsync(ConnectionContext client, List<string> failures)
+    private async Task<(Upstream? Upstream, ConnectionContext? Connection)> OpenAsync(
+        ConnectionContext client, List<string> failures, CancellationToken gone)
     {
         List<Upstream> tried = [];
         while (tried.Count <= _options.Retries && _group.Choose(tried) is Upstream upstream)
@@ -165,7 +176,7 @@ public sealed class ByteStreamRelay : IDisposable
             long began = _plain.TimeProvider.GetTimestamp();
             try
             {
-                ConnectionContext connection = await ConnectAsync(client, upstream, _options.ConnectTimeout).ConfigureAwait(false);
+                ConnectionContext connection = await ConnectAsync(client, upstream, _options.ConnectTimeout, gone).ConfigureAwait(false);
                 _metrics?.UpstreamConnected(_endpoint, upstream.Name, null, _plain.TimeProvider.GetElapsedTime(began));
                 if (upstream.Succeeded())
                 {
@@ -208,12 +219,15 @@ public sealed class ByteStreamRelay : IDisposable
     /// <param name="client">Whose connection is to be passed on; null for a check.</param>
     /// <param name="upstream">Where to.</param>
     /// <param name="timeout">For all of it.</param>
-    private async Task<ConnectionContext> ConnectAsync(ConnectionContext? client, Upstream upstream, TimeSpan timeout)
+    /// <param name="gone">Fires where the connection is not needed any more.</param>
+    private async Task<ConnectionContext> ConnectAsync(ConnectionContext? client, Upstream upstream, TimeSpan timeout, CancellationToken gone)
     {
-        using var late = new CancellationTokenSource(timeout, _plain.TimeProvider);
+        using var timer = new CancellationTokenSource(timeout, _plain.TimeProvider);
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, gone);
         try
         {
             IReadOnlyList<EndPoint> addresses = await upstream.AddressesAsync(late.Token).ConfigureAwait(false);
+            addresses = WithoutLoops(addresses, client);
             ConnectionContext connection = await ByteStreamClient.OpenBesideAsync(client, addresses, _plain, late.Token).ConfigureAwait(false);
             if (Turn.Current is null && connection is ChannelConnection opened)
             {
@@ -235,8 +249,26 @@ public sealed class ByteStreamRelay : IDisposable
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested)
         {
+            gone.ThrowIfCancellationRequested();
             throw new TimeoutException($"no connection within {timeout.TotalSeconds:0.###} s");
         }
+    }
+
+    /// <summary>The addresses that do not lead back here.</summary>
+    private IReadOnlyList<EndPoint> WithoutLoops(IReadOnlyList<EndPoint> addresses, ConnectionContext? client)
+    {
+        if (!addresses.Any(LocalAddresses.Contains))
+        {
+            return addresses;
+        }
+
+        if ((client as ChannelConnection)?.SocketLocal is EndPoint here)
+        {
+            RelayMap.Note(here, this);
+        }
+
+        EndPoint[] others = [.. addresses.Where(address => !RelayMap.LeadsTo(address, this))];
+        return others.Length == 0 ? throw new RelayLoopException() : others;
     }
 
     private static async Task StartAsync(ChannelConnection opened)
@@ -257,8 +289,12 @@ public sealed class ByteStreamRelay : IDisposable
         string? failure = null;
         try
         {
-            ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout).ConfigureAwait(false);
+            ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout, _ended).ConfigureAwait(false);
             await connection.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (_ended.IsCancellationRequested)
+        {
+            return;
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
         {
@@ -319,6 +355,7 @@ public sealed class ByteStreamRelay : IDisposable
     {
         TimeoutException => "timeout",
         AuthenticationException => "tls",
+        RelayLoopException => "loop",
         SocketException { SocketErrorCode: not SocketError.SocketError } socket => socket.SocketErrorCode.ToString(),
         { InnerException: SocketException { SocketErrorCode: not SocketError.SocketError } inner } => inner.SocketErrorCode.ToString(),
         _ => "_OTHER",
@@ -327,4 +364,10 @@ public sealed class ByteStreamRelay : IDisposable
     /// <summary>Whether it tells of the upstream or the way to it, and not of a mistake in here or of this process's descriptors.</summary>
     private static bool IsFailure(Exception error) => !DescriptorLimit.IsShortage(error) && error is IOException or SocketException or TimeoutException
         or AuthenticationException or ConnectionAbortedException;
+
+    /// <summary>Fires when the client's connection ends while an upstream is being connected to. Without a timer, it needs no disposal.</summary>
+    private sealed class ClientGone : CancellationTokenSource, IEndObserver
+    {
+        void IEndObserver.OnEnding() => _ = CancelAsync();
+    }
 }

@@ -32,6 +32,9 @@ internal static partial class RelayLog
     [LoggerMessage(658, LogLevel.Error, "{Count} clients refused since the last such line, because no upstream connection could be opened for them: {Reason}.")]
     public static partial void DescriptorsShort(ILogger logger, int count, string reason);
 
+    [LoggerMessage(659, LogLevel.Debug, "Connection {ConnectionId}: it ended ({Reason}) before an upstream was connected to.")]
+    public static partial void ClientGone(ILogger logger, string? connectionId, string reason);
+
     [LoggerMessage(669, LogLevel.Warning, "The certificate '{Subject}' in {File}, which upstreams are shown, is valid from {NotBefore:u} to {NotAfter:u}: upstreams refuse it outside of that. Replace the file; no restart is needed.")]
     public static partial void CertificateNotValid(ILogger logger, string subject, string file, DateTime notBefore, DateTime notAfter);
 }

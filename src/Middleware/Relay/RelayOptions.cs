@@ -1,4 +1,5 @@
 using ByteStreams.Configuration;
+using ByteStreams.Relay;
 
 namespace ByteStreams;
 
@@ -48,6 +49,14 @@ public sealed class RelayOptions
     public TimeSpan ResolveInterval { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
+    /// Whether the health check <c>AddByteStreams</c>, and with it <c>/readyz</c> of StreamsHost, fails while no upstream is up: false by default. An
+    /// upstream is up while it is neither unhealthy nor ejected, so that <see cref="HealthCheckInterval"/> should be set: without checks
+    /// only connections of clients show that it is down, and an upstream counts as up again after <see cref="EjectFor"/>. Where several instances
+    /// share their upstreams, all of them fail at once, and a load balancer before them has none left.
+    /// </summary>
+    public bool Readiness { get; set; }
+
+    /// <summary>
     /// Whether a PROXY header tells the upstream who the client is, before anything else is sent to it: not by default. Where a header
     /// told it here, that client is forwarded; health checks say that they are the relay's own. The upstream has to expect it.
     /// </summary>
@@ -55,15 +64,27 @@ public sealed class RelayOptions
 
     /// <summary>
     /// While the server stops, a connection on which nothing has moved for so long is closed cleanly: 1 s by default, greater than zero.
-    /// The relay cannot know where a message ends; who is silent is taken to be between two.
+    /// The relay cannot know where a message ends: a connection that is silent counts as between two, except as
+    /// <see cref="DrainWaitsForAnswer"/> says.
     /// </summary>
     public TimeSpan DrainQuiet { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// Whether a stop waits, within <c>DrainTimeout</c>, for a connection whose client was the last to send, because the answer has not begun:
+    /// true by default. False is for protocols without answers, such as a log's: their connections end after <see cref="DrainQuiet"/> too,
+    /// cleanly, also within a request.
+    /// </summary>
+    public bool DrainWaitsForAnswer { get; set; } = true;
 
     /// <summary>TLS towards <c>tls://</c> upstreams. Files are read when the relay starts, and again for new connections when they have changed.</summary>
     public TlsClientOptions Tls { get; } = new();
 
-    /// <summary>Everything else about upstream connections, such as keep-alive. Its <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.</summary>
-    public ByteStreamClientOptions Connection { get; set; } = new();
+    /// <summary>
+    /// The socket options of upstream connections. Keep-alive is on by default, with a first probe after 60 s and one each 10 s, and
+    /// <see cref="ByteStreamTransportOptions.TcpUserTimeout"/> is 5 min, so that an upstream that has vanished does not hold its connections.
+    /// Its <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.
+    /// </summary>
+    public ByteStreamClientOptions Connection { get; set; } = new UpstreamConnectionOptions();
 
     /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
     internal void Validate() => Mistake.ThrowIfAny(Mistakes());

@@ -62,6 +62,9 @@ internal sealed class Upstream
 
     public bool IsHealthy => Volatile.Read(ref _isHealthy);
 
+    /// <summary>Its addresses as they were resolved last; none before the first time.</summary>
+    public IReadOnlyList<EndPoint> Known => Volatile.Read(ref _addresses) ?? [];
+
     /// <summary>Whether it has failed too often lately.</summary>
     public bool IsEjected
     {

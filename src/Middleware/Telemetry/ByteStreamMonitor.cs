@@ -71,13 +71,13 @@ public sealed class ByteStreamMonitor
 
     /// <summary>
     /// Resets an open connection, on an operator's behalf: it ends by <see cref="ConnectionEndReason.ClosedByOperator"/>, and what was
-    /// not sent yet is lost.
+    /// not sent yet is lost. One that is ending already keeps its own reason, and ends at once.
     /// </summary>
     /// <param name="id">Its <see cref="ConnectionSnapshot.Id"/>.</param>
-    /// <returns>Whether there was one, that had not begun to end.</returns>
+    /// <returns>Whether there was one.</returns>
     public bool Abort(string id)
     {
-        if (Find(id) is not { Link: { EndReason: ConnectionEndReason.None } link })
+        if (Find(id) is not { Link: IByteStreamTransportFeature link })
         {
             return false;
         }

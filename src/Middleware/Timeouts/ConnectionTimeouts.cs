@@ -27,6 +27,9 @@ internal sealed class ConnectionTimeouts : IProgressObserver
     private uint _recordSince;
     private uint _halfClosedSince;
 
+    // Of a relay: what is sent to the upstream.
+    private UpstreamSends? _upstream;
+
     private uint _endedAt;
     private uint _movedAt;
     private ConnectionEndReason _reason;
@@ -96,7 +99,8 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         uint halfClosedSince = Volatile.Read(ref _halfClosedSince);
         uint now = _heart.Now;
         long inputReceived = _progress.InputReceived;
-        bool stalled = sending && now - stalledSince >= _limits.SendStall;
+        uint upstreamStalled = Volatile.Read(ref _upstream)?.StalledFor(now) ?? 0;
+        bool stalled = (sending && now - stalledSince >= _limits.SendStall) || upstreamStalled >= _limits.SendStall;
         if (_link.EndReason != ConnectionEndReason.None)
         {
             // It is ending already; only a peer that takes nothing can still hold it.
@@ -110,6 +114,8 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             : !message && unfinished > 0 && IsTooSlow(now - recordSince, unfinished) ? ConnectionEndReason.ReceiveRateTooLow
             : now - _accepted >= _limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
             : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionEndReason.HalfClosedTimeout
+            // The end has arrived and is not read, because the upstream takes nothing of what came before it.
+            : upstreamStalled >= _limits.HalfClosed && _progress.HasEndArrived ? ConnectionEndReason.HalfClosedTimeout
             : ConnectionEndReason.None;
     }
 
@@ -159,9 +165,55 @@ internal sealed class ConnectionTimeouts : IProgressObserver
 
     void IProgressObserver.OnDirectionEnds() => OnDirectionEnds();
 
+    void IProgressObserver.OnRelayed(IConnectionProgress upstream)
+    {
+        if (_limits.SendStall != TimeoutLimits.Never || _limits.HalfClosed != TimeoutLimits.Never)
+        {
+            var sends = new UpstreamSends(upstream, _heart);
+            upstream.Observe(sends, input: false, output: true);
+            Volatile.Write(ref _upstream, sends);
+        }
+    }
+
     private void OnDirectionEnds() =>
         _ = Interlocked.CompareExchange(ref _halfClosedSince, Math.Max(1, _heart.Now), 0);
 
     private bool IsTooSlow(uint taken, long received) =>
         taken >= _limits.RateGrace && received * Heartbeat.UnitsPerSecond < (long)_limits.Rate * taken;
+
+    /// <summary>Sends to a relay's upstream, and since when one waits.</summary>
+    private sealed class UpstreamSends(IConnectionProgress upstream, Heartbeat heart) : IProgressObserver
+    {
+        private uint _since = heart.Now;
+
+        public uint StalledFor(uint now)
+        {
+            // First the state, then since when, as the look does.
+            bool waits = upstream.IsSendWaiting;
+            uint since = Volatile.Read(ref _since);
+            return waits && now > since ? now - since : 0;
+        }
+
+        void IProgressObserver.OnReadWaits()
+        {
+            // Only sends are observed.
+        }
+
+        void IProgressObserver.OnRecordBegins()
+        {
+            // Only sends are observed.
+        }
+
+        void IProgressObserver.OnSendWaits() => Volatile.Write(ref _since, heart.Now);
+
+        void IProgressObserver.OnDirectionEnds()
+        {
+            // The end of a direction counts on the client's connection.
+        }
+
+        void IProgressObserver.OnRelayed(IConnectionProgress upstream)
+        {
+            // An upstream's connection is not relayed again.
+        }
+    }
 }

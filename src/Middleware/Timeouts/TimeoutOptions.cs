@@ -9,7 +9,7 @@ namespace ByteStreams;
 /// </summary>
 /// <remarks>
 /// A connection that is over its time is closed: what was written is delivered if the peer takes it within 5 s, and a read that
-/// waits fails. A stalled sender's is aborted. Nothing of this costs a timer or an allocation per read.
+/// waits fails. A stalled sender's is aborted. A relay's connection to the upstream ends at once with its client's. Nothing of this costs a timer or an allocation per read.
 /// </remarks>
 public sealed class TimeoutOptions
 {
@@ -25,7 +25,8 @@ public sealed class TimeoutOptions
 
     /// <summary>
     /// How long bytes may wait without the peer taking one, from the last byte that was taken or from the moment at which they began to
-    /// wait: 60 s by default, null for ever. It bounds what peers that never read can hold.
+    /// wait: 60 s by default, null for ever. It bounds what peers that never read can hold. A relay's upstream counts as its client does:
+    /// where it takes nothing, both connections end.
     /// </summary>
     public TimeSpan? SendStall { get; set; } = TimeSpan.FromSeconds(60);
 
@@ -41,7 +42,10 @@ public sealed class TimeoutOptions
     /// <summary>How long a connection may last in all, from its accept. No bound by default (null).</summary>
     public TimeSpan? Lifetime { get; set; }
 
-    /// <summary>How long one direction may stay open behind the end of the other. No bound by default (null).</summary>
+    /// <summary>
+    /// How long one direction may stay open after the end of the other. No bound by default (null). In a relay, the end of a client counts
+    /// also while it is not read because the upstream takes nothing.
+    /// </summary>
     public TimeSpan? HalfClosed { get; set; }
 
     internal bool IsEmpty => FirstByte is null && ReceiveIdle is null && SendStall is null && MinReceiveRate is null && Lifetime is null && HalfClosed is null;

@@ -116,6 +116,16 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Sample() => _progressBelow?.Sample();
 
+    public IProgressObserver? Observer => _input.Observer ?? _output.Observer;
+
+    public bool HasEndArrived => IsInputEnded || _progressBelow is { HasEndArrived: true };
+
+    public bool ReportsLoss => _progressBelow?.ReportsLoss ?? true;
+
+    public void ObserveEnd(IEndObserver? observer) => _progressBelow?.ObserveEnd(observer);
+
+    public void LookForLoss() => _progressBelow?.LookForLoss();
+
     public ConnectionRecord? Record
     {
         get => _progressBelow?.Record;
@@ -428,6 +438,11 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     /// <summary>The connection below reports its end, and a close looks at <see cref="IsInputEnded"/>.</summary>
     void IInputOwner.OnInputEnded(Exception? loss)
+    {
+    }
+
+    /// <summary>The connection below reports its loss, see <see cref="ObserveEnd"/>.</summary>
+    void IInputOwner.OnLossReported()
     {
     }
 

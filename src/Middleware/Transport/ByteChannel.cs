@@ -47,6 +47,18 @@ internal abstract class ByteChannel
     public virtual bool HasArrived => false;
 
     /// <summary>
+    /// Has <see cref="IReceiver.OnLost"/> called where the connection is lost while no receive waits. Returns whether the channel can do so;
+    /// else <see cref="FindLoss"/> has to be asked.
+    /// </summary>
+    public virtual bool ReportLoss(IReceiver receiver) => false;
+
+    /// <summary>Why the connection is lost, where it is and no receive or send has failed by it; null also where the channel cannot tell.</summary>
+    public virtual Exception? FindLoss() => null;
+
+    /// <summary>Whether the peer's end has arrived, received or not; false where the channel cannot tell.</summary>
+    public virtual bool HasEndArrived => false;
+
+    /// <summary>
     /// Receives 1 to all of <paramref name="destination"/> bytes, 0 at the end, without a wait: after <see cref="WaitToReceive"/>, so that a
     /// connection holds no buffer while it waits, and for what has arrived when a send fails.
     /// </summary>
@@ -95,4 +107,7 @@ internal interface IReceiver
 {
     /// <summary>A receive can be tried. Called outside of any lock of the channel.</summary>
     void OnReady();
+
+    /// <summary>The connection is lost, and no receive waits. Called outside of any lock of the channel, perhaps more than once.</summary>
+    void OnLost();
 }

@@ -41,7 +41,7 @@ public class ByteStreamTransportOptions
     /// </summary>
     public bool NoDelay { get; set; } = true;
 
-    /// <summary>Whether TCP probes an idle peer (SO_KEEPALIVE). False by default.</summary>
+    /// <summary>Whether TCP probes an idle peer (SO_KEEPALIVE). False by default, true for a relay's upstreams.</summary>
     public bool KeepAlive { get; set; }
 
     /// <summary>The idle time before the first probe, in whole seconds, at least 1 s. The system's own (Linux: 2 h) by default.</summary>
@@ -52,6 +52,13 @@ public class ByteStreamTransportOptions
 
     /// <summary>The probes that may go unanswered before the connection is lost, 1 to 127. The system's own (Linux: 9) by default.</summary>
     public int? KeepAliveCount { get; set; }
+
+    /// <summary>
+    /// How long bytes may go unacknowledged, or wait because the peer has no space for them, before the system gives the connection up
+    /// (TCP_USER_TIMEOUT), at least 1 s. With keep-alive it bounds the time without an answer in place of <see cref="KeepAliveCount"/>. The
+    /// system's own (Linux: about 15 min, and no bound for a peer without space) by default. Linux only; ignored elsewhere.
+    /// </summary>
+    public TimeSpan? TcpUserTimeout { get; set; }
 
     /// <summary>The kernel's receive buffer in bytes (SO_RCVBUF). The system's own, growing one by default; setting it stops its growth.</summary>
     public int? ReceiveBufferSize { get; set; }

@@ -34,6 +34,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     private bool _isLosing;
     private long _firstByteAt;
     private ClosedSource? _closedSource;
+    private IEndObserver? _endObserver;
+    private bool _reportsLoss;
     private IDictionary<object, object?>? _items;
     private EndPoint? _local;
     private EndPoint? _remote;
@@ -100,6 +102,12 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     /// <summary>The peer's address as the socket has it, whatever <see cref="RemoteEndPoint"/> was set to.</summary>
     public EndPoint? SocketPeer => (_channel as SocketByteChannel)?.RemoteEndPoint;
+
+    /// <summary>
+    /// This side's address as the socket has it, whatever <see cref="LocalEndPoint"/> was set to; null where there is none, or a PROXY header
+    /// has replaced that of a Unix socket.
+    /// </summary>
+    public EndPoint? SocketLocal => (_channel as SocketByteChannel)?.LocalEndPoint ?? _local as UnixDomainSocketEndPoint;
 
     /// <summary>
     /// Fires when the connection is closed; not at the peer's FIN, after which replies can still be sent, except as <see cref="FollowsKestrel"/>.
@@ -174,6 +182,12 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     ConnectionRecord? IConnectionProgress.Record { get; set; }
 
+    IProgressObserver? IConnectionProgress.Observer => _input.Observer ?? _output.Observer;
+
+    bool IConnectionProgress.HasEndArrived => Volatile.Read(ref _peerEnded) || _channel.HasEndArrived;
+
+    bool IConnectionProgress.ReportsLoss => _reportsLoss;
+
     /// <summary>The event loop that serves it; null where none does.</summary>
     public EventLoop? Loop => (_channel as EpollChannel)?.Loop;
 
@@ -194,6 +208,24 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         _input.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
     }
+
+    void IConnectionProgress.ObserveEnd(IEndObserver? observer)
+    {
+        // A full fence: what ends the connection sets the reason and then looks for the observer.
+        Interlocked.Exchange(ref _endObserver, observer);
+        if (observer is null)
+        {
+            return;
+        }
+
+        _reportsLoss = _input.ReportLoss();
+        if (_reason != ConnectionEndReason.None)
+        {
+            observer.OnEnding();
+        }
+    }
+
+    void IConnectionProgress.LookForLoss() => ((IInputOwner)this).OnLossReported();
 
     public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
 
@@ -291,6 +323,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         {
             _ = LingerWhenSentAsync();
         }
+
+        ReportEnding();
     }
 
     private async Task LingerWhenSentAsync()
@@ -388,6 +422,14 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
+    void IInputOwner.OnLossReported()
+    {
+        if (_channel.FindLoss() is Exception loss)
+        {
+            Lose(loss);
+        }
+    }
+
     void IInputOwner.OnDiscarded() => Volatile.Read(ref _linger)?.OnDiscarded();
 
     void IOutputOwner.OnOutputLost(Exception loss)
@@ -417,6 +459,10 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             if (_input.FailAfterReceived(loss))
             {
                 FinishLoss(loss);
+            }
+            else
+            {
+                ReportEnding();
             }
         }
     }
@@ -527,6 +573,13 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
 
         _ = source?.CancelAsync();
+        ReportEnding();
+    }
+
+    private void ReportEnding()
+    {
+        Interlocked.MemoryBarrier();
+        _endObserver?.OnEnding();
     }
 
     /// <summary>

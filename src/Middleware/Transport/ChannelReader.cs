@@ -59,7 +59,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     private bool _canceled;
     private bool _completed;
 
-    private ChannelWriter? _onward;
+    private IOnward? _onward;
 
     private bool _waiting;
     private ManualResetValueTaskSourceCore<ReadResult> _waiter;
@@ -114,7 +114,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     public bool HasPeerEnded => _channel.HasPeerEnded;
 
     /// <summary>What the connection holds: bytes that were received, and answers that wait to be sent.</summary>
-    private long Held => Buffered + (_onward?.Queued ?? _owner?.BufferedOutput ?? 0);
+    private long Held => Buffered + (_onward?.Writer.Queued ?? _owner?.BufferedOutput ?? 0);
 
     /// <summary>Bytes thrown away by <see cref="Discard"/> so far.</summary>
     public long Discarded => Volatile.Read(ref _discard) is Discarding discard ? Volatile.Read(ref discard.Bytes) : 0;
@@ -145,10 +145,10 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// it at once, and the read goes on waiting. It answers as soon as there is anything else to do: bytes that were not taken, the end,
     /// a cancellation. A loss of the other side shows where those bytes are written to it.
     /// </summary>
-    /// <param name="onward">The other side. It is locked within this reader's lock, and never the other way round.</param>
-    public ValueTask<ReadResult> ReadAndPassOnAsync(ChannelWriter onward) => ReadAsync(onward, CancellationToken.None);
+    /// <param name="onward">The other side.</param>
+    public ValueTask<ReadResult> ReadAndPassOnAsync(IOnward onward) => ReadAsync(onward, CancellationToken.None);
 
-    private ValueTask<ReadResult> ReadAsync(ChannelWriter? onward, CancellationToken cancellationToken)
+    private ValueTask<ReadResult> ReadAsync(IOnward? onward, CancellationToken cancellationToken)
     {
         short version;
         bool ended = false;
@@ -447,10 +447,12 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// <summary>Has the other side send what is buffered, as far as it takes it now.</summary>
     private void PassOn()
     {
+        _onward!.OnPassing();
+        ChannelWriter writer = _onward.Writer;
         while (_first is not null && _consumed < _received)
         {
             int length = _first.End - _firstIndex;
-            int taken = _onward!.TrySend(_first.Memory.Span[_firstIndex..]);
+            int taken = writer.TrySend(_first.Memory.Span[_firstIndex..]);
             _firstIndex += taken;
             _consumed += taken;
             if (taken < length)
@@ -571,6 +573,11 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     }
 
     void IReceiver.OnReady() => OnWaited();
+
+    void IReceiver.OnLost() => _owner?.OnLossReported();
+
+    /// <summary>Has the owner called where the channel reports a loss while no receive waits. Returns whether the channel can do so.</summary>
+    public bool ReportLoss() => _channel.ReportLoss(this);
 
     private void OnWaited()
     {
@@ -967,7 +974,7 @@ internal sealed class ChannelReader : PipeReader, IValueTaskSource<ReadResult>, 
     /// </summary>
     private int BlockSize()
     {
-        long room = _onward?.Room ?? _owner?.RoomForAnswers ?? long.MaxValue;
+        long room = _onward?.Writer.Room ?? _owner?.RoomForAnswers ?? long.MaxValue;
         room = Math.Max(room, Math.Max(_needed, SmallestBlock));
         _needed = 0;
         if (BufferLimit.Process.IsExceeded && !_mayExceed)

@@ -48,6 +48,7 @@ internal static class ConnectionLink
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {
         private IProgressObserver? _observer;
+        private IEndObserver? _endObserver;
         private long _received;
         private long _sent;
 
@@ -68,6 +69,23 @@ internal static class ConnectionLink
         public long FirstByteAt => 0;
 
         public Task OutputFinished => link.WaitClosedAsync();
+
+        public IProgressObserver? Observer => _observer;
+
+        public void ObserveEnd(IEndObserver? observer)
+        {
+            bool isFirst = Interlocked.Exchange(ref _endObserver, observer) is null;
+            if (isFirst && observer is not null)
+            {
+                _ = ReportEndingAsync();
+            }
+        }
+
+        private async Task ReportEndingAsync()
+        {
+            await link.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Volatile.Read(ref _endObserver)?.OnEnding();
+        }
 
         public void Observe(IProgressObserver observer, bool input, bool output) => _observer = observer;
 

@@ -50,6 +50,29 @@ internal interface IConnectionProgress
     /// <param name="output">Whether sends that wait and the end of the output are reported.</param>
     void Observe(IProgressObserver observer, bool input, bool output);
 
+    /// <summary>What <see cref="Observe"/> has set; null where nothing is observed.</summary>
+    IProgressObserver? Observer { get; }
+
+    /// <summary>
+    /// Whether the peer's end has arrived, received or not: as <see cref="IsInputEnded"/> where the transport does not know before it receives.
+    /// </summary>
+    bool HasEndArrived => IsInputEnded;
+
+    /// <summary>Whether a loss ends the connection although nothing is read or sent; else <see cref="LookForLoss"/> has to be called.</summary>
+    bool ReportsLoss => true;
+
+    /// <summary>
+    /// Has an observer called when the connection begins to end, at once where it has. From now on a loss ends the connection also while
+    /// nothing is read or sent, see <see cref="ReportsLoss"/>.
+    /// </summary>
+    /// <param name="observer">What is called, in place of the one before; null for none.</param>
+    void ObserveEnd(IEndObserver? observer);
+
+    /// <summary>Ends the connection where it is lost and no read or send has reported that.</summary>
+    void LookForLoss()
+    {
+    }
+
     /// <summary>Called by each heartbeat before it looks: a transport that does not see what happens compares here, and reports what has changed.</summary>
     void Sample()
     {

@@ -18,6 +18,9 @@ internal interface IInputOwner
     /// <param name="loss">The cause of the loss; null at the end.</param>
     void OnInputEnded(Exception? loss);
 
+    /// <summary>Called, outside of any lock, when the channel reports a loss that no receive waits for.</summary>
+    void OnLossReported();
+
     /// <summary>Called, outside of any lock, when as much was discarded as <see cref="ChannelReader.Discard"/> allows.</summary>
     void OnDiscarded();
 }

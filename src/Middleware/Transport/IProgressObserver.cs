@@ -16,4 +16,10 @@ internal interface IProgressObserver
 
     /// <summary>One direction ends. Called before that can be seen.</summary>
     void OnDirectionEnds();
+
+    /// <summary>
+    /// A relay passes on what the peer sends: a send of the other connection that waits counts from now on as one of this connection.
+    /// Called outside of any lock, once, before the other connection is used.
+    /// </summary>
+    void OnRelayed(IConnectionProgress upstream);
 }

@@ -12,7 +12,11 @@ internal static partial class NativeSocket
     public const int SoPeerCred = 17;
     public const int IpProtoTcp = 6;
     public const int TcpInfo = 11;
+    public const int TcpUserTimeout = 18;
     public const byte TcpClose = 7;
+    private const byte TcpCloseWait = 8;
+    private const byte TcpLastAck = 9;
+    private const byte TcpClosing = 11;
 
     /// <summary>The size of struct ucred: process, user and group.</summary>
     public const int CredentialsSize = 12;
@@ -69,25 +73,31 @@ internal static partial class NativeSocket
     /// Whether a TCP connection of which this side has not been shut down is gone altogether. The kernel tells a reset once, to
     /// whichever call comes first; behind a send that was told, a receive says "end", as if the peer had finished.
     /// </summary>
-    public static bool IsReset(Socket socket)
+    public static bool IsReset(Socket socket) => TcpState(socket) == TcpClose;
+
+    /// <summary>Whether the peer of a TCP connection has sent its end, received or not; false where the platform cannot say.</summary>
+    public static bool HasEnded(Socket socket) => TcpState(socket) is TcpCloseWait or TcpLastAck or TcpClosing;
+
+    /// <summary>The state of a TCP connection; 0 where the platform cannot say.</summary>
+    private static byte TcpState(Socket socket)
     {
         if (!OperatingSystem.IsLinux() || socket.AddressFamily == AddressFamily.Unix)
         {
-            return false;
+            return 0;
         }
 
-        // tcp_info begins with the state: behind the peer's FIN that is CLOSE_WAIT, behind its reset CLOSE (tcp(7)).
+        // tcp_info begins with the state: after the peer's FIN that is CLOSE_WAIT, after its reset CLOSE (tcp(7)).
         Span<byte> state = stackalloc byte[1];
         try
         {
             _ = socket.GetRawSocketOption(IpProtoTcp, TcpInfo, state);
         }
-        catch (SocketException)
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
-            return false;
+            return 0;
         }
 
-        return state[0] == TcpClose;
+        return state[0];
     }
 
     /// <summary>Who is at the other end of a connection over a Unix socket, also on Kestrel's stock transport.</summary>
@@ -153,6 +163,17 @@ internal static partial class NativeSocket
 
     [LibraryImport("libc", EntryPoint = "poll")]
     private static partial int Poll(ref PollDescriptor descriptor, nuint count, int timeout);
+
+    /// <summary>Bounds how long bytes may go unacknowledged (TCP_USER_TIMEOUT, tcp(7)); nothing elsewhere than on Linux.</summary>
+    public static void SetUserTimeout(Socket socket, TimeSpan timeout)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            Span<byte> milliseconds = stackalloc byte[4];
+            MemoryMarshal.Write(milliseconds, (int)timeout.TotalMilliseconds);
+            socket.SetRawSocketOption(IpProtoTcp, TcpUserTimeout, milliseconds);
+        }
+    }
 
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int Ioctl(int descriptor, nuint request, out int value);

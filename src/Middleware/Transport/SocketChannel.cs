@@ -99,6 +99,29 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
+    public override bool HasEndArrived => NativeSocket.HasEnded(_socket);
+
+    public override Exception? FindLoss()
+    {
+        try
+        {
+            // Urgent data counts as an error as well; the state of TCP tells the two apart.
+            if (!_socket.Poll(0, SelectMode.SelectError) || (_socket.AddressFamily != AddressFamily.Unix && !NativeSocket.IsReset(_socket)))
+            {
+                return null;
+            }
+
+            var error = (SocketError)(int)_socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)!;
+            // The system reports it once: a receive reads the reset as an end from now on.
+            _isReset |= error == SocketError.ConnectionReset;
+            return error == SocketError.Success ? null : SocketErrors.ToConnectionException(new SocketException((int)error));
+        }
+        catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
     public override long Arrived
     {
         get

@@ -14,6 +14,11 @@ internal static class SocketOptions
             throw new ArgumentException("KeepAliveTime and KeepAliveInterval are at least one second.");
         }
 
+        if (options.TcpUserTimeout is TimeSpan timeout && (timeout < TimeSpan.FromSeconds(1) || timeout.TotalMilliseconds > int.MaxValue))
+        {
+            throw new ArgumentException("TcpUserTimeout is at least one second and at most 24 days.");
+        }
+
         if (options.KeepAliveCount is < 1 or > 127)
         {
             throw new ArgumentException($"KeepAliveCount is 1 to 127, not {options.KeepAliveCount}.");
@@ -69,6 +74,11 @@ internal static class SocketOptions
         }
 
         socket.NoDelay = options.NoDelay;
+        if (options.TcpUserTimeout is TimeSpan timeout)
+        {
+            NativeSocket.SetUserTimeout(socket, timeout);
+        }
+
         if (!options.KeepAlive)
         {
             return;

@@ -18,6 +18,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     private int _reason;
     private IProgressObserver? _inputObserver;
     private IProgressObserver? _outputObserver;
+    private IEndObserver? _endObserver;
 
     public StockTransport(ConnectionContext context)
     {
@@ -87,10 +88,29 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
     public ConnectionRecord? Record { get; set; }
 
+    public IProgressObserver? Observer => _inputObserver ?? _outputObserver;
+
     public void Observe(IProgressObserver observer, bool input, bool output)
     {
         _inputObserver = input ? observer : null;
         _outputObserver = output ? observer : null;
+    }
+
+    public void ObserveEnd(IEndObserver? observer)
+    {
+        // A full fence: what ends the connection notes the reason and then looks for the observer.
+        bool isFirst = Interlocked.Exchange(ref _endObserver, observer) is null;
+        if (observer is null)
+        {
+            return;
+        }
+
+        if (isFirst && _context.ConnectionClosed.CanBeCanceled)
+        {
+            _context.ConnectionClosed.UnsafeRegister(static transport => ((StockTransport)transport!).ReportEnding(), this);
+        }
+
+        ReportEnding();
     }
 
     public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
@@ -102,12 +122,14 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
         Note(reason);
         _output.Complete();
+        ReportEnding();
     }
 
     public void Abort(ConnectionEndReason reason, Exception? cause = null)
     {
         Note(reason);
         _context.Abort(cause as ConnectionAbortedException ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!));
+        ReportEnding();
     }
 
     public Task WaitClosedAsync()
@@ -121,6 +143,15 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
         var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _context.ConnectionClosed.UnsafeRegister(static source => ((TaskCompletionSource)source!).TrySetResult(), closed);
         return closed.Task;
+    }
+
+    private void ReportEnding()
+    {
+        // Kestrel's token fires at the peer's FIN as well, which looks like a reset before it is read, and ends one direction only.
+        if (Volatile.Read(ref _reason) != (int)ConnectionEndReason.None || (_input.IsEnded && EndReason != ConnectionEndReason.None))
+        {
+            Volatile.Read(ref _endObserver)?.OnEnding();
+        }
     }
 
     /// <summary>The first reason stays.</summary>

@@ -59,6 +59,7 @@ public partial class ConfigurationDocumentTests
     [Theory]
     [InlineData("""{ "Logging": { "LogLevel": { "Default": "Debug" } }, "AllowedHosts": "*", "SecretsDirectory": "/run/secrets" }""")]
     [InlineData("""{ "Admin": { "Enabled": true, "Url": ["http://*:7000", "unix:/run/admin.sock"], "AllowChanges": false } }""")]
+    [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Relay": { "Tls": { "CaPath": "ca.pem" }, "Connection": { "KeepAlive": false } } } } } }""")]
     [InlineData("""{ "ByteStreams": { "MaxConnections": 0, "Defaults": { "Limit": 1, "Tls": { "Enabled": false } }, "Endpoints": {} } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Access": { "Allow": ["::1"], "Deny": "10.0.0.0/8,unix" } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Path": "a.pem", "Hosts": ["a"] } ] } } } } }""")]

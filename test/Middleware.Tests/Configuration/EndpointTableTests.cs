@@ -20,7 +20,13 @@ public class EndpointTableTests
         "ByteStreamServerOptions.ShutdownTimeout", // The service's DrainTimeout takes its place.
         "ByteStreamServerOptions.StartServing", "ByteStreamServerOptions.LoggerFactory", "ByteStreamServerOptions.ApplicationServices",
         "ByteStreamServerOptions.TimeProvider", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
-        "RelayOptions.Connection",
+
+        // Of a relay's upstream connections, only TCP's own options are keys: the endpoint's engine and the section Relay say the rest.
+        .. ((string[])[
+            "AddressFamily", "ConnectTimeout", "Engine", "EventLoops", "HappyEyeballsDelay", "Limit", "LingerBytes", "LingerTimeout", "LocalEndPoint",
+            "LoggerFactory", "MaxReceiveBlock", "ProxyHeader", "ReceiveBufferSize", "SendBufferSize", "ServerHostName", "TimeProvider", "Tls",
+            "TlsHandshakeTimeout", "TlsRequireCloseNotify", "TlsShutdownTimeout", "WriteBufferHighWater", "WriteBufferLowWater",
+        ]).Select(name => $"UpstreamConnectionOptions.{name}"),
     ];
 
     private static readonly Dictionary<string, SettingTable> Tables = All().ToDictionary(pair => pair.Path, pair => pair.Table);

@@ -1,6 +1,9 @@
 using System.Diagnostics.Metrics;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Testing;
@@ -104,12 +107,79 @@ public sealed class ConfiguredRelayTests : ServedTest
         Assert.All(expected.Zip(errors), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("true")]
+    [InlineData("false")]
+    public async Task Readiness_UpstreamIsDownAndComesBack_IsFollowedWhereItCounts(string readiness)
+    {
+        int port = RefusingPort();
+        string path = Path.Combine(Path.GetTempPath(), $"readiness-{Guid.NewGuid():N}.sock");
+        using IHost front = Configured(
+            ("front:Url", "tcp://127.0.0.1:0"),
+            ("front:Handler", "relay"),
+            ("front:Relay:Upstreams:0", $"tcp://127.0.0.1:{port}"),
+            ("front:Relay:Upstreams:1", $"unix:{path}"),
+            ("front:Relay:Readiness", readiness),
+            ("front:Relay:HealthCheckInterval", "20ms"),
+            ("front:Relay:UnhealthyAfter", "1"),
+            ("front:Relay:HealthyAfter", "1"));
+        await front.StartAsync(Soon);
+        ByteStreamMonitor monitor = front.Services.GetRequiredService<ByteStreamMonitor>();
+        HealthCheckService checks = front.Services.GetRequiredService<HealthCheckService>();
+        await UntilAsync(() => monitor.Endpoints()[0].Upstreams.All(upstream => !upstream.IsHealthy));
+
+        HealthReport down = await checks.CheckHealthAsync(Soon);
+        await using (await ByteStream.StartUnixServerAsync(Echo, path, cancellationToken: Soon))
+        {
+            await UntilAsync(() => monitor.Endpoints()[0].Upstreams.Any(upstream => upstream.IsHealthy));
+            Assert.Equal(HealthStatus.Healthy, (await checks.CheckHealthAsync(Soon)).Status);
+        }
+
+        Assert.Equal(readiness == "true" ? HealthStatus.Unhealthy : HealthStatus.Healthy, down.Status);
+        Assert.Equal(readiness == "true" ? "No upstream is up: front." : null, Assert.Single(down.Entries).Value.Description);
+        await front.StopAsync(Soon);
+    }
+
+    [Fact]
+    public async Task Connection_DefaultsAndConfiguration_AreOnTheSocket()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "TCP_USER_TIMEOUT is of Linux.");
+        using IHost front = Configured(
+            ("front:Url", "tcp://127.0.0.1:0"),
+            ("front:Handler", "relay"),
+            ("front:Relay:Upstreams", "tcp://127.0.0.1:1"),
+            ("front:Relay:Connection:KeepAliveTime", "30s"),
+            ("back:Url", "tcp://127.0.0.1:0"),
+            ("back:Handler", "echo"),
+            ("back:TcpUserTimeout", "7s"));
+        await front.StartAsync(Soon);
+        ByteStreamServers servers = front.Services.GetRequiredService<ByteStreamServers>();
+        ByteStreamClientOptions options = servers.Plan("front")!.Relay!.Connection;
+        Assert.Equal(TimeSpan.FromSeconds(7), servers.Plan("back")!.Options.TcpUserTimeout);
+
+        await using ByteStreamConnection upstream = await ByteStream.OpenConnectionAsync(servers["back"].EndPoints[0], options, Soon);
+
+        Socket socket = upstream.Writer.Transport!.Features.Get<IConnectionSocketFeature>()!.Socket;
+        Assert.Equal(
+            (1, 30, 10, 300_000),
+            (Option(1, 9), Option(6, 4), Option(6, 5), Option(6, 18)));
+        await front.StopAsync(Soon);
+
+        int Option(int level, int name)
+        {
+            byte[] value = new byte[sizeof(int)];
+            socket.GetRawSocketOption(level, name, value);
+            return BitConverter.ToInt32(value);
+        }
+    }
+
     private static IHost Configured(params (string Key, string Value)[] settings)
     {
         HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         builder.Configuration.AddInMemoryCollection(
             settings.Select(setting => new KeyValuePair<string, string?>($"ByteStreams:Endpoints:{setting.Key}", setting.Value)));
         builder.Services.AddFakeLogging();
+        builder.Services.AddHealthChecks().AddByteStreams();
         builder.Services.AddByteStreams()
             .AddHandler("echo", Echo)
             .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"));

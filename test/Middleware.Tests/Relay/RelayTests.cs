@@ -2,7 +2,9 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Relay;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
@@ -304,6 +306,56 @@ public sealed class RelayTests : ServedTest
         }
 
         Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 652);
+    }
+
+    /// <summary>Of the two clocks none goes on: what waits for the linger of the refused connection waits for ever.</summary>
+    [Fact]
+    [Trait("Fault", "F60")]
+    public async Task Relay_CertificateIsRefusedAndTheUpstreamStays_TheNextServesAtOnceAndNothingIsLeft_F60()
+    {
+        var time = new FakeTimeProvider();
+        using var stranger = new AuthorityFiles();
+        (string refused, Task<Socket> accepted) = RefusedUpstream(stranger);
+        string url = await ServeUpstreamAsync("tcp", Echo);
+        ByteStreamServer? server = null;
+        EndPoint endPoint = await RelayAsync(
+            "tcp",
+            relay =>
+            {
+                relay.LoadBalancing = LoadBalancing.RoundRobin;
+                relay.Upstreams.Add(refused);
+                relay.Upstreams.Add(url);
+                relay.Connection.TimeProvider = time;
+            },
+            started => server = started);
+
+        ByteStreamConnection client = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
+        Assert.Contains("certificate", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        client.Writer.Close();
+        await AssertEndedAsync("closed_by_peer");
+
+        DrainReport report = await server!.StopAsync(Timeout.InfiniteTimeSpan, Soon);
+
+        Assert.Equal((0, 0), (report.Aborted, report.LeftBehind));
+        (await accepted.WaitAsync(Soon)).Dispose();
+    }
+
+    [Fact]
+    public async Task OpenConnection_CertificateIsRefusedAndThePeerStays_FailsAtOnce()
+    {
+        using var stranger = new AuthorityFiles();
+        (string refused, Task<Socket> accepted) = RefusedUpstream(stranger);
+        var options = new ByteStreamClientOptions
+        {
+            TimeProvider = new FakeTimeProvider(),
+            Tls = new TlsClientOptions { CaPath = _authority.CaPath, ServerName = "localhost" }.CreateAuthenticationOptions(),
+        };
+
+        await Assert.ThrowsAsync<AuthenticationException>(
+            () => ByteStream.OpenConnectionAsync(new IPEndPoint(IPAddress.Loopback, new Uri(refused).Port), options, Soon));
+
+        (await accepted.WaitAsync(Soon)).Dispose();
     }
 
     [Fact]
@@ -677,6 +729,69 @@ public sealed class RelayTests : ServedTest
     }
 
     [Fact]
+    public async Task Stop_AnswerHasNotBegun_IsWaitedForAndDelivered()
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answers = new TaskCompletionSource();
+        string url = await ServeUpstreamAsync("tcp", async (reader, writer, stopping) =>
+        {
+            writer.Write("hello\n");
+            byte[] request = await reader.ReadLineAsync(stopping);
+            asked.SetResult();
+            await answers.Task.WaitAsync(stopping);
+            writer.Write(request);
+        });
+        var time = new FakeTimeProvider();
+        (EndPoint endPoint, ByteStreamServer server) = await StoppableRelayAsync(url, time);
+        ByteStreamConnection client = await ConnectAsync("tcp", endPoint);
+        Assert.Equal("hello\n", Text(await client.Reader.ReadLineAsync(Soon)));
+        client.Writer.Write("think\n");
+        await asked.Task.WaitAsync(Soon);
+
+        Task<DrainReport> stopping = server.StopAsync(Timeout.InfiniteTimeSpan, Soon);
+        Task<byte[]> answer = client.Reader.ReadLineAsync(Soon).AsTask();
+        for (int i = 0; i < 100; i++)
+        {
+            // Twenty seconds, of which DrainQuiet is one; the real time lets what is due be done.
+            time.Advance(TimeSpan.FromMilliseconds(200));
+            await Task.Delay(2, Soon);
+        }
+
+        Assert.False(answer.IsCompleted);
+        answers.SetResult();
+        Assert.Equal("think\n", Text(await answer));
+        Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Soon));
+        client.Writer.Close();
+        Assert.True((await stopping.WaitAsync(Soon)).IsClean);
+    }
+
+    [Fact]
+    public async Task Stop_DrainWaitsForAnswerIsOff_EndsCleanlyAfterDrainQuiet()
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var end = new TaskCompletionSource<byte[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+        string url = await ServeUpstreamAsync("tcp", async (reader, _, stopping) =>
+        {
+            await reader.ReadLineAsync(stopping);
+            asked.SetResult();
+            end.SetResult(await reader.ReadAsync(cancellationToken: stopping));
+        });
+        var time = new FakeTimeProvider();
+        (EndPoint endPoint, ByteStreamServer server) = await StoppableRelayAsync(url, time, relay => relay.DrainWaitsForAnswer = false);
+        ByteStreamConnection client = await ConnectAsync("tcp", endPoint);
+        client.Writer.Write("a line of a log\n");
+        await asked.Task.WaitAsync(Soon);
+
+        Task<DrainReport> stopping = server.StopAsync(Timeout.InfiniteTimeSpan, Soon);
+        await AdvanceUntilAsync(time, () => end.Task.IsCompleted);
+
+        Assert.Empty(await end.Task);
+        Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Soon));
+        client.Writer.Close();
+        Assert.True((await stopping.WaitAsync(Soon)).IsClean);
+    }
+
+    [Fact]
     public async Task Stop_UpstreamKeepsItsDirectionOpen_IsLeftWithoutWaitingForTheDeadline()
     {
         var left = new TaskCompletionSource();
@@ -842,6 +957,25 @@ public sealed class RelayTests : ServedTest
         Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);
     }
 
+    /// <summary>An upstream whose certificate is of another authority, and which keeps its side open when that is refused.</summary>
+    private (string Url, Task<Socket> Accepted) RefusedUpstream(AuthorityFiles authority)
+    {
+        Socket listening = Own(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp));
+        listening.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listening.Listen();
+        return ($"tls://localhost:{((IPEndPoint)listening.LocalEndPoint!).Port}", AcceptAsync());
+
+        async Task<Socket> AcceptAsync()
+        {
+            TlsCertificateOptions files = authority.Write("localhost");
+            using X509Certificate2 read = X509Certificate2.CreateFromPemFile(files.Path!, files.KeyPath);
+            Socket accepted = await listening.AcceptAsync(Soon);
+            var tls = new SslStream(new NetworkStream(accepted, ownsSocket: false), leaveInnerStreamOpen: true);
+            _ = await Record.ExceptionAsync(() => tls.AuthenticateAsServerAsync(read));
+            return accepted;
+        }
+    }
+
     private async Task SendStreamAsync(ByteStreamWriter writer, int seed)
     {
         byte[] block = Block(seed);
@@ -897,7 +1031,7 @@ public sealed class RelayTests : ServedTest
     }
 
     /// <summary>A relay that leaves a connection after a second in which nothing moved.</summary>
-    private async Task<(EndPoint EndPoint, ByteStreamServer Server)> StoppableRelayAsync(string url, TimeProvider time)
+    private async Task<(EndPoint EndPoint, ByteStreamServer Server)> StoppableRelayAsync(string url, TimeProvider time, Action<RelayOptions>? configure = null)
     {
         ByteStreamServer? server = null;
         EndPoint endPoint = await RelayAsync(
@@ -907,6 +1041,7 @@ public sealed class RelayTests : ServedTest
                 relay.DrainQuiet = TimeSpan.FromSeconds(1);
                 relay.Upstreams.Add(url);
                 relay.Connection.TimeProvider = time;
+                configure?.Invoke(relay);
             },
             started => server = started);
         return (endPoint, server!);

@@ -131,6 +131,30 @@ public sealed class MonitorTests : ServedTest
         Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
     }
 
+    [Fact]
+    public async Task Abort_ConnectionHasEndedAndItsHandlerHasNot_IsFoundAsItIsListed()
+    {
+        var left = new TaskCompletionSource();
+        Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(), async (reader, writer, stopping) =>
+        {
+            await reader.ReadLineAsync(stopping);
+            writer.Abort();
+            await left.Task;
+        });
+        var monitor = new ByteStreamMonitor(new ByteStreamServers(), served.Metrics);
+        ByteStreamConnection connection = await ConnectAsync(served);
+        connection.Writer.Write("abort\n");
+        Assert.IsType<ConnectionResetException>(await Record.ExceptionAsync(async () => await connection.Reader.ReadAsync(cancellationToken: Soon)));
+
+        ConnectionSnapshot listed = Assert.Single(monitor.Connections());
+        Assert.NotEqual(ConnectionEndReason.None, listed.EndReason);
+        Assert.True(monitor.Abort(listed.Id));
+
+        left.SetResult();
+        Assert.Equal("aborted", Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.False(monitor.Abort(listed.Id));
+    }
+
     [Theory, MemberData(nameof(Carriers))]
     public async Task ConnectionEnded_SomebodyListens_IsToldTheReason(Carrier carrier)
     {

@@ -70,5 +70,7 @@ public class TlsRecordsTests
         public void OnSendWaits() => Assert.Fail("No send waits.");
 
         public void OnDirectionEnds() => Assert.Fail("No direction ends.");
+
+        public void OnRelayed(IConnectionProgress upstream) => Assert.Fail("Nothing is relayed.");
     }
 }

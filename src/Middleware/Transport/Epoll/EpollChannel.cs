@@ -39,6 +39,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private const int SendWaiting = 16;
     private const int Starting = 32;
     private const int Closed = 64;
+
+    // The connection has failed: a pending error, a reset or a timeout of the system.
+    private const int Failed = 128;
+    private const int ReportsLoss = 256;
     private const int AllWaiting = ReceiveWaiting | SendWaiting | Starting;
 
     private readonly EventLoop _loop;
@@ -162,6 +166,40 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     }
 
     public override bool CallsReceiver => true;
+
+    public override bool HasEndArrived => (Volatile.Read(ref _state) & Hung) != 0;
+
+    public override bool ReportLoss(IReceiver receiver)
+    {
+        _receiver = receiver;
+        Register(EpollEvents.None);
+        if ((Interlocked.Or(ref _state, ReportsLoss) & Failed) != 0)
+        {
+            receiver.OnLost();
+        }
+
+        return true;
+    }
+
+    public override Exception? FindLoss()
+    {
+        bool held = false;
+        try
+        {
+            int error = LibC.PendingError(Acquire(ref held));
+            // The system reports it once: a receive reads the reset as an end from now on.
+            _isReset |= error == Errno.ConnectionReset;
+            return error == 0 ? null : Errno.ToConnectionException(error);
+        }
+        catch (ObjectDisposedException)
+        {
+            return null;
+        }
+        finally
+        {
+            Release(held);
+        }
+    }
 
     public override bool WaitToReceive(IReceiver receiver)
     {
@@ -305,6 +343,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             wakes |= ReceiveWaiting;
         }
 
+        if ((events & EpollEvents.Error) != 0)
+        {
+            set |= Failed;
+        }
+
         if ((events & (EpollEvents.Out | gone)) != 0)
         {
             set |= Writable;
@@ -342,6 +385,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             {
                 CompleteApart(due);
             }
+        }
+
+        if ((set & Failed) != 0 && (before & (ReportsLoss | ReceiveWaiting)) == ReportsLoss)
+        {
+            _receiver!.OnLost();
         }
     }
 
