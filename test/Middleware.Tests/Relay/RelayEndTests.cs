@@ -150,7 +150,7 @@ public sealed class RelayEndTests : ServedTest
 
         await UntilEndedAsync("reset_by_peer");
         await AssertEndsAsync(accepted);
-        Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 658);
+        Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 659);
         Assert.Equal(0, _relay!.Upstreams.All[0].Active);
         Assert.DoesNotContain(_log.GetSnapshot(), record => record.Id.Id is 650 or 656);
     }
