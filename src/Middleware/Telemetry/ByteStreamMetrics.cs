@@ -182,6 +182,8 @@ internal sealed class ByteStreamMetrics : IDisposable
             if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
             {
                 endpoint.IsRetired = true;
+                // Before the connections are counted: the last one that leaves meanwhile sees that it is retired, or is not counted here.
+                Interlocked.MemoryBarrier();
                 if (!TryForget(endpoint))
                 {
                     return;
