@@ -149,12 +149,19 @@ internal static partial class HostConfiguration
     {
         foreach (FileConfigurationSource source in configuration.Sources.OfType<FileConfigurationSource>())
         {
-            source.OnLoadException = context =>
-            {
-                string reason = $"{context.Exception.Message} {context.Exception.InnerException?.Message}".TrimEnd();
-                Unreadable(logger, context.Provider.Source.Path ?? "a file", reason);
-                failed(reason);
-            };
+            source.OnLoadException = context => Tell(context.Provider.Source.Path ?? "a file", context.Exception);
+        }
+
+        foreach (PolledFolder secrets in configuration.Sources.OfType<KeyPerFileConfigurationSource>().Select(source => source.FileProvider).OfType<PolledFolder>())
+        {
+            secrets.Failed = error => Tell(SecretsDirectory, error);
+        }
+
+        void Tell(string file, Exception error)
+        {
+            string reason = $"{error.Message} {error.InnerException?.Message}".TrimEnd();
+            Unreadable(logger, file, reason);
+            failed(reason);
         }
     }
 

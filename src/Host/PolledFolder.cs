@@ -17,6 +17,9 @@ internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time
 
     private TimeProvider Time => time;
 
+    /// <summary>Gets what a callback has thrown, such as for a file that cannot be read: on the timer's thread it would end the process.</summary>
+    public Action<Exception>? Failed { get; set; }
+
     public IDirectoryContents GetDirectoryContents(string subpath) => files.GetDirectoryContents(subpath);
 
     public IFileInfo GetFileInfo(string subpath) => files.GetFileInfo(subpath);
@@ -55,21 +58,22 @@ internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time
 
         public bool ActiveChangeCallbacks => true;
 
-        public IDisposable RegisterChangeCallback(Action<object?> callback, object? state) => new Registration(this, callback, state, folder.Time);
+        public IDisposable RegisterChangeCallback(Action<object?> callback, object? state) => new Registration(folder, this, callback, state);
     }
 
     private sealed class Registration : IDisposable
     {
+        private readonly PolledFolder _folder;
         private readonly ChangeToken _token;
         private readonly Action<object?> _callback;
         private readonly object? _state;
         private readonly ITimer _timer;
         private int _done;
 
-        public Registration(ChangeToken token, Action<object?> callback, object? state, TimeProvider time)
+        public Registration(PolledFolder folder, ChangeToken token, Action<object?> callback, object? state)
         {
-            (_token, _callback, _state) = (token, callback, state);
-            _timer = time.CreateTimer(static registration => ((Registration)registration!).Look(), this, Period, Period);
+            (_folder, _token, _callback, _state) = (folder, token, callback, state);
+            _timer = folder.Time.CreateTimer(static registration => ((Registration)registration!).Look(), this, Period, Period);
         }
 
         public void Dispose()
@@ -83,7 +87,14 @@ internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time
             if (Volatile.Read(ref _done) == 0 && _token.HasChanged && Interlocked.Exchange(ref _done, 1) == 0)
             {
                 _timer.Dispose();
-                _callback(_state);
+                try
+                {
+                    _callback(_state);
+                }
+                catch (Exception error)
+                {
+                    _folder.Failed?.Invoke(error);
+                }
             }
         }
     }

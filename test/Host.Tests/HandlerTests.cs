@@ -194,6 +194,49 @@ public class HandlerTests
         Assert.True(member.Dropped.IsCompleted);
     }
 
+    [Fact(Timeout = 120000)]
+    [Trait("Fault", "F84")]
+    public async Task Chat_MemberHalfClosesAndStalls_IsDroppedAfterTheBatchTimeout()
+    {
+        var time = new FakeTimeProvider();
+        var room = new ChatRoom();
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            new ChatHandler(room, time, NullLogger<ChatHandler>.Instance).OnConnectedAsync,
+            new IPEndPoint(IPAddress.Loopback, 0),
+            new ByteStreamServerOptions { SendBufferSize = 4096 },
+            Cancel);
+        using var member = new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        await member.ConnectAsync(server.EndPoints[0], Cancel);
+        await UntilAsync(() => room.Count == 1);
+        for (int i = 0; i < 10; i++)
+        {
+            room.Broadcast(new byte[60_000]);
+        }
+
+        member.Shutdown(SocketShutdown.Send);
+        await UntilAsync(() => room.Count == 0);
+        // Past the member's leave, which nothing reports; a shorter time would only test less.
+        await Task.Delay(100, Cancel);
+
+        await UntilAsync(() =>
+        {
+            time.Advance(TimeSpan.FromMinutes(1));
+            return server.ClientCount == 0;
+        });
+    }
+
+    [Fact]
+    public void Queue_MemberHasLeft_IsNotDropped()
+    {
+        var member = new ChatMember(capacity: 4);
+        Assert.True(member.TryQueue("last\n"u8.ToArray()));
+
+        member.Complete();
+
+        Assert.False(member.TryQueue("late\n"u8.ToArray()));
+        Assert.False(member.Dropped.IsCompleted);
+    }
+
     private static async Task UntilAsync(Func<bool> condition)
     {
         while (!condition())

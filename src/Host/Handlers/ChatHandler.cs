@@ -28,6 +28,10 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
 
         room.Leave(member);
         member.Complete();
+        await leaving.CancelAsync();
+        // Its last lines are bounded by the same time: it may have left without reading any more.
+        Task ending = Task.WhenAll(sending, receiving);
+        await Task.WhenAny(ending, member.Dropped);
         if (member.Dropped.IsCompleted)
         {
             Dropped(logger, await member.Dropped);
@@ -35,8 +39,7 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
             writer.Abort();
         }
 
-        await leaving.CancelAsync();
-        await Task.WhenAll(sending, receiving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!member.Dropped.IsCompleted)
         {
             // What was queued has been sent, or the connection is lost, and this says so.
@@ -90,8 +93,13 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
             {
                 await draining.WaitAsync(BatchTimeout, time);
             }
-            catch (TimeoutException) when (!draining.IsCompleted)
+            catch (TimeoutException)
             {
+                if (draining.IsCompletedSuccessfully)
+                {
+                    continue;
+                }
+
                 member.Drop($"it has not taken {written} bytes within {BatchTimeout.TotalSeconds} s");
                 await draining;
             }

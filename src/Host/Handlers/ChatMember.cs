@@ -15,16 +15,23 @@ internal sealed class ChatMember(int capacity)
 
     private readonly TaskCompletionSource<string> _dropped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _bytes;
+    private volatile bool _isComplete;
 
     /// <summary>Done when the member was dropped, with the cause.</summary>
     public Task<string> Dropped => _dropped.Task;
 
-    /// <summary>Queues a line; false if there is no free space, and the member is dropped.</summary>
+    /// <summary>Queues a line; false if the member leaves, or there is no free space and it is dropped.</summary>
     public bool TryQueue(byte[] line)
     {
         if (Interlocked.Add(ref _bytes, line.Length) <= MostBytes && _queue.Writer.TryWrite(line))
         {
             return true;
+        }
+
+        if (_isComplete)
+        {
+            // A broadcast that began before it left: no line is missed that it was to get.
+            return false;
         }
 
         Drop($"more than {capacity} lines or {MostBytes} bytes wait for it");
@@ -47,7 +54,11 @@ internal sealed class ChatMember(int capacity)
     }
 
     /// <summary>No more lines follow those that are queued.</summary>
-    public void Complete() => _queue.Writer.TryComplete();
+    public void Complete()
+    {
+        _isComplete = true;
+        _queue.Writer.TryComplete();
+    }
 
     /// <summary>Ends the membership; the first cause stays.</summary>
     public void Drop(string cause)

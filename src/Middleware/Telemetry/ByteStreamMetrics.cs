@@ -182,6 +182,8 @@ internal sealed class ByteStreamMetrics : IDisposable
             if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
             {
                 endpoint.IsRetired = true;
+                // Before the connections are counted: the last one that leaves meanwhile sees that it is retired, or is not counted here.
+                Interlocked.MemoryBarrier();
                 if (!TryForget(endpoint))
                 {
                     return;
@@ -288,9 +290,10 @@ internal sealed class ByteStreamMetrics : IDisposable
     /// <summary>Has all certificates' files looked at now, and not only each second: this knows all of them.</summary>
     public void LookAtCertificates()
     {
-        foreach (CertificateStore store in _certificates.Keys)
+        // Once for all stores of a clock: two looks at a pair that is being replaced file by file would report it as broken.
+        foreach (CertificateWatcher watcher in _certificates.Keys.Select(static store => store.Watcher).Distinct())
         {
-            store.Look();
+            watcher.Look();
         }
     }
 

@@ -16,7 +16,9 @@ internal sealed class TelemetryMiddleware(
     /// <summary>Who wants connections as activities listens to this source.</summary>
     private static readonly ActivitySource Source = new(ByteStreamMetrics.MeterName);
 
-    private ConnectionOrigin? _origin = endpointName is null ? null : new(metrics.Endpoint(endpointName), handlerName, time, options.LogEmptyConnections);
+    // Counts that are all zero are shown as soon as the name is known.
+    private readonly string? _name = endpointName is null ? null : metrics.Endpoint(endpointName).Name;
+    private ConnectionOrigin? _origin;
 
     public Task OnConnectionAsync(ConnectionContext context) => ServeAsync(Begin(context));
 
@@ -72,7 +74,8 @@ internal sealed class TelemetryMiddleware(
 
     private ConnectionRecord Begin(ConnectionContext context)
     {
-        _origin ??= new(metrics.Endpoint(label()), handlerName, time, options.LogEmptyConnections);
+        // Not before: the counts of a server that ends may be forgotten between the build of the next one's pipeline and its lease.
+        _origin ??= new(metrics.Endpoint(_name ?? label()), handlerName, time, options.LogEmptyConnections);
         var record = new ConnectionRecord(context, ConnectionLink.Of(context), _origin);
         ConnectionLink.Progress(context).Record = record;
         metrics.ConnectionBegan(record);

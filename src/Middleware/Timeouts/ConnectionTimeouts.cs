@@ -47,7 +47,8 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         _heart = heart;
         uint now = heart.Now;
         _accepted = accepted is long at ? heart.At(at) : now;
-        _began = _waitingSince = _stalledSince = _movedAt = now;
+        // A record may have begun before anything is observed: with the handshake's last bytes.
+        _began = _waitingSince = _stalledSince = _recordSince = _movedAt = now;
         bool halfClosed = limits.HalfClosed != TimeoutLimits.Never;
         progress.Observe(
             this,

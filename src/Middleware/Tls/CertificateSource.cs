@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using ByteStreams.Configuration;
 
@@ -11,6 +12,16 @@ internal sealed record FileContents(byte[]? File, byte[]? Key)
     public override int GetHashCode() => HashCode.Combine(File?.Length, Key?.Length);
 
     private static bool Same(byte[]? left, byte[]? right) => left.AsSpan().SequenceEqual(right);
+}
+
+/// <summary>What a location had when it was read: contents, or the error.</summary>
+internal readonly record struct FileReading(FileContents? Contents, ExceptionDispatchInfo? Error)
+{
+    public FileContents Get()
+    {
+        Error?.Throw();
+        return Contents!;
+    }
 }
 
 /// <summary>Where a certificate or authorities are. Sources that are equal are loaded once, for all endpoints.</summary>
@@ -29,6 +40,19 @@ internal sealed record CertificateLocation(string? Path, string? KeyPath, string
 
     /// <exception cref="CertificateFileException">A path is that of a folder.</exception>
     public FileContents Read() => new(Read(Path), Read(KeyPath));
+
+    /// <summary>Reads the files, or notes why they cannot be read. It may wait for as long as a file system does.</summary>
+    public FileReading TryRead()
+    {
+        try
+        {
+            return new(Read(), null);
+        }
+        catch (Exception error) when (CertificateSource.IsUnusable(error))
+        {
+            return new(null, ExceptionDispatchInfo.Capture(error));
+        }
+    }
 
     private static string? Full(string? path) => path is null ? null : System.IO.Path.GetFullPath(path);
 
@@ -67,17 +91,21 @@ internal abstract class CertificateSource(CertificateLocation location)
     public static bool IsUnusable(Exception error) =>
         error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
 
-    /// <summary>Loads the files if they are not what was loaded last.</summary>
+    /// <summary>Counts the contents that were taken over: what was read before the last of them is outdated.</summary>
+    public int Version { get; private set; }
+
+    /// <summary>Loads the files, as they were read, if they are not what was loaded last.</summary>
     /// <exception cref="ArgumentException">They cannot be used; the message names them. What was loaded last stays.</exception>
-    public void LoadNow()
+    public void LoadNow(FileReading reading)
     {
         try
         {
-            FileContents now = location.Read();
+            FileContents now = reading.Get();
             if (_last is null || _pending is not null || now != _last)
             {
                 Load(now);
                 (_last, _pending, Error) = (now, null, null);
+                Version++;
             }
         }
         catch (Exception error) when (IsUnusable(error))
@@ -86,17 +114,12 @@ internal abstract class CertificateSource(CertificateLocation location)
         }
     }
 
-    /// <summary>Looks whether the files have changed, and loads them if so.</summary>
-    public void Look()
+    /// <summary>Loads the files, as they were read, if they have changed.</summary>
+    public void Look(FileReading reading)
     {
-        if (location.Path is null)
-        {
-            return;
-        }
-
         try
         {
-            LoadIfChanged(ReadAnew());
+            LoadIfChanged(GetAnew(reading));
         }
         catch (Exception error) when (IsUnusable(error))
         {
@@ -114,11 +137,11 @@ internal abstract class CertificateSource(CertificateLocation location)
 
     protected abstract void Load(FileContents content);
 
-    private FileContents ReadAnew()
+    private FileContents GetAnew(FileReading reading)
     {
         try
         {
-            return location.Read();
+            return reading.Get();
         }
         catch
         {
@@ -133,6 +156,7 @@ internal abstract class CertificateSource(CertificateLocation location)
         if (now != _last)
         {
             (_last, _pending, Error) = (now, null, null);
+            Version++;
         }
         else if (_pending is null || Error is not null)
         {

@@ -97,6 +97,9 @@ internal sealed class CertificateStore : IDisposable
     public IEnumerable<CertificateSnapshot> Snapshots() =>
         _entries.Select(static entry => new CertificateSnapshot(entry.Source.Current.Subject, entry.Source.Current.NotAfter) { Error = ErrorOf(entry.Source) });
 
+    /// <summary>What keeps it up to date, with all others of its clock.</summary>
+    public CertificateWatcher Watcher => _watcher;
+
     /// <summary>Looks whether files have changed, and loads those that have.</summary>
     public void Look() => _watcher.Look();
 

@@ -12,6 +12,9 @@ internal sealed class CertificateWatcher(TimeProvider time)
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
     private static readonly ConditionalWeakTable<TimeProvider, CertificateWatcher> Watchers = [];
 
+    /// <summary>Taken by one look at a time. Files are read outside of <see cref="_gate"/>: a file system that hangs holds up no start and no end.</summary>
+    private readonly Lock _looking = new();
+
     private readonly Lock _gate = new();
     private readonly Dictionary<CertificateLocation, CertificateSource> _sources = [];
     private ITimer? _timer;
@@ -26,18 +29,30 @@ internal sealed class CertificateWatcher(TimeProvider time)
     public CertificateSource<TLoaded> Acquire<TLoaded>(CertificateLocation location, Func<FileContents, TLoaded> load)
         where TLoaded : class
     {
-        lock (_gate)
+        while (true)
         {
-            CertificateSource source = _sources.GetValueOrDefault(location) ?? new CertificateSource<TLoaded>(location, load);
-            source.LoadNow();
-            if (location.Path is not null)
+            int? version = VersionOf(location);
+            FileReading reading = location.TryRead();
+            lock (_gate)
             {
-                // The system's store is not watched: an endpoint has what was there when it started.
-                _sources[location] = source;
-            }
+                CertificateSource? known = _sources.GetValueOrDefault(location);
+                if (known?.Version != version)
+                {
+                    // What was read may be older than what another thread has taken over since.
+                    continue;
+                }
 
-            source.Users++;
-            return (CertificateSource<TLoaded>)source;
+                CertificateSource source = known ?? new CertificateSource<TLoaded>(location, load);
+                source.LoadNow(reading);
+                if (location.Path is not null)
+                {
+                    // The system's store is not watched: an endpoint has what was there when it started.
+                    _sources[location] = source;
+                }
+
+                source.Users++;
+                return (CertificateSource<TLoaded>)source;
+            }
         }
     }
 
@@ -82,7 +97,7 @@ internal sealed class CertificateWatcher(TimeProvider time)
     /// <summary>Looks whether files have changed, and loads those that have.</summary>
     public void Look()
     {
-        lock (_gate)
+        lock (_looking)
         {
             LookAtAll();
         }
@@ -91,7 +106,7 @@ internal sealed class CertificateWatcher(TimeProvider time)
     private void OnTimer()
     {
         // A file system that hangs holds up one thread, not one more each second.
-        if (_gate.TryEnter())
+        if (_looking.TryEnter())
         {
             try
             {
@@ -99,18 +114,42 @@ internal sealed class CertificateWatcher(TimeProvider time)
             }
             finally
             {
-                _gate.Exit();
+                _looking.Exit();
             }
         }
     }
 
     private void LookAtAll()
     {
-        foreach (CertificateSource source in _sources.Values)
+        (CertificateSource Source, int Version)[] sources;
+        lock (_gate)
         {
-            source.Look();
+            sources = [.. _sources.Values.Select(static source => (source, source.Version))];
         }
 
-        Looked?.Invoke();
+        foreach ((CertificateSource source, int version) in sources)
+        {
+            FileReading reading = source.Location.TryRead();
+            lock (_gate)
+            {
+                if (source.Users > 0 && source.Version == version)
+                {
+                    source.Look(reading);
+                }
+            }
+        }
+
+        lock (_gate)
+        {
+            Looked?.Invoke();
+        }
+    }
+
+    private int? VersionOf(CertificateLocation location)
+    {
+        lock (_gate)
+        {
+            return _sources.GetValueOrDefault(location)?.Version;
+        }
     }
 }

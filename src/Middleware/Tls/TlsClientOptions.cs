@@ -85,7 +85,7 @@ public sealed class TlsClientOptions
         where TLoaded : class
     {
         var source = new CertificateSource<TLoaded>(location, load);
-        source.LoadNow();
+        source.LoadNow(location.TryRead());
         return source.Current;
     }
 

@@ -82,6 +82,40 @@ public sealed class PolledFolderTests : IDisposable
         Assert.Equal(0, Reports[reported]);
     }
 
+    /// <summary>On the timer's thread an exception ends the process: a secret that cannot be read did.</summary>
+    [Fact]
+    public void Watch_CallbackThrows_IsReportedAndTheNextChangeIsSeen()
+    {
+        var folder = new PolledFolder(new PhysicalFileProvider(_folder, ExclusionFilters.None), _time);
+        var failures = new List<Exception>();
+        folder.Failed = failures.Add;
+        _watches.Add(ChangeToken.OnChange(() => folder.Watch("*"), () => throw new UnauthorizedAccessException("a.json")));
+
+        for (int i = 1; i <= 2; i++)
+        {
+            File.WriteAllText(Path.Combine(_folder, "a.json"), $"{i}");
+            _time.Advance(TimeSpan.FromSeconds(1));
+            Assert.Equal(i, failures.Count);
+        }
+    }
+
+    [Fact]
+    public void TellUnreadable_SecretsCannotBeRead_IsRecorded()
+    {
+        using var configuration = new Microsoft.Extensions.Configuration.ConfigurationManager();
+        string file = Path.Combine(_folder, "a.json");
+        File.WriteAllText(file, $$"""{ "SecretsDirectory": "{{_folder}}" }""");
+        HostConfiguration.AddSources(configuration, new HostArguments(file, []));
+        var reasons = new List<string>();
+
+        HostConfiguration.TellUnreadable(configuration, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, reasons.Add);
+
+        IList<Microsoft.Extensions.Configuration.IConfigurationSource> sources = ((Microsoft.Extensions.Configuration.IConfigurationBuilder)configuration).Sources;
+        var secrets = (PolledFolder)sources.OfType<Microsoft.Extensions.Configuration.KeyPerFile.KeyPerFileConfigurationSource>().Single().FileProvider!;
+        secrets.Failed!(new UnauthorizedAccessException("denied"));
+        Assert.Equal(["denied"], reasons);
+    }
+
     [Fact]
     public void AddSources_NamedFileAndSecrets_ArePolledFolders()
     {

@@ -5,6 +5,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -149,6 +150,23 @@ public sealed class TelemetryTests : ServedTest
         }
 
         Assert.Contains(EndpointChange.Forgotten, changes);
+    }
+
+    [Fact]
+    public async Task Endpoints_ForgottenWhileTheNextServerOfTheNameIsBuilt_CountsItsConnections()
+    {
+        ConnectionDelegate? built = null;
+        Served served = await ServeAsync(Carrier.Own, static _ => { }, (_, writer, _) => built!(writer.Transport!));
+        var before = new EndpointLease(served.Metrics, "other");
+        var options = new ByteStreamServerOptions { Name = "other", ApplicationServices = served.Services };
+        options.UseTelemetry();
+        built = options.Build(static _ => Task.CompletedTask, out _);
+        before.Dispose();
+        using var lease = new EndpointLease(served.Metrics, "other");
+
+        Assert.Empty(await (await ConnectAsync(served)).Reader.ReadAsync(cancellationToken: Soon));
+
+        Assert.Equal(1, served.Metrics.Endpoints.Single(endpoint => endpoint.Name == "other").Accepted);
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Middleware.Tests.Tls;
+using ByteStreams.Timeouts;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -247,6 +248,30 @@ public sealed class TimeoutPrecisionTests : TlsTest
         Assert.Equal(979, (await client.Stream.ReadAtLeastAsync(new byte[979], 979, cancellationToken: Soon)));
     }
 
+    /// <summary>The clock's heartbeat is older than the connection, whose first record begins with the handshake's last bytes.</summary>
+    [Theory, MemberData(nameof(TlsWays)), Trait("Fault", "F77")]
+    public async Task MinReceiveRate_RecordBeginsWithinTheHandshake_HasTheGrace(Way way)
+    {
+        Served served = await ServeAsync(way, timeouts => (timeouts.MinReceiveRate, timeouts.MinReceiveRateGrace) = (10, Seconds(4.5)), Echo);
+        _ = Heartbeat.Of(_time);
+        await AdvanceToAsync(20);
+        Socket socket = await ConnectPlainAsync(served);
+        // All that the client sends after its ClientHello.
+        using var held = new MemoryStream();
+        var below = new HoldingStream(new NetworkStream(socket));
+        below.AfterFirst = held;
+        _ = await AuthenticateAsync(below);
+        held.Write([23, 3, 3, 0x40, 0]);
+        await socket.SendAsync(held.ToArray(), Soon);
+        await _started.Task.WaitAsync(Soon);
+        await UntilUnfinishedAsync(5);
+
+        await AdvanceToAsync(24.4);
+        Assert.Equal(ConnectionEndReason.None, Reason);
+        await AdvanceToAsync(25.6);
+        await AssertEndedAsync(ConnectionEndReason.ReceiveRateTooLow);
+    }
+
     /// <summary>Between two records nothing has begun.</summary>
     [Theory, MemberData(nameof(TlsWays)), Trait("Fault", "F77")]
     public async Task MinReceiveRate_IdleBetweenRecords_IsNoSlowMessage(Way way)
@@ -415,6 +440,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
     {
         public MemoryStream? Held { get; set; }
 
+        /// <summary>What keeps back all writes but the first.</summary>
+        public MemoryStream? AfterFirst { get; set; }
+
         public override bool CanRead => true;
 
         public override bool CanWrite => true;
@@ -431,8 +459,12 @@ public sealed class TimeoutPrecisionTests : TlsTest
 
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => inner.ReadAsync(buffer, cancellationToken);
 
-        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
-            Held is MemoryStream held ? held.WriteAsync(buffer, cancellationToken) : inner.WriteAsync(buffer, cancellationToken);
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            MemoryStream? held = Held;
+            (Held, AfterFirst) = (Held ?? AfterFirst, null);
+            return held is not null ? held.WriteAsync(buffer, cancellationToken) : inner.WriteAsync(buffer, cancellationToken);
+        }
 
         public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 

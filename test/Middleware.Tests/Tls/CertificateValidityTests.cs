@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
@@ -162,6 +163,49 @@ public sealed class CertificateValidityTests : TlsTest
         Assert.Null(Assert.Single(store.Snapshots()).Error);
         Assert.Null(store.AuthoritiesError);
     }
+    [Fact]
+    public void LookAtCertificates_TwoEndpointsWhilePairIsReplacedFileByFile_ReportNoError()
+    {
+        TlsCertificateOptions files = Issue("old", -5, 5);
+        CertificateStore one = Start("one", files);
+        Start("other", files);
+        byte[] key = File.ReadAllBytes(files.KeyPath!);
+        Issue("new", -5, 5);
+        byte[] next = File.ReadAllBytes(files.KeyPath!);
+        File.WriteAllBytes(files.KeyPath!, key);
+
+        _metrics.LookAtCertificates();
+        File.WriteAllBytes(files.KeyPath!, next);
+        _metrics.LookAtCertificates();
+
+        Assert.Equal([201, 201], Lines().Select(line => line.Id.Id));
+        Assert.Equal("new", one.Select(null)!.Subject);
+    }
+
+    /// <summary>A named pipe is read as a file of a network that does not answer is: the read waits.</summary>
+    [Fact]
+    public async Task Dispose_FileIsBeingReadThatDoesNotAnswer_DoesNotWaitForIt()
+    {
+        TlsCertificateOptions files = Issue("mine", -5, 5);
+        CertificateStore one = Start("one", files);
+        string pipe = files.Path + ".pipe";
+        Assert.Equal(0, MakePipe(pipe, 0x180));
+        File.Move(pipe, files.Path!, overwrite: true);
+        var look = Task.Run(one.Look, Soon);
+        // It can be opened once it is open for reading; the read ends when this is closed.
+        await using FileStream writer = await Task.Run(() => new FileStream(files.Path!, FileMode.Open, FileAccess.Write), Soon).WaitAsync(Soon);
+        using X509Certificate2 another = Authority.Issue("another", ["localhost"]);
+        CertificateStore other = await Task.Run(() => Start("other", Write("another", another)), Soon).WaitAsync(Soon);
+        await Task.Run(one.Dispose, Soon).WaitAsync(Soon);
+
+        Assert.Equal("another", other.Select(null)!.Subject);
+        Assert.False(look.IsCompleted);
+        await writer.DisposeAsync();
+        await look.WaitAsync(Soon);
+    }
+
+    [DllImport("libc", EntryPoint = "mkfifo", CharSet = CharSet.Ansi)]
+    private static extern int MakePipe(string path, uint mode);
 
     private IReadOnlyList<FakeLogRecord> Lines() => _log.Records.GetSnapshot();
 
