@@ -192,10 +192,10 @@ internal sealed class SocketListener : IBoundListener
     public async Task EmptyAsync(TimeSpan within)
     {
         _file?.Remove(_logger);
-        ListeningSocket.RefuseNew(_socket);
         using var late = new CancellationTokenSource(within, _options.TimeProvider);
         try
         {
+            ListeningSocket.RefuseNew(_socket);
             while (!_unbound.IsCancellationRequested && _socket.Poll(0, SelectMode.SelectRead))
             {
                 await Task.Delay(QueueWait, _options.TimeProvider, late.Token).ConfigureAwait(false);
