@@ -13,7 +13,6 @@ public sealed class ListenerEndTests
     [Theory(Timeout = 60000)]
     [InlineData(false)]
     [InlineData(true)]
-    [Trait("Fault", "F79")]
     public async Task EmptyAsync_UnboundByItsServer_IsDone(bool isInherited)
     {
         SocketListener listener = Listen(isInherited ? SocketOwnership.Descriptor : SocketOwnership.Socket);
@@ -22,7 +21,7 @@ public sealed class ListenerEndTests
         await listener.EmptyAsync(Within);
     }
 
-    [Fact(Timeout = 60000), Trait("Fault", "F79")]
+    [Fact(Timeout = 60000)]
     public async Task EmptyAsync_SystemTakesNoFilter_AcceptsTheQueue()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "the filter is Linux's");
