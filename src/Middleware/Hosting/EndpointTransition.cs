@@ -197,6 +197,8 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             if (Leave(owner, loop, opened) is Leftover leftover)
             {
                 _leftovers.Add(leftover);
+                // Its clients are the successor's from now on.
+                leftover.Successor.Serves = true;
             }
         }
 

@@ -15,6 +15,10 @@ internal sealed class SeparatorAutomaton
     // Programs pass the same list to every read. The list is the key; its content is compared, because the caller may have changed it.
     private static readonly ConditionalWeakTable<IReadOnlyList<ReadOnlyMemory<byte>>, SeparatorAutomaton> Known = [];
 
+    // A list that is made anew for each read (a collection expression in a loop, a boxed ImmutableArray) has the content of the last one.
+    [ThreadStatic]
+    private static SeparatorAutomaton? _last;
+
     private readonly byte[][] _separators;
     private readonly SearchValues<byte> _firstBytes;
 
@@ -72,17 +76,21 @@ internal sealed class SeparatorAutomaton
     /// <summary>The length of the longest separator.</summary>
     public int Longest { get; }
 
-    /// <summary>The automaton of these separators: the one that was made for the same list before, where its content is still the same.</summary>
+    /// <summary>The automaton of these separators: one that was made for the same content, or the same list, before.</summary>
     public static SeparatorAutomaton For(IReadOnlyList<ReadOnlyMemory<byte>> separators)
     {
-        if (Known.TryGetValue(separators, out SeparatorAutomaton? known) && known.IsOf(separators))
+        if (_last is SeparatorAutomaton last && last.IsOf(separators))
         {
-            return known;
+            return last;
         }
 
-        var made = new SeparatorAutomaton([.. separators.Select(static separator => separator.ToArray())]);
-        Known.AddOrUpdate(separators, made);
-        return made;
+        if (!Known.TryGetValue(separators, out SeparatorAutomaton? known) || !known.IsOf(separators))
+        {
+            known = new SeparatorAutomaton([.. separators.Select(static separator => separator.ToArray())]);
+            Known.AddOrUpdate(separators, known);
+        }
+
+        return _last = known;
     }
 
     /// <summary>Searches the bytes at and after <paramref name="from"/> for the separator that ends first; a tie goes to the shortest (R12).</summary>

@@ -42,7 +42,8 @@ internal static unsafe class ListeningSocket
 
     /// <summary>
     /// Drops what would open further connections. Such a client tries again after a second, and reaches whatever listens there then; to close
-    /// the socket while it has one in its queue would reset it.
+    /// the socket while it has one in its queue would reset it. Where the system takes no filter (gVisor, a locked one), clients that come
+    /// until the close may be reset.
     /// </summary>
     public static void RefuseNew(Socket socket)
     {
@@ -62,7 +63,14 @@ internal static unsafe class ListeningSocket
         fixed (Instruction* first = program)
         {
             var filter = new Filter((ushort)program.Length, first);
-            socket.SetRawSocketOption(NativeSocket.SolSocket, SoAttachFilter, MemoryMarshal.AsBytes(new Span<Filter>(ref filter)));
+            try
+            {
+                socket.SetRawSocketOption(NativeSocket.SolSocket, SoAttachFilter, MemoryMarshal.AsBytes(new Span<Filter>(ref filter)));
+            }
+            catch (SocketException)
+            {
+                // The listener ends without it; a reload that has taken effect must not fail here.
+            }
         }
     }
 

@@ -154,7 +154,7 @@ internal sealed class SocketListener : IBoundListener
         }
 
         _file?.EnsureOwn();
-        _acceptance = NewAcceptance(_options);
+        _acceptance = new Acceptance(TransportEngine.For(_options).Accept(_socket, _options));
     }
 
     /// <summary>
@@ -171,6 +171,8 @@ internal sealed class SocketListener : IBoundListener
                 return;
             }
 
+            // Its loops need descriptors: what may fail comes before the old acceptance is ended.
+            TransportEngine engine = TransportEngine.For(options);
             _file?.Change(options);
             ListeningSocket.Change(_socket, _options, options);
             _options = options;
@@ -182,7 +184,7 @@ internal sealed class SocketListener : IBoundListener
             _socket.Listen(options.Backlog);
             // The loops that it is registered with are the options' too. An accept that waits goes on with the new one.
             before.Dispose();
-            _acceptance = NewAcceptance(options);
+            _acceptance = new Acceptance(engine.Accept(_socket, options));
         }
     }
 
@@ -192,10 +194,10 @@ internal sealed class SocketListener : IBoundListener
     public async Task EmptyAsync(TimeSpan within)
     {
         _file?.Remove(_logger);
-        ListeningSocket.RefuseNew(_socket);
         using var late = new CancellationTokenSource(within, _options.TimeProvider);
         try
         {
+            ListeningSocket.RefuseNew(_socket);
             while (!_unbound.IsCancellationRequested && _socket.Poll(0, SelectMode.SelectRead))
             {
                 await Task.Delay(QueueWait, _options.TimeProvider, late.Token).ConfigureAwait(false);
@@ -342,8 +344,6 @@ internal sealed class SocketListener : IBoundListener
     private ValueTask<SocketByteChannel?> AcceptOneAsync(Acceptance? acceptance) => _injected is not null
         ? _injected(_unbound.Token)
         : (acceptance ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync();
-
-    private Acceptance NewAcceptance(ByteStreamServerOptions options) => new(TransportEngine.For(options).Accept(_socket, options));
 
     /// <summary>Whether an acceptance has ended because <see cref="Change"/> has made another, which this waits for.</summary>
     private bool IsReplaced(Acceptance? acceptance)

@@ -5,7 +5,10 @@ using System.Runtime.Versioning;
 using ByteStreams.Contract.Tests.Servers;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 using static ByteStreams.Middleware.Tests.Hosting.ReloadedHost;
 
 namespace ByteStreams.Middleware.Tests.Hosting;
@@ -280,6 +283,46 @@ public sealed class HandoverTests
         await using ByteStreamConnection client = await running.ConnectAsync("a");
         await AnswersAsync(client, "served", "served");
         AssertNotShared(port);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData("0.0.0.0", true)]
+    [InlineData("127.0.0.1", false)]
+    public async Task Reload_AddressOfAnEndpointThatWasStartedLater_GoesOnServing_F79(string address, bool samePort)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "two sockets share a port there");
+        int port = Ports.Free();
+        var source = new MutableSource();
+        source.Change([("ByteStreams:Endpoints:a:Url", $"tcp://127.0.0.1:{port}"), ("ByteStreams:Endpoints:a:Handler", "echo")]);
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
+        var log = new FakeLogCollector();
+        builder.Logging.AddProvider(new FakeLoggerProvider(log));
+        builder.Configuration.Sources.Add(source);
+        builder.Services.AddByteStreams()
+            .AddHandler("echo", async (reader, writer, stopping) => writer.Write(await reader.ReadLineAsync(stopping)))
+            .ConfigureEndpoint("a", options => options.StartServing = false)
+            .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"));
+        using IHost host = builder.Build();
+        await host.StartAsync(Cancel);
+        ByteStreamServers servers = host.Services.GetRequiredService<ByteStreamServers>();
+        Assert.False(servers["a"].IsServing);
+        await servers["a"].StartServingAsync(Cancel);
+
+        int next = samePort ? port : Ports.Free();
+        source.Change([("ByteStreams:Endpoints:a:Url", $"tcp://{address}:{next}")]);
+        while (!log.GetSnapshot().Any(record => record.Id.Id == Changed))
+        {
+            await Task.Delay(10, Cancel);
+        }
+
+        Assert.True(servers["a"].IsServing);
+        await using (ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", next, cancellationToken: Cancel))
+        {
+            await AnswersAsync(client, "served", "served");
+        }
+
+        Assert.DoesNotContain(log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+        await host.StopAsync(Cancel);
     }
 
     [Fact(Timeout = 120000)]

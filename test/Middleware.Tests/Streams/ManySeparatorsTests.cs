@@ -99,6 +99,15 @@ public class ManySeparatorsTests : ReaderTestBase
         Assert.Equal("b;", await Get(reader.ReadUntilAsync(separators, Test)));
     }
 
+    [Fact]
+    public void For_ListMadeAnewForEachRead_MakesNoOtherAutomaton()
+    {
+        SeparatorAutomaton first = SeparatorAutomaton.For(Separators("1", "2", "3", "4", "5"));
+
+        Assert.Same(first, SeparatorAutomaton.For(Separators("1", "2", "3", "4", "5")));
+        Assert.NotSame(first, SeparatorAutomaton.For(Separators("1", "2", "3", "4", "6")));
+    }
+
     private static (int Start, int End)? Naive(string text, string[] separators)
     {
         for (int end = 1; end <= text.Length; end++)

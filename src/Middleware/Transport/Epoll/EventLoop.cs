@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace ByteStreams.Transport;
 
 /// <summary>
@@ -45,11 +47,22 @@ internal sealed unsafe class EventLoop
     private TimeSpan? _usedAtFirstLook;
     private int _connections;
 
+    /// <exception cref="System.Net.Sockets.SocketException">There is no descriptor for it.</exception>
+    /// <exception cref="IOException">There is no thread for it.</exception>
     public EventLoop()
     {
         _epoll = LibC.CreateEpoll();
         _events = LibC.AllocateEvents(MostEvents);
-        LoopThread.Run(turn => Lead(turn, 0));
+        try
+        {
+            LoopThread.Run(turn => Lead(turn, 0));
+        }
+        catch (OutOfMemoryException error)
+        {
+            _ = LibC.Close(_epoll);
+            NativeMemory.Free(_events);
+            throw new IOException("The system has no thread for another event loop: raise its limits (pids, ulimit -u, ulimit -n), or lower EventLoops.", error);
+        }
     }
 
     /// <summary>Connections that are registered here, for whoever chooses a loop for the next one.</summary>

@@ -5,29 +5,46 @@ namespace ByteStreams.Transport;
 /// <summary>The loops that share connections: for each number of loops that somebody asks for there is one group in the process.</summary>
 internal sealed class EventLoopGroup
 {
-    private static readonly ConcurrentDictionary<int, Lazy<EventLoopGroup>> Groups = new();
+    private static readonly ConcurrentDictionary<int, EventLoopGroup> Groups = new();
+    private static readonly Lock Making = new();
+
+    // Of a group for which descriptors or threads did not suffice. A loop has no end: the next group takes them.
+    private static readonly Stack<EventLoop> Unused = [];
 
     private readonly EventLoop[] _loops;
     private uint _turn;
 
-    private EventLoopGroup(int count)
-    {
-        _loops = new EventLoop[count];
-        for (int i = 0; i < count; i++)
-        {
-            _loops[i] = new EventLoop();
-            LoopWatchdog.Add(_loops[i]);
-        }
-    }
+    private EventLoopGroup(EventLoop[] loops) => _loops = loops;
 
     public IReadOnlyList<EventLoop> Loops => _loops;
 
     /// <summary>The group of so many loops; null stands for as many as there are processors.</summary>
+    /// <exception cref="System.Net.Sockets.SocketException">The process has no descriptor left for another loop. The next call tries again.</exception>
     public static EventLoopGroup Of(int? count) =>
-        Groups.GetOrAdd(count ?? Environment.ProcessorCount, static count => new Lazy<EventLoopGroup>(() => new EventLoopGroup(count))).Value;
+        Groups.TryGetValue(count ?? Environment.ProcessorCount, out EventLoopGroup? known) ? known : Make(count ?? Environment.ProcessorCount);
 
     /// <summary>Every loop of the process.</summary>
-    public static IEnumerable<EventLoop> All => Groups.Values.SelectMany(group => group.Value._loops);
+    public static IEnumerable<EventLoop> All => Groups.Values.SelectMany(group => group._loops);
+
+    private static EventLoopGroup Make(int count)
+    {
+        lock (Making)
+        {
+            if (Groups.TryGetValue(count, out EventLoopGroup? known))
+            {
+                return known;
+            }
+
+            while (Unused.Count < count)
+            {
+                var loop = new EventLoop();
+                LoopWatchdog.Add(loop);
+                Unused.Push(loop);
+            }
+
+            return Groups[count] = new EventLoopGroup([.. Enumerable.Range(0, count).Select(_ => Unused.Pop())]);
+        }
+    }
 
     /// <summary>The loop with the fewest connections; among equals they take turns.</summary>
     public EventLoop Next()

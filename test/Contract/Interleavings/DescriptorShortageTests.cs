@@ -1,0 +1,75 @@
+using System.Net;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams.Contract.Tests.Interleavings;
+
+/// <summary>A change of a listener while the process has no descriptor left: no other test runs, which would have none either.</summary>
+[Collection(nameof(Alone))]
+public sealed class DescriptorShortageTests
+{
+    private const int FewLoops = 2;
+    private const int ManyLoops = 13;
+
+    [Fact(Timeout = 60000)]
+    public async Task Change_NoDescriptorForFurtherLoops_TheListenerGoesOnAndTheNextChangeSucceeds()
+    {
+        Assert.SkipUnless(TransportEngine.Default == ByteStreamEngine.Epoll, "only epoll has loops");
+        var before = new ByteStreamServerOptions { EventLoops = 1 };
+        await using SocketListener listener = SocketListener.Bind(new IPEndPoint(IPAddress.Loopback, 0), before, NullLogger.Instance);
+        listener.Listen();
+        // What a change loads and opens itself is there by now.
+        listener.Change(new ByteStreamServerOptions { EventLoops = FewLoops });
+        listener.Change(before);
+        var after = new ByteStreamServerOptions { EventLoops = ManyLoops };
+        var held = new List<Socket>();
+        Exception? failure;
+        try
+        {
+            Exhaust(held);
+            // One for the socket that the change asks for the system's values.
+            held[0].Dispose();
+            failure = Record.Exception(() => listener.Change(after));
+        }
+        finally
+        {
+            held.ForEach(socket => socket.Dispose());
+        }
+
+        Assert.True(failure is IOException or SocketException, failure?.ToString());
+        await AcceptsAsync(listener);
+
+        listener.Change(after);
+        await AcceptsAsync(listener);
+        Assert.All(EventLoopGroup.All, loop => Assert.NotNull(loop));
+    }
+
+    /// <summary>Opens sockets until there is no descriptor left.</summary>
+    private static void Exhaust(List<Socket> held)
+    {
+        const int most = 100_000;
+        Assert.SkipUnless(DescriptorLimit.Process.Most <= most, "so many descriptors take too long; run it with ulimit -n 4096");
+        while (held.Count < most)
+        {
+            try
+            {
+                held.Add(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified));
+            }
+            catch (SocketException)
+            {
+                return;
+            }
+        }
+    }
+
+    private static async Task AcceptsAsync(SocketListener listener)
+    {
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await client.ConnectAsync(listener.EndPoint, TestContext.Current.CancellationToken);
+        ConnectionContext? accepted = await listener.AcceptAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(TestContext.Current.CancellationToken);
+        Assert.NotNull(accepted);
+        await accepted.DisposeAsync();
+    }
+}
