@@ -1,4 +1,5 @@
 using ByteStreams.Transport;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 
@@ -98,7 +99,7 @@ public sealed class BufferLimitTests
     public void Review_AboveTheLimitForLong_LogsOneWarningAMinute()
     {
         var log = new FakeLogger();
-        _limit.LogTo(log);
+        using IDisposable logged = _limit.LogTo(log);
         LookAt(Limit + 1);
         Assert.True(_limit.TryPause(new Reader()));
         _time.Advance(TimeSpan.FromSeconds(59));
@@ -111,6 +112,39 @@ public sealed class BufferLimitTests
         LookAt(Limit + 1);
         LookAt(0);
         Assert.Equal([305, 305, 306], log.Collector.GetSnapshot().Select(line => line.Id.Id));
+    }
+
+    [Fact, Trait("Fault", "F83")]
+    public void LogTo_SeveralServers_IsOneLineForEachLoggerAndNoneAfterItsServersEnd()
+    {
+        var log = new FakeLogger();
+        var others = new FakeLogger();
+        IDisposable first = _limit.LogTo(log);
+        using IDisposable second = _limit.LogTo(log);
+        IDisposable third = _limit.LogTo(others);
+        third.Dispose();
+        first.Dispose();
+        first.Dispose();
+
+        LookAt(Limit + 1);
+
+        Assert.Equal([305], log.Collector.GetSnapshot().Select(line => line.Id.Id));
+        Assert.Empty(others.Collector.GetSnapshot());
+    }
+
+    [Fact(Timeout = 20000), Trait("Fault", "F83")]
+    public async Task Review_TheLogBlocks_ReadersArePausedMeanwhile()
+    {
+        using var log = new BlockedLogger();
+        using IDisposable logged = _limit.LogTo(log);
+        Task review = Task.Run(() => LookAt(Limit + 1), TestContext.Current.CancellationToken);
+        await log.Entered.Task;
+
+        Task<bool> paused = Task.Run(() => _limit.TryPause(new Reader()), TestContext.Current.CancellationToken);
+
+        Assert.True(await paused.WaitAsync(TestContext.Current.CancellationToken));
+        log.Release.Set();
+        await review;
     }
 
     private void LookAt(long total)
@@ -138,5 +172,25 @@ public sealed class BufferLimitTests
             Resumed++;
             IsBeyondLimit = beyondLimit;
         }
+    }
+
+    private sealed class BlockedLogger : ILogger, IDisposable
+    {
+        public TaskCompletionSource Entered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public ManualResetEventSlim Release { get; } = new();
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            Entered.TrySetResult();
+            Release.Wait(TestContext.Current.CancellationToken);
+        }
+
+        public void Dispose() => Release.Dispose();
     }
 }

@@ -56,7 +56,6 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     {
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
-        BufferLimit.Process.LogTo(_logger);
         _pipeline = Build(clientConnected, options);
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http.Features;
@@ -21,12 +22,14 @@ internal sealed class ListenerKestrel : IAsyncDisposable
     private readonly ILoggerFactory _loggerFactory;
     private readonly DeliveredConnections _delivered = new();
     private readonly Lazy<Task> _starting;
+    private readonly IDisposable _bufferLog;
     private KestrelServer? _server;
     private int _users;
 
     private ListenerKestrel(ILoggerFactory loggerFactory)
     {
         _loggerFactory = loggerFactory;
+        _bufferLog = BufferLimit.Process.LogTo(loggerFactory.CreateLogger("ByteStreams.Transport"));
         _starting = new Lazy<Task>(StartAsync);
     }
 
@@ -69,6 +72,8 @@ internal sealed class ListenerKestrel : IAsyncDisposable
 
             Running.Remove(_loggerFactory);
         }
+
+        _bufferLog.Dispose();
 
         if (_server is not null)
         {

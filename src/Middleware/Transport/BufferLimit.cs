@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams.Transport;
 
@@ -33,7 +32,7 @@ internal sealed class BufferLimit
     private readonly TimeProvider _time;
     private readonly Func<long> _total;
     private readonly Queue<IPausedReader> _paused = new();
-    private ILogger _logger = NullLogger.Instance;
+    private readonly List<ILogger> _loggers = [];
     private ITimer? _timer;
     private long _limit;
     private volatile bool _isExceeded;
@@ -79,8 +78,18 @@ internal sealed class BufferLimit
         return isOther;
     }
 
-    /// <summary>Where it logs from now on.</summary>
-    public void LogTo(ILogger logger) => Volatile.Write(ref _logger, logger);
+    /// <summary>Logs there as well until the result is disposed; a logger that is given several times gets each line once.</summary>
+    public IDisposable LogTo(ILogger logger)
+    {
+        lock (_gate)
+        {
+            _loggers.Add(logger);
+            // What the others were told within the minute is news to this one.
+            _loggedAt = null;
+        }
+
+        return new LogRegistration(this, logger);
+    }
 
     /// <summary>Called with each new total, as far as the threads have reported; the exact one is summed up by the look.</summary>
     public void OnTotalChanged(long total)
@@ -235,19 +244,56 @@ internal sealed class BufferLimit
 
     private void Log(long total)
     {
+        ILogger[] loggers;
+        bool isExceeded;
+        int paused;
         lock (_gate)
         {
-            if (_isExceeded && (_loggedAt is not long at || _time.GetElapsedTime(at) >= LogPeriod))
+            isExceeded = _isExceeded;
+            paused = _count;
+            if (isExceeded && (_loggedAt is not long at || _time.GetElapsedTime(at) >= LogPeriod))
             {
                 _loggedAt = _time.GetTimestamp();
                 _isEndLogged = false;
-                TransportLog.BufferLimitExceeded(_logger, total, Limit, _count);
             }
-            else if (!_isExceeded && !_isEndLogged)
+            else if (!isExceeded && !_isEndLogged)
             {
                 _isEndLogged = true;
-                TransportLog.BufferLimitKept(_logger, total, Limit);
+            }
+            else
+            {
+                return;
+            }
+
+            loggers = [.. _loggers.Distinct()];
+        }
+
+        // Outside of the lock, which event loops enter: a log may block.
+        foreach (ILogger logger in loggers)
+        {
+            if (isExceeded)
+            {
+                TransportLog.BufferLimitExceeded(logger, total, Limit, paused);
+            }
+            else
+            {
+                TransportLog.BufferLimitKept(logger, total, Limit);
             }
         }
+    }
+
+    private void EndLog(ILogger logger)
+    {
+        lock (_gate)
+        {
+            _loggers.Remove(logger);
+        }
+    }
+
+    private sealed class LogRegistration(BufferLimit limit, ILogger logger) : IDisposable
+    {
+        private BufferLimit? _limit = limit;
+
+        public void Dispose() => Interlocked.Exchange(ref _limit, null)?.EndLog(logger);
     }
 }

@@ -45,7 +45,6 @@ public sealed class ByteStreamTransportFactory : IConnectionListenerFactory, ICo
         _listen.FollowsKestrel = true;
         _connect = (connect ?? new ByteStreamClientOptions()).Snapshot();
         _logger = _listen.LoggerFactory.CreateLogger("ByteStreams.Transport");
-        BufferLimit.Process.LogTo(_logger);
     }
 
     /// <summary>
@@ -86,6 +85,11 @@ public sealed class ByteStreamTransportFactory : IConnectionListenerFactory, ICo
         {
             await listener.DisposeAsync().ConfigureAwait(false);
             throw;
+        }
+
+        if (listener is SocketListener { Unbound: CancellationToken unbound })
+        {
+            unbound.UnsafeRegister(static log => ((IDisposable)log!).Dispose(), BufferLimit.Process.LogTo(_logger));
         }
 
         return listener;

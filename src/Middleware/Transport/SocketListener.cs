@@ -75,6 +75,9 @@ internal sealed class SocketListener : IBoundListener
     /// <summary>The options of the connections that are accepted now.</summary>
     public ByteStreamServerOptions Options => _options;
 
+    /// <summary>Fires when it takes no more connections.</summary>
+    public CancellationToken Unbound => _unbound.Token;
+
     public bool IsReachable => _file?.IsOwn ?? true;
 
     private SocketOwnership Ownership { get; init; }

@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 
 namespace ByteStreams.Contract.Tests.Interleavings;
 
@@ -51,9 +53,9 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
             _ = SendAsync(peer, "\n"u8.ToArray());
         }
 
-        foreach (Socket peer in peers)
+        // All at once: answers that are not taken count as well, and would keep the others paused.
+        foreach (byte[] answer in await Task.WhenAll(peers.Select(peer => ReceiveAsync(peer, Unfinished.Length + 1))))
         {
-            byte[] answer = await ReceiveAsync(peer, Unfinished.Length + 1);
             Assert.Equal((byte)'\n', answer[^1]);
             Assert.Equal(Unfinished, answer[..^1]);
         }
@@ -142,7 +144,23 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
         }
     }
 
-    private static Task<ByteStreamServer> StartAsync(TimeSpan? receiveIdle = null) => ByteStream.StartServerAsync(
+    [Fact(Timeout = 60000), Trait("Fault", "F83")]
+    public async Task Log_AnotherServerHasStartedLaterAndStopped_IsThatOfTheOneThatRuns()
+    {
+        var running = new FakeLogCollector();
+        var stopped = new FakeLogCollector();
+        using var one = new LoggerFactory([new FakeLoggerProvider(running)]);
+        using var other = new LoggerFactory([new FakeLoggerProvider(stopped)]);
+        await using ByteStreamServer server = await StartAsync(logger: one);
+        await (await StartAsync(logger: other)).DisposeAsync();
+
+        await FillAsync(server);
+
+        await UntilAsync(() => running.GetSnapshot().Any(line => line.Id.Id == 305));
+        Assert.DoesNotContain(stopped.GetSnapshot(), line => line.Id.Id == 305);
+    }
+
+    private static Task<ByteStreamServer> StartAsync(TimeSpan? receiveIdle = null, ILoggerFactory? logger = null) => ByteStream.StartServerAsync(
         async (reader, writer, stopping) =>
         {
             while (true)
@@ -158,12 +176,17 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
             }
         },
         new IPEndPoint(IPAddress.Loopback, 0),
-        Options(receiveIdle),
+        Options(receiveIdle, logger),
         Test);
 
-    private static ByteStreamServerOptions Options(TimeSpan? receiveIdle)
+    private static ByteStreamServerOptions Options(TimeSpan? receiveIdle, ILoggerFactory? logger)
     {
         var options = new ByteStreamServerOptions { SendBufferSize = 8192 };
+        if (logger is not null)
+        {
+            options.LoggerFactory = logger;
+        }
+
         options.UseTimeouts(timeouts => timeouts.ReceiveIdle = receiveIdle);
         return options;
     }
