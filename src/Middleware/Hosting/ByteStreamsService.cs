@@ -418,7 +418,7 @@ internal sealed class ByteStreamsService(
                     await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
                 }
             }
-            catch (Exception error) when (error is not OperationCanceledException)
+            catch (Exception error) when (error is not OperationCanceledException || !_stopped.IsCancellationRequested)
             {
                 // A provider that cannot read its file any more: what runs goes on running.
                 HostingLog.ReloadFailed(_logger, error);

@@ -54,21 +54,26 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             return;
         }
 
-        FindListeners();
-        foreach (Step step in _steps.Where(step => !step.IsUnchanged && !disputed.Contains(step.Plan)))
+        try
         {
-            await AttemptAsync(step, errors, () => Open(step)).ConfigureAwait(false);
-        }
-
-        if (errors.Count == 0)
-        {
-            foreach (Step step in _steps.Where(step => step is { Server: not null, Serves: true }))
+            FindListeners();
+            foreach (Step step in _steps.Where(step => !step.IsUnchanged && !disputed.Contains(step.Plan)))
             {
-                await AttemptAsync(step, errors, step.Server!.ListenAsync).ConfigureAwait(false);
+                await AttemptAsync(step, errors, () => Open(step)).ConfigureAwait(false);
+            }
+
+            if (errors.Count == 0)
+            {
+                foreach (Step step in _steps.Where(step => step is { Server: not null, Serves: true }))
+                {
+                    await AttemptAsync(step, errors, step.Server!.ListenAsync).ConfigureAwait(false);
+                }
             }
         }
-
-        EndSharing();
+        finally
+        {
+            EndSharing();
+        }
     }
 
     /// <summary>Puts everything into effect.</summary>
@@ -134,9 +139,23 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             }
         }
 
+        // One listener that cannot be changed back leaves the others no options that were refused.
+        var failures = new List<Exception>();
         for (int i = _undo.Count - 1; i >= 0; i--)
         {
-            _undo[i]();
+            try
+            {
+                _undo[i]();
+            }
+            catch (Exception failure) when (failure is IOException or SocketException or InvalidOperationException)
+            {
+                failures.Add(failure);
+            }
+        }
+
+        if (failures.Count > 0)
+        {
+            throw new AggregateException("Listeners could not be given their former options.", failures);
         }
     }
 
