@@ -36,6 +36,19 @@ public sealed class BufferLimitTests
         Assert.False(_limit.TryPause(reader));
     }
 
+    [Theory, Trait("Fault", "F83")]
+    [InlineData(Limit - 100, Limit + 1, true)]
+    [InlineData(Limit + 100, Limit - 1, false)]
+    [InlineData(Limit - 300, Limit + 1, false)] // So far from the limit nothing is summed up: the uncertainty was exceeded.
+    public void OnTotalChanged_ThreadsHaveNotReportedAll_TheExactTotalDecides(long reported, long exact, bool isExceeded)
+    {
+        _total = exact;
+
+        _limit.OnTotalChanged(reported, uncertainty: 200);
+
+        Assert.Equal(isExceeded, _limit.IsExceeded);
+    }
+
     [Fact, Trait("Fault", "F83")]
     public void Review_ManyArePaused_ResumesThemInOrderAsFarAsTheTotalAllows()
     {
@@ -91,7 +104,7 @@ public sealed class BufferLimitTests
         Assert.True(_limit.Change(0));
 
         Assert.All(readers, reader => Assert.Equal(1, reader.Resumed));
-        _limit.OnTotalChanged(long.MaxValue);
+        _limit.OnTotalChanged(long.MaxValue, uncertainty: 0);
         Assert.False(_limit.IsExceeded);
     }
 

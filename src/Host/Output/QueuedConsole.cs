@@ -65,7 +65,7 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
         private const int Kept = 4096;
 
         [ThreadStatic]
-        private static StringWriter? t_buffer;
+        private static StringWriter? _buffer;
 
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => console._scopes?.Push(state);
@@ -79,13 +79,13 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
                 return;
             }
 
-            StringWriter buffer = t_buffer ??= new StringWriter();
+            StringWriter buffer = _buffer ??= new StringWriter();
             console.Formatter().Write(new LogEntry<TState>(logLevel, category, eventId, state, exception, formatter), console._scopes, buffer);
             string text = buffer.ToString();
             buffer.GetStringBuilder().Clear();
             if (buffer.GetStringBuilder().Capacity > Kept)
             {
-                t_buffer = null;
+                _buffer = null;
             }
 
             if (text.Length > 0)

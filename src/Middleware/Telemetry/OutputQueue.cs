@@ -16,7 +16,7 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
     /// <summary>The shortest time between two reports while the queue does not become empty.</summary>
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMinutes(1);
 
-    private static long s_dropped;
+    private static long _dropped;
 
     // Monitor.Wait needs an object; a Lock has no condition.
     private readonly object _gate = new();
@@ -29,7 +29,7 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
     private bool _isClosed;
 
     /// <summary>Texts that all queues of the process have dropped.</summary>
-    public static long Dropped => Interlocked.Read(ref s_dropped);
+    public static long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>Adds a text, or drops it.</summary>
     public void Post(string text)
@@ -92,7 +92,7 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
 
     private void Drop()
     {
-        Interlocked.Increment(ref s_dropped);
+        Interlocked.Increment(ref _dropped);
         lock (_gate)
         {
             _unreported++;

@@ -91,10 +91,17 @@ internal sealed class BufferLimit
         return new LogRegistration(this, logger);
     }
 
-    /// <summary>Called with each new total, as far as the threads have reported; the exact one is summed up by the look.</summary>
-    public void OnTotalChanged(long total)
+    /// <summary>Called with each new total, as far as the threads have reported. Near the limit the exact one is summed up.</summary>
+    /// <param name="total">The reported total in bytes.</param>
+    /// <param name="uncertainty">The most by which it differs from the exact one.</param>
+    public void OnTotalChanged(long total, long uncertainty)
     {
         long limit = Limit;
+        if (limit != 0 && Math.Abs(total - limit) < uncertainty)
+        {
+            total = _total();
+        }
+
         bool isAbove = limit != 0 && total > limit;
         if (isAbove == _isExceeded && (isAbove || _count == 0 || total > Low(limit)))
         {

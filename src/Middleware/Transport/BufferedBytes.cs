@@ -19,6 +19,7 @@ internal static class BufferedBytes
     private static Share? _own;
 
     private static long _total;
+    private static int _threads;
 
     /// <summary>The bytes at this moment.</summary>
     public static long Total
@@ -50,7 +51,7 @@ internal static class BufferedBytes
         }
 
         Volatile.Write(ref own.Bytes, 0);
-        BufferLimit.Process.OnTotalChanged(Interlocked.Add(ref _total, sum));
+        BufferLimit.Process.OnTotalChanged(Interlocked.Add(ref _total, sum), uncertainty: (long)Volatile.Read(ref _threads) * Batch);
     }
 
     private static Share AddShare()
@@ -66,6 +67,7 @@ internal static class BufferedBytes
                 return isOver;
             });
             Shares.Add(added);
+            Volatile.Write(ref _threads, Shares.Count);
         }
 
         return added;

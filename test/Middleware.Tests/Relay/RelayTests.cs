@@ -394,7 +394,10 @@ public sealed class RelayTests : ServedTest
         using var other = new ByteStreamRelay(
             new RelayOptions
             {
-                HealthCheckInterval = TimeSpan.FromSeconds(1), UnhealthyAfter = 20, Connection = { TimeProvider = time }, Upstreams = { options.Upstreams[0] },
+                HealthCheckInterval = TimeSpan.FromSeconds(1),
+                UnhealthyAfter = 20,
+                Connection = { TimeProvider = time },
+                Upstreams = { options.Upstreams[0] },
             },
             LoggerFactory.Create(logging => logging.AddProvider(new FakeLoggerProvider(_log))));
 
