@@ -1,19 +1,20 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
-/// <summary>How a connection is opened and treated.</summary>
-public class ByteStreamClientOptions : ByteStreamTransportOptions
+/// <summary>The options of an outbound connection.</summary>
+public class ByteStreamClientOptions : ByteStreamTransportOptions, ITlsSettingsSource
 {
     private int _limit = ByteStreamReader.DefaultLimit;
 
-    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    /// <summary>The reader's limit: the maximum length of a line or record in bytes. 65,536 by default, at least 1.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is zero or less.</exception>
     public int Limit
     {
         get => _limit;
@@ -25,62 +26,64 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     }
 
     /// <summary>
-    /// How long one address may take before the next is tried beside it (RFC 8305): 250 ms by default. Zero or less, or
-    /// <see cref="Timeout.InfiniteTimeSpan"/>, tries one after the other.
+    /// The delay after which the next address is tried concurrently (RFC 8305): 250 ms by default. Zero or less, or
+    /// <see cref="Timeout.InfiniteTimeSpan"/>, tries the addresses one after the other.
     /// </summary>
     public TimeSpan HappyEyeballsDelay { get; set; } = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>How long name resolution and all attempts together may take. <see cref="Timeout.InfiniteTimeSpan"/>, the default, leaves it to the system.</summary>
+    /// <summary>The timeout of name resolution and all connect attempts together. <see cref="Timeout.InfiniteTimeSpan"/>, the default, leaves it to the system.</summary>
     public TimeSpan ConnectTimeout { get; set; } = Timeout.InfiniteTimeSpan;
 
-    /// <summary>The address to connect from; its family restricts the addresses that are tried. Any by default.</summary>
+    /// <summary>The local address; its family restricts the remote addresses. Any by default.</summary>
     public IPEndPoint? LocalEndPoint { get; set; }
 
-    /// <summary>The family to which the host's addresses are restricted: unspecified (both) by default, else InterNetwork or InterNetworkV6.</summary>
+    /// <summary>The address family to which the host's addresses are restricted: <c>Unspecified</c> (both, the default), <c>InterNetwork</c> or <c>InterNetworkV6</c>.</summary>
     public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
 
-    /// <summary>TLS. Its <c>TargetHost</c> is set to the host where it is empty. Null, the default, is plain.</summary>
+    /// <summary>The TLS options; an empty <c>TargetHost</c> is set to the host. Null, the default, opens a plain connection.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
     /// <summary>
-    /// The name that the server's certificate must have, where it is not the host's. Needs <see cref="Tls"/>. Source: asyncio's
+    /// The name that the server's certificate must have, if it is not the host. Requires <see cref="Tls"/>. Source: asyncio's
     /// <c>server_hostname</c>.
     /// </summary>
     public string? ServerHostName { get; set; }
 
-    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 60 s by default, greater than zero.</summary>
+    /// <summary>The timeout of a TLS handshake, also of <c>StartTlsAsync</c>: 60 s by default, greater than zero.</summary>
     public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
     /// <summary>
-    /// How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default. Also after
-    /// <c>StartTlsAsync</c>.
+    /// The timeout of a TLS close, which sends the buffered bytes and close_notify, also after <c>StartTlsAsync</c>. The connection is aborted
+    /// after it: 30 s by default, greater than zero.
     /// </summary>
     public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
-    /// it for the end: somebody in between can then cut what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
+    /// Whether a peer that closes TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>), also after <c>StartTlsAsync</c>:
+    /// true by default. False treats it as EOF; an attacker on the path can then truncate what the peer sends.
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
     /// <summary>
-    /// A PROXY header, sent in one write before everything else, TLS included: it tells the peer for whom the connection is made. None by
-    /// default. Source: HAProxy's proxy-protocol.txt, 2.
+    /// A PROXY header with the address of the client for whom the connection is opened. It is sent in one write before any other byte, TLS
+    /// included. None by default. Source: HAProxy's proxy-protocol.txt, 2.
     /// </summary>
     /// <example>
     /// <code>
-    /// // Within a handler: the backend hears who the client is, also where a header told it here.
+    /// // Within a handler: sends the client's address to the backend; a received header is forwarded.
     /// var options = new ByteStreamClientOptions { ProxyHeader = ProxyHeader.For(writer.Transport!) };
     /// </code>
     /// </example>
     public ProxyHeader? ProxyHeader { get; set; }
 
-    /// <summary>Where the connection logs. Nowhere by default.</summary>
+    /// <summary>The logger factory of the connection. No logging by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 
-    /// <summary>A copy that later changes do not reach.</summary>
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
+
+    /// <summary>Validates the options and returns a copy of them.</summary>
     internal ByteStreamClientOptions Snapshot()
     {
         Validate();
@@ -93,27 +96,27 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
         SocketOptions.Validate(this);
         if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
         {
-            throw new ArgumentException("ConnectTimeout is greater than zero, or Timeout.InfiniteTimeSpan for none.");
+            throw new ArgumentException($"ConnectTimeout is {ConnectTimeout}; it must be greater than zero, or Timeout.InfiniteTimeSpan.");
         }
 
         if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
         {
-            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
+            throw new ArgumentException($"AddressFamily is {AddressFamily}; it must be Unspecified, InterNetwork or InterNetworkV6.");
         }
 
         if (AddressFamily != AddressFamily.Unspecified && LocalEndPoint is IPEndPoint local && local.AddressFamily != AddressFamily)
         {
-            throw new ArgumentException($"LocalEndPoint {local} is no address of the family {AddressFamily}; change one of the two.");
+            throw new ArgumentException($"LocalEndPoint {local} is not an address of the family {AddressFamily}; change one of the two.");
         }
 
         if (ServerHostName is not null && Tls is null)
         {
-            throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");
+            throw new ArgumentException("ServerHostName requires Tls: no name is checked without TLS.");
         }
 
         if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
         {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
+            throw new ArgumentException($"TlsHandshakeTimeout is {TlsHandshakeTimeout} and TlsShutdownTimeout {TlsShutdownTimeout}; both must be greater than zero.");
         }
     }
 }

@@ -47,7 +47,7 @@ internal static class EndpointTable
         Time<TlsServerOptions>(nameof(TlsServerOptions.HandshakeTimeout), TimeSpan.Zero, o => o.HandshakeTimeout, (o, v) => o.HandshakeTimeout = v),
         Number<TlsServerOptions>(nameof(TlsServerOptions.MaxHandshakes), 1, int.MaxValue, o => o.MaxHandshakes, (o, v) => o.MaxHandshakes = v),
         Number<TlsServerOptions>(
-            nameof(TlsServerOptions.MaxHandshakeSize), TlsServerOptions.LeastHandshakeSize, int.MaxValue, o => o.MaxHandshakeSize, (o, v) => o.MaxHandshakeSize = v),
+            nameof(TlsServerOptions.MaxHandshakeSize), TlsServerOptions.MinHandshakeSize, int.MaxValue, o => o.MaxHandshakeSize, (o, v) => o.MaxHandshakeSize = v),
         Time<TlsServerOptions>(nameof(TlsServerOptions.ShutdownTimeout), TimeSpan.Zero, o => o.ShutdownTimeout, (o, v) => o.ShutdownTimeout = v),
         OptionalFlag<TlsServerOptions>(nameof(TlsServerOptions.RequireCloseNotify), o => o.RequireCloseNotify, (o, v) => o.RequireCloseNotify = v),
         Flag<TlsServerOptions>(nameof(TlsServerOptions.StapleOcsp), o => o.StapleOcsp, (o, v) => o.StapleOcsp = v))

@@ -67,18 +67,18 @@ internal static class EndpointCheck
 
     /// <summary>The certificates of an endpoint, and until when they are valid.</summary>
     public static IEnumerable<(string Subject, DateTimeOffset NotAfter)> Certificates(EndpointPlan plan) =>
-        plan.Tls is null ? [] : CertificateCheck.Validity(plan.Tls).Select(certificate => (LogText.Escape(certificate.Subject), certificate.NotAfter));
+        plan.Tls is null ? [] : CertificateCheck.GetValidity(plan.Tls).Select(certificate => (LogText.Escape(certificate.Subject), certificate.NotAfter));
 
     /// <summary>What an endpoint's certificates, and the rules for those of its clients, should be changed for although it serves. Each is a line.</summary>
     public static IEnumerable<string> Warnings(IServiceProvider services, EndpointPlan plan) =>
-        plan.Tls is null ? [] : CertificateCheck.Warnings(plan.Tls, Now(services)).Select(warning => $"{plan.Path}:{warning}");
+        plan.Tls is null ? [] : CertificateCheck.GetWarnings(plan.Tls, Now(services)).Select(warning => $"{plan.Path}:{warning}");
 
     private static DateTimeOffset Now(IServiceProvider services) => (services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow();
 
     private static IEnumerable<string> Unfit(EndpointPlan plan, DateTimeOffset now) =>
     [
-        .. plan.Tls is null ? [] : CertificateCheck.Unfit(plan.Tls, now),
-        .. plan.UpstreamTls is null ? [] : CertificateCheck.Unfit(plan.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
+        .. plan.Tls is null ? [] : CertificateCheck.GetRejections(plan.Tls, now),
+        .. plan.UpstreamTls is null ? [] : CertificateCheck.GetRejections(plan.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
     ];
 
     private static async Task<IReadOnlyList<EndPoint>> ResolveAsync(

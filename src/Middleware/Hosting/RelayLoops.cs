@@ -69,7 +69,7 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress
     {
         try
         {
-            return await new Upstream(upstream, options, options.Connection.TimeProvider).AddressesAsync(cancellationToken).ConfigureAwait(false);
+            return await new Upstream(upstream, options, options.Connection.TimeProvider).GetAddressesAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception unresolved) when (unresolved is SocketException or IOException)
         {
@@ -81,7 +81,7 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress
     /// <summary>Whether a connection to an address is taken by an endpoint.</summary>
     private static bool Reaches(EndPoint address, ListenAddress listens)
     {
-        if (LocalAddresses.Reached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
+        if (LocalAddresses.GetReached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
         {
             return address.Equals(listens.EndPoint);
         }

@@ -68,7 +68,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         if (options.Tls is not null)
         {
             inner = new TlsServerMiddleware(
-                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.Of(options),
+                inner, handshake => handshake.Observe(options.Tls), options.Tls, ((ITlsSettingsSource)options).TlsSettings, limit: null, () => Label, ByteStreamMetrics.Of(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 

@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -20,7 +21,7 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
+public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder, ITlsSettingsSource, ITlsEndpointBuilder
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
@@ -138,8 +139,16 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
-    /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
+    /// <inheritdoc cref="ITlsEndpointBuilder.UsedTls"/>
     internal TlsServerOptions? UsedTls { get; set; }
+
+    TlsServerOptions? ITlsEndpointBuilder.UsedTls
+    {
+        get => UsedTls;
+        set => UsedTls = value;
+    }
+
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
 
     /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
     internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);

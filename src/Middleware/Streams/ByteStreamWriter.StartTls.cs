@@ -56,8 +56,8 @@ public sealed partial class ByteStreamWriter
             throw new ArgumentException("A server needs a ServerCertificate, a ServerCertificateContext or a ServerCertificateSelectionCallback.", nameof(options));
         }
 
-        var attempt = new TlsAttempt();
-        return StartTlsAsync(attempt.Observe(options), options, attempt, cancellationToken);
+        var handshake = new TlsHandshakeContext();
+        return StartTlsAsync(handshake.Observe(options), options, handshake, cancellationToken);
     }
 
     /// <summary>Upgrades the connection to TLS, as its client.</summary>
@@ -72,10 +72,10 @@ public sealed partial class ByteStreamWriter
     public Task StartTlsAsync(SslClientAuthenticationOptions options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return StartTlsAsync(options, options, new TlsAttempt(), cancellationToken);
+        return StartTlsAsync(options, options, new TlsHandshakeContext(), cancellationToken);
     }
 
-    private async Task StartTlsAsync(object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+    private async Task StartTlsAsync(object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
     {
         if (_connection is null || _reader is null)
         {
@@ -107,7 +107,7 @@ public sealed partial class ByteStreamWriter
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);
-            TlsTransport tls = await HandshakeAsync(options, shown, attempt, cancellationToken).ConfigureAwait(false);
+            TlsTransport tls = await HandshakeAsync(options, shown, handshake, cancellationToken).ConfigureAwait(false);
             tls.Install();
             (input, output) = (tls.Input, tls.Output);
         }
@@ -121,13 +121,13 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    private async Task<TlsTransport> HandshakeAsync(object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+    private async Task<TlsTransport> HandshakeAsync(object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
     {
         var below = new DuplexPipe(_connection!.Transport.Input, _output);
         try
         {
-            return await TlsTransport.AuthenticateAsync(
-                _connection, below, options, shown, TlsSettings.For(_connection), attempt, cancellationToken).ConfigureAwait(false);
+            return await TlsHandshake.AuthenticateAsync(
+                _connection, below, options, shown, TlsSettings.For(_connection), handshake, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception error) when (IsClosedHere)
         {
@@ -141,7 +141,7 @@ public sealed partial class ByteStreamWriter
         }
         catch (Exception error)
         {
-            TlsFailure? failure = TlsFailure.From(error, attempt);
+            TlsFailure? failure = TlsFailure.From(error, handshake);
             // The transport delivers the alert; the writer is closed at once, so that nothing is written in the clear from here on.
             _link?.Close(failure?.Reason ?? ConnectionEndReason.TlsHandshakeFailed);
             Close();

@@ -126,7 +126,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public SslStream? SslStream => TlsFeature?.SslStream;
 
     /// <summary>The peer's certificate, also after the close; null where the connection is plain or the peer sent none.</summary>
-    public X509Certificate2? PeerCertificate => TlsFeature is TlsTransport own ? own.PeerCertificate : Negotiated?.PeerCertificate;
+    public X509Certificate2? PeerCertificate => Negotiated?.PeerCertificate;
 
     /// <summary>The negotiated TLS cipher suite, also after the close; null where the connection is plain.</summary>
     public TlsCipherSuite? CipherSuite => Negotiated?.CipherSuite;
@@ -146,10 +146,10 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     private ISslStreamFeature? TlsFeature => _connection?.Features.Get<ISslStreamFeature>();
 
     /// <summary>Of this library's TLS at any time; of <c>UseHttps</c> until its stream is disposed.</summary>
-    private NegotiatedTls? Negotiated => TlsFeature switch
+    private TlsFeatures? Negotiated => TlsFeature switch
     {
-        TlsTransport own => own.Negotiated,
-        { SslStream: SslStream other } => NegotiatedTls.TryRead(other),
+        TlsFeatures own => own,
+        { SslStream: SslStream other } => TlsFeatures.TryRead(other),
         _ => null,
     };
 

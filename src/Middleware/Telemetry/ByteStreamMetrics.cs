@@ -293,7 +293,7 @@ internal sealed class ByteStreamMetrics : IDisposable
         // Once for all stores of a clock: two looks at a pair that is being replaced file by file would report it as broken.
         foreach (CertificateWatcher watcher in _certificates.Keys.Select(static store => store.Watcher).Distinct())
         {
-            watcher.Look();
+            watcher.Poll();
         }
     }
 
@@ -307,7 +307,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     public IEnumerable<CertificateSnapshot> CertificatesOf(string endpoint) =>
         from watched in _certificates
         where string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase)
-        from certificate in watched.Key.Snapshots()
+        from certificate in watched.Key.GetSnapshots()
         select certificate;
 
     public string? ClientAuthoritiesErrorOf(string endpoint) =>
@@ -390,7 +390,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     {
         foreach ((CertificateStore store, string endpoint) in _certificates)
         {
-            foreach ((string subject, DateTimeOffset notAfter) in store.Snapshots())
+            foreach ((string subject, DateTimeOffset notAfter) in store.GetSnapshots())
             {
                 yield return new(notAfter.ToUnixTimeSeconds(), new(EndpointTag, endpoint), new("tls.server.subject", subject));
             }

@@ -1,4 +1,4 @@
 namespace ByteStreams.Tls;
 
-/// <summary>Keeps the options of the handshake, so that <c>GetExtraInfo("sslcontext")</c> can show them.</summary>
+/// <summary>The options of the handshake, which <c>GetExtraInfo("sslcontext")</c> returns.</summary>
 internal sealed record TlsOptionsFeature(object Options);

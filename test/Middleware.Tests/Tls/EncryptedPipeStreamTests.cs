@@ -4,14 +4,14 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Middleware.Tests.Tls;
 
-public class DuplexPipeStreamTests
+public class EncryptedPipeStreamTests
 {
     /// <summary>SslStream flushes when it is disposed, which is behind the end of everything else.</summary>
     [Fact]
     public async Task Flush_OutputIsCompleted_DoesNothing()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
         await pipe.Writer.CompleteAsync();
 
         Assert.Null(Record.Exception(stream.Flush));
@@ -22,7 +22,7 @@ public class DuplexPipeStreamTests
     public async Task Write_WithoutAFlush_LeavesAtOnce()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
 
         await stream.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
 
@@ -34,7 +34,7 @@ public class DuplexPipeStreamTests
     public async Task FindLoss_PipeWasLost_IsItsCause()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
         await pipe.Writer.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
         Assert.Null(stream.FindLoss());
 
