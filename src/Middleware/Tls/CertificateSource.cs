@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Tls;
 
