@@ -31,12 +31,12 @@ public class EncryptedPipeStreamTests
     }
 
     [Fact]
-    public async Task FindLoss_PipeWasLost_IsItsCause()
+    public async Task FindError_PipeWasLost_IsItsCause()
     {
         var pipe = new Pipe();
         await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
         await pipe.Writer.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
-        Assert.Null(stream.FindLoss());
+        Assert.Null(stream.FindError());
 
         // What lies there stays.
         byte[] buffer = new byte[5];
@@ -45,8 +45,8 @@ public class EncryptedPipeStreamTests
 
         var reset = new ConnectionResetException("gone");
         await pipe.Writer.CompleteAsync(reset);
-        Assert.Same(reset, stream.FindLoss());
+        Assert.Same(reset, stream.FindError());
         await pipe.Reader.CompleteAsync();
-        Assert.Null(stream.FindLoss());
+        Assert.Null(stream.FindError());
     }
 }
