@@ -1,6 +1,7 @@
 using System.Reflection;
 using ByteStreams;
 using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using StreamsHost.Status;
 

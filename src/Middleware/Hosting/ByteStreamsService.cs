@@ -3,6 +3,7 @@ using System.Net;
 using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.Extensions.Configuration;

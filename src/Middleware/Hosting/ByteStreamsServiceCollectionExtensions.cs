@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using ByteStreams;
 using ByteStreams.Admission;
+using ByteStreams.Connections;
 using ByteStreams.Hosting;
 using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
