@@ -3,6 +3,8 @@ using ByteStreams;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using StreamsHost.Status;
 
 namespace StreamsHost.Admin;

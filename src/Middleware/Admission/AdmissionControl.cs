@@ -1,5 +1,6 @@
 using System.Threading.RateLimiting;
 using ByteStreams.Connections;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
@@ -12,8 +13,8 @@ internal sealed class AdmissionControl : IDisposable
 
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
-    private readonly PlaceLimiter? _total;
-    private readonly PlaceLimiter? _permits;
+    private readonly PermitLimiter? _total;
+    private readonly PermitLimiter? _permits;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
@@ -29,7 +30,7 @@ internal sealed class AdmissionControl : IDisposable
         _total = total?.Permits;
         if (options.MaxConnections is int most)
         {
-            _permits = new PlaceLimiter(most);
+            _permits = new PermitLimiter(most);
         }
 
         if (options.ConnectionsPerSecond is int rate)

@@ -1,3 +1,5 @@
+using ByteStreams.Transport;
+
 namespace ByteStreams.Admission;
 
 /// <summary>The permits of all endpoints together.</summary>
@@ -8,10 +10,10 @@ internal sealed class ConnectionTotal
     {
         Most = most ?? Capacity.Derive(relays: false);
         // Who may wait is bounded by each endpoint's own queue.
-        Permits = new PlaceLimiter(OrAny(Most));
+        Permits = new PermitLimiter(OrAny(Most));
     }
 
-    public PlaceLimiter Permits { get; }
+    public PermitLimiter Permits { get; }
 
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
     public int Most { get; private set; }

@@ -1,6 +1,5 @@
 using System.Net;
 using ByteStreams.Connections;
-using ByteStreams.Transport;
 
 namespace ByteStreams;
 

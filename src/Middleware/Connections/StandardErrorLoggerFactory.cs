@@ -1,4 +1,5 @@
 using System.Globalization;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Connections;

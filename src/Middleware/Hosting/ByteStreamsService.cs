@@ -4,7 +4,6 @@ using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

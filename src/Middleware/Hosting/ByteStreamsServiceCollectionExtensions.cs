@@ -3,7 +3,6 @@ using ByteStreams;
 using ByteStreams.Admission;
 using ByteStreams.Connections;
 using ByteStreams.Hosting;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;

@@ -1,5 +1,4 @@
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace ByteStreams.Hosting;

@@ -161,8 +161,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 
-    /// <summary>Counts connections that are refused at accept, and failed accepts; the meter of the server where it is not set.</summary>
-    internal IListenerObserver? ListenerObserver { get; set; }
+    /// <summary>Counts connections that are refused at accept, and failed accepts.</summary>
+    internal IListenerObserver ListenerObserver => ByteStreamMetrics.For(this);
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>

@@ -3,8 +3,6 @@ using ByteStreams.Hosting;
 using ByteStreams.Connections;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Hosting;

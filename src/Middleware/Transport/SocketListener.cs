@@ -360,7 +360,7 @@ internal sealed class SocketListener : IBoundListener
     private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason)
     {
         accepted.Reset();
-        _options.ListenerObserver?.ConnectionRefused(Label, reason);
+        _options.ListenerObserver.ConnectionRefused(Label, reason);
         if (reason == ConnectionEndReason.RefusedHandlersBlocked)
         {
             if (_blocked.Count() is > 0 and int blocked)
@@ -378,7 +378,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            _options.ListenerObserver?.AcceptFailed(Label, error.SocketErrorCode.ToString());
+            _options.ListenerObserver.AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
         int count = _failures.Count();

@@ -6,6 +6,7 @@ using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

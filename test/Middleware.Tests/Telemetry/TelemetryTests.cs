@@ -6,6 +6,7 @@ using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
