@@ -99,7 +99,7 @@ internal sealed class ConnectCommand : HostSubcommand
         }
 
         string protocol = writer.ApplicationProtocol.Protocol.IsEmpty ? "none" : LogText.Escape(Encoding.UTF8.GetString(writer.ApplicationProtocol.Protocol.Span));
-        Console.Error.WriteLine($"TLS {TlsFacts.GetVersion(writer.TlsProtocol.Value)}, {writer.CipherSuite}, application protocol {protocol}");
+        Console.Error.WriteLine($"TLS {TlsMetadataReader.GetVersion(writer.TlsProtocol.Value)}, {writer.CipherSuite}, application protocol {protocol}");
         if (writer.PeerCertificate is X509Certificate2 certificate)
         {
             Console.Error.WriteLine(string.Create(

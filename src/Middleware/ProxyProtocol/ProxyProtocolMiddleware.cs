@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
@@ -11,9 +11,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.ProxyProtocol;
 
 /// <summary>Reads the PROXY header before the next middleware runs, and sets the connection's addresses from it.</summary>
-internal sealed class ProxyProtocolMiddleware
+internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
 {
-    private readonly ConnectionDelegate _next;
     private readonly NetworkList _trusted;
     private readonly TimeSpan _timeout;
     private readonly int _maxHeaderBytes;
@@ -21,9 +20,9 @@ internal sealed class ProxyProtocolMiddleware
     private readonly ILogger _logger;
 
     public ProxyProtocolMiddleware(ConnectionDelegate next, ProxyProtocolOptions options, TimeProvider time, ILogger logger)
+        : base(next, forwards: false)
     {
         options.Validate();
-        _next = next;
         _trusted = NetworkList.Parse(options.TrustedNetworks);
         _timeout = options.Timeout;
         _maxHeaderBytes = options.MaxHeaderBytes;
@@ -31,8 +30,9 @@ internal sealed class ProxyProtocolMiddleware
         _logger = logger;
     }
 
-    public async Task OnConnectionAsync(ConnectionContext context)
+    protected override async Task ServeAsync(ConnectionState connection)
     {
+        ConnectionContext context = connection.Connection;
         if (!_trusted.Contains(context.RemoteEndPoint))
         {
             Reject(context, ConnectionEndReason.ProxyUntrusted, "its address is not in TrustedNetworks");
@@ -62,13 +62,13 @@ internal sealed class ProxyProtocolMiddleware
 
         var feature = new ProxyProtocolFeature(header, context.RemoteEndPoint, context.LocalEndPoint);
         context.Features.Set<IProxyProtocolFeature>(feature);
-        ConnectionLink.Progress(context).Record?.MoreFacts.Proxy = feature;
+        connection.EnsureMetadata().Proxy = new ProxyMetadata(header.Source, context.RemoteEndPoint, header.Authority);
         (EndPoint? remote, EndPoint? local) = (context.RemoteEndPoint, context.LocalEndPoint);
         context.RemoteEndPoint = PlainAddress.From(header.Source) ?? remote;
         context.LocalEndPoint = PlainAddress.From(header.Destination) ?? local;
         try
         {
-            await _next(context).ConfigureAwait(false);
+            await Next(context).ConfigureAwait(false);
         }
         finally
         {

@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using ByteStreams.Relay;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Text;
@@ -90,7 +90,7 @@ public sealed class ByteStreamRelay : IDisposable
             return;
         }
 
-        ConnectionLink.Progress(client).Record?.MoreFacts.Upstream = upstream.Name;
+        ConnectionState.Get(client)?.EnsureMetadata().Upstream = upstream.Name;
         // Read before the connection is disposed, which clears its features.
         var tls = ConnectionLink.Of(connection) as TlsTransport;
         try

@@ -1,16 +1,21 @@
+using ByteStreams.Connections;
+
 namespace ByteStreams.Relay;
 
 /// <summary>Selects an upstream for each connection. Thread-safe.</summary>
 /// <param name="upstreams">The upstreams.</param>
 /// <param name="balancing">The load balancing policy.</param>
 /// <param name="draw">Returns a random number below its argument; for tests.</param>
-internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalancing balancing, Func<int, int>? draw = null)
+internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalancing balancing, Func<int, int>? draw = null) : IUpstreamReport
 {
     private readonly Func<int, int> _draw = draw ?? Random.Shared.Next;
     private readonly Lock _gate = new();
     private int _last = -1;
 
     public IReadOnlyList<Upstream> All => upstreams;
+
+    public IEnumerable<UpstreamSnapshot> Snapshots() =>
+        upstreams.Select(static upstream => new UpstreamSnapshot(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected));
 
     /// <summary>Selects the next upstream to try, and counts its connection from now on.</summary>
     /// <param name="tried">The upstreams that have failed for this connection.</param>

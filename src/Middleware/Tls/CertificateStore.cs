@@ -1,5 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
@@ -9,7 +9,7 @@ namespace ByteStreams.Tls;
 /// The certificates of one endpoint, selected by server name, and the authorities of its clients. A <see cref="CertificateWatcher"/> reloads
 /// changed files; the last usable contents stay if changed files are unusable (F23). A certificate that is not valid is served with a warning (F78).
 /// </summary>
-internal sealed class CertificateStore : IDisposable
+internal sealed class CertificateStore : ICertificateReport, IDisposable
 {
     private readonly string _endpoint;
     private readonly ILogger _logger;
@@ -62,7 +62,7 @@ internal sealed class CertificateStore : IDisposable
     public string? AuthoritiesError => GetError(_authorities);
 
     /// <summary>The watcher, which all stores of one clock share.</summary>
-    public CertificateWatcher Watcher => _watcher;
+    public ICertificateReloader Reloader => _watcher;
 
     /// <summary>Selects the certificate for a server name: an exact name, a wildcard, the default, the first; null if there is none.</summary>
     public ServerCertificate? Select(string? host)
@@ -97,7 +97,7 @@ internal sealed class CertificateStore : IDisposable
         return _entries.Count > 0 ? _entries[0].Source.Current : null;
     }
 
-    public IEnumerable<CertificateSnapshot> GetSnapshots() =>
+    public IEnumerable<CertificateSnapshot> Snapshots() =>
         _entries.Select(static entry => new CertificateSnapshot(entry.Source.Current.Subject, entry.Source.Current.NotAfter) { Error = GetError(entry.Source) });
 
     public void Dispose()

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
 
 namespace ByteStreams.Tls;
 
@@ -7,7 +8,7 @@ namespace ByteStreams.Tls;
 /// Kubernetes' symbolic links. Endpoints with the same files share the loaded contents.
 /// </summary>
 /// <param name="time">The clock. Endpoints share files only if they share the clock.</param>
-internal sealed class CertificateWatcher(TimeProvider time)
+internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReloader
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
     private static readonly ConditionalWeakTable<TimeProvider, CertificateWatcher> Watchers = [];
@@ -96,7 +97,7 @@ internal sealed class CertificateWatcher(TimeProvider time)
     }
 
     /// <summary>Polls now: loads the files that have changed.</summary>
-    public void Poll()
+    public void Look()
     {
         lock (_polling)
         {

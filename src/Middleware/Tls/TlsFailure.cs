@@ -19,8 +19,3 @@ internal sealed record TlsFailure(ConnectionEndReason Reason, string Explanation
         _ => null,
     };
 }
-
-/// <summary>The feature of a connection whose upgrade to TLS failed because of the peer.</summary>
-/// <param name="Error">The exception that <c>StartTlsAsync</c> threw.</param>
-/// <param name="Failure">The failure.</param>
-internal sealed record TlsUpgradeFailure(Exception Error, TlsFailure Failure);

@@ -1,20 +1,10 @@
-using ByteStreams.Transport.Text;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;
 
-/// <summary>The log messages of TLS. Event ids 200 to 299.</summary>
+/// <summary>The log messages of TLS. Event ids 200 to 299; 200 is in <see cref="Connections.ConnectionLog"/>.</summary>
 internal static partial class TlsLog
 {
-    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}: TLS handshake failed (server name {ServerName}, reason {Reason}): {Explanation}")]
-    private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
-
-    /// <summary>Logs a failed handshake. Escapes the server name and the explanation, because the peer may have chosen them.</summary>
-    public static void HandshakeFailed(ILogger logger, ConnectionContext connection, TlsFailure failure) => HandshakeFailed(
-        logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint),
-        failure.ServerName is string name ? LogText.Escape(name) : "-", EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
-
     [LoggerMessage(201, LogLevel.Information, "Endpoint {Endpoint}: certificate {File} reloaded. New connections use {Subject}, valid until {NotAfter:u}.")]
     public static partial void CertificateReloaded(ILogger logger, string endpoint, string file, string subject, DateTime notAfter);
 

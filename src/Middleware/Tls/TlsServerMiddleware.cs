@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -26,7 +26,7 @@ internal sealed class TlsServerMiddleware(
             return;
         }
 
-        ConnectionLink.Progress(context).Record?.MoreFacts.Tls = TlsFacts.From(tls.Features);
+        ConnectionState.Get(context)?.EnsureMetadata().Tls = TlsMetadataReader.Read(tls.Features);
         tls.Install();
         try
         {
@@ -48,17 +48,17 @@ internal sealed class TlsServerMiddleware(
     private async ValueTask<TlsTransport?> HandshakeAsync(ConnectionContext context)
     {
         var handshake = new TlsHandshakeContext();
-        EndpointTelemetry counted = metrics.Endpoint(endpoint());
+        EndpointCounters counters = metrics.Endpoint(endpoint());
         long began = settings.TimeProvider.GetTimestamp();
         using TlsHandshakeLimit.Handshake? slot = limit?.Begin();
-        counted.BeginHandshake();
+        counters.BeginHandshake();
         TlsFailure failure;
         try
         {
             TlsTransport tls = await TlsHandshake.AuthenticateAsync(
                 context, context.Transport, options(handshake), shown, settings, handshake, slot?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
             metrics.HandshakeEnded(
-                counted.Name, TlsFacts.GetVersion(tls.Features.Protocol), ConnectionEndReason.None, settings.TimeProvider.GetElapsedTime(began));
+                counters.Name, TlsMetadataReader.GetVersion(tls.Features.Protocol), ConnectionEndReason.None, settings.TimeProvider.GetElapsedTime(began));
             return tls;
         }
         catch (OperationCanceledException)
@@ -71,13 +71,13 @@ internal sealed class TlsServerMiddleware(
         }
         finally
         {
-            counted.EndHandshake();
+            counters.EndHandshake();
         }
 
         // A clean close delivers the alert, if one was written. (On Linux SslStream writes an alert for an error of OpenSSL, and none for a
         // certificate that this side rejects: its client sees EOF without close_notify.)
-        TlsLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure);
-        metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.TimeProvider.GetElapsedTime(began));
+        ConnectionLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure.Reason, failure.Explanation, failure.ServerName);
+        metrics.HandshakeEnded(counters.Name, null, failure.Reason, settings.TimeProvider.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;
     }

@@ -1,3 +1,4 @@
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -16,14 +17,6 @@ internal sealed record TlsSettings(
     public static TlsSettings Default { get; } = new(TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(30), TimeProvider.System);
 
     /// <summary>Returns the settings of the connection's server or client; the defaults on other transports.</summary>
-    public static TlsSettings For(ConnectionContext connection)
-    {
-        ChannelConnection? channel = connection as ChannelConnection ?? connection.Features.Get<IByteStreamTransportFeature>() switch
-        {
-            ChannelConnection own => own,
-            TlsTransport tls => tls.Below as ChannelConnection,
-            _ => null,
-        };
-        return (channel?.Options as ITlsSettingsSource)?.TlsSettings ?? Default;
-    }
+    public static TlsSettings For(ConnectionContext connection) =>
+        ((connection as ChannelConnection ?? ConnectionState.Get(connection)?.Channel)?.Options as ITlsSettingsSource)?.TlsSettings ?? Default;
 }

@@ -1,6 +1,5 @@
 using System.IO.Pipelines;
 using System.Net.Security;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -63,9 +62,6 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public PipeReader Input => _input;
 
     public PipeWriter Output => _output;
-
-    /// <summary>The transport feature of the connection below.</summary>
-    public IByteStreamTransportFeature? Below => _linkBelow;
 
     public bool CanWriteEof => true;
 
@@ -133,12 +129,6 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void ObserveEnd(IEndObserver? observer) => _progressBelow?.ObserveEnd(observer);
 
     public void LookForLoss() => _progressBelow?.LookForLoss();
-
-    public ConnectionRecord? Record
-    {
-        get => _progressBelow?.Record;
-        set => _progressBelow?.Record = value;
-    }
 
     /// <summary>Whether the transport below is this library's: it has write limits, and reports when the connection is closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using Microsoft.Extensions.Logging;
@@ -46,8 +47,8 @@ public sealed class CertificateValidityTests : TlsTest
         for (int i = 0; i < expected.Length; i++)
         {
             _clock.Advance(TimeSpan.FromHours(6) + TimeSpan.FromSeconds(1));
-            store.Watcher.Poll();
-            store.Watcher.Poll();
+            store.Reloader.Look();
+            store.Reloader.Look();
             Assert.Equal(expected[i], Lines().Count);
         }
 
@@ -61,14 +62,14 @@ public sealed class CertificateValidityTests : TlsTest
         CertificateStore store = Start("front", files);
 
         Issue("old", -5, -1);
-        store.Watcher.Poll();
+        store.Reloader.Look();
         Assert.Equal([201, 204], Lines().Select(line => line.Id.Id));
         Assert.Equal("old", store.Select(null)!.Subject);
 
         Issue("new", -5, 5);
-        store.Watcher.Poll();
+        store.Reloader.Look();
         _clock.Advance(TimeSpan.FromDays(2));
-        store.Watcher.Poll();
+        store.Reloader.Look();
         Assert.Equal([201, 204, 201], Lines().Select(line => line.Id.Id));
     }
 
@@ -80,7 +81,7 @@ public sealed class CertificateValidityTests : TlsTest
         Assert.Empty(Lines());
 
         _clock.Advance(TimeSpan.FromDays(11));
-        store.Watcher.Poll();
+        store.Reloader.Look();
 
         FakeLogRecord line = Assert.Single(Lines(), line => line.Id.Id == 207);
         Assert.Contains("'CN=Test Authority' in " + PathOf("ca.pem"), line.Message, StringComparison.Ordinal);
@@ -100,7 +101,7 @@ public sealed class CertificateValidityTests : TlsTest
         var seen = new List<(string, string, bool)>();
         _log.Written = () => seen.Add((one.Select(null)!.Subject, other.Select(null)!.Subject, ReferenceEquals(one.Authorities, other.Authorities)));
 
-        one.Watcher.Poll();
+        one.Reloader.Look();
 
         Assert.Equal(4, seen.Count);
         Assert.All(seen, now => Assert.Equal(("new", "new", true), now));
@@ -129,7 +130,7 @@ public sealed class CertificateValidityTests : TlsTest
         one.Dispose();
         Assert.Equal(1, _clock.Timers);
         Issue("new", -5, 5);
-        other.Watcher.Poll();
+        other.Reloader.Look();
         Assert.Equal("new", other.Select(null)!.Subject);
 
         other.Dispose();
@@ -148,10 +149,10 @@ public sealed class CertificateValidityTests : TlsTest
         string authorities = File.ReadAllText(PathOf("ca.pem"));
         File.WriteAllText(files.Path!, "broken");
         File.WriteAllText(PathOf("ca.pem"), "broken");
-        store.Watcher.Poll();
-        store.Watcher.Poll();
+        store.Reloader.Look();
+        store.Reloader.Look();
 
-        CertificateSnapshot broken = Assert.Single(store.GetSnapshots());
+        CertificateSnapshot broken = Assert.Single(store.Snapshots());
         Assert.Equal("good", broken.Subject);
         Assert.StartsWith($"{files.Path} with {files.KeyPath} cannot be used: the file is not a certificate", broken.Error, StringComparison.Ordinal);
         Assert.StartsWith($"{PathOf("ca.pem")} cannot be used: the file is not a certificate", store.AuthoritiesError, StringComparison.Ordinal);
@@ -159,8 +160,8 @@ public sealed class CertificateValidityTests : TlsTest
 
         File.WriteAllBytes(files.Path!, good);
         File.WriteAllText(PathOf("ca.pem"), authorities);
-        store.Watcher.Poll();
-        Assert.Null(Assert.Single(store.GetSnapshots()).Error);
+        store.Reloader.Look();
+        Assert.Null(Assert.Single(store.Snapshots()).Error);
         Assert.Null(store.AuthoritiesError);
     }
     [Fact]

@@ -1,18 +1,17 @@
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>The result of a handshake for logs and snapshots. It outlives the TLS transport.</summary>
-/// <param name="Version">Such as <c>1.3</c>.</param>
-/// <param name="ServerName">The server name that the client sent (SNI).</param>
-/// <param name="ClientName">The first URI of the client's certificate, else its common name, else its first host name.</param>
-internal sealed record TlsFacts(string Version, string? ServerName, string? ClientName)
+/// <summary>Creates the metadata of a connection from the result of its TLS handshake.</summary>
+internal static class TlsMetadataReader
 {
-    public static TlsFacts From(TlsFeatures negotiated) => new(
+    public static TlsMetadata Read(TlsFeatures negotiated) => new(
         GetVersion(negotiated.Protocol), negotiated.ServerName, negotiated.PeerCertificate is X509Certificate2 client ? GetName(client) : null);
 
+    /// <summary>Returns the version as OpenTelemetry writes it, such as <c>1.3</c>.</summary>
     public static string GetVersion(SslProtocols protocol) => protocol switch
     {
         SslProtocols.Tls13 => "1.3",
