@@ -192,7 +192,7 @@ public sealed class CertificateValidityTests : TlsTest
         string pipe = files.Path + ".pipe";
         Assert.Equal(0, MakePipe(pipe, 0x180));
         File.Move(pipe, files.Path!, overwrite: true);
-        var look = Task.Run(one.Look, Soon);
+        var look = Task.Run(one.Reloader.Look, Soon);
         // It can be opened once it is open for reading; the read ends when this is closed.
         await using FileStream writer = await Task.Run(() => new FileStream(files.Path!, FileMode.Open, FileAccess.Write), Soon).WaitAsync(Soon);
         using X509Certificate2 another = Authority.Issue("another", ["localhost"]);
