@@ -6,6 +6,8 @@ using ByteStreams;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Unix;
 using StreamsHost.Admin;
 
 namespace StreamsHost.Commands;

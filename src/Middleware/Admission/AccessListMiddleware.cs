@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -39,7 +39,7 @@ internal sealed class AccessListMiddleware
         if ((_users.Count > 0 || _groups.Count > 0) && Peer(context) is null or UnixDomainSocketEndPoint)
         {
             // Whoever the system does not name is nobody who is allowed.
-            UnixCredentials? credentials = NativeSocket.PeerCredentials(context);
+            UnixCredentials? credentials = UnixPeerCredentials.For(context);
             if (credentials is not UnixCredentials peer || !(_users.Contains(peer.UserId) || _groups.Contains(peer.GroupId)))
             {
                 return RefuseAsync(context, ConnectionEndReason.RefusedUser);

@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Configuration;
 

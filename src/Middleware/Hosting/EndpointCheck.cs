@@ -4,6 +4,7 @@ using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Unix;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Relay;
 

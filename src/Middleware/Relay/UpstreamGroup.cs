@@ -1,3 +1,5 @@
+
+
 namespace ByteStreams.Relay;
 
 /// <summary>Chooses among upstreams. Thread-safe.</summary>

@@ -2,6 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Memory;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -38,7 +38,7 @@ namespace ByteStreams;
 public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 {
     /// <summary>The limit where none is given: 65,536 bytes, asyncio's own.</summary>
-    public const int DefaultLimit = 65536;
+    public const int DefaultLimit = ByteStreamTransportOptions.DefaultLimit;
 
     // Who may touch the buffer: nobody is in a call; a call is at work; a call waits for bytes and has let go.
     private const int Idle = 0;

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 using ByteStreams.Admission;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport;
 
@@ -17,7 +17,7 @@ namespace ByteStreams.Transport;
 /// | everything      | upstreams, checks | health, metrics | runtime, files |
 /// </code>
 /// </remarks>
-internal sealed partial class DescriptorLimit
+internal sealed class DescriptorLimit
 {
     /// <summary>
     /// The wait between two attempts to open a socket during a shortage. No event reports that a descriptor was closed.
@@ -33,7 +33,7 @@ internal sealed partial class DescriptorLimit
     public DescriptorLimit(long most) => Most = most;
 
     /// <summary>This process's limit when it started. None on Windows.</summary>
-    public static DescriptorLimit Process { get; } = new(Read());
+    public static DescriptorLimit Process { get; } = new(LibC.GetDescriptorLimit());
 
     /// <summary>
     /// How long an outgoing connection waits for a descriptor. In a burst the clients beyond the total are accepted before they are
@@ -156,25 +156,5 @@ internal sealed partial class DescriptorLimit
 
         opened.Dispose();
         return null;
-    }
-
-    private static long Read()
-    {
-        const int linux = 7;
-        const int macOS = 8;
-        return OperatingSystem.IsWindows() || GetLimit(OperatingSystem.IsLinux() ? linux : macOS, out Limit limit) != 0
-            ? long.MaxValue
-            : (long)Math.Min(limit.Soft, long.MaxValue);
-    }
-
-    [LibraryImport("libc", EntryPoint = "getrlimit")]
-    private static partial int GetLimit(int resource, out Limit limit);
-
-    /// <summary>struct rlimit of the 64-bit systems.</summary>
-    [StructLayout(LayoutKind.Sequential)]
-    private struct Limit
-    {
-        public ulong Soft;
-        public ulong Hard;
     }
 }

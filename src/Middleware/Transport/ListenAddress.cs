@@ -12,7 +12,7 @@ internal readonly record struct ListenAddress(EndPoint EndPoint, bool IsDualMode
     /// <param name="endPoint">The address.</param>
     /// <param name="options">The listener's options.</param>
     /// <param name="ipv6Only">Leaves IPv4 alone on <c>[::]</c>, whatever the options say.</param>
-    public static ListenAddress From(EndPoint endPoint, ByteStreamServerOptions options, bool ipv6Only) => new(
+    public static ListenAddress From(EndPoint endPoint, ByteStreamListenOptions options, bool ipv6Only) => new(
         endPoint,
         endPoint is IPEndPoint { AddressFamily: AddressFamily.InterNetworkV6 } ip && ip.Address.Equals(IPAddress.IPv6Any)
         && !ipv6Only && !options.IPv6Only && options.AddressFamily != AddressFamily.InterNetworkV6);

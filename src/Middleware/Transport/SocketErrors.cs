@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
@@ -7,6 +8,9 @@ namespace ByteStreams.Transport;
 /// <summary>Turns socket errors into the exceptions that Kestrel's users know.</summary>
 internal static class SocketErrors
 {
+    /// <summary>The exception for an errno of Linux.</summary>
+    public static Exception ToConnectionException(int errno) => ToConnectionException(Errno.ToException(errno));
+
     public static Exception ToConnectionException(SocketException error) => error.SocketErrorCode switch
     {
         SocketError.OperationAborted or SocketError.Interrupted or SocketError.NotSocket =>

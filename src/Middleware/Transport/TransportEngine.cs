@@ -1,5 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Epoll;
+using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Transport;
 
@@ -31,18 +34,18 @@ internal abstract class TransportEngine
     /// <summary>Connects to one address.</summary>
     /// <param name="endPoint">The address.</param>
     /// <param name="options">How.</param>
-    /// <param name="loop">The event loop that is to serve it; null takes any.</param>
+    /// <param name="neighbor">A channel whose event loop shall serve the new one too; null lets the engine choose.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="SocketException">It could not be connected to.</exception>
     public abstract Task<SocketByteChannel> ConnectAsync(
-        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken);
+        EndPoint endPoint, ByteStreamConnectOptions options, ByteChannel? neighbor, CancellationToken cancellationToken);
 }
 
 /// <summary>Takes connections from a listening socket. One accept at a time.</summary>
 internal interface IAcceptor : IDisposable
 {
-    /// <summary>Whether a handler of the next connection could not begin, because handlers that block have all the threads there may be.</summary>
-    bool IsBlocked => false;
+    /// <summary>The threads that blocking handlers use, where they leave none for the next connection's handler; else 0.</summary>
+    int BlockingThreads => 0;
 
     /// <summary>The next connection; null for a client that has left already.</summary>
     /// <exception cref="SocketException">The accept failed; the listener goes on.</exception>

@@ -1,4 +1,5 @@
 using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Middleware.Tests.Configuration;
 

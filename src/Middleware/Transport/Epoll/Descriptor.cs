@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// An open descriptor. It is closed when nobody uses it any more, and not before: a call that has begun on one thread cannot reach

@@ -1,8 +1,10 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// Accepts on whichever loop is free: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE).
@@ -44,7 +46,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
     }
 
-    public bool IsBlocked => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull;
+    public int BlockingThreads => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull ? BlockingHandlers.Shared.Count : 0;
 
     public ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
     {
@@ -165,7 +167,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
 
         accepted = null;
-        if (result == -LibC.TryAgain)
+        if (result == -Errno.TryAgain)
         {
             return false;
         }
@@ -174,7 +176,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         {
             // More clients may be waiting behind this one.
             Interlocked.Or(ref _state, Ready);
-            throw Errno.IsOfClient(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
+            throw Errno.IsOfPendingConnection(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
         accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);

@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>One attempt to connect, on an event loop.</summary>
 internal sealed class EpollConnect : IEventSink
@@ -20,12 +22,12 @@ internal sealed class EpollConnect : IEventSink
         int number = (int)descriptor.DangerousGetHandle();
         SocketAddress address = endPoint.Serialize();
         int error;
-        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == LibC.TryAgain && endPoint is UnixDomainSocketEndPoint)
+        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == Errno.TryAgain && endPoint is UnixDomainSocketEndPoint)
         {
             await SocketConnect.WaitForBacklogAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        if (error is LibC.InProgress or LibC.Interrupted)
+        if (error is Errno.InProgress or Errno.Interrupted)
         {
             var attempt = new EpollConnect();
             ulong registration = loop.Add(number, EpollEvents.Out, attempt);

@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>The engine for Linux: event loops of its own on epoll.</summary>
 internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
@@ -19,13 +21,13 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
     }
 
     public override async Task<SocketByteChannel> ConnectAsync(
-        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
+        EndPoint endPoint, ByteStreamConnectOptions options, ByteChannel? neighbor, CancellationToken cancellationToken)
     {
         Descriptor descriptor = await options.Descriptors.OpenAsync(
             () => Open(endPoint, options), static opened => opened.DangerousGetHandle(), options.TimeProvider, cancellationToken).ConfigureAwait(false);
         try
         {
-            loop ??= group.Next();
+            EventLoop loop = (neighbor as EpollChannel)?.Loop ?? group.Next();
             await EpollConnect.ConnectAsync(loop, descriptor, endPoint, cancellationToken).ConfigureAwait(false);
             return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.Of(endPoint), suspicion: null);
         }
@@ -36,7 +38,7 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
         }
     }
 
-    private static Descriptor Open(EndPoint endPoint, ByteStreamClientOptions options)
+    private static Descriptor Open(EndPoint endPoint, ByteStreamConnectOptions options)
     {
         if (endPoint is UnixDomainSocketEndPoint && options is { ReceiveBufferSize: null, SendBufferSize: null })
         {

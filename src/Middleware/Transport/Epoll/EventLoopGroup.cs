@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>The loops that share connections: for each number of loops that somebody asks for there is one group in the process.</summary>
 internal sealed class EventLoopGroup

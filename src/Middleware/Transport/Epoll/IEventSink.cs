@@ -1,4 +1,6 @@
-namespace ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
+
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>Whoever has registered a descriptor with an <see cref="EventLoop"/>.</summary>
 internal interface IEventSink

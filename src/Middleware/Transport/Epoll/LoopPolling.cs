@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// How a loop waits for its next events: asleep, or, where that pays, by looking again and again for a moment before it sleeps.

@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// Looks at every loop each five milliseconds, so that a handler that blocks keeps the others waiting for ten at most. Where

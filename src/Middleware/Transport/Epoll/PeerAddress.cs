@@ -1,11 +1,12 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>A struct sockaddr_in or sockaddr_in6 as the kernel gave it: an end point is made of it only for those who ask.</summary>
-[InlineArray(LibC.AddressSize)]
+[InlineArray(SocketConstants.AddressSize)]
 internal struct PeerAddress
 {
     private byte _first;
@@ -17,7 +18,7 @@ internal struct PeerAddress
         if (endPoint is IPEndPoint)
         {
             SocketAddress serialized = endPoint.Serialize();
-            serialized.Buffer.Span[..Math.Min(serialized.Size, LibC.AddressSize)].CopyTo(address);
+            serialized.Buffer.Span[..Math.Min(serialized.Size, SocketConstants.AddressSize)].CopyTo(address);
         }
 
         return address;

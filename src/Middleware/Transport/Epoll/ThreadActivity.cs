@@ -1,6 +1,7 @@
+using ByteStreams.Transport.Interop;
 using Microsoft.Win32.SafeHandles;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// What a thread of this process has done with its time. A handler that blocks its thread, or computes for long, must not keep others

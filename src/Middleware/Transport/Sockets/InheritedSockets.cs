@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>
 /// Sockets that were open when the program was started, each with a name: systemd's socket activation (sd_listen_fds(3)). They stay
@@ -11,19 +12,13 @@ namespace ByteStreams.Transport;
 /// <param name="processId">LISTEN_PID: for whom they are.</param>
 /// <param name="count">LISTEN_FDS: how many, from descriptor 3 on.</param>
 /// <param name="names">LISTEN_FDNAMES: their names, with colons between them.</param>
-internal sealed partial class InheritedSockets(string? processId, string? count, string? names)
+internal sealed class InheritedSockets(string? processId, string? count, string? names)
 {
     /// <summary>The first descriptor behind standard error (SD_LISTEN_FDS_START).</summary>
     private const int First = 3;
 
     /// <summary>What systemd calls those without a name.</summary>
     private const string Unnamed = "unknown";
-
-    /// <summary>SO_ACCEPTCONN of Linux.</summary>
-    private const int AcceptsConnections = 30;
-
-    /// <summary>F_DUPFD_CLOEXEC of Linux.</summary>
-    private const int DuplicateCloseOnExec = 1030;
 
     public static InheritedSockets OfThisProcess { get; } = new(
         Environment.GetEnvironmentVariable("LISTEN_PID"), Environment.GetEnvironmentVariable("LISTEN_FDS"), Environment.GetEnvironmentVariable("LISTEN_FDNAMES"));
@@ -83,7 +78,7 @@ internal sealed partial class InheritedSockets(string? processId, string? count,
     /// <returns>The handle; null where the descriptor is not open, with the reason as the last P/Invoke error.</returns>
     public static SafeSocketHandle? Duplicate(int descriptor)
     {
-        int copy = Fcntl(descriptor, DuplicateCloseOnExec, First);
+        int copy = LibC.TryDuplicate(descriptor);
         return copy < 0 ? null : new SafeSocketHandle(copy, ownsHandle: true);
     }
 
@@ -96,7 +91,7 @@ internal sealed partial class InheritedSockets(string? processId, string? count,
         try
         {
             socket = new Socket(handle);
-            socket.GetRawSocketOption(NativeSocket.SolSocket, AcceptsConnections, listens);
+            socket.GetRawSocketOption(SocketConstants.SolSocket, SocketConstants.SoAcceptConn, listens);
         }
         catch (SocketException error)
         {
@@ -115,7 +110,4 @@ internal sealed partial class InheritedSockets(string? processId, string? count,
     }
 
     private static string Shown(string? value) => string.IsNullOrEmpty(value) ? "not set" : value;
-
-    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
-    private static partial int Fcntl(int descriptor, int command, int argument);
 }

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Unix;
 
 /// <summary>
 /// The file that a listening Unix socket leaves in the file system: it is replaced only when nobody listens on it, and removed
@@ -31,7 +31,7 @@ internal sealed class UnixSocketFile
 
     /// <summary>Binds <paramref name="socket"/>, which does not listen yet, and gives the file its mode and group.</summary>
     /// <returns>The file; null for the abstract namespace, which has none.</returns>
-    public static UnixSocketFile? Bind(Socket socket, UnixDomainSocketEndPoint endPoint, ByteStreamServerOptions options)
+    public static UnixSocketFile? Bind(Socket socket, UnixDomainSocketEndPoint endPoint, ByteStreamListenOptions options)
     {
         string path = UnixSocketPath.ToPath(endPoint);
         if (path.StartsWith('@'))
@@ -60,7 +60,7 @@ internal sealed class UnixSocketFile
     /// <summary>Gives the file the options' mode and group; where they have none, those that the system gave it.</summary>
     /// <exception cref="IOException">The group is unknown, or permission is denied.</exception>
     /// <exception cref="AddressInUseException">The path leads to another file by now.</exception>
-    public void Change(ByteStreamServerOptions options)
+    public void Change(ByteStreamListenOptions options)
     {
         UnixFileMode? mode = options.UnixSocketMode ?? _systemMode;
         string? group = options.UnixSocketGroup ?? _systemGroup?.ToString(CultureInfo.InvariantCulture);

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>Connects the runtime's sockets, and waits while a Unix server's backlog is full.</summary>
 internal static class SocketConnect

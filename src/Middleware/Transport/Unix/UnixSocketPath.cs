@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Unix;
 
 /// <summary>The written form of Unix socket addresses: a path, or <c>@name</c> in Linux' abstract namespace (U4).</summary>
 internal static class UnixSocketPath

@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Threading.Tasks.Sources;
 using Microsoft.AspNetCore.Connections;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Memory;
 
 /// <summary>Two channels joined in memory, each direction a ring of bytes that pauses its sender when it is full, as a socket does.</summary>
 internal sealed class InMemoryChannel : ByteChannel

@@ -3,8 +3,9 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Unix;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>A connected stream socket on the runtime's own <see cref="System.Net.Sockets.Socket"/>: the engine for every platform.</summary>
 internal sealed class SocketChannel : SocketByteChannel
@@ -50,14 +51,14 @@ internal sealed class SocketChannel : SocketByteChannel
 
     public override Socket Socket => _socket;
 
-    public override UnixCredentials? PeerCredentials => (UnixCredentials?)(_credentials ??= NativeSocket.PeerCredentials(_socket));
+    public override UnixCredentials? PeerCredentials => (UnixCredentials?)(_credentials ??= UnixPeerCredentials.For(_socket));
 
     public override int Unacknowledged
     {
         get
         {
             // TCP counts its FIN as one more.
-            int bytes = NativeSocket.Unacknowledged(_socket);
+            int bytes = SocketState.Unacknowledged(_socket);
             return _shutdown && bytes > 0 && _socket.AddressFamily != AddressFamily.Unix ? bytes - 1 : bytes;
         }
     }
@@ -99,14 +100,14 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
-    public override bool HasEndArrived => NativeSocket.HasEnded(_socket);
+    public override bool HasEndArrived => SocketState.HasFinArrived(_socket);
 
     public override Exception? FindLoss()
     {
         try
         {
             // Urgent data counts as an error as well; the state of TCP tells the two apart.
-            if (!_socket.Poll(0, SelectMode.SelectError) || (_socket.AddressFamily != AddressFamily.Unix && !NativeSocket.IsReset(_socket)))
+            if (!_socket.Poll(0, SelectMode.SelectError) || (_socket.AddressFamily != AddressFamily.Unix && !SocketState.IsReset(_socket)))
             {
                 return null;
             }
@@ -137,7 +138,7 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
-    public override bool HasPeerEnded => NativeSocket.HasPeerEnded(_socket);
+    public override bool HasPeerEnded => SocketState.HasPeerEnded(_socket);
 
     public override bool HasArrived
     {
@@ -306,7 +307,7 @@ internal sealed class SocketChannel : SocketByteChannel
     /// <summary>Whether what reads as the peer's end is a reset that a send has met.</summary>
     private bool EndIsReset() =>
         // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
-        _isReset || (!_shutdown && NativeSocket.IsReset(_socket) && !_shutdown);
+        _isReset || (!_shutdown && SocketState.IsReset(_socket) && !_shutdown);
 
     private List<ArraySegment<byte>> Gather(in ReadOnlySequence<byte> source)
     {

@@ -3,14 +3,14 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Admission;
 
-namespace ByteStreams;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>From the host as it is written to addresses.</summary>
 internal static class HostAddresses
 {
     /// <summary>The addresses to listen on (S8): duplicates dropped, all interfaces for an empty host.</summary>
     public static async Task<IReadOnlyList<EndPoint>> ForListeningAsync(
-        IReadOnlyList<string> hosts, int port, ByteStreamServerOptions options, CancellationToken cancellationToken)
+        IReadOnlyList<string> hosts, int port, ByteStreamListenOptions options, CancellationToken cancellationToken)
     {
         CheckPort(port);
         var endPoints = new List<EndPoint>();

@@ -1,7 +1,8 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>
 /// The runtime's sockets over descriptors that others own. One for each descriptor, never disposed: the runtime's event loop keeps its
@@ -9,9 +10,6 @@ namespace ByteStreams.Transport;
 /// </summary>
 internal static class SharedSockets
 {
-    /// <summary>SO_COOKIE of Linux: a number that no other socket has, also where it gets the same descriptor.</summary>
-    private const int SocketCookie = 57;
-
     private static readonly Dictionary<nint, (ulong Cookie, Socket Socket)> Known = [];
 
     /// <summary>The socket of a descriptor. It closes nothing.</summary>
@@ -31,12 +29,13 @@ internal static class SharedSockets
         }
     }
 
+    /// <summary>A number that no other socket has, also where it gets the same descriptor (SO_COOKIE). 0 elsewhere than on Linux.</summary>
     private static ulong GetCookie(Socket socket)
     {
         Span<byte> cookie = stackalloc byte[sizeof(ulong)];
         if (OperatingSystem.IsLinux())
         {
-            socket.GetRawSocketOption(NativeSocket.SolSocket, SocketCookie, cookie);
+            socket.GetRawSocketOption(SocketConstants.SolSocket, SocketConstants.SoCookie, cookie);
         }
 
         return MemoryMarshal.Read<ulong>(cookie);

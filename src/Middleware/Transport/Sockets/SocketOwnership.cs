@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>What a listener closes of the socket that it listens on.</summary>
 internal enum SocketOwnership

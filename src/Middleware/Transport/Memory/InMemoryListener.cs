@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Memory;
 
 /// <summary>Accepts connections that are opened inside this process.</summary>
 internal sealed class InMemoryListener : IBoundListener
@@ -17,7 +17,7 @@ internal sealed class InMemoryListener : IBoundListener
     private readonly Channel<ConnectionContext> _arrived;
     private volatile bool _listens;
 
-    private InMemoryListener(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
+    private InMemoryListener(InMemoryEndPoint endPoint, ByteStreamListenOptions options)
     {
         _endPoint = endPoint;
         _options = options;
@@ -30,7 +30,7 @@ internal sealed class InMemoryListener : IBoundListener
 
     public bool IsReachable => true;
 
-    public static InMemoryListener Bind(InMemoryEndPoint endPoint, ByteStreamServerOptions options)
+    public static InMemoryListener Bind(InMemoryEndPoint endPoint, ByteStreamListenOptions options)
     {
         var listener = new InMemoryListener(endPoint, options);
         return Listeners.TryAdd(endPoint, listener)

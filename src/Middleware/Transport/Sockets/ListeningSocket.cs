@@ -1,14 +1,12 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>What can be changed on a socket that listens already. Linux; elsewhere the socket stays as it was bound where it says so.</summary>
 internal static unsafe class ListeningSocket
 {
-    private const int SoAttachFilter = 26;
-    private const int SoBufferLock = 72;
-
     /// <summary>The flags' byte of a TCP header, and SYN in it (RFC 9293, 3.1).</summary>
     private const uint FlagsOffset = 13;
     private const uint Syn = 0x02;
@@ -17,7 +15,7 @@ internal static unsafe class ListeningSocket
     /// Changes the socket's options. Clients that wait in its queue have inherited the old ones and keep them. An option that is not set any
     /// more gets the system's value; one that never was keeps what the socket came with.
     /// </summary>
-    public static void Change(Socket socket, ByteStreamServerOptions before, ByteStreamServerOptions after)
+    public static void Change(Socket socket, ByteStreamListenOptions before, ByteStreamListenOptions after)
     {
         Reset(socket, before, after);
         SocketOptions.SetBuffers(socket, after);
@@ -36,7 +34,7 @@ internal static unsafe class ListeningSocket
     {
         if (isShared || OperatingSystem.IsLinux())
         {
-            NativeSocket.SetReusePort(socket, isShared);
+            SocketOptions.SetReusePort(socket, isShared);
         }
     }
 
@@ -65,7 +63,7 @@ internal static unsafe class ListeningSocket
             var filter = new Filter((ushort)program.Length, first);
             try
             {
-                socket.SetRawSocketOption(NativeSocket.SolSocket, SoAttachFilter, MemoryMarshal.AsBytes(new Span<Filter>(ref filter)));
+                socket.SetRawSocketOption(SocketConstants.SolSocket, SocketConstants.SoAttachFilter, MemoryMarshal.AsBytes(new Span<Filter>(ref filter)));
             }
             catch (SocketException)
             {
@@ -74,7 +72,7 @@ internal static unsafe class ListeningSocket
         }
     }
 
-    private static void Reset(Socket socket, ByteStreamServerOptions before, ByteStreamServerOptions after)
+    private static void Reset(Socket socket, ByteStreamListenOptions before, ByteStreamListenOptions after)
     {
         bool isUnix = socket.AddressFamily == AddressFamily.Unix;
         using var fresh = new Socket(socket.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
@@ -112,7 +110,7 @@ internal static unsafe class ListeningSocket
     }
 
     /// <summary>Lets buffers grow that are not set any more. Before Linux 5.14 they keep the size that they have now.</summary>
-    private static void UnlockBuffers(Socket socket, ByteStreamServerOptions after)
+    private static void UnlockBuffers(Socket socket, ByteStreamListenOptions after)
     {
         const int send = 1;
         const int receive = 2;
@@ -120,7 +118,7 @@ internal static unsafe class ListeningSocket
         {
             Span<byte> locked = stackalloc byte[sizeof(int)];
             MemoryMarshal.Write(locked, (after.SendBufferSize is null ? 0 : send) | (after.ReceiveBufferSize is null ? 0 : receive));
-            socket.SetRawSocketOption(NativeSocket.SolSocket, SoBufferLock, locked);
+            socket.SetRawSocketOption(SocketConstants.SolSocket, SocketConstants.SoBufferLock, locked);
         }
     }
 

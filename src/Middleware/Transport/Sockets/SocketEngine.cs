@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>The runtime's sockets, on every platform.</summary>
 internal sealed class SocketEngine : TransportEngine
@@ -11,7 +11,7 @@ internal sealed class SocketEngine : TransportEngine
     public override IAcceptor Accept(Socket listening, ByteStreamTransportOptions options) => new Acceptor(listening, options);
 
     public override async Task<SocketByteChannel> ConnectAsync(
-        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
+        EndPoint endPoint, ByteStreamConnectOptions options, ByteChannel? neighbor, CancellationToken cancellationToken)
     {
         Socket? socket = null;
         try

@@ -1,12 +1,12 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>
 /// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: where the system has no descriptor or
@@ -45,11 +45,11 @@ internal sealed class SocketListener : IBoundListener
     private int _left;
     private int _isUnbound;
     private readonly Lock _replacing = new();
-    private volatile ByteStreamServerOptions _options;
+    private volatile ByteStreamListenOptions _options;
     private volatile Acceptance? _acceptance;
 
     private SocketListener(
-        Socket socket, EndPoint endPoint, UnixSocketFile? file, ByteStreamServerOptions options, ILogger logger,
+        Socket socket, EndPoint endPoint, UnixSocketFile? file, ByteStreamListenOptions options, ILogger logger,
         Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null)
     {
         _socket = socket;
@@ -73,7 +73,7 @@ internal sealed class SocketListener : IBoundListener
     internal Socket Socket => _socket;
 
     /// <summary>The options of the connections that are accepted now.</summary>
-    public ByteStreamServerOptions Options => _options;
+    public ByteStreamListenOptions Options => _options;
 
     /// <summary>Fires when it takes no more connections.</summary>
     public CancellationToken Unbound => _unbound.Token;
@@ -94,14 +94,10 @@ internal sealed class SocketListener : IBoundListener
     /// <param name="shared">Whether it is bound beside an overlapping listener that shares the port (<see cref="Share"/>).</param>
     /// <exception cref="IOException">It cannot be bound; the message names the address, the cause and the remedy.</exception>
     public static SocketListener Bind(
-        EndPoint endPoint, ByteStreamServerOptions options, ILogger logger, Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null,
+        EndPoint endPoint, ByteStreamListenOptions options, ILogger logger, Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null,
         bool ipv6Only = false, bool shared = false)
     {
-        // The runtime sets SO_REUSEADDR on whatever it binds as TCP. Its own option of that name would set SO_REUSEPORT as well, and
-        // a port in use would be shared in silence; so the protocol, which the kernel chooses alike, makes the difference here.
-        var socket = new Socket(
-            endPoint.AddressFamily, SocketType.Stream,
-            endPoint is UnixDomainSocketEndPoint || (!options.ReuseAddress && !OperatingSystem.IsWindows()) ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        Socket socket = SocketBinding.Open(endPoint, options);
         try
         {
             if (endPoint is UnixDomainSocketEndPoint path)
@@ -115,9 +111,7 @@ internal sealed class SocketListener : IBoundListener
             }
 
             ListenAddress address = ListenAddress.From(endPoint, options, ipv6Only);
-            Prepare(socket, address, options, shared);
-            BindOrExplain(socket, endPoint);
-            EndPoint bound = socket.LocalEndPoint!;
+            EndPoint bound = SocketBinding.Bind(socket, address, options, shared);
             return new SocketListener(socket, bound, null, options, logger, accept) { Address = address with { EndPoint = bound } };
         }
         catch
@@ -132,7 +126,7 @@ internal sealed class SocketListener : IBoundListener
     /// <param name="options">The listener's options.</param>
     /// <param name="logger">Logs accept errors.</param>
     /// <param name="ownership">What is closed when the listener is unbound: by default the descriptor, as for a socket that systemd handed over (U2).</param>
-    public static SocketListener Adopt(Socket socket, ByteStreamServerOptions options, ILogger logger, SocketOwnership ownership = SocketOwnership.Descriptor)
+    public static SocketListener Adopt(Socket socket, ByteStreamListenOptions options, ILogger logger, SocketOwnership ownership = SocketOwnership.Descriptor)
     {
         if (socket.SocketType != SocketType.Stream || socket.Connected)
         {
@@ -153,7 +147,7 @@ internal sealed class SocketListener : IBoundListener
         }
         catch (SocketException error)
         {
-            throw Explain(error, _address, "listened on");
+            throw SocketBinding.Explain(error, _address, "listened on");
         }
 
         _file?.EnsureOwn();
@@ -165,7 +159,7 @@ internal sealed class SocketListener : IBoundListener
     /// accepted from now on. The address, and whether <c>[::]</c> takes IPv4, stay.
     /// </summary>
     /// <exception cref="IOException">The file cannot be given its mode or group. Some of the options are changed: the old ones can be set again.</exception>
-    public void Change(ByteStreamServerOptions options)
+    public void Change(ByteStreamListenOptions options)
     {
         lock (_replacing)
         {
@@ -227,15 +221,16 @@ internal sealed class SocketListener : IBoundListener
                     continue;
                 }
 
+                int blocking = acceptance?.BlockingThreads ?? 0;
                 ConnectionEndReason refusal = !_options.Descriptors.Allows(accepted.Number, _options.DescriptorUse) ? ConnectionEndReason.RefusedDescriptors
-                    : acceptance is { IsBlocked: true } ? ConnectionEndReason.RefusedHandlersBlocked
+                    : blocking > 0 ? ConnectionEndReason.RefusedHandlersBlocked
                     : ConnectionEndReason.None;
                 if (refusal == ConnectionEndReason.None)
                 {
                     return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
                 }
 
-                Refuse(accepted, refusal);
+                Refuse(accepted, refusal, blocking);
             }
             catch (Exception ended) when (ended is OperationCanceledException or ObjectDisposedException)
             {
@@ -281,7 +276,7 @@ internal sealed class SocketListener : IBoundListener
                     _socket.Dispose();
                     break;
                 case SocketOwnership.Descriptor:
-                    Release(_socket);
+                    SocketBinding.Release(_socket);
                     break;
             }
         }
@@ -290,59 +285,6 @@ internal sealed class SocketListener : IBoundListener
     }
 
     public ValueTask DisposeAsync() => UnbindAsync();
-
-    /// <summary>
-    /// Closes the descriptor of a socket. The runtime disconnects listening sockets and deletes by path what it bound itself when the
-    /// <see cref="Socket"/> is disposed or finalized; its handle does neither.
-    /// </summary>
-    [SuppressMessage("Usage", "CA1816", Justification = "The finalizer is the socket's, and would delete a file that is not ours.")]
-    private static void Release(Socket socket)
-    {
-        GC.SuppressFinalize(socket);
-        socket.SafeHandle.Dispose();
-    }
-
-    private static void Prepare(Socket socket, ListenAddress address, ByteStreamServerOptions options, bool shared)
-    {
-        if (options.ReusePort || shared)
-        {
-            NativeSocket.SetReusePort(socket);
-        }
-
-        if (address.EndPoint.AddressFamily == AddressFamily.InterNetworkV6)
-        {
-            socket.DualMode = address.IsDualMode;
-        }
-
-        // Accepted sockets inherit both, and a receive buffer counts for the window only if it is set before the handshake.
-        SocketOptions.SetBuffers(socket, options);
-    }
-
-    private static void BindOrExplain(Socket socket, EndPoint endPoint)
-    {
-        try
-        {
-            socket.Bind(endPoint);
-        }
-        catch (SocketException error)
-        {
-            throw Explain(error, endPoint, "bound");
-        }
-    }
-
-    private static Exception Explain(SocketException error, EndPoint endPoint, string what) => error.SocketErrorCode switch
-    {
-        SocketError.AddressAlreadyInUse => new AddressInUseException(
-            $"{endPoint} cannot be {what}: the port is already in use. "
-            + (endPoint is IPEndPoint ip && OwnPorts.Contains(ip.Port)
-                ? "This program listens on it itself, on another endpoint or its HTTP side: use another port."
-                : "Stop the other program, or use another port."), error),
-        SocketError.AddressNotAvailable => new IOException(
-            $"{endPoint} cannot be {what}: this machine has no such address. Use one of its own, or 0.0.0.0 or [::].", error),
-        SocketError.AccessDenied => new IOException(
-            $"{endPoint} cannot be {what}: permission is denied. Ports below 1024 usually need a privilege (CAP_NET_BIND_SERVICE); use a higher one.", error),
-        _ => new IOException($"{endPoint} cannot be {what}: {error.Message}.", error),
-    };
 
     private ValueTask<SocketByteChannel?> AcceptOneAsync(Acceptance? acceptance) => _injected is not null
         ? _injected(_unbound.Token)
@@ -358,15 +300,15 @@ internal sealed class SocketListener : IBoundListener
     }
 
     /// <summary>Resets a connection that cannot be served now. In the backlog its client would wait without an answer.</summary>
-    private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason)
+    private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason, int blocking)
     {
         accepted.Reset();
-        ByteStreamMetrics.Of(_options).ConnectionRefused(Label, reason);
+        ByteStreamMetrics.Of((ByteStreamServerOptions)_options).ConnectionRefused(Label, reason);
         if (reason == ConnectionEndReason.RefusedHandlersBlocked)
         {
             if (_blocked.Count() is > 0 and int blocked)
             {
-                TransportLog.HandlersBlock(_logger, EndPoint.ToString(), blocked, BlockingHandlers.Shared.Count);
+                TransportLog.HandlersBlock(_logger, EndPoint.ToString(), blocked, blocking);
             }
         }
         else if (_refusals.Count() is > 0 and int count)
@@ -379,7 +321,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            ByteStreamMetrics.Of(_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
+            ByteStreamMetrics.Of((ByteStreamServerOptions)_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
         int count = _failures.Count();
@@ -403,7 +345,7 @@ internal sealed class SocketListener : IBoundListener
     {
         private readonly CancellationTokenSource _ended = new();
 
-        public bool IsBlocked => acceptor.IsBlocked;
+        public int BlockingThreads => acceptor.BlockingThreads;
 
         public ValueTask<SocketByteChannel?> AcceptAsync() => acceptor.AcceptAsync(_ended.Token);
 

@@ -10,7 +10,7 @@ namespace ByteStreams.Transport;
 /// What can be had of <see cref="IByteStreamTransportFeature"/> on a transport that is not this library's, Kestrel's stock one
 /// above all: counts, the reason of the end, close and abort. Half-close cannot, and says so.
 /// </summary>
-internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress
+internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress
 {
     private readonly ConnectionContext _context;
     private readonly CountingReader _input;
@@ -20,7 +20,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     private IProgressObserver? _outputObserver;
     private IEndObserver? _endObserver;
 
-    public StockTransport(ConnectionContext context)
+    public KestrelSocketTransportAdapter(ConnectionContext context)
     {
         _context = context;
         _input = new CountingReader(context.Transport.Input, this);
@@ -107,7 +107,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
         if (isFirst && _context.ConnectionClosed.CanBeCanceled)
         {
-            _context.ConnectionClosed.UnsafeRegister(static transport => ((StockTransport)transport!).ReportEnding(), this);
+            _context.ConnectionClosed.UnsafeRegister(static transport => ((KestrelSocketTransportAdapter)transport!).ReportEnding(), this);
         }
 
         ReportEnding();
@@ -158,7 +158,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     private void Note(ConnectionEndReason reason) => _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
 
     /// <summary>Counts what comes: what a read shows beyond what the last one has left.</summary>
-    private sealed class CountingReader(PipeReader inner, StockTransport transport) : PipeReader
+    private sealed class CountingReader(PipeReader inner, KestrelSocketTransportAdapter transport) : PipeReader
     {
         private long _left;
         private ReadOnlySequence<byte> _shown;
@@ -247,7 +247,7 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
     }
 
     /// <summary>Counts what the transport has taken.</summary>
-    private sealed class CountingWriter(PipeWriter inner, StockTransport transport) : PipeWriter
+    private sealed class CountingWriter(PipeWriter inner, KestrelSocketTransportAdapter transport) : PipeWriter
     {
         private long _written;
         private long _sent;

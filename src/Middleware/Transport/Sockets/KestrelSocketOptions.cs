@@ -3,7 +3,7 @@ using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>Kestrel's <see cref="SocketTransportOptions"/>, as <c>UseSockets</c> sets them, applied to this transport.</summary>
 internal static class KestrelSocketOptions
@@ -13,7 +13,7 @@ internal static class KestrelSocketOptions
     /// <param name="options">This transport's, which are changed.</param>
     /// <param name="logger">Logs one warning that names the options without effect.</param>
     /// <returns>The application's way to bind a socket; null where it has none of its own.</returns>
-    public static Func<EndPoint, Socket>? Apply(SocketTransportOptions given, ByteStreamServerOptions options, ILogger logger)
+    public static Func<EndPoint, Socket>? Apply(SocketTransportOptions given, ByteStreamListenOptions options, ILogger logger)
     {
         var stock = new SocketTransportOptions();
         if (given.Backlog != stock.Backlog)

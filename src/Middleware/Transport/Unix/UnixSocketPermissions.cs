@@ -1,23 +1,16 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
+using ByteStreams.Transport.Interop;
 using Microsoft.Win32.SafeHandles;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Unix;
 
 /// <summary>
 /// Sets the mode and the group of a Unix socket's file, and of no other: where other users may write to the directory, one of them could
 /// put a symbolic link in the file's place, which chmod(2) and chown(2) follow.
 /// </summary>
-internal static partial class UnixSocketPermissions
+internal static class UnixSocketPermissions
 {
-    // fcntl.h: O_PATH | O_NOFOLLOW | O_CLOEXEC. O_NOFOLLOW is the one flag that differs between x64 and arm64.
-    private const int PathOnly = 0x200000;
-    private const int CloseOnExec = 0x80000;
-    private const int EmptyPath = 0x1000;
-    private const uint Unchanged = uint.MaxValue;
-
-    private static readonly int NoFollow = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm or Architecture.Ppc64le ? 0x8000 : 0x20000;
-
     /// <summary>Sets what is given.</summary>
     /// <param name="path">The file.</param>
     /// <param name="bound">The file that was bound.</param>
@@ -45,15 +38,14 @@ internal static partial class UnixSocketPermissions
 
         // A descriptor of the file itself, link or not: what is checked is what is changed. fchmod(2) refuses such a descriptor, and
         // fchmodat2(2) needs Linux 6.6; chmod(2) follows its entry in /proc to the file and nowhere else.
-        using SafeFileHandle file = Open(path, PathOnly | NoFollow | CloseOnExec);
+        using SafeFileHandle file = LibC.OpenFile(path);
         if (file.IsInvalid || FileIdentity.Get(file) != bound)
         {
             return false;
         }
 
-        int descriptor = (int)file.DangerousGetHandle();
-        SetMode(path, $"/proc/self/fd/{descriptor}", mode);
-        if (id is not null && ChownAt(descriptor, "", Unchanged, id.Value, EmptyPath) != 0)
+        SetMode(path, $"/proc/self/fd/{file.DangerousGetHandle()}", mode);
+        if (id is not null && !LibC.TrySetGroup(file, id.Value))
         {
             throw Refused(path, group);
         }
@@ -71,7 +63,7 @@ internal static partial class UnixSocketPermissions
         }
 
         SetMode(path, path, mode);
-        if (id is not null && ChownLink(path, Unchanged, id.Value) != 0)
+        if (id is not null && !LibC.TrySetGroup(path, id.Value))
         {
             throw Refused(path, group);
         }
@@ -99,13 +91,4 @@ internal static partial class UnixSocketPermissions
 
     private static IOException Refused(string path, string? group) => new(
         $"The group of the Unix socket '{path}' cannot be set to '{group}': {Marshal.GetLastPInvokeErrorMessage()}. The user must be root or a member of it.");
-
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial SafeFileHandle Open(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fchownat", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
-    private static partial int ChownAt(int directory, string path, uint owner, uint group, int flags);
-
-    [LibraryImport("libc", EntryPoint = "lchown", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
-    private static partial int ChownLink(string path, uint owner, uint group);
 }

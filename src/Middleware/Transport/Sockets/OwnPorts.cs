@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>The TCP ports that this process listens on itself, for the error message about a port in use. Linux only.</summary>
 internal static class OwnPorts

@@ -1,3 +1,5 @@
+using ByteStreams.Transport.Interop;
+
 namespace ByteStreams.Transport;
 
 /// <summary>
@@ -17,7 +19,7 @@ internal sealed class Turn
     /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
     public static Turn? Current => _current;
 
-    /// <summary>The thread whose turn it is, for <see cref="ThreadActivity"/>.</summary>
+    /// <summary>The kernel's id of the thread whose turn it is.</summary>
     public int Thread { get; private set; }
 
     /// <summary>
@@ -30,7 +32,7 @@ internal sealed class Turn
     public static void Begin(Turn? turn)
     {
         _current = turn;
-        turn?.Thread = ThreadActivity.Current();
+        turn?.Thread = LibC.ThreadId();
     }
 
     /// <summary>Its thread leads a loop from now on: the watchdog ends it too.</summary>

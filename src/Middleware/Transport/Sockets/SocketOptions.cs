@@ -1,37 +1,15 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Sockets;
 
 /// <summary>Sets on a socket what <see cref="ByteStreamTransportOptions"/> asks for.</summary>
 internal static class SocketOptions
 {
-    /// <summary>Refuses at the start what the system would refuse on every single connection.</summary>
-    public static void Validate(ByteStreamTransportOptions options)
-    {
-        if (options.KeepAliveTime < TimeSpan.FromSeconds(1) || options.KeepAliveInterval < TimeSpan.FromSeconds(1))
-        {
-            throw new ArgumentException("KeepAliveTime and KeepAliveInterval are at least one second.");
-        }
-
-        if (options.TcpUserTimeout is TimeSpan timeout && (timeout < TimeSpan.FromSeconds(1) || timeout.TotalMilliseconds > int.MaxValue))
-        {
-            throw new ArgumentException("TcpUserTimeout is at least one second and at most 24 days.");
-        }
-
-        if (options.KeepAliveCount is < 1 or > 127)
-        {
-            throw new ArgumentException($"KeepAliveCount is 1 to 127, not {options.KeepAliveCount}.");
-        }
-
-        if (options.ReceiveBufferSize <= 0 || options.SendBufferSize <= 0)
-        {
-            throw new ArgumentException("ReceiveBufferSize and SendBufferSize are greater than zero; leave them out for the system's own.");
-        }
-    }
-
     /// <summary>Makes a socket that is ready to be connected: bound and with its buffers, which count before the handshake only.</summary>
-    public static Socket Prepare(EndPoint endPoint, ByteStreamClientOptions options)
+    public static Socket Prepare(EndPoint endPoint, ByteStreamConnectOptions options)
     {
         var socket = new Socket(
             endPoint.AddressFamily, SocketType.Stream, endPoint is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
@@ -76,7 +54,7 @@ internal static class SocketOptions
         socket.NoDelay = options.NoDelay;
         if (options.TcpUserTimeout is TimeSpan timeout)
         {
-            NativeSocket.SetUserTimeout(socket, timeout);
+            SetUserTimeout(socket, timeout);
         }
 
         if (!options.KeepAlive)
@@ -98,6 +76,36 @@ internal static class SocketOptions
         if (options.KeepAliveCount is int count)
         {
             socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, count);
+        }
+    }
+
+    /// <summary>Sets whether several sockets may listen on one port (SO_REUSEPORT, socket(7)).</summary>
+    public static void SetReusePort(Socket socket, bool isOn)
+    {
+        Span<byte> value = stackalloc byte[sizeof(int)];
+        MemoryMarshal.Write(value, isOn ? 1 : 0);
+        if (OperatingSystem.IsLinux())
+        {
+            socket.SetRawSocketOption(SocketConstants.SolSocket, SocketConstants.SoReusePort, value);
+        }
+        else if (OperatingSystem.IsMacOS())
+        {
+            socket.SetRawSocketOption(SocketConstants.MacOSSolSocket, SocketConstants.MacOSSoReusePort, value);
+        }
+        else
+        {
+            throw new PlatformNotSupportedException("ReusePort needs Linux or macOS; leave it out on this system.");
+        }
+    }
+
+    /// <summary>Bounds how long bytes may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)). Linux only; no effect elsewhere.</summary>
+    private static void SetUserTimeout(Socket socket, TimeSpan timeout)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            Span<byte> milliseconds = stackalloc byte[sizeof(int)];
+            MemoryMarshal.Write(milliseconds, (int)timeout.TotalMilliseconds);
+            socket.SetRawSocketOption(SocketConstants.IpProtoTcp, SocketConstants.TcpUserTimeout, milliseconds);
         }
     }
 }
