@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -23,8 +24,8 @@ internal sealed class AccessListMiddleware
         _next = next;
         _allow = NetworkList.Parse(options.Allow);
         _deny = NetworkList.Parse(options.Deny);
-        _users = [.. options.AllowedUsers.Select(user => UnixAccounts.User(user))];
-        _groups = [.. options.AllowedGroups.Select(group => UnixAccounts.Group(group))];
+        _users = [.. options.AllowedUsers.Select(user => UnixAccounts.GetUserId(user))];
+        _groups = [.. options.AllowedGroups.Select(group => UnixAccounts.GetGroupId(group))];
         _logger = logger;
     }
 

@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Memory;
 using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;

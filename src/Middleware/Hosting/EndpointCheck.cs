@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -105,7 +105,7 @@ internal static class EndpointCheck
 
         try
         {
-            UnixAccounts.Group(group);
+            UnixAccounts.GetGroupId(group);
             return null;
         }
         catch (Exception unknown) when (unknown is IOException or PlatformNotSupportedException)

@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 

@@ -1,8 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Relay;
 

@@ -1,5 +1,6 @@
 
 
+
 namespace ByteStreams.Relay;
 
 /// <summary>Chooses among upstreams. Thread-safe.</summary>

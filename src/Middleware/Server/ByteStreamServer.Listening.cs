@@ -4,6 +4,7 @@ using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Memory;
 using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -7,8 +7,8 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// What can be had of <see cref="IByteStreamTransportFeature"/> on a transport that is not this library's, Kestrel's stock one
-/// above all: counts, the reason of the end, close and abort. Half-close cannot, and says so.
+/// <see cref="IByteStreamTransportFeature"/> for a connection of another transport, Kestrel's socket transport above all: counts, close
+/// reason, close and abort. Half-close is not available; <see cref="CanWriteEof"/> reports it.
 /// </summary>
 internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTransportFeature, IConnectionProgress
 {
@@ -47,7 +47,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
                 return reason;
             }
 
-            // Kestrel's token fires at the peer's FIN as well, after which replies can still be sent.
+            // Kestrel's token fires at the peer's FIN too, after which replies can still be sent.
             return !_input.IsEnded ? ConnectionEndReason.ResetByPeer
                 : _output.IsCompleted || _output.IsLost ? ConnectionEndReason.ClosedByPeer
                 : ConnectionEndReason.None;
@@ -98,7 +98,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
 
     public void ObserveEnd(IEndObserver? observer)
     {
-        // A full fence: what ends the connection notes the reason and then looks for the observer.
+        // A full fence: the thread that closes the connection sets the reason and then reads the observer.
         bool isFirst = Interlocked.Exchange(ref _endObserver, observer) is null;
         if (observer is null)
         {
@@ -134,7 +134,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
 
     public Task WaitClosedAsync()
     {
-        // A context that is made by hand may have no such token.
+        // A context of a test may have no such token.
         if (!_context.ConnectionClosed.CanBeCanceled || _context.ConnectionClosed.IsCancellationRequested)
         {
             return Task.CompletedTask;
@@ -147,17 +147,17 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
 
     private void ReportEnding()
     {
-        // Kestrel's token fires at the peer's FIN as well, which looks like a reset before it is read, and ends one direction only.
+        // Kestrel's token fires at the peer's FIN too, which looks like a reset before it is read, and shuts down one direction only.
         if (Volatile.Read(ref _reason) != (int)ConnectionEndReason.None || (_input.IsEnded && EndReason != ConnectionEndReason.None))
         {
             Volatile.Read(ref _endObserver)?.OnEnding();
         }
     }
 
-    /// <summary>The first reason stays.</summary>
+    /// <summary>Keeps the first reason.</summary>
     private void Note(ConnectionEndReason reason) => _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
 
-    /// <summary>Counts what comes: what a read shows beyond what the last one has left.</summary>
+    /// <summary>Counts received bytes: those of a read that the previous one did not leave unconsumed.</summary>
     private sealed class CountingReader(PipeReader inner, KestrelSocketTransportAdapter transport) : PipeReader
     {
         private long _left;
@@ -187,7 +187,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
             }
             catch (ConnectionResetException)
             {
-                // Seen here first: whoever hears of it next aborts, which is not why it ended.
+                // Set here first: the handler aborts when it gets the exception, which is not the close reason.
                 transport.Note(ConnectionEndReason.ResetByPeer);
                 throw;
             }
@@ -246,7 +246,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
         }
     }
 
-    /// <summary>Counts what the transport has taken.</summary>
+    /// <summary>Counts the bytes that the transport has accepted.</summary>
     private sealed class CountingWriter(PipeWriter inner, KestrelSocketTransportAdapter transport) : PipeWriter
     {
         private long _written;
@@ -257,7 +257,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
 
         public bool IsWaiting => _waiting;
 
-        /// <summary>Whether a flush has found that the connection takes no more bytes.</summary>
+        /// <summary>Whether a flush reported that the connection accepts no more bytes.</summary>
         public bool IsLost => _lost;
 
         public long Sent => Volatile.Read(ref _sent);

@@ -3,8 +3,8 @@ using ByteStreams.Transport.Interop;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// What a thread of the Linux engine does for one event: a handler goes on until it awaits something. Behind it whatever was left
-/// for the end of the turn is done, so that what a handler wrote leaves although it awaits something else (W1), without a timer.
+/// One dispatch of an event on a thread of the Linux engine: a handler runs until it awaits. Work that was deferred to the end of the dispatch
+/// runs then, so that written bytes are sent although the handler awaits something else (W1), without a timer.
 /// </summary>
 internal sealed class Turn
 {

@@ -6,8 +6,8 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Memory;
-using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Contract.Tests.Servers;

@@ -1,4 +1,3 @@
-using ByteStreams.Transport;
 using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Middleware.Tests.Configuration;

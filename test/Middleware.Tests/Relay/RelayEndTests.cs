@@ -3,7 +3,6 @@ using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
 using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;

@@ -4,7 +4,6 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Reflection;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Epoll;
 
 namespace ByteStreams.Middleware.Tests.Streams;
 

@@ -14,11 +14,11 @@ internal sealed class EpollConnect : IEventSink
     {
     }
 
-    /// <exception cref="SocketException">It could not be connected to.</exception>
-    /// <exception cref="OperationCanceledException">The token fired; the descriptor is the caller's to close.</exception>
+    /// <exception cref="SocketException">The connection failed.</exception>
+    /// <exception cref="OperationCanceledException">The token fired; the caller closes the descriptor.</exception>
     public static async Task ConnectAsync(EventLoop loop, Descriptor descriptor, EndPoint endPoint, CancellationToken cancellationToken)
     {
-        // Nobody else has the descriptor: it cannot be closed meanwhile.
+        // Only the caller has the descriptor: it is not closed meanwhile.
         int number = (int)descriptor.DangerousGetHandle();
         SocketAddress address = endPoint.Serialize();
         int error;

@@ -5,14 +5,14 @@ using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport.Epoll;
 
-/// <summary>A struct sockaddr_in or sockaddr_in6 as the kernel gave it: an end point is made of it only for those who ask.</summary>
+/// <summary>A struct sockaddr_in or sockaddr_in6 as the kernel has written it; the end point is created on demand.</summary>
 [InlineArray(SocketConstants.AddressSize)]
 internal struct PeerAddress
 {
     private byte _first;
 
-    /// <summary>The address of an end point; empty for every other family than IP's.</summary>
-    public static PeerAddress Of(EndPoint endPoint)
+    /// <summary>The address of an end point; empty for a family other than IP.</summary>
+    public static PeerAddress From(EndPoint endPoint)
     {
         PeerAddress address = default;
         if (endPoint is IPEndPoint)
@@ -24,7 +24,7 @@ internal struct PeerAddress
         return address;
     }
 
-    /// <summary>The end point; null for every other family.</summary>
+    /// <summary>The end point; null for another family.</summary>
     public static IPEndPoint? ToEndPoint(ReadOnlySpan<byte> address)
     {
         const ushort inet = 2;

@@ -4,10 +4,10 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport.Memory;
 
-/// <summary>Two channels joined in memory, each direction a ring of bytes that pauses its sender when it is full, as a socket does.</summary>
+/// <summary>One side of a connection in memory. Each direction is a ring buffer that pauses its sender when it is full, as a socket does.</summary>
 internal sealed class InMemoryChannel : ByteChannel
 {
-    /// <summary>What a direction holds before its sender waits; about a socket's buffer at its smallest.</summary>
+    /// <summary>The bytes that a direction holds before its sender waits: about a socket's smallest buffer.</summary>
     private const int Capacity = 65536;
 
     private readonly Direction _in;
@@ -52,13 +52,13 @@ internal sealed class InMemoryChannel : ByteChannel
         var reset = new ConnectionResetException("The connection was reset by the peer.");
         _in.Break(reset);
 
-        // As over TCP, where what has reached the peer's side before the reset can be read.
+        // As with TCP, the peer can read what has arrived before the reset.
         _out.Break(reset, keepBytes: true);
     }
 
     public override void Close()
     {
-        // As a socket: unread bytes or a later send of the peer's meet a reset; what was sent can still be read.
+        // As a socket: unread bytes, or a later send of the peer, cause a reset; the peer can still read what was sent.
         bool unread = _in.Count > 0;
         _in.Break(new ConnectionResetException("The connection was reset by the peer."));
         _out.End();
@@ -68,7 +68,7 @@ internal sealed class InMemoryChannel : ByteChannel
         }
     }
 
-    /// <summary>One way of the connection.</summary>
+    /// <summary>One direction of the connection.</summary>
     private sealed class Direction
     {
         private readonly Lock _gate = new();
@@ -212,7 +212,7 @@ internal sealed class InMemoryChannel : ByteChannel
         }
     }
 
-    /// <summary>Wakes its one waiter, always on another thread than the one that sets it.</summary>
+    /// <summary>Wakes its only waiter, never on the thread that sets it.</summary>
     private sealed class Signal : IValueTaskSource
     {
         private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };

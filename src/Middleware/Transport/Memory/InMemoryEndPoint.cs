@@ -2,7 +2,7 @@ using System.Net;
 
 namespace ByteStreams;
 
-/// <summary>An address inside this process: a server that listens on it is reached by a connection to an equal one.</summary>
+/// <summary>An address within this process: a connection to it reaches the server that listens on an equal address.</summary>
 /// <param name="name">The name; equal names are equal addresses.</param>
 public sealed class InMemoryEndPoint(string name) : EndPoint
 {

@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport.Memory;
 
-/// <summary>Accepts connections that are opened inside this process.</summary>
+/// <summary>Accepts connections from this process.</summary>
 internal sealed class InMemoryListener : IBoundListener
 {
     private static readonly ConcurrentDictionary<InMemoryEndPoint, InMemoryListener> Listeners = new();
@@ -65,7 +65,7 @@ internal sealed class InMemoryListener : IBoundListener
 
     public Task EmptyAsync(TimeSpan within)
     {
-        // What has arrived is accepted also after the unbind.
+        // Connections that have arrived are accepted after the unbind too.
         return Task.CompletedTask;
     }
 
@@ -98,7 +98,7 @@ internal sealed class InMemoryListener : IBoundListener
         }
     }
 
-    /// <summary>The exception of every other transport, so that a client need not know which one it uses.</summary>
+    /// <summary>The exception of the socket transports, so that a client needs no knowledge of its transport.</summary>
     private static SocketException Refused(InMemoryEndPoint endPoint) =>
-        new((int)SocketError.ConnectionRefused, $"Nobody listens on {endPoint}.");
+        new((int)SocketError.ConnectionRefused, $"No server listens on {endPoint}.");
 }

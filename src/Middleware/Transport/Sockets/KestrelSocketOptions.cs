@@ -8,11 +8,11 @@ namespace ByteStreams.Transport.Sockets;
 /// <summary>Kestrel's <see cref="SocketTransportOptions"/>, as <c>UseSockets</c> sets them, applied to this transport.</summary>
 internal static class KestrelSocketOptions
 {
-    /// <summary>Applies what the application has changed and this transport has as well, and logs what it does not have.</summary>
+    /// <summary>Applies the options that the application has changed and that this transport has too; logs the others.</summary>
     /// <param name="given">The application's options.</param>
-    /// <param name="options">This transport's, which are changed.</param>
+    /// <param name="options">This transport's options, which are changed.</param>
     /// <param name="logger">Logs one warning that names the options without effect.</param>
-    /// <returns>The application's way to bind a socket; null where it has none of its own.</returns>
+    /// <returns>The application's own function that binds a socket; null without one.</returns>
     public static Func<EndPoint, Socket>? Apply(SocketTransportOptions given, ByteStreamListenOptions options, ILogger logger)
     {
         var stock = new SocketTransportOptions();
@@ -28,7 +28,7 @@ internal static class KestrelSocketOptions
 
         if (given.MaxWriteBufferSize != stock.MaxWriteBufferSize)
         {
-            // Kestrel's pipe takes null and zero for no bound.
+            // For Kestrel's pipe, null and zero are no limit.
             options.WriteBufferHighWater = given.MaxWriteBufferSize is null or 0 ? int.MaxValue : (int)Math.Min(given.MaxWriteBufferSize.Value, int.MaxValue);
         }
 

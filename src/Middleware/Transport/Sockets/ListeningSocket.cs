@@ -4,7 +4,7 @@ using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport.Sockets;
 
-/// <summary>What can be changed on a socket that listens already. Linux; elsewhere the socket stays as it was bound where it says so.</summary>
+/// <summary>Changes the options of a listening socket. What only Linux can change stays unchanged elsewhere.</summary>
 internal static unsafe class ListeningSocket
 {
     /// <summary>The flags' byte of a TCP header, and SYN in it (RFC 9293, 3.1).</summary>
@@ -12,8 +12,8 @@ internal static unsafe class ListeningSocket
     private const uint Syn = 0x02;
 
     /// <summary>
-    /// Changes the socket's options. Clients that wait in its queue have inherited the old ones and keep them. An option that is not set any
-    /// more gets the system's value; one that never was keeps what the socket came with.
+    /// Changes the socket's options. Clients in its backlog have inherited the old options and keep them. An option that is no longer set gets
+    /// the system's value; an option that was never set keeps the socket's value.
     /// </summary>
     public static void Change(Socket socket, ByteStreamListenOptions before, ByteStreamListenOptions after)
     {
@@ -27,8 +27,8 @@ internal static unsafe class ListeningSocket
     }
 
     /// <summary>
-    /// Lets another socket be bound to an overlapping address, or does so no longer. The kernel compares the flags of both sockets as they
-    /// are when the second one is bound (inet_csk_bind_conflict).
+    /// Sets whether another socket may be bound to an overlapping address. The kernel compares the flags of both sockets when the second one
+    /// is bound (inet_csk_bind_conflict).
     /// </summary>
     public static void Share(Socket socket, bool isShared)
     {
@@ -39,9 +39,9 @@ internal static unsafe class ListeningSocket
     }
 
     /// <summary>
-    /// Drops what would open further connections. Such a client tries again after a second, and reaches whatever listens there then; to close
-    /// the socket while it has one in its queue would reset it. Where the system takes no filter (gVisor, a locked one), clients that come
-    /// until the close may be reset.
+    /// Drops SYN segments. A client sends its SYN again after a second and reaches the listener of that time; closing the socket with clients
+    /// in its backlog would reset them. If the system accepts no filter (gVisor, a locked filter), clients that connect before the close may
+    /// be reset.
     /// </summary>
     public static void RefuseNew(Socket socket)
     {
@@ -67,7 +67,7 @@ internal static unsafe class ListeningSocket
             }
             catch (SocketException)
             {
-                // The listener ends without it; a reload that has taken effect must not fail here.
+                // The listener is closed without it; a reload that has taken effect must not fail here.
             }
         }
     }
@@ -76,7 +76,7 @@ internal static unsafe class ListeningSocket
     {
         bool isUnix = socket.AddressFamily == AddressFamily.Unix;
         using var fresh = new Socket(socket.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
-        // The kernel doubles what it is given, and reports that.
+        // The kernel doubles the value it is given, and reports the double.
         int scale = OperatingSystem.IsLinux() ? 2 : 1;
         if (before.ReceiveBufferSize is not null && after.ReceiveBufferSize is null)
         {
@@ -109,7 +109,7 @@ internal static unsafe class ListeningSocket
         }
     }
 
-    /// <summary>Lets buffers grow that are not set any more. Before Linux 5.14 they keep the size that they have now.</summary>
+    /// <summary>Lets buffers grow that are no longer set. Before Linux 5.14 they keep their size.</summary>
     private static void UnlockBuffers(Socket socket, ByteStreamListenOptions after)
     {
         const int send = 1;

@@ -8,7 +8,7 @@ internal static class OwnPorts
     /// <summary>TCP_LISTEN, as /proc/net/tcp writes it.</summary>
     private const string Listening = "0A";
 
-    /// <summary>Whether this process listens on the port, on any address; false where the system does not say.</summary>
+    /// <summary>Whether this process listens on the port, on any address; false on systems without /proc.</summary>
     public static bool Contains(int port)
     {
         if (!OperatingSystem.IsLinux())
@@ -30,7 +30,7 @@ internal static class OwnPorts
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // No /proc, or no right to it.
+            // /proc is missing or not accessible.
             return false;
         }
     }

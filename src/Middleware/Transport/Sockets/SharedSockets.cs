@@ -5,14 +5,14 @@ using ByteStreams.Transport.Interop;
 namespace ByteStreams.Transport.Sockets;
 
 /// <summary>
-/// The runtime's sockets over descriptors that others own. One for each descriptor, never disposed: the runtime's event loop keeps its
-/// registration for as long as the owner's descriptor is open, and a second <see cref="Socket"/> would not be registered (EEXIST).
+/// The runtime's sockets on descriptors that the application owns: one per descriptor, never disposed. The runtime's event loop keeps its
+/// registration while the descriptor is open, and could not register a second <see cref="Socket"/> (EEXIST).
 /// </summary>
 internal static class SharedSockets
 {
     private static readonly Dictionary<nint, (ulong Cookie, Socket Socket)> Known = [];
 
-    /// <summary>The socket of a descriptor. It closes nothing.</summary>
+    /// <summary>The socket of a descriptor, which it does not close.</summary>
     /// <exception cref="SocketException">The descriptor is not a socket.</exception>
     public static Socket Get(nint descriptor)
     {
@@ -29,7 +29,7 @@ internal static class SharedSockets
         }
     }
 
-    /// <summary>A number that no other socket has, also where it gets the same descriptor (SO_COOKIE). 0 elsewhere than on Linux.</summary>
+    /// <summary>The unique number of a socket, whatever its descriptor (SO_COOKIE). 0 on other systems than Linux.</summary>
     private static ulong GetCookie(Socket socket)
     {
         Span<byte> cookie = stackalloc byte[sizeof(ulong)];

@@ -11,8 +11,8 @@ namespace ByteStreams.Transport.Sockets;
 internal sealed class SocketChannel : SocketByteChannel
 {
     /// <summary>
-    /// The most that one asynchronous send takes: the runtime reports it only when all of it is sent, and the low-water mark
-    /// must be noticed with this precision.
+    /// The most bytes of one asynchronous send: the runtime reports it only when all of it is sent, and the low-water mark needs this
+    /// precision.
     /// </summary>
     private const int AsyncSend = 16384;
 
@@ -20,7 +20,7 @@ internal sealed class SocketChannel : SocketByteChannel
     private List<ArraySegment<byte>>? _gather;
     private volatile bool _shutdown;
 
-    // The kernel reports a reset once; after a send that it was reported to, a receive reads it as an end.
+    // The kernel reports a reset once; after a send that failed by it, a receive returns 0.
     private volatile bool _isReset;
     private object? _credentials;
 
@@ -33,11 +33,11 @@ internal sealed class SocketChannel : SocketByteChannel
             RemoteEndPoint = Plain(remote ?? socket.RemoteEndPoint);
         }
 
-        // Sends that the kernel cannot take now answer WouldBlock; asynchronous operations do not care.
+        // Synchronous sends return WouldBlock when the buffer is full; asynchronous operations are unaffected.
         socket.Blocking = false;
 
-        // A socket that is finalized calls itself disposed without closing its handle, which the runtime's epoll table still
-        // refers to; whoever finds the abandoned connection (W12) could not close it any more.
+        // A finalized socket counts as disposed without closing its handle, which the runtime's epoll table refers to: an abandoned
+        // connection (W12) could not be closed any more.
 #pragma warning disable CA1816 // Not a Dispose of our own: the rule does not know this use.
         GC.SuppressFinalize(socket);
 #pragma warning restore CA1816
@@ -106,14 +106,14 @@ internal sealed class SocketChannel : SocketByteChannel
     {
         try
         {
-            // Urgent data counts as an error as well; the state of TCP tells the two apart.
+            // Urgent data counts as an error too; the TCP state distinguishes the two.
             if (!_socket.Poll(0, SelectMode.SelectError) || (_socket.AddressFamily != AddressFamily.Unix && !SocketState.IsReset(_socket)))
             {
                 return null;
             }
 
             var error = (SocketError)(int)_socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)!;
-            // The system reports it once: a receive reads the reset as an end from now on.
+            // The system reports it once: from now on a receive returns 0.
             _isReset |= error == SocketError.ConnectionReset;
             return error == SocketError.Success ? null : SocketErrors.ToConnectionException(new SocketException((int)error));
         }
@@ -269,7 +269,7 @@ internal sealed class SocketChannel : SocketByteChannel
         }
         catch (SocketException)
         {
-            // The peer was faster: the connection is gone already and there is nothing left to reset.
+            // The peer has closed the connection already.
         }
         catch (ObjectDisposedException)
         {
@@ -281,7 +281,7 @@ internal sealed class SocketChannel : SocketByteChannel
 
     public override void Close()
     {
-        // Read for the last time: the handler may ask once the connection has ended.
+        // The handler may ask for them after the close.
         _ = PeerCredentials;
         _socket.Dispose();
     }
@@ -304,9 +304,9 @@ internal sealed class SocketChannel : SocketByteChannel
         }
     }
 
-    /// <summary>Whether what reads as the peer's end is a reset that a send has met.</summary>
+    /// <summary>Whether a receive of 0 bytes is a reset that a send has failed by.</summary>
     private bool EndIsReset() =>
-        // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
+        // Read again after the check: a shutdown meanwhile may have closed a connection that the peer had closed, as a reset does.
         _isReset || (!_shutdown && SocketState.IsReset(_socket) && !_shutdown);
 
     private List<ArraySegment<byte>> Gather(in ReadOnlySequence<byte> source)

@@ -48,7 +48,7 @@ internal sealed class SocketEngine : TransportEngine
             }
             catch (SocketException)
             {
-                // Connected and gone, as a port scan does: nothing to tell anybody (S9).
+                // The client has disconnected, as a port scan does: not logged (S9).
                 accepted.Dispose();
                 return null;
             }
@@ -56,7 +56,7 @@ internal sealed class SocketEngine : TransportEngine
 
         public void Dispose()
         {
-            // The listening socket is the listener's.
+            // The listener owns the listening socket.
         }
     }
 }

@@ -9,28 +9,27 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Transport.Sockets;
 
 /// <summary>
-/// Accepts connections from a bound socket, until it is unbound. No error of an accept ends it: where the system has no descriptor or
-/// memory it waits and tries again, with one log line a second (F12). A client whose descriptor lies at or above the stop of its use
-/// is reset at once: in the backlog it would wait without an answer (F11).
+/// Accepts connections from a bound socket until it is unbound. No accept error stops it: without a free descriptor or memory it waits and
+/// retries, with one log line a second (F12). A client whose descriptor is at or above the stop of its use is reset at once, because in the
+/// backlog it would wait without an answer (F11).
 /// </summary>
 internal sealed class SocketListener : IBoundListener
 {
     /// <summary>
-    /// The wait after an accept that found no descriptor or memory. Nothing tells when there is one again, so this is the time
-    /// to notice it; ten tries a second cost nothing.
+    /// The wait after an accept without a free descriptor or memory. No event reports a free one; ten attempts a second cost little.
     /// </summary>
     private static readonly TimeSpan ShortageWait = TimeSpan.FromMilliseconds(100);
 
     /// <summary>
-    /// So many clients in a row that left before they were accepted cost no wait, which would be theirs to inflict on the others;
-    /// behind them it is the system that fails, and not clients.
+    /// The clients in a row that may disconnect before the accept without a wait, which would let them delay other clients. After more of
+    /// them the cause is the system and not the clients.
     /// </summary>
     private const int LeftInARow = 100;
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BlockedLogInterval = TimeSpan.FromMinutes(1);
 
-    /// <summary>Between two looks at the queue of a listener that ends.</summary>
+    /// <summary>The interval between two checks of the backlog of a listener that is being closed.</summary>
     private static readonly TimeSpan QueueWait = TimeSpan.FromMilliseconds(1);
 
     private readonly Socket _socket;
@@ -64,18 +63,18 @@ internal sealed class SocketListener : IBoundListener
         EndPoint = endPoint;
     }
 
-    /// <summary>The real address: with the port that was taken where 0 was asked for.</summary>
+    /// <summary>The bound address, with the port that the system chose for port 0.</summary>
     public EndPoint EndPoint { get; }
 
     public ListenAddress Address { get; private init; }
 
-    /// <summary>What listens, for tests that look at its options.</summary>
+    /// <summary>The listening socket, for tests of its options.</summary>
     internal Socket Socket => _socket;
 
-    /// <summary>The options of the connections that are accepted now.</summary>
+    /// <summary>The options of connections that are accepted from now on.</summary>
     public ByteStreamListenOptions Options => _options;
 
-    /// <summary>Fires when it takes no more connections.</summary>
+    /// <summary>Fires when the listener is unbound.</summary>
     public CancellationToken Unbound => _unbound.Token;
 
     public bool IsReachable => _file?.IsOwn ?? true;
@@ -88,10 +87,10 @@ internal sealed class SocketListener : IBoundListener
     /// <summary>Binds an address; clients are refused until <see cref="Listen"/>.</summary>
     /// <param name="endPoint">The address.</param>
     /// <param name="options">The listener's options.</param>
-    /// <param name="logger">Told about accept errors.</param>
-    /// <param name="accept">Stands in for the socket's accept in tests that inject its errors.</param>
-    /// <param name="ipv6Only">Leaves IPv4 alone on <c>[::]</c>, whatever the options say.</param>
-    /// <param name="shared">Whether it is bound beside an overlapping listener that shares the port (<see cref="Share"/>).</param>
+    /// <param name="logger">Logs accept errors.</param>
+    /// <param name="accept">Replaces the socket's accept, for tests of its errors.</param>
+    /// <param name="ipv6Only">Restricts <c>[::]</c> to IPv6, regardless of the options.</param>
+    /// <param name="shared">Whether an overlapping listener shares the port (<see cref="Share"/>).</param>
     /// <exception cref="IOException">It cannot be bound; the message names the address, the cause and the remedy.</exception>
     public static SocketListener Bind(
         EndPoint endPoint, ByteStreamListenOptions options, ILogger logger, Func<CancellationToken, ValueTask<SocketByteChannel?>>? accept = null,
@@ -121,8 +120,8 @@ internal sealed class SocketListener : IBoundListener
         }
     }
 
-    /// <summary>Listens on a socket that is bound already.</summary>
-    /// <param name="socket">The socket; the listener disposes it.</param>
+    /// <summary>Takes over a socket that is bound.</summary>
+    /// <param name="socket">The socket.</param>
     /// <param name="options">The listener's options.</param>
     /// <param name="logger">Logs accept errors.</param>
     /// <param name="ownership">What is closed when the listener is unbound: by default the descriptor, as for a socket that systemd handed over (U2).</param>
@@ -130,7 +129,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (socket.SocketType != SocketType.Stream || socket.Connected)
         {
-            throw new ArgumentException("A bound stream socket is needed, which is not connected.", nameof(socket));
+            throw new ArgumentException("A bound stream socket is needed that is not connected.", nameof(socket));
         }
 
         EndPoint address = socket.LocalEndPoint ?? throw new ArgumentException("The socket is not bound; bind it first.", nameof(socket));
@@ -155,10 +154,10 @@ internal sealed class SocketListener : IBoundListener
     }
 
     /// <summary>
-    /// Changes the options of a listener while clients connect to it: those of the socket, of the file, and of the connections that are
-    /// accepted from now on. The address, and whether <c>[::]</c> takes IPv4, stay.
+    /// Changes the options of a listener while clients connect to it: those of the socket, of the file, and of connections that are accepted
+    /// from now on. The address, and whether <c>[::]</c> accepts IPv4, stay.
     /// </summary>
-    /// <exception cref="IOException">The file cannot be given its mode or group. Some of the options are changed: the old ones can be set again.</exception>
+    /// <exception cref="IOException">The file's mode or group cannot be set. Some options are changed; the caller can set the old ones again.</exception>
     public void Change(ByteStreamListenOptions options)
     {
         lock (_replacing)
@@ -168,7 +167,7 @@ internal sealed class SocketListener : IBoundListener
                 return;
             }
 
-            // Its loops need descriptors: what may fail comes before the old acceptance is ended.
+            // Event loops need descriptors: what may fail comes before the old acceptance is disposed.
             TransportEngine engine = TransportEngine.For(options);
             _file?.Change(options);
             ListeningSocket.Change(_socket, _options, options);
@@ -179,13 +178,13 @@ internal sealed class SocketListener : IBoundListener
             }
 
             _socket.Listen(options.Backlog);
-            // The loops that it is registered with are the options' too. An accept that waits goes on with the new one.
+            // The number of event loops is an option too. A pending accept continues on the new acceptance.
             before.Dispose();
             _acceptance = new Acceptance(engine.Accept(_socket, options));
         }
     }
 
-    /// <summary>Lets another listener of this process be bound to an overlapping address, or does so no longer.</summary>
+    /// <summary>Sets whether another listener of this process may be bound to an overlapping address.</summary>
     public void Share(bool isShared) => ListeningSocket.Share(_socket, isShared || _options.ReusePort);
 
     public async Task EmptyAsync(TimeSpan within)
@@ -202,7 +201,7 @@ internal sealed class SocketListener : IBoundListener
         }
         catch (Exception over) when (over is OperationCanceledException or ObjectDisposedException)
         {
-            // Too late, or unbound by its server meanwhile: the rest is reset.
+            // The time has elapsed, or the server has unbound the listener: clients in the backlog are reset.
         }
     }
 
@@ -262,7 +261,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (Interlocked.Exchange(ref _isUnbound, 1) == 0)
         {
-            // The file goes first: a client that finds it finds a listener.
+            // The file is removed first: a client that finds the file reaches a listener.
             _file?.Remove(_logger);
             _unbound.Cancel();
             lock (_replacing)
@@ -288,9 +287,9 @@ internal sealed class SocketListener : IBoundListener
 
     private ValueTask<SocketByteChannel?> AcceptOneAsync(Acceptance? acceptance) => _injected is not null
         ? _injected(_unbound.Token)
-        : (acceptance ?? throw new InvalidOperationException("Listen comes before the first accept.")).AcceptAsync();
+        : (acceptance ?? throw new InvalidOperationException("Call Listen before the first accept.")).AcceptAsync();
 
-    /// <summary>Whether an acceptance has ended because <see cref="Change"/> has made another, which this waits for.</summary>
+    /// <summary>Whether <see cref="Change"/> has replaced an acceptance. Waits for a change in progress.</summary>
     private bool IsReplaced(Acceptance? acceptance)
     {
         lock (_replacing)
@@ -299,7 +298,7 @@ internal sealed class SocketListener : IBoundListener
         }
     }
 
-    /// <summary>Resets a connection that cannot be served now. In the backlog its client would wait without an answer.</summary>
+    /// <summary>Resets a connection that cannot be served now.</summary>
     private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason, int blocking)
     {
         accepted.Reset();

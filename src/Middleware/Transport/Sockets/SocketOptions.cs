@@ -5,10 +5,10 @@ using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport.Sockets;
 
-/// <summary>Sets on a socket what <see cref="ByteStreamTransportOptions"/> asks for.</summary>
+/// <summary>Applies <see cref="ByteStreamTransportOptions"/> to sockets.</summary>
 internal static class SocketOptions
 {
-    /// <summary>Makes a socket that is ready to be connected: bound and with its buffers, which count before the handshake only.</summary>
+    /// <summary>Creates a socket that is ready to connect: bound, and with its buffers, which count only if set before the handshake.</summary>
     public static Socket Prepare(EndPoint endPoint, ByteStreamConnectOptions options)
     {
         var socket = new Socket(

@@ -1,17 +1,17 @@
 namespace ByteStreams.Transport.Sockets;
 
-/// <summary>What a listener closes of the socket that it listens on.</summary>
+/// <summary>The part of the listening socket that a listener closes.</summary>
 internal enum SocketOwnership
 {
-    /// <summary>The socket, with the file of a Unix one that the runtime has bound.</summary>
+    /// <summary>The socket, and its file if the runtime has bound a Unix socket.</summary>
     Socket,
 
     /// <summary>
-    /// Its descriptor only: others hold the same socket under other descriptors, and the runtime disconnects a listening socket that is
-    /// disposed while it accepts.
+    /// The descriptor only: other descriptors refer to the same socket, and the runtime shuts down a listening socket that is disposed while
+    /// it accepts.
     /// </summary>
     Descriptor,
 
-    /// <summary>Nothing: the <c>Socket</c> is used again.</summary>
+    /// <summary>Nothing: the <c>Socket</c> is reused.</summary>
     None,
 }

@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace ByteStreams.Transport.Unix;
 
-/// <summary>Which file a path or descriptor names, and whether it is a socket. A symbolic link is a file of its own.</summary>
+/// <summary>Identifies the file of a path or descriptor, and whether it is a socket. Symbolic links are not followed.</summary>
 internal readonly record struct FileIdentity(ulong Inode, ulong Device, bool IsSocket)
 {
     private const uint TypeAndInode = 0x101;
@@ -19,7 +19,7 @@ internal readonly record struct FileIdentity(ulong Inode, ulong Device, bool IsS
             return LibC.TryStat(path, TypeAndInode, statx) ? Read(statx) : null;
         }
 
-        // Elsewhere the runtime reports no inode: a file counts as the one that was bound if it was made at the same moment.
+        // The runtime reports no inode: on other systems a file counts as the bound one if its creation time is the same.
         var file = new FileInfo(path);
         return file.Exists || file.Attributes != (FileAttributes)(-1)
             ? new FileIdentity((ulong)file.CreationTimeUtc.Ticks, 0, file is { Length: 0, LinkTarget: null })

@@ -6,10 +6,10 @@ namespace ByteStreams.Transport.Unix;
 internal static class UnixAccounts
 {
     /// <exception cref="IOException">There is no such user.</exception>
-    public static uint User(string user) => uint.TryParse(user, out uint number) ? number : Find(user, "user", LibC.FindUser);
+    public static uint GetUserId(string user) => uint.TryParse(user, out uint number) ? number : Find(user, "user", LibC.FindUser);
 
     /// <exception cref="IOException">There is no such group.</exception>
-    public static uint Group(string group) => uint.TryParse(group, out uint number) ? number : Find(group, "group", LibC.FindGroup);
+    public static uint GetGroupId(string group) => uint.TryParse(group, out uint number) ? number : Find(group, "group", LibC.FindGroup);
 
     private static uint Find(string name, string what, Func<string, uint?> find)
     {

@@ -8,15 +8,15 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams.Transport.Unix;
 
 /// <summary>
-/// The file that a listening Unix socket leaves in the file system: it is replaced only when nobody listens on it, and removed
-/// only when it is still the one that was bound (U1, U2, U3).
+/// The file of a listening Unix socket. An existing file is replaced only if no server listens on it, and the file is removed only if it is
+/// still the bound one (U1, U2, U3).
 /// </summary>
 internal sealed class UnixSocketFile
 {
     private readonly string _path;
     private readonly FileIdentity _bound;
 
-    // As the system has made it; null while the options have never said otherwise.
+    // The system's values; null until an option overrides them.
     private UnixFileMode? _systemMode;
     private uint? _systemGroup;
 
@@ -26,11 +26,11 @@ internal sealed class UnixSocketFile
         _bound = bound;
     }
 
-    /// <summary>Whether the path still leads to the socket that was bound.</summary>
+    /// <summary>Whether the path still names the bound socket.</summary>
     public bool IsOwn => FileIdentity.Get(_path) == _bound;
 
-    /// <summary>Binds <paramref name="socket"/>, which does not listen yet, and gives the file its mode and group.</summary>
-    /// <returns>The file; null for the abstract namespace, which has none.</returns>
+    /// <summary>Binds <paramref name="socket"/>, which is not listening yet, and sets the file's mode and group.</summary>
+    /// <returns>The file; null in the abstract namespace, which has no files.</returns>
     public static UnixSocketFile? Bind(Socket socket, UnixDomainSocketEndPoint endPoint, ByteStreamListenOptions options)
     {
         string path = UnixSocketPath.ToPath(endPoint);
@@ -40,7 +40,7 @@ internal sealed class UnixSocketFile
             return null;
         }
 
-        // Absolute, so that a later change of the working directory does not make another file of it.
+        // Absolute, so that it names the same file after a change of the working directory.
         string full = Path.GetFullPath(path);
         RemoveIfStale(endPoint, full, path);
         BindOrExplain(socket, endPoint, path);
@@ -57,9 +57,9 @@ internal sealed class UnixSocketFile
         }
     }
 
-    /// <summary>Gives the file the options' mode and group; where they have none, those that the system gave it.</summary>
+    /// <summary>Sets the file's mode and group to the options', or back to the system's if an option is null.</summary>
     /// <exception cref="IOException">The group is unknown, or permission is denied.</exception>
-    /// <exception cref="AddressInUseException">The path leads to another file by now.</exception>
+    /// <exception cref="AddressInUseException">The path names another file by now.</exception>
     public void Change(ByteStreamListenOptions options)
     {
         UnixFileMode? mode = options.UnixSocketMode ?? _systemMode;
@@ -98,8 +98,8 @@ internal sealed class UnixSocketFile
     }
 
     /// <summary>
-    /// Until it listens, a socket looks as dead as one that was left behind, and another server that starts at this moment may
-    /// have replaced it: nobody would ever reach this one.
+    /// Throws if another server has replaced the file: until it listens, a bound socket cannot be distinguished from a stale one, and no client
+    /// would reach this server.
     /// </summary>
     public void EnsureOwn()
     {
@@ -109,7 +109,7 @@ internal sealed class UnixSocketFile
         }
     }
 
-    /// <summary>Removes the file if it is still the one that was bound. A file that cannot be removed does not hold up the close.</summary>
+    /// <summary>Removes the file if it is still the bound one. A failure is logged and does not fail the close.</summary>
     public void Remove(ILogger logger)
     {
         try
@@ -144,23 +144,23 @@ internal sealed class UnixSocketFile
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
         try
         {
-            // As it was written: the absolute path may be too long for an address.
+            // With the path as configured: the absolute path may be too long for an address.
             probe.Connect(endPoint);
         }
         catch (SocketException refused) when (refused.SocketErrorCode == SocketError.ConnectionRefused)
         {
-            // Nobody listens: a server that was killed has left it behind.
+            // No server listens: the file is left from a server that was killed.
             Delete(full, existing.Value, path);
             return;
         }
         catch (SocketException) when (FileIdentity.Get(full) is null)
         {
-            // Its server has ended at this moment, and taken its file along.
+            // Its server has stopped meanwhile and removed the file.
             return;
         }
         catch (SocketException busy) when (busy.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
         {
-            // Somebody listens and is so busy that its backlog is full.
+            // A server listens, and its backlog is full.
         }
         catch (SocketException denied) when (denied.SocketErrorCode == SocketError.AccessDenied)
         {
@@ -169,7 +169,7 @@ internal sealed class UnixSocketFile
         catch (SocketException other)
         {
             throw new AddressInUseException(
-                $"The Unix socket '{path}' cannot be bound: it exists, and whether a server uses it cannot be told ({other.Message}). Use another path.", other);
+                $"The Unix socket '{path}' cannot be bound: it exists, and the check whether a server uses it failed ({other.Message}). Use another path.", other);
         }
 
         throw new AddressInUseException($"The Unix socket '{path}' is already in use: a server listens on it. Stop it, or use another path.");
@@ -179,7 +179,7 @@ internal sealed class UnixSocketFile
     {
         try
         {
-            // Not what has come in its place since it was probed.
+            // Only the probed file, and not one that has replaced it since.
             if (FileIdentity.Get(full) == stale)
             {
                 File.Delete(full);
@@ -188,7 +188,7 @@ internal sealed class UnixSocketFile
         catch (UnauthorizedAccessException denied)
         {
             throw new IOException(
-                $"The Unix socket '{path}' cannot be bound: permission to remove the file that a dead server left there is denied. Remove it, or use another path.", denied);
+                $"The Unix socket '{path}' cannot be bound: permission to remove the stale file is denied. Remove it, or use another path.", denied);
         }
     }
 
@@ -196,7 +196,7 @@ internal sealed class UnixSocketFile
     {
         try
         {
-            // The runtime deletes by path what it bound as a UnixDomainSocketEndPoint; under another type it leaves the file to us.
+            // The runtime deletes the file of a UnixDomainSocketEndPoint by its path; it leaves that of another type to this class.
             socket.Bind(new RawUnixEndPoint(endPoint));
         }
         catch (SocketException error)
@@ -207,7 +207,7 @@ internal sealed class UnixSocketFile
                     $"The Unix socket '{path}' is already in use: a server listens on it. Stop it, or use another path.", error),
                 SocketError.AccessDenied => new IOException(
                     $"The Unix socket '{path}' cannot be bound: permission is denied. Allow this user to write to its directory, or use another path.", error),
-                // Asked only now: of a directory that may not be searched, nobody could have told whether it exists.
+                // Checked last: the existence of a directory without search permission is unknown.
                 _ when MissingDirectory(path) is string directory => new IOException(NoDirectory(path, directory), error),
                 _ => new IOException($"The Unix socket '{path}' cannot be bound: {error.Message}.", error),
             };
@@ -215,7 +215,7 @@ internal sealed class UnixSocketFile
     }
 
     private static string NoSocket(string path) =>
-        $"The Unix socket '{path}' cannot be bound: the path is taken by a file that is no socket, which is not removed. Use another path.";
+        $"The Unix socket '{path}' cannot be bound: the path names a file that is not a socket, which is not removed. Use another path.";
 
     private static string NoDirectory(string path, string directory) =>
         $"The Unix socket '{path}' cannot be bound: there is no directory '{directory}'. Create it, or use another path.";
@@ -223,7 +223,7 @@ internal sealed class UnixSocketFile
     private static string? MissingDirectory(string path) =>
         path[0] != '@' && Path.GetDirectoryName(Path.GetFullPath(path)) is string directory && !Directory.Exists(directory) ? directory : null;
 
-    /// <summary>A Unix socket's address under a type that the runtime knows nothing about.</summary>
+    /// <summary>A Unix socket's address as a type that the runtime does not know.</summary>
     private sealed class RawUnixEndPoint(UnixDomainSocketEndPoint address) : EndPoint
     {
         public override AddressFamily AddressFamily => AddressFamily.Unix;

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace ByteStreams.Transport.Unix;
 
-/// <summary>The written form of Unix socket addresses: a path, or <c>@name</c> in Linux' abstract namespace (U4).</summary>
+/// <summary>Converts Unix socket addresses to and from text: a path, or <c>@name</c> in Linux's abstract namespace (U4).</summary>
 internal static class UnixSocketPath
 {
     /// <summary>The bytes of <c>sun_path</c> without the final zero: 107 on Linux and Windows, 103 on macOS (unix(7), unix(4)).</summary>
@@ -34,7 +34,7 @@ internal static class UnixSocketPath
         return new UnixDomainSocketEndPoint(isAbstract ? "\0" + path[1..] : path);
     }
 
-    /// <summary>The written form of an endpoint: <c>@name</c> for the abstract ones.</summary>
+    /// <summary>The text of an endpoint: <c>@name</c> in the abstract namespace.</summary>
     public static string ToPath(UnixDomainSocketEndPoint endPoint)
     {
         string text = endPoint.ToString();

@@ -6,18 +6,18 @@ using Microsoft.Win32.SafeHandles;
 namespace ByteStreams.Transport.Unix;
 
 /// <summary>
-/// Sets the mode and the group of a Unix socket's file, and of no other: where other users may write to the directory, one of them could
-/// put a symbolic link in the file's place, which chmod(2) and chown(2) follow.
+/// Sets the mode and the group of a Unix socket's file, and of no other file: a user who may write to the directory could replace it by a
+/// symbolic link, which chmod(2) and chown(2) follow.
 /// </summary>
 internal static class UnixSocketPermissions
 {
-    /// <summary>Sets what is given.</summary>
+    /// <summary>Sets the mode and the group that are given.</summary>
     /// <param name="path">The file.</param>
     /// <param name="bound">The file that was bound.</param>
     /// <param name="mode">Null leaves the mode.</param>
     /// <param name="group">A name or number; null leaves the group.</param>
-    /// <returns>Whether the path still names the file that was bound; no other file is changed.</returns>
-    /// <exception cref="IOException">The system refuses the change.</exception>
+    /// <returns>False if the path names another file than the bound one; that file is not changed.</returns>
+    /// <exception cref="IOException">The system denies the change.</exception>
     public static bool TrySet(string path, FileIdentity bound, UnixFileMode? mode, string? group)
     {
         if (mode is null && group is null)
@@ -30,14 +30,14 @@ internal static class UnixSocketPermissions
             throw new PlatformNotSupportedException("UnixSocketMode and UnixSocketGroup need a Unix system; leave them out on Windows.");
         }
 
-        uint? id = group is null ? null : UnixAccounts.Group(group);
+        uint? id = group is null ? null : UnixAccounts.GetGroupId(group);
         if (!OperatingSystem.IsLinux())
         {
             return TrySetByPath(path, bound, mode, group, id);
         }
 
-        // A descriptor of the file itself, link or not: what is checked is what is changed. fchmod(2) refuses such a descriptor, and
-        // fchmodat2(2) needs Linux 6.6; chmod(2) follows its entry in /proc to the file and nowhere else.
+        // A descriptor of the file itself, so that the checked file is the changed one. fchmod(2) rejects such a descriptor, and
+        // fchmodat2(2) needs Linux 6.6; chmod(2) follows the descriptor's entry in /proc to this file only.
         using SafeFileHandle file = LibC.OpenFile(path);
         if (file.IsInvalid || FileIdentity.Get(file) != bound)
         {
@@ -53,7 +53,7 @@ internal static class UnixSocketPermissions
         return true;
     }
 
-    /// <summary>Where there are no such descriptors, as on macOS: the check comes first, and chmod follows a link that comes after it.</summary>
+    /// <summary>For systems without O_PATH, such as macOS: chmod follows a symbolic link that appears after the check.</summary>
     [UnsupportedOSPlatform("windows")]
     private static bool TrySetByPath(string path, FileIdentity bound, UnixFileMode? mode, string? group, uint? id)
     {

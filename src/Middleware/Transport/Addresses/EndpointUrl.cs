@@ -1,10 +1,10 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 
-namespace ByteStreams.Configuration;
+namespace ByteStreams.Transport.Addresses;
 
 /// <summary>
 /// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,
@@ -116,7 +116,7 @@ internal sealed record EndpointUrl
     }
 
     /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
-    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
+    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamListenOptions options, CancellationToken cancellationToken) =>
         EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
 
     private static EndpointUrl? ParseDescriptor(string name, out string? error)
