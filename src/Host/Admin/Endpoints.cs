@@ -1,5 +1,7 @@
 using System.Reflection;
 using ByteStreams;
+using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;

@@ -1,4 +1,3 @@
-using ByteStreams.Configuration;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;

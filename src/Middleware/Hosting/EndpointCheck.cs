@@ -32,7 +32,7 @@ internal static class EndpointCheck
             IReadOnlyList<EndPoint> endPoints = await ResolveAsync(plan, key, errors, cancellationToken).ConfigureAwait(false);
             foreach (EndPoint endPoint in endPoints)
             {
-                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.Mistake(unix) is string mistake)
+                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.FindBindError(unix) is string mistake)
                 {
                     errors.Add($"{key}: {mistake}");
                 }

@@ -1,5 +1,7 @@
 using System.Net.Security;
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -18,7 +20,7 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder
+public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
@@ -83,6 +85,19 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
+    string? IConnectionBuilderServices.EndpointName => Name;
+
+    string? IConnectionBuilderServices.HandlerName => HandlerName;
+
+    Func<string> IConnectionBuilderServices.GetEndpointLabel() => (Name, _builtFor.Value) switch
+    {
+        (string name, _) => () => name,
+        (null, ByteStreamServer server) => () => server.Label,
+        _ => () => "-",
+    };
+
+    void IConnectionBuilderServices.Own(IDisposable resource) => Own(resource);
+
     /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
     internal TlsServerOptions? UsedTls { get; set; }
 
@@ -92,8 +107,7 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 
-    /// <summary>The server whose middleware is being built; null at any other time.</summary>
-    internal ByteStreamServer? BuiltFor => _builtFor.Value;
+    internal override IListenerObserver ListenerObserver => ByteStreamMetrics.For(this);
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>
@@ -133,8 +147,8 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
         }
     }
 
-    /// <summary>Called by middleware while it is built: the server disposes this when it ends.</summary>
-    internal void Owns(IDisposable held) => _owned.Add(held);
+    /// <summary>Called by middleware while it is built: the resource is disposed with the server.</summary>
+    internal void Own(IDisposable resource) => _owned.Add(resource);
 
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamServerOptions Snapshot()

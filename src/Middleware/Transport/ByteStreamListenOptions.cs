@@ -50,6 +50,9 @@ public class ByteStreamListenOptions : ByteStreamTransportOptions
     /// <summary>The use that the descriptors of accepted connections count as.</summary>
     internal DescriptorUse DescriptorUse { get; set; }
 
+    /// <summary>Counts connections that are refused at accept, and failed accepts; null counts nothing.</summary>
+    internal virtual IListenerObserver? ListenerObserver => null;
+
     internal override void Validate()
     {
         base.Validate();

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
 using ByteStreams.Transport.Text;

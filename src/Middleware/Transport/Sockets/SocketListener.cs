@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -302,7 +301,7 @@ internal sealed class SocketListener : IBoundListener
     private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason, int blocking)
     {
         accepted.Reset();
-        ByteStreamMetrics.Of((ByteStreamServerOptions)_options).ConnectionRefused(Label, reason);
+        _options.ListenerObserver?.ConnectionRefused(Label, reason);
         if (reason == ConnectionEndReason.RefusedHandlersBlocked)
         {
             if (_blocked.Count() is > 0 and int blocked)
@@ -320,7 +319,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            ByteStreamMetrics.Of((ByteStreamServerOptions)_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
+            _options.ListenerObserver?.AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
         int count = _failures.Count();

@@ -80,8 +80,8 @@ internal sealed class UnixSocketFile
         }
     }
 
-    /// <summary>What a bind would find wrong, as far as it can be seen without one; null where nothing is.</summary>
-    public static string? Mistake(UnixDomainSocketEndPoint endPoint)
+    /// <summary>The error that a bind would fail with, as far as it is visible without one; null without an error.</summary>
+    public static string? FindBindError(UnixDomainSocketEndPoint endPoint)
     {
         string path = UnixSocketPath.ToPath(endPoint);
         if (path.StartsWith('@'))

@@ -1,4 +1,4 @@
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Connections;
 
 /// <summary>The last time that the configuration was read: at the start, or later.</summary>
 /// <param name="Time">When it ended.</param>

@@ -1,4 +1,4 @@
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Connections;
 
 /// <summary>
 /// A bounded queue of log text and the thread that writes it. A caller never waits: standard output may be a pipe that is not read, and a

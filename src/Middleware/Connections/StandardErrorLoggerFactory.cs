@@ -1,9 +1,8 @@
 using System.Globalization;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams;
+namespace ByteStreams.Connections;
 
 /// <summary>
 /// Writes warnings and errors as one line each: level, category, event id and message as the console logger has them, then the exception.
@@ -39,7 +38,7 @@ internal sealed class StandardErrorLoggerFactory : ILoggerFactory
     private static string DroppedNotice(long count)
     {
         string notice = string.Empty;
-        TelemetryLog.LogDropped(new Logger(TelemetryLog.OutputCategory, line => notice = line), count);
+        OutputLog.LogDropped(new Logger(OutputLog.Category, line => notice = line), count);
         return notice;
     }
 
