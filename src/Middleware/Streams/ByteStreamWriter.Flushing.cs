@@ -147,7 +147,7 @@ public sealed partial class ByteStreamWriter
         lock (_gate)
         {
             _output = output ?? _output;
-            _direct = _output as ChannelWriter;
+            _direct = _output as TransportPipeWriter;
             _link = _connection?.Features.Get<IByteStreamTransportFeature>();
             _upgrading = false;
             if (_closing && output is not null)

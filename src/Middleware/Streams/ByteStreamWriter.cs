@@ -47,7 +47,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     private readonly ILogger _logger;
     private readonly DeferredFlush _deferred;
     private PipeWriter _output;
-    private ChannelWriter? _direct;
+    private TransportPipeWriter? _direct;
     private IByteStreamTransportFeature? _link;
     private AbandonedGuard? _guard;
 
@@ -82,7 +82,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     {
         ArgumentNullException.ThrowIfNull(output);
         _output = output;
-        _direct = output as ChannelWriter;
+        _direct = output as TransportPipeWriter;
         _reader = reader;
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();

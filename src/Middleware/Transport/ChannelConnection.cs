@@ -18,8 +18,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     // Also the lock of the state below: nobody else locks it, and a lock of its own would cost each idle connection 40 bytes.
     private readonly ByteChannel _channel;
-    private readonly ChannelReader _input;
-    private readonly ChannelWriter _output;
+    private readonly TransportPipeReader _input;
+    private readonly TransportPipeWriter _output;
     private readonly ByteStreamTransportOptions _options;
 
     private TaskCompletionSource? _closed;
@@ -45,8 +45,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         ByteChannel channel, EndPoint? local, EndPoint? remote, ByteStreamTransportOptions options)
     {
         _channel = channel;
-        _input = new ChannelReader(channel, options.ReceiveBlock, this);
-        _output = new ChannelWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater, this);
+        _input = new TransportPipeReader(channel, options.ReceiveBlock, this);
+        _output = new TransportPipeWriter(channel, options.WriteBufferHighWater, options.WriteBufferLowWater, this);
         _options = options;
         _local = local;
         _remote = remote;
@@ -146,7 +146,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public bool CanWriteEof => true;
 
-    public long BytesReceived => _input.BytesReceived;
+    public long BytesReceived => _input.Driver.BytesReceived;
 
     public long BytesSent => _output.BytesSent;
 
@@ -160,7 +160,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     public long WriteBufferSize => _output.Queued + _output.UnflushedBytes;
 
-    long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
+    long IInputOwner.AnswerCapacity => _output.AnswerCapacity;
 
     long IInputOwner.BufferedOutput => WriteBufferSize;
 
@@ -168,9 +168,9 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     bool IConnectionProgress.IsSendWaiting => _output.IsSending;
 
-    long IConnectionProgress.InputReceived => _input.BytesReceived;
+    long IConnectionProgress.InputReceived => _input.Driver.BytesReceived;
 
-    long IConnectionProgress.BufferedInput => _input.Buffered;
+    long IConnectionProgress.BufferedInput => _input.Driver.Buffered;
 
     bool IConnectionProgress.IsInputEnded => Volatile.Read(ref _peerEnded);
 
@@ -182,7 +182,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     ConnectionRecord? IConnectionProgress.Record { get; set; }
 
-    IProgressObserver? IConnectionProgress.Observer => _input.Observer ?? _output.Observer;
+    IProgressObserver? IConnectionProgress.Observer => _input.Driver.Observer ?? _output.Observer;
 
     bool IConnectionProgress.HasEndArrived => Volatile.Read(ref _peerEnded) || _channel.HasEndArrived;
 
@@ -205,7 +205,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     void IConnectionProgress.Observe(IProgressObserver observer, bool input, bool output)
     {
-        _input.Observer = input ? observer : null;
+        _input.Driver.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
     }
 
@@ -218,7 +218,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
             return;
         }
 
-        _reportsLoss = _input.ReportLoss();
+        _reportsLoss = _input.Driver.ReportLoss();
         if (_reason != ConnectionEndReason.None)
         {
             observer.OnEnding();
@@ -265,7 +265,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
     {
         await Delivery.WaitAsync(
-            _output.FlushAllAsync,
+            _output,
             () => _channel.DeliversBeforeReset || _channel.Unacknowledged == 0,
             waitsForSlowPeer ? () => _output.BytesSent - _channel.Unacknowledged : null,
             waitsForSlowPeer || _options.LingerTimeout > Delivery.LongestWait ? Delivery.LongestWait : _options.LingerTimeout,
@@ -276,7 +276,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     public Task WaitClosedAsync()
     {
         // What is received for somebody who only waits for the end: as much as asyncio does before it pauses.
-        _input.Watch(_options.ReceiveBlock);
+        _input.Driver.Unread.Watch(_options.ReceiveBlock);
         return WaitForEnd().Task;
     }
 
@@ -334,7 +334,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
         // A peer that reads nothing before it has sent everything must be able to send: as long as the reply has not left,
         // whatever arrives is received without a bound, and discarded.
-        _input.Discard(long.MaxValue);
+        _input.Driver.Unread.Discard(long.MaxValue);
         await _output.Finished.ConfigureAwait(false);
         BeginLinger();
     }
@@ -345,7 +345,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     /// </summary>
     private void BeginLinger()
     {
-        if (_input.IsEnded || _options.LingerTimeout == TimeSpan.Zero)
+        if (_input.Driver.IsOver || _options.LingerTimeout == TimeSpan.Zero)
         {
             EndClosed(null);
             return;
@@ -363,7 +363,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
 
         linger.Begin();
-        if (_input.IsEnded || Volatile.Read(ref _isClosed))
+        if (_input.Driver.IsOver || Volatile.Read(ref _isClosed))
         {
             // The peer has ended, or an abort has come, before the linger could be seen.
             EndClosed(null);
@@ -371,7 +371,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         }
     }
 
-    void ILingering.Discard(long bytes) => _input.Discard(_input.Discarded + bytes);
+    void ILingering.Discard(long bytes) => _input.Driver.Unread.Discard(_input.Driver.Discarded + bytes);
 
     void ILingering.OnLingered(int unacknowledged) => EndClosed(unacknowledged == 0 ? null : new TimeoutException(
         $"The peer did not acknowledge {unacknowledged} of the bytes that were written within LingerTimeout ({_options.LingerTimeout.TotalSeconds:0.###} s)."));
@@ -456,7 +456,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
         {
             _output.Fail(loss);
             Volatile.Write(ref _isLosing, true);
-            if (_input.FailAfterReceived(loss))
+            if (_input.Driver.FailAfterReceived(loss))
             {
                 FinishLoss(loss);
             }
@@ -543,7 +543,7 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
         if (watch)
         {
-            _input.Watch(_options.ReceiveBlock);
+            _input.Driver.Unread.Watch(_options.ReceiveBlock);
         }
 
         return source;

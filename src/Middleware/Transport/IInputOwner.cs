@@ -1,10 +1,10 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Whose input a <see cref="ChannelReader"/> is.</summary>
+/// <summary>Whose input a <see cref="TransportPipeReader"/> is.</summary>
 internal interface IInputOwner
 {
-    /// <summary>How much may be received at once to be answered, <see cref="ChannelWriter.RoomForAnswers"/>.</summary>
-    long RoomForAnswers { get; }
+    /// <summary>How much may be received at once to be answered, <see cref="TransportPipeWriter.AnswerCapacity"/>.</summary>
+    long AnswerCapacity { get; }
 
     /// <summary>Bytes of the same connection that were written and not sent.</summary>
     long BufferedOutput { get; }
@@ -21,6 +21,6 @@ internal interface IInputOwner
     /// <summary>Called, outside of any lock, when the channel reports a loss that no receive waits for.</summary>
     void OnLossReported();
 
-    /// <summary>Called, outside of any lock, when as much was discarded as <see cref="ChannelReader.Discard"/> allows.</summary>
+    /// <summary>Called, outside of any lock, when as much was discarded as <see cref="UnreadInput.Discard"/> allows.</summary>
     void OnDiscarded();
 }

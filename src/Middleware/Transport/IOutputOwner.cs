@@ -1,6 +1,6 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Whose output a <see cref="ChannelWriter"/> is.</summary>
+/// <summary>Whose output a <see cref="TransportPipeWriter"/> is.</summary>
 internal interface IOutputOwner
 {
     /// <summary>Called, outside of any lock, when a send has failed, before anybody else hears of it; where two meet the failure at once, perhaps by both.</summary>
