@@ -4,22 +4,27 @@ namespace ByteStreams.Transport;
 
 /// <summary>
 /// The marks of an output: a flush that leaves more than the high-water mark queued waits until no more than the low-water mark is (W5, W6).
-/// Guarded by the lock of its <see cref="TransportPipeWriter"/>; the high-water mark can be read without it.
+/// Guarded by the lock of its <see cref="TransportPipeWriter"/>; the marks can be read without it.
 /// </summary>
 internal struct FlowControl
 {
-    private int _high;
-    private int _low;
+    // One word, so that both are of one moment.
+    private long _marks;
     private TaskCompletionSource<FlushResult>? _drained;
 
     /// <summary>The marks in bytes.</summary>
     public (int High, int Low) Marks
     {
-        readonly get => (_high, _low);
-        set => (_high, _low) = value;
+        readonly get
+        {
+            long marks = Volatile.Read(in _marks);
+            return ((int)(marks >> 32), (int)marks);
+        }
+
+        set => Volatile.Write(ref _marks, ((long)value.High << 32) | (uint)value.Low);
     }
 
-    public readonly int High => Volatile.Read(in _high);
+    public readonly int High => Marks.High;
 
     /// <summary>Whether a flush waits. Can be read without the lock.</summary>
     public readonly bool IsWaiting => Volatile.Read(in _drained) is not null;
@@ -31,7 +36,7 @@ internal struct FlowControl
     /// <summary>Completes the flushes that wait, if no more than the low-water mark is queued.</summary>
     public void ReleaseAt(long queued)
     {
-        if (_drained is not null && queued <= _low)
+        if (_drained is not null && queued <= Marks.Low)
         {
             TakeWaiting()!.SetResult(default);
         }

@@ -1,9 +1,9 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Whose input a <see cref="TransportPipeReader"/> is.</summary>
+/// <summary>The connection that a <see cref="TransportPipeReader"/> is the input of.</summary>
 internal interface IInputOwner
 {
-    /// <summary>How much may be received at once to be answered, <see cref="TransportPipeWriter.AnswerCapacity"/>.</summary>
+    /// <summary>The bytes that may be received at once to be answered, see <see cref="TransportPipeWriter.AnswerCapacity"/>.</summary>
     long AnswerCapacity { get; }
 
     /// <summary>Bytes of the same connection that were written and not sent.</summary>
@@ -18,7 +18,7 @@ internal interface IInputOwner
     /// <param name="loss">The cause of the loss; null at the end.</param>
     void OnInputEnded(Exception? loss);
 
-    /// <summary>Called, outside of any lock, when the channel reports a loss that no receive waits for.</summary>
+    /// <summary>Called, outside of any lock, when the channel reports a failure that no receive waits for.</summary>
     void OnLossReported();
 
     /// <summary>Called, outside of any lock, when as much was discarded as <see cref="UnreadInput.Discard"/> allows.</summary>

@@ -198,7 +198,7 @@ internal struct SegmentQueue
             before = before.NextSegment!;
         }
 
-        before.CutNext();
+        before.RemoveNext();
         _last = before;
         unused.Return();
     }

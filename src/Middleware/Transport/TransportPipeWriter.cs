@@ -85,28 +85,10 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
     /// <summary>Whether nothing more can be written.</summary>
     public bool IsCompleted => Volatile.Read(ref _isCompleted);
 
-    public (int High, int Low) Limits
-    {
-        get
-        {
-            using (_gate.Enter())
-            {
-                return _flow.Marks;
-            }
-        }
-    }
+    public (int High, int Low) Limits => _flow.Marks;
 
     /// <summary>Done when everything was sent and the direction was shut down, or when that has become impossible; never faulted.</summary>
-    public Task Finished
-    {
-        get
-        {
-            using (_gate.Enter())
-            {
-                return _finished.GetTask();
-            }
-        }
-    }
+    public Task Finished => _finished.GetTask();
 
     /// <summary>Whether <see cref="Finished"/> is done.</summary>
     public bool IsFinished => _finished.IsDone;
@@ -417,7 +399,7 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
         }
 
         Report(error);
-        Finish();
+        _finished.Complete();
     }
 
     private void OnAccepted(int count)
@@ -441,8 +423,8 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
     }
 
     /// <summary>
-    /// Outside of the lock: a failure is reported to the owner first, which notes the close reason. A caller that waited for the bytes may
-    /// abort the connection as soon as it is released.
+    /// Outside of the lock, to the owner first, which notes the close reason: a caller that waited for the bytes may abort the connection as
+    /// soon as it is released.
     /// </summary>
     private void Report(Exception? failure)
     {
@@ -470,15 +452,7 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
         }
 
         waiting?.TrySetResult(new FlushResult(isCanceled: false, isCompleted: true));
-        Finish();
-    }
-
-    private void Finish()
-    {
-        using (_gate.Enter())
-        {
-            _finished.Complete();
-        }
+        _finished.Complete();
     }
 
     /// <summary>Blocks that are being sent stay until the send completes.</summary>

@@ -19,22 +19,18 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     /// </summary>
     private const int DispatchBytes = 1 << 20;
 
-    private const EpollEvents Gone = EpollEvents.HangUp | EpollEvents.Error;
-
-    private readonly Descriptor _descriptor;
     private readonly PeerAddress _peer;
     private readonly bool _isUnix;
     private AtomicFlags<Readiness> _readiness;
     private LoopRegistration _registration;
     private BlockingPolicy _policy;
 
-    // Guards the registration, the close and the exposed socket.
+    // Guards the exposed socket against the close.
     private ThinLock _gate;
 
     // The own address, or the credentials of the peer on a Unix socket, which has no address: one field for both is 8 bytes of each
     // idle connection. Read when first asked for, at the latest at the close.
     private object? _identity;
-    private EndPoint? _remote;
     private Socket? _exposed;
     private volatile bool _isShutDown;
 
@@ -57,7 +53,6 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     {
         _registration = new LoopRegistration(loop, descriptor);
         _policy = new BlockingPolicy(suspicion);
-        _descriptor = descriptor;
         _isUnix = isUnix;
         _peer = peer;
     }
@@ -66,9 +61,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public override EndPoint? LocalEndPoint => _isUnix ? null : (EndPoint?)Identity;
 
-    public override EndPoint? RemoteEndPoint => _isUnix ? null : _remote ??= Plain(PeerAddress.ToEndPoint(_peer));
+    public override EndPoint? RemoteEndPoint => _isUnix ? null : Plain(PeerAddress.ToEndPoint(_peer));
 
-    public override nint Number => _descriptor.DangerousGetHandle();
+    public override nint Number => Descriptor.DangerousGetHandle();
 
     public override Socket? Socket
     {
@@ -76,20 +71,20 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         {
             using (_gate.Enter())
             {
-                return _exposed ??= IsClosed ? null : _descriptor.Duplicate();
+                return _exposed ??= IsClosed ? null : Descriptor.Duplicate();
             }
         }
     }
 
     public override UnixCredentials? PeerCredentials => _isUnix ? (UnixCredentials?)Identity : null;
 
-    private object? Identity => _identity ??= _isUnix ? _descriptor.PeerCredentials : Plain(_descriptor.LocalEndPoint);
+    private object? Identity => _identity ??= _isUnix ? Descriptor.PeerCredentials : Plain(Descriptor.LocalEndPoint);
 
     public override int Unacknowledged
     {
         get
         {
-            int bytes = _descriptor.Unacknowledged;
+            int bytes = Descriptor.Unacknowledged;
             // TCP counts its FIN as one more.
             return _isShutDown && bytes > 0 && !_isUnix ? bytes - 1 : bytes;
         }
@@ -97,13 +92,15 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public override bool DeliversBeforeReset => _isUnix;
 
-    public override long Arrived => _descriptor.Arrived;
+    public override long Arrived => Descriptor.Arrived;
 
     public override bool CallsReceiver => true;
 
     public override bool HasEndArrived => _readiness.HasAny(Readiness.HungUp);
 
     public override bool HasPeerEnded => _readiness.HasAny(Readiness.HungUp | Readiness.Closed);
+
+    private Descriptor Descriptor => _registration.Descriptor;
 
     private bool IsClosed => _readiness.HasAny(Readiness.Closed);
 
@@ -124,7 +121,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         bool closed = (_readiness.Set(Readiness.StartWaits) & Readiness.Closed) != 0;
         try
         {
-            Register(watchesOutput: true);
+            _registration.Add(this, watchesOutput: true);
         }
         catch (SocketException error)
         {
@@ -143,7 +140,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override bool ReportLoss(IReceiver receiver)
     {
         _receiver = receiver;
-        Register(watchesOutput: false);
+        _registration.Add(this, watchesOutput: false);
         if ((_readiness.Set(Readiness.ReportsFailure) & Readiness.Failed) != 0)
         {
             receiver.OnLost();
@@ -154,7 +151,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public override Exception? FindLoss()
     {
-        int error = _descriptor.TakePendingError();
+        int error = Descriptor.TakePendingError();
         // The system reports it once: a receive reads the reset as an end from now on.
         _isReset |= error == Errno.ConnectionReset;
         return error == 0 ? null : Errno.ToConnectionException(error);
@@ -204,40 +201,40 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override ValueTask ShutdownSendAsync()
     {
         _isShutDown = true;
-        int error = _descriptor.ShutdownSend();
+        int error = Descriptor.ShutdownSend();
         return error == 0 ? default : ValueTask.FromException(Errno.ToConnectionException(error));
     }
 
     public override void Reset()
     {
         // A Unix socket has no reset of its own: its peer sees ECONNRESET if bytes were left unread here, else the end.
-        _descriptor.LingerZero();
+        Descriptor.LingerZero();
         Close();
     }
 
     public override void Close()
     {
-        using (_gate.Enter())
+        if ((_readiness.Set(Readiness.Closed) & Readiness.Closed) != 0)
         {
-            if ((_readiness.Set(Readiness.Closed) & Readiness.Closed) != 0)
-            {
-                return;
-            }
-
-            _registration.Remove(isDuplicated: _exposed is not null);
-            _exposed?.Dispose();
-            // One system call for a connection that was never asked, so that the answer is the same after its end.
-            _ = Identity;
-            _descriptor.Dispose();
+            return;
         }
 
+        using (_gate.Enter())
+        {
+            _registration.Remove(isDuplicated: _exposed is not null);
+            _exposed?.Dispose();
+        }
+
+        // One system call for a connection that was never asked, so that the answer is the same after its end.
+        _ = Identity;
+        Descriptor.Dispose();
         Readiness due = _readiness.Clear(Readiness.AllWaits) & Readiness.AllWaits;
         Complete(due, asynchronously: true);
     }
 
     void IEventSink.OnEvents(EpollEvents events)
     {
-        (Readiness set, Readiness wakes) = Translate(events);
+        (Readiness set, Readiness wakes) = EpollReadiness.From(events);
         Readiness before = _readiness.Change(set, clear: wakes);
         Readiness due = before & wakes;
         if (due != 0)
@@ -247,7 +244,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             if ((due & Readiness.StartWaits) != 0 && _isUnix)
             {
                 // A Unix socket reports every block that the peer has read; from here on only a send that waits needs that.
-                StopWatchingOutput();
+                _registration.SetOutput(_readiness.HasAny(Readiness.SendWaits));
             }
 
             if (_policy.MayRunOnLoop)
@@ -268,31 +265,6 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     }
 
     void IEventSink.OnBlocked() => _policy.OnBlocked();
-
-    /// <summary>What events set, and what no longer waits because of them.</summary>
-    private static (Readiness Set, Readiness Wakes) Translate(EpollEvents events)
-    {
-        Readiness set = Readiness.None;
-        Readiness wakes = Readiness.StartWaits;
-        if ((events & (EpollEvents.In | EpollEvents.PeerHangUp | Gone)) != 0)
-        {
-            set = (events & (EpollEvents.PeerHangUp | Gone)) == 0 ? Readiness.Readable : Readiness.Readable | Readiness.HungUp;
-            wakes |= Readiness.ReceiveWaits;
-        }
-
-        if ((events & EpollEvents.Error) != 0)
-        {
-            set |= Readiness.Failed;
-        }
-
-        if ((events & (EpollEvents.Out | Gone)) != 0)
-        {
-            set |= Readiness.Writable;
-            wakes |= Readiness.SendWaits;
-        }
-
-        return (set, wakes);
-    }
 
     /// <summary>In a method of its own, so that the closure is made only here.</summary>
     private void CompleteApart(Readiness due) => BlockingHandlers.Shared.Run(_ =>
@@ -339,7 +311,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     /// <returns>Whether a receive waits; false where it can be tried now.</returns>
     private bool TryWaitToReceive(bool yields)
     {
-        Register(watchesOutput: false);
+        _registration.Add(this, watchesOutput: false);
         Readiness unless = yields ? Readiness.Closed : Readiness.Closed | Readiness.Readable;
         if (!_readiness.TryChange(Readiness.ReceiveWaits, clear: Readiness.Readable, unless))
         {
@@ -348,7 +320,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
         if (yields)
         {
-            Rearm();
+            _registration.Rearm();
         }
 
         return true;
@@ -391,7 +363,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         ValueTask wait = signal.Task;
         try
         {
-            WatchOutput();
+            _registration.WatchOutput(this);
             Readiness unless = yields ? Readiness.Closed : Readiness.Closed | Readiness.Writable;
             if (!_readiness.TryChange(Readiness.SendWaits, clear: Readiness.Writable, unless))
             {
@@ -400,7 +372,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
             if (yields)
             {
-                Rearm();
+                _registration.Rearm();
             }
 
             return wait;
@@ -415,7 +387,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     {
         _readiness.Clear(Readiness.Readable);
         bool stopped = false;
-        int received = _isUnix ? _descriptor.Receive(destination, out stopped) : _descriptor.Receive(destination);
+        int received = _isUnix ? Descriptor.Receive(destination, out stopped) : Descriptor.Receive(destination);
         if (received > 0)
         {
             _receivedInDispatch += received;
@@ -424,7 +396,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
                 _readiness.Set(Readiness.Readable);
             }
         }
-        else if (received == 0 && (_isReset || (!_isShutDown && !_isUnix && _descriptor.IsReset && !_isShutDown)))
+        else if (received == 0 && (_isReset || (!_isShutDown && !_isUnix && Descriptor.IsReset && !_isShutDown)))
         {
             // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
             received = -Errno.ConnectionReset;
@@ -440,66 +412,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             _readiness.Clear(Readiness.Writable);
         }
 
-        int sent = _descriptor.Send(queued, more);
+        int sent = Descriptor.Send(queued, more);
         _sentInDispatch += Math.Max(0, sent);
         _isReset |= sent == -Errno.ConnectionReset;
         return sent;
-    }
-
-    private void Register(bool watchesOutput)
-    {
-        if (_registration.IsAdded)
-        {
-            return;
-        }
-
-        using (_gate.Enter())
-        {
-            if (!IsClosed)
-            {
-                _registration.Add(this, watchesOutput);
-            }
-        }
-    }
-
-    /// <summary>Reports free space to send from now on.</summary>
-    private void WatchOutput()
-    {
-        if (_registration.WatchesOutput)
-        {
-            return;
-        }
-
-        Register(watchesOutput: false);
-        using (_gate.Enter())
-        {
-            if (!IsClosed)
-            {
-                _registration.WatchOutput(true);
-            }
-        }
-    }
-
-    private void StopWatchingOutput()
-    {
-        using (_gate.Enter())
-        {
-            if (!IsClosed)
-            {
-                _registration.WatchOutput(_readiness.HasAny(Readiness.SendWaits));
-            }
-        }
-    }
-
-    private void Rearm()
-    {
-        using (_gate.Enter())
-        {
-            if (!IsClosed)
-            {
-                _registration.Rearm();
-            }
-        }
     }
 
     private static bool IsTransient(int sent) => -sent is LibC.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;

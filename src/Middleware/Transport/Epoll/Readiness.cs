@@ -35,3 +35,34 @@ internal enum Readiness
 
     AllWaits = ReceiveWaits | SendWaits | StartWaits,
 }
+
+/// <summary>What epoll's events mean for a connected socket.</summary>
+internal static class EpollReadiness
+{
+    private const EpollEvents Gone = EpollEvents.HangUp | EpollEvents.Error;
+
+    /// <summary>The flags that events set, and those of what no longer waits because of them.</summary>
+    public static (Readiness Set, Readiness Wakes) From(EpollEvents events)
+    {
+        Readiness set = Readiness.None;
+        Readiness wakes = Readiness.StartWaits;
+        if ((events & (EpollEvents.In | EpollEvents.PeerHangUp | Gone)) != 0)
+        {
+            set = (events & (EpollEvents.PeerHangUp | Gone)) == 0 ? Readiness.Readable : Readiness.Readable | Readiness.HungUp;
+            wakes |= Readiness.ReceiveWaits;
+        }
+
+        if ((events & EpollEvents.Error) != 0)
+        {
+            set |= Readiness.Failed;
+        }
+
+        if ((events & (EpollEvents.Out | Gone)) != 0)
+        {
+            set |= Readiness.Writable;
+            wakes |= Readiness.SendWaits;
+        }
+
+        return (set, wakes);
+    }
+}
