@@ -1,7 +1,10 @@
 using System.Reflection;
 using ByteStreams;
 using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using StreamsHost.Status;
 
 namespace StreamsHost.Admin;

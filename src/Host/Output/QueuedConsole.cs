@@ -1,3 +1,4 @@
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;

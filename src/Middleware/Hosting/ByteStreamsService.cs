@@ -3,7 +3,7 @@ using System.Net;
 using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

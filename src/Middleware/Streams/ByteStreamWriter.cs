@@ -104,6 +104,9 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Whether the connection is closed or being closed from this side, or is lost.</summary>
     public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null || IsLinkEnded;
 
+    /// <summary>The reader of the same connection; null where there is none.</summary>
+    internal ByteStreamReader? Reader => _reader;
+
     /// <summary>Whether <see cref="Close"/> or <see cref="Abort()"/> was called.</summary>
     internal bool IsClosedHere => Volatile.Read(ref _closing);
 
@@ -143,9 +146,6 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// client requested none.
     /// </summary>
     public string? TlsServerName => ReadTls<ITlsHandshakeFeature, string?>(static tls => tls.HostName is { Length: > 0 } name ? name : null);
-
-    /// <summary>The reader of the same connection; null where there is none.</summary>
-    internal ByteStreamReader? Reader => _reader;
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
     private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
+using ByteStreams.Streams;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
 
@@ -163,7 +164,7 @@ public static class ByteStreamWriterTlsExtensions
     /// <summary>Notes that the peer has caused this error, for the log of a handler that lets it escape.</summary>
     private static Exception Failed(ConnectionContext connection, Exception error, TlsFailure failure)
     {
-        connection.Features.Set(new TlsUpgradeFailure(error, failure));
+        connection.Features.Set(new TlsUpgradeFailure(error, failure.Reason, failure.Explanation, failure.ServerName));
         return error;
     }
 }

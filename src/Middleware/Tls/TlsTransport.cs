@@ -3,7 +3,6 @@ using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Streams;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -126,12 +125,6 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void ObserveEnd(IEndObserver? observer) => _progressBelow?.ObserveEnd(observer);
 
     public void LookForLoss() => _progressBelow?.LookForLoss();
-
-    public ConnectionRecord? Record
-    {
-        get => _progressBelow?.Record;
-        set => _progressBelow?.Record = value;
-    }
 
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);

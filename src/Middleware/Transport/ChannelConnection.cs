@@ -3,7 +3,6 @@ using System.Collections;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
@@ -163,8 +162,6 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
     bool IConnectionProgress.IsClosed => _lifetime.IsClosed;
 
     long IConnectionProgress.FirstByteAt => _lifetime.FirstByteAt;
-
-    ConnectionRecord? IConnectionProgress.Record { get; set; }
 
     IProgressObserver? IConnectionProgress.Observer => _lifetime.Input.Driver.Observer ?? _lifetime.Output.Observer;
 

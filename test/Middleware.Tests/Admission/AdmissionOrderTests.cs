@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

@@ -3,6 +3,7 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using ByteStreams.Connections;
 using ByteStreams.ProxyProtocol;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
 using ByteStreams.Transport;

@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Connections;
 using ByteStreams.Middleware.Tests.Tls;
 using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;

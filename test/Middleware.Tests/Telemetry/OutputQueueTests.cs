@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
 using Microsoft.Extensions.Time.Testing;
 

@@ -4,7 +4,9 @@ using System.Reflection;
 using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;
