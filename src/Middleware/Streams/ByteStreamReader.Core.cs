@@ -188,9 +188,9 @@ public sealed partial class ByteStreamReader
         {
             while (true)
             {
-                if (cut.Needs > 0 && _input is ChannelReader direct)
+                if (cut.Needs > 0 && _input is TransportPipeReader direct)
                 {
-                    direct.Expect(cut.Needs - _buffer.Length);
+                    direct.Driver.Expect(cut.Needs - _buffer.Length);
                 }
 
                 LetGo();

@@ -16,7 +16,7 @@ public sealed partial class ByteStreamWriter
     {
         if (Volatile.Read(ref _unflushed) > 0)
         {
-            lock (_gate)
+            using (_gate.Enter())
             {
                 Flush();
             }
@@ -34,7 +34,7 @@ public sealed partial class ByteStreamWriter
     /// <summary>A thread of the pool is free: what a handler wrote off the loops leaves now (W1).</summary>
     void IThreadPoolWorkItem.Execute()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _enrolled = false;
             Flush();
@@ -44,7 +44,7 @@ public sealed partial class ByteStreamWriter
     /// <summary>One tick of <see cref="DeferredFlush"/>. Answers whether the writer stays enrolled.</summary>
     internal bool OnDeferredFlush()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             // A flush that is at work sends the rest itself when it is done.
             if (_unflushed == 0 || _flushing || _closing || _lost is not null)
@@ -68,7 +68,7 @@ public sealed partial class ByteStreamWriter
 
     internal void Abort(ConnectionEndReason reason, Exception? cause)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _closing = true;
             _unflushed = 0;
@@ -101,7 +101,7 @@ public sealed partial class ByteStreamWriter
     /// <returns>Done when the pipe can be lent to the handshake; nothing else flushes it until <see cref="EndUpgrade"/>.</returns>
     internal Task BeginUpgrade()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_upgrading)
             {
@@ -141,10 +141,10 @@ public sealed partial class ByteStreamWriter
     /// <summary>Goes on over <paramref name="output"/>, or over the plain pipe where the upgrade has failed (null).</summary>
     internal void EndUpgrade(PipeWriter? output)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _output = output ?? _output;
-            _direct = _output as ChannelWriter;
+            _direct = _output as TransportPipeWriter;
             _link = _connection?.Features.Get<IByteStreamTransportFeature>();
             _upgrading = false;
             if (_closing && output is not null)
@@ -284,7 +284,7 @@ public sealed partial class ByteStreamWriter
 
     private void OnFlushed()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _flushing = false;
             try

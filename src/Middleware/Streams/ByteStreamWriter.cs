@@ -6,11 +6,12 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-using ByteStreams.Tls;
+using ByteStreams.Streams;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -40,19 +41,19 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>A write of this size is worth a system call of its own: below it, copying costs less (test/Benchmarks/Parts).</summary>
     private const int LargeWrite = 16384;
 
-    // Given by the handler's adapter: an object that nothing else locks, which saves 24 bytes of each idle connection. Not the writer itself: a
-    // handler may lock it around several writes, and wait for a drain within.
-    private readonly object _gate;
     private readonly ConnectionContext? _connection;
     private readonly ByteStreamReader? _reader;
     private readonly ILogger _logger;
     private readonly DeferredFlush _deferred;
     private PipeWriter _output;
-    private ChannelWriter? _direct;
+    private TransportPipeWriter? _direct;
     private IByteStreamTransportFeature? _link;
     private AbandonedGuard? _guard;
 
     private long _unflushed;
+
+    // Not the monitor of the writer: a handler may lock that around several writes, and wait for a drain within.
+    private ThinLock _gate;
     private bool _old;
     private bool _enrolled;
     private Turn? _inTurn;
@@ -79,15 +80,14 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     internal ByteStreamWriter(
-        PipeWriter output, ByteStreamReader? reader, ConnectionContext? connection, ILogger? logger, DeferredFlush deferred, object? gate = null)
+        PipeWriter output, ByteStreamReader? reader, ConnectionContext? connection, ILogger? logger, DeferredFlush deferred)
     {
         ArgumentNullException.ThrowIfNull(output);
         _output = output;
-        _direct = output as ChannelWriter;
+        _direct = output as TransportPipeWriter;
         _reader = reader;
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
-        _gate = gate ?? new object();
         _logger = logger ?? NullLogger.Instance;
         _deferred = deferred;
         reader?.Attach(this);
@@ -127,40 +127,46 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members
     /// throw from then on; what was negotiated stays in this writer's.
     /// </summary>
-    public SslStream? SslStream => TlsFeature?.SslStream;
+    public SslStream? SslStream => _connection?.Features.Get<ISslStreamFeature>()?.SslStream;
 
     /// <summary>The peer's certificate, also after the close; null where the connection is plain or the peer sent none.</summary>
-    public X509Certificate2? PeerCertificate => TlsFeature is TlsTransport own ? own.PeerCertificate : Negotiated?.PeerCertificate;
+    public X509Certificate2? PeerCertificate => ReadTls<ITlsConnectionFeature, X509Certificate2?>(static tls => tls.ClientCertificate);
 
     /// <summary>The negotiated TLS cipher suite, also after the close; null where the connection is plain.</summary>
-    public TlsCipherSuite? CipherSuite => Negotiated?.CipherSuite;
+    public TlsCipherSuite? CipherSuite => ReadTls<ITlsHandshakeFeature, TlsCipherSuite?>(static tls => tls.NegotiatedCipherSuite);
 
     /// <summary>The negotiated TLS version, also after the close; null where the connection is plain.</summary>
-    public SslProtocols? TlsProtocol => Negotiated?.Protocol;
+    public SslProtocols? TlsProtocol => ReadTls<ITlsHandshakeFeature, SslProtocols?>(static tls => tls.Protocol);
 
     /// <summary>The application protocol that TLS negotiated (ALPN), also after the close; empty where there is none.</summary>
-    public SslApplicationProtocol ApplicationProtocol => Negotiated?.ApplicationProtocol ?? default;
+    public SslApplicationProtocol ApplicationProtocol => ReadTls<ITlsApplicationProtocolFeature, SslApplicationProtocol>(
+        static tls => tls.ApplicationProtocol.IsEmpty ? default : new SslApplicationProtocol(tls.ApplicationProtocol.ToArray()));
 
     /// <summary>
-    /// The server's name that the client has asked for (SNI), as it sent it, also after the close; null where the connection is plain or
-    /// the client asked for none.
+    /// The server name that the client has requested (SNI), as it was sent, also after the close; null where the connection is plain or the
+    /// client requested none.
     /// </summary>
-    public string? TlsServerName => Negotiated?.ServerName;
-
-    private ISslStreamFeature? TlsFeature => _connection?.Features.Get<ISslStreamFeature>();
-
-    /// <summary>Of this library's TLS at any time; of <c>UseHttps</c> until its stream is disposed.</summary>
-    private NegotiatedTls? Negotiated => TlsFeature switch
-    {
-        TlsTransport own => own.Negotiated,
-        { SslStream: SslStream other } => NegotiatedTls.TryRead(other),
-        _ => null,
-    };
+    public string? TlsServerName => ReadTls<ITlsHandshakeFeature, string?>(static tls => tls.HostName is { Length: > 0 } name ? name : null);
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
     private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };
 
     private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
+
+    /// <summary>Reads what a handshake has negotiated; nothing once the stream of another TLS implementation than this library's is disposed.</summary>
+    private TResult? ReadTls<TFeature, TResult>(Func<TFeature, TResult> read)
+        where TFeature : class
+    {
+        try
+        {
+            return _connection?.Features.Get<TFeature>() is TFeature tls ? read(tls) : default;
+        }
+        catch (InvalidOperationException)
+        {
+            // The connection has ended, which disposes the stream on any thread.
+            return default;
+        }
+    }
 
     /// <summary>Buffers bytes to be sent. Never waits and never fails because of the peer.</summary>
     /// <param name="data">Copied.</param>
@@ -168,7 +174,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <remarks>After <see cref="Close"/>, or when the connection is lost, the bytes are dropped, with one warning per connection.</remarks>
     public void Write(ReadOnlySpan<byte> data)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -183,7 +189,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <exception cref="InvalidOperationException">As <see cref="Write(ReadOnlySpan{byte})"/>.</exception>
     public void Write(in ReadOnlySequence<byte> data)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -211,7 +217,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public void Write(string text, Encoding? encoding = null)
     {
         ArgumentNullException.ThrowIfNull(text);
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -229,7 +235,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         ArgumentNullException.ThrowIfNull(data);
         // The list is the caller's code: it runs before the lock is taken.
         ReadOnlyMemory<byte>[] chunks = [.. data];
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -247,7 +253,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>; and after <see cref="Close"/> or the loss of the connection, when there is nothing left to write into.</exception>
     public Memory<byte> GetMemory(int sizeHint = 0)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!CanWrite())
             {
@@ -267,7 +273,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <inheritdoc/>
     public void Advance(int count)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!_leased)
             {
@@ -316,7 +322,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         }
 
         Task drained;
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (IsLinkEnded && _eof)
             {
@@ -361,7 +367,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <exception cref="InvalidOperationException">While <c>StartTlsAsync</c> is at work.</exception>
     public void WriteEof()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_eof || _closing || _lost is not null)
             {
@@ -395,7 +401,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// </summary>
     public void Close()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_closing)
             {
@@ -444,7 +450,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
             return _link.WaitClosedAsync().WaitAsync(cancellationToken);
         }
 
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_closed is null)
             {
@@ -516,7 +522,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
 
         int highWater = high ?? (low is int given ? checked(4 * given) : 65536);
         _link.WriteBufferLimits = (highWater, low ?? highWater / 4);
-        lock (_gate)
+        using (_gate.Enter())
         {
             // What was under the mark before may be above it now.
             _recheck = true;

@@ -12,18 +12,18 @@ internal static class Delivery
     private static readonly TimeSpan LastLook = TimeSpan.FromMilliseconds(32);
 
     /// <summary>Waits until everything is sent and acknowledged, or for as long as the bound allows. Never faulted.</summary>
-    /// <param name="flush">Begins to send what was written; done when the transport has taken it.</param>
+    /// <param name="output">What is to be sent.</param>
     /// <param name="isAcknowledged">Whether the peer's side has what the transport has taken.</param>
     /// <param name="taken">Counts bytes that the peer's side has taken: each one begins the bound anew. Null for a fixed bound.</param>
     /// <param name="bound">How long.</param>
     /// <param name="time">The clock.</param>
     public static async Task WaitAsync(
-        Func<CancellationToken, Task> flush, Func<bool> isAcknowledged, Func<long>? taken, TimeSpan bound, TimeProvider time)
+        TransportPipeWriter output, Func<bool> isAcknowledged, Func<long>? taken, TimeSpan bound, TimeProvider time)
     {
         using var late = new CancellationTokenSource(bound, time);
         try
         {
-            Task flushed = flush(late.Token);
+            Task flushed = FlushAllAsync(output, late.Token);
             long before = taken?.Invoke() ?? 0;
             for (TimeSpan look = FirstLook; !flushed.IsCompleted || !isAcknowledged(); look = look < LastLook ? look * 2 : look)
             {
@@ -41,5 +41,25 @@ internal static class Delivery
         {
             // The peer takes nothing: it does not get the rest.
         }
+    }
+
+    /// <summary>Sends everything that was written, or ends because that has become impossible; also of an output that is completed.</summary>
+    private static async Task FlushAllAsync(TransportPipeWriter output, CancellationToken cancellationToken)
+    {
+        output.SetLimits(0, 0);
+        try
+        {
+            if (!output.IsCompleted)
+            {
+                await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            }
+        }
+        catch (InvalidOperationException) when (output.IsCompleted)
+        {
+            // Completed between the look and the flush.
+        }
+
+        await output.Finished.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 }
