@@ -8,6 +8,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
@@ -120,7 +121,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public string? ConnectionId => _connection?.ConnectionId;
 
     /// <summary>The process at the other end of a Unix socket, also after the close; null elsewhere.</summary>
-    public UnixCredentials? PeerCredentials => _connection is null ? null : NativeSocket.PeerCredentials(_connection);
+    public UnixCredentials? PeerCredentials => _connection is null ? null : UnixPeerCredentials.For(_connection);
 
     /// <summary>
     /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members

@@ -185,8 +185,8 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
 
     bool IConnectionProgress.ReportsLoss => _reportsLoss;
 
-    /// <summary>The event loop that serves it; null where none does.</summary>
-    public EventLoop? Loop => (_channel as EpollChannel)?.Loop;
+    /// <summary>The transport under the pipe.</summary>
+    public ByteChannel Channel => _channel;
 
     /// <summary>Bytes that the channel has taken and that the peer's side has not acknowledged.</summary>
     public int Unacknowledged => _channel.Unacknowledged;

@@ -5,7 +5,7 @@ using System.Runtime.Versioning;
 using ByteStreams.Contract.Tests.Servers;
 using ByteStreams.Server;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;

@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// What the handlers behind one listener have shown. Where one has blocked its loop, the next client's will too as often as not, and

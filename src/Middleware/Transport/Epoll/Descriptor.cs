@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// An open descriptor. It is closed when nobody uses it any more, and not before: a call that has begun on one thread cannot reach
-/// the descriptor's next owner because another thread has closed it meanwhile.
+/// An open descriptor, which is closed when the last call that uses it has returned: a call on one thread cannot reach the number's next owner
+/// because another thread has closed it.
 /// </summary>
 internal sealed class Descriptor : SafeHandle
 {

@@ -1,16 +1,18 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// Accepts on whichever loop is free: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE).
-/// The connection goes to the loop with the fewest.
+/// Accepts on any free loop: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE). The loop with the
+/// fewest connections serves the new one.
 /// </summary>
 internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 {
-    /// <summary>So many clients in a row are accepted before the loop's other connections have their turn.</summary>
+    /// <summary>The clients that are accepted in a row before the loop serves its other connections.</summary>
     private const int MostInARow = 64;
 
     private const int Ready = 1;
@@ -28,8 +30,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     private int _inARow;
 
     /// <param name="group">The loops.</param>
-    /// <param name="listening">Listens already; stays the caller's.</param>
-    /// <param name="options">What each accepted socket is given; null where it has inherited everything.</param>
+    /// <param name="listening">The listening socket, which the caller owns.</param>
+    /// <param name="options">The options to set on each accepted socket; null if it inherits all of them.</param>
     public EpollAcceptor(EventLoopGroup group, Socket listening, ByteStreamTransportOptions? options)
     {
         _group = group;
@@ -44,7 +46,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
     }
 
-    public bool IsBlocked => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull;
+    public int BlockingThreads => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull ? BlockingHandlers.Shared.Count : 0;
 
     public ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
     {
@@ -165,16 +167,16 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
 
         accepted = null;
-        if (result == -LibC.TryAgain)
+        if (result == -Errno.TryAgain)
         {
             return false;
         }
 
         if (result < 0)
         {
-            // More clients may be waiting behind this one.
+            // More clients may be waiting in the backlog.
             Interlocked.Or(ref _state, Ready);
-            throw Errno.IsOfClient(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
+            throw Errno.IsOfPendingConnection(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
         accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);

@@ -4,8 +4,10 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Unix;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>A connected stream socket on an <see cref="EventLoop"/>: the engine for Linux.</summary>
 /// <remarks>
@@ -118,7 +120,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             bool held = false;
             try
             {
-                int bytes = NativeSocket.Unacknowledged(Acquire(ref held));
+                int bytes = LibC.Unacknowledged(Acquire(ref held));
                 // TCP counts its FIN as one more.
                 return _shutdown && bytes > 0 && !_isUnix ? bytes - 1 : bytes;
             }
@@ -142,7 +144,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             bool held = false;
             try
             {
-                return NativeSocket.Arrived(Acquire(ref held));
+                return LibC.Arrived(Acquire(ref held));
             }
             catch (ObjectDisposedException)
             {
@@ -189,7 +191,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
             int error = LibC.PendingError(Acquire(ref held));
             // The system reports it once: a receive reads the reset as an end from now on.
             _isReset |= error == Errno.ConnectionReset;
-            return error == 0 ? null : Errno.ToConnectionException(error);
+            return error == 0 ? null : SocketErrors.ToConnectionException(error);
         }
         catch (ObjectDisposedException)
         {
@@ -224,8 +226,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         received = TryReceive(destination);
-        loss = received >= 0 || received == -LibC.TryAgain ? null : Errno.ToConnectionException(-received);
-        return received != -LibC.TryAgain;
+        loss = received >= 0 || received == -Errno.TryAgain ? null : SocketErrors.ToConnectionException(-received);
+        return received != -Errno.TryAgain;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
@@ -238,7 +240,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         int sent = TrySend(source);
         return sent > 0 ? new ValueTask<int>(sent)
             : IsTransient(sent) ? SendLaterAsync(source, yield: false)
-            : ValueTask.FromException<int>(Errno.ToConnectionException(-sent));
+            : ValueTask.FromException<int>(SocketErrors.ToConnectionException(-sent));
     }
 
     public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more)
@@ -271,11 +273,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         try
         {
             int error = LibC.ShutdownSend(Acquire(ref held));
-            return error == 0 ? default : ValueTask.FromException(Errno.ToConnectionException(error));
+            return error == 0 ? default : ValueTask.FromException(SocketErrors.ToConnectionException(error));
         }
         catch (ObjectDisposedException)
         {
-            return ValueTask.FromException(Errno.ToConnectionException(Errno.BadDescriptor));
+            return ValueTask.FromException(SocketErrors.ToConnectionException(Errno.BadDescriptor));
         }
         finally
         {
@@ -529,10 +531,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> SendLaterAsync(ReadOnlySequence<byte> source, bool yield)
     {
-        int sent = -LibC.TryAgain;
+        int sent = -Errno.TryAgain;
         while (true)
         {
-            if (sent == -LibC.TryAgain)
+            if (sent == -Errno.TryAgain)
             {
                 await WaitToSendAsync(yield).ConfigureAwait(false);
             }
@@ -551,7 +553,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
             if (!IsTransient(sent))
             {
-                throw Errno.ToConnectionException(-sent);
+                throw SocketErrors.ToConnectionException(-sent);
             }
         }
     }
@@ -774,11 +776,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         }
     }
 
-    /// <summary>As <see cref="NativeSocket.IsReset"/>: a reset that a send was told of reads as an end.</summary>
+    /// <summary>As <see cref="Sockets.SocketState.IsReset"/>.</summary>
     private bool IsReset()
     {
         Span<byte> state = stackalloc byte[1];
-        return GetOption(NativeSocket.IpProtoTcp, NativeSocket.TcpInfo, state) && state[0] == NativeSocket.TcpClose;
+        return GetOption(SocketConstants.IpProtoTcp, SocketConstants.TcpInfo, state) && state[0] == SocketConstants.TcpClose;
     }
 
     private bool GetOption(int level, int name, Span<byte> value)
@@ -800,13 +802,13 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     private UnixCredentials? ReadPeerCredentials()
     {
-        Span<byte> ucred = stackalloc byte[NativeSocket.CredentialsSize];
-        return GetOption(NativeSocket.SolSocket, NativeSocket.SoPeerCred, ucred) ? NativeSocket.ReadCredentials(ucred) : null;
+        Span<byte> ucred = stackalloc byte[SocketConstants.CredentialsSize];
+        return GetOption(SocketConstants.SolSocket, SocketConstants.SoPeerCred, ucred) ? UnixPeerCredentials.From(ucred) : null;
     }
 
     private EndPoint? ReadLocalEndPoint()
     {
-        Span<byte> address = stackalloc byte[LibC.AddressSize];
+        Span<byte> address = stackalloc byte[SocketConstants.AddressSize];
         bool held = false;
         try
         {
@@ -849,7 +851,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         }
     }
 
-    private static bool IsTransient(int sent) => -sent is LibC.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
+    private static bool IsTransient(int sent) => -sent is Errno.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
 
     [InlineArray(MostPieces)]
     private struct Pins
