@@ -1,6 +1,6 @@
-using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams;
 
@@ -32,7 +32,7 @@ public sealed class AccessListOptions
     internal IEnumerable<string> Mistakes() =>
     [
         .. NetworkList.Mistakes(Allow, "Access:Allow"), .. NetworkList.Mistakes(Deny, "Access:Deny"),
-        .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.User), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.Group),
+        .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.GetUserId), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.GetGroupId),
     ];
 
     private static List<string> Unknown(string key, IEnumerable<string> names, Func<string, uint> number)

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using ByteStreams.Configuration;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Hosting;
@@ -270,7 +271,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             _leftovers.Where(leftover => ReferenceEquals(leftover.Successor, step)).Select(leftover => (leftover.Owner, leftover.Loop))))
         {
             var listener = (SocketListener)loop.Listener;
-            ByteStreamServerOptions before = listener.Options;
+            ByteStreamListenOptions before = listener.Options;
             _undo.Add(() => listener.Change(before));
             listener.Change(step.Plan.Options);
         }

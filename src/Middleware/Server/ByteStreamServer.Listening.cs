@@ -2,6 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Memory;
+using ByteStreams.Transport.Sockets;
 using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 

@@ -127,7 +127,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void LookForLoss() => _progressBelow?.LookForLoss();
 
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
-    private bool IsOverOwn => _linkBelow is not (null or StockTransport);
+    private bool IsOverOwn => _linkBelow is not (null or KestrelSocketTransportAdapter);
 
     /// <summary>Whether the peer has ended without close_notify, as a truncation or not.</summary>
     public bool EndedWithoutCloseNotify => _channel.EndedWithoutCloseNotify;

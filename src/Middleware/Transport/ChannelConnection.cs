@@ -171,8 +171,8 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     Task IConnectionProgress.OutputFinished => _lifetime.Output.IsFinished ? Task.CompletedTask : _lifetime.Output.Finished;
 
-    /// <summary>The event loop that serves it; null where none does.</summary>
-    public EventLoop? Loop => (_lifetime.Channel as EpollChannel)?.Loop;
+    /// <summary>The transport under the pipe.</summary>
+    public ByteChannel Channel => _lifetime.Channel;
 
     /// <summary>Bytes that the channel has accepted and that the peer's side has not acknowledged.</summary>
     public int Unacknowledged => _lifetime.Channel.Unacknowledged;

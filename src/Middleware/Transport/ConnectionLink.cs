@@ -13,7 +13,7 @@ internal static class ConnectionLink
             return own;
         }
 
-        var laidOver = new StockTransport(context);
+        var laidOver = new KestrelSocketTransportAdapter(context);
         context.Transport = laidOver;
         context.Features.Set<IByteStreamTransportFeature>(laidOver);
         context.Features.Set<IConnectionProgress>(laidOver);

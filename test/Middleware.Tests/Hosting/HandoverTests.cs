@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using System.Runtime.Versioning;
 using ByteStreams.Contract.Tests.Servers;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;

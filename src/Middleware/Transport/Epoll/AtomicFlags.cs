@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>Flags that several threads change without a lock.</summary>
 /// <typeparam name="TFlags">An enumeration over <see cref="int"/>.</typeparam>

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// Decides where the handler of one connection continues: on its loop, or on a thread of <see cref="BlockingHandlers"/> because it has

@@ -1,4 +1,4 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// What the handlers of one listener have shown. Where one has blocked its loop, the next connection's often does too, and each one

@@ -2,8 +2,9 @@ using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>A connected stream socket on an <see cref="EventLoop"/>: the engine for Linux.</summary>
 /// <remarks>

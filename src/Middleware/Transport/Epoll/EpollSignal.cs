@@ -1,6 +1,6 @@
 using System.Threading.Tasks.Sources;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>What a send waits on until the socket accepts more. One wait at a time; the object is used again.</summary>
 internal class EpollSignal : IValueTaskSource

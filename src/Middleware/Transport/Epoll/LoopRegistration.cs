@@ -1,4 +1,6 @@
-namespace ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
+
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// The registration of one socket with its loop: edge-triggered, added once, for input from the beginning and for output when a send first

@@ -1,4 +1,6 @@
-namespace ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
+
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>What epoll has reported for a connected socket, and what waits for it. An edge sets a flag; a call clears it before it looks.</summary>
 [Flags]
