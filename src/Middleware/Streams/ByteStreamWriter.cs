@@ -73,7 +73,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Makes a writer over any pipe.</summary>
     /// <param name="output">Where the bytes go. The writer is its only user from now on.</param>
     /// <param name="reader">The reader of the same connection, if there is one: before it waits, this writer's bytes are sent.</param>
-    /// <param name="logger">Told about bytes that are dropped because the connection is closed; may be null.</param>
+    /// <param name="logger">Receives a warning when bytes are dropped because the connection is closed; may be null.</param>
     public ByteStreamWriter(PipeWriter output, ByteStreamReader? reader = null, ILogger? logger = null)
         : this(output, reader, connection: null, logger, DeferredFlush.Shared)
     {
@@ -170,7 +170,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
 
     /// <summary>Buffers bytes to be sent. Never waits and never fails because of the peer.</summary>
     /// <param name="data">Copied.</param>
-    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>, or while <c>StartTlsAsync</c> is at work.</exception>
+    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>, or during <c>StartTlsAsync</c>.</exception>
     /// <remarks>After <see cref="Close"/>, or when the connection is lost, the bytes are dropped, with one warning per connection.</remarks>
     public void Write(ReadOnlySpan<byte> data)
     {
@@ -316,8 +316,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
             && _direct is not { Queued: > 0 } && Turn.Current is not null)
         {
-            // The handler most likely answers what is buffered next: the answers leave together when it waits, or when the turn
-            // ends. Where the peer takes none, they count as what waits already does.
+            // The handler most likely answers what is buffered next: the answers are sent together when it waits, or at the end of the
+            // dispatch. Where the peer accepts none, a drain waits for them as for the bytes that are queued already.
             return default;
         }
 
@@ -360,11 +360,11 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     /// <summary>
-    /// Sends what was written and then ends this direction: FIN, or close_notify over TLS. The reader goes on. Twice is fine;
+    /// Sends what was written and then ends this direction: FIN, or close_notify over TLS. The reader continues. May be called twice;
     /// nothing happens once the connection is closing.
     /// </summary>
     /// <exception cref="NotSupportedException">The transport cannot, see <see cref="CanWriteEof"/>.</exception>
-    /// <exception cref="InvalidOperationException">While <c>StartTlsAsync</c> is at work.</exception>
+    /// <exception cref="InvalidOperationException">During <c>StartTlsAsync</c>.</exception>
     public void WriteEof()
     {
         using (_gate.Enter())
@@ -386,7 +386,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
                     "This transport cannot end one direction only; listen through ByteStreams' own transport, or close the writer.");
             }
 
-            // A drain behind this waits, where that leaves more than the high-water mark.
+            // A drain after this waits, if more than the high-water mark is left.
             Flush();
             _eof = true;
             _unflushed = 0;
@@ -396,8 +396,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
 
     /// <summary>
     /// Begins the close and returns at once: everything written before is sent, then the connection is closed. What the peer
-    /// still sends is thrown away for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
-    /// behind what it has buffered. Twice is fine.
+    /// still sends is discarded for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
+    /// after what it has buffered. May be called twice.
     /// </summary>
     public void Close()
     {
@@ -431,7 +431,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Drops what is buffered and resets the connection. The reader sees the end.</summary>
     public void Abort() => Abort(ConnectionEndReason.Aborted, null);
 
-    /// <summary>Waits until the connection is closed, by whomever.</summary>
+    /// <summary>Waits until the connection is closed, by this side or by the peer.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
     /// <returns>
     /// Done after a clean close, when the peer's side has acknowledged everything that was written, or after <see cref="Abort()"/>. May be
@@ -474,21 +474,21 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     /// <summary>
-    /// asyncio's names for facts about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
+    /// asyncio's names for information about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
     /// (<see cref="System.Net.Sockets.Socket"/>), <c>peercred</c> (<see cref="UnixCredentials"/>); with TLS <c>ssl_object</c>
     /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
     /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
     /// compression is insecure and not offered). Beyond asyncio's, with TLS: <c>alpn</c> (<see cref="SslApplicationProtocol"/>) and
-    /// <c>sni</c> (a string), absent where there is none. All of them stay known when the connection has ended, by whatever, except
+    /// <c>sni</c> (a string), absent where there is none. All of them stay known after the connection has ended, except
     /// <c>socket</c> where it was not asked for before.
     /// </summary>
     /// <param name="name">One of these names.</param>
-    /// <param name="defaultValue">Returned where the fact is unknown, or the name is.</param>
-    /// <returns>The fact, or <paramref name="defaultValue"/>.</returns>
+    /// <param name="defaultValue">Returned where the value or the name is unknown.</param>
+    /// <returns>The value, or <paramref name="defaultValue"/>.</returns>
     public object? GetExtraInfo(string name, object? defaultValue = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        object? fact = name switch
+        object? value = name switch
         {
             "peername" => RemoteEndPoint,
             "sockname" => LocalEndPoint,
@@ -502,7 +502,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
             "sni" => TlsServerName,
             _ => null,
         };
-        return fact ?? defaultValue;
+        return value ?? defaultValue;
     }
 
     /// <summary>
@@ -517,7 +517,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     {
         if (_link is null)
         {
-            throw new NotSupportedException("The limits of this pipe belong to whoever made it (PipeOptions.PauseWriterThreshold).");
+            throw new NotSupportedException("The limits of this pipe are those of its PipeOptions (PauseWriterThreshold).");
         }
 
         int highWater = high ?? (low is int given ? checked(4 * given) : 65536);

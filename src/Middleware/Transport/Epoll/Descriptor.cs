@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Transport.Epoll;
 
@@ -23,7 +24,7 @@ internal sealed class Descriptor : SafeHandle
         get
         {
             using Use use = new(this);
-            return NativeSocket.Unacknowledged(use.Number);
+            return LibC.Unacknowledged(use.Number);
         }
     }
 
@@ -33,7 +34,7 @@ internal sealed class Descriptor : SafeHandle
         get
         {
             using Use use = new(this);
-            return NativeSocket.Arrived(use.Number);
+            return LibC.Arrived(use.Number);
         }
     }
 
@@ -43,7 +44,7 @@ internal sealed class Descriptor : SafeHandle
         get
         {
             Span<byte> state = stackalloc byte[1];
-            return TryGetOption(NativeSocket.IpProtoTcp, NativeSocket.TcpInfo, state) && state[0] == NativeSocket.TcpClose;
+            return TryGetOption(SocketConstants.IpProtoTcp, SocketConstants.TcpInfo, state) && state[0] == SocketConstants.TcpClose;
         }
     }
 
@@ -52,8 +53,8 @@ internal sealed class Descriptor : SafeHandle
     {
         get
         {
-            Span<byte> ucred = stackalloc byte[NativeSocket.CredentialsSize];
-            return TryGetOption(NativeSocket.SolSocket, NativeSocket.SoPeerCred, ucred) ? NativeSocket.ReadCredentials(ucred) : null;
+            Span<byte> ucred = stackalloc byte[SocketConstants.CredentialsSize];
+            return TryGetOption(SocketConstants.SolSocket, SocketConstants.SoPeerCred, ucred) ? UnixPeerCredentials.From(ucred) : null;
         }
     }
 
@@ -62,7 +63,7 @@ internal sealed class Descriptor : SafeHandle
     {
         get
         {
-            Span<byte> address = stackalloc byte[LibC.AddressSize];
+            Span<byte> address = stackalloc byte[SocketConstants.AddressSize];
             using Use use = new(this);
             return LibC.LocalAddress(use.Number, address) == 0 ? PeerAddress.ToEndPoint(address) : null;
         }

@@ -181,8 +181,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         received = TryReceive(destination);
-        loss = received >= 0 || received == -Errno.TryAgain ? null : SocketErrors.ToConnectionException(-received);
-        return received != -Errno.TryAgain;
+        loss = received >= 0 || received == -LibC.TryAgain ? null : Errno.ToConnectionException(-received);
+        return received != -LibC.TryAgain;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
@@ -332,10 +332,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> SendLaterAsync(ReadOnlySequence<byte> source, bool yields)
     {
-        int sent = -Errno.TryAgain;
+        int sent = -LibC.TryAgain;
         while (true)
         {
-            if (sent == -Errno.TryAgain)
+            if (sent == -LibC.TryAgain)
             {
                 await WaitToSendAsync(yields).ConfigureAwait(false);
             }
@@ -354,7 +354,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
             if (!IsTransient(sent))
             {
-                throw SocketErrors.ToConnectionException(-sent);
+                throw Errno.ToConnectionException(-sent);
             }
         }
     }

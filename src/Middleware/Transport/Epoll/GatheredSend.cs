@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport.Epoll;
 
