@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
-using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -27,8 +27,8 @@ internal sealed class AccessListMiddleware : ConnectionMiddleware
         options.Validate();
         _allow = NetworkList.Parse(options.Allow);
         _deny = NetworkList.Parse(options.Deny);
-        _users = [.. options.AllowedUsers.Select(user => UnixAccounts.User(user))];
-        _groups = [.. options.AllowedGroups.Select(group => UnixAccounts.Group(group))];
+        _users = [.. options.AllowedUsers.Select(user => UnixAccounts.GetUserId(user))];
+        _groups = [.. options.AllowedGroups.Select(group => UnixAccounts.GetGroupId(group))];
         _logger = logger;
     }
 
@@ -44,7 +44,7 @@ internal sealed class AccessListMiddleware : ConnectionMiddleware
         if ((_users.Count > 0 || _groups.Count > 0) && connection.Peer is null or UnixDomainSocketEndPoint)
         {
             // A peer without credentials is not allowed.
-            UnixCredentials? credentials = NativeSocket.PeerCredentials(context);
+            UnixCredentials? credentials = UnixPeerCredentials.For(context);
             if (credentials is not UnixCredentials peer || !(_users.Contains(peer.UserId) || _groups.Contains(peer.GroupId)))
             {
                 return RefuseAsync(context, ConnectionEndReason.RefusedUser);

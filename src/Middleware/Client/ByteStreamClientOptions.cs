@@ -1,45 +1,13 @@
-using System.Net;
 using System.Net.Security;
-using System.Net.Sockets;
 using ByteStreams.Tls;
-using ByteStreams.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
 /// <summary>The options of an outbound connection.</summary>
-public class ByteStreamClientOptions : ByteStreamTransportOptions, ITlsSettingsSource
+public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSource
 {
-    private int _limit = ByteStreamReader.DefaultLimit;
-
-    /// <summary>The reader's limit: the maximum length of a line or record in bytes. 65,536 by default, at least 1.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is zero or less.</exception>
-    public int Limit
-    {
-        get => _limit;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _limit = value;
-        }
-    }
-
-    /// <summary>
-    /// The delay after which the next address is tried concurrently (RFC 8305): 250 ms by default. Zero or less, or
-    /// <see cref="Timeout.InfiniteTimeSpan"/>, tries the addresses one after the other.
-    /// </summary>
-    public TimeSpan HappyEyeballsDelay { get; set; } = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>The timeout of name resolution and all connect attempts together. <see cref="Timeout.InfiniteTimeSpan"/>, the default, leaves it to the system.</summary>
-    public TimeSpan ConnectTimeout { get; set; } = Timeout.InfiniteTimeSpan;
-
-    /// <summary>The local address; its family restricts the remote addresses. Any by default.</summary>
-    public IPEndPoint? LocalEndPoint { get; set; }
-
-    /// <summary>The address family to which the host's addresses are restricted: <c>Unspecified</c> (both, the default), <c>InterNetwork</c> or <c>InterNetworkV6</c>.</summary>
-    public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
-
     /// <summary>The TLS options; an empty <c>TargetHost</c> is set to the host. Null, the default, opens a plain connection.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
@@ -79,8 +47,6 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions, ITlsSettingsS
     /// <summary>The logger factory of the connection. No logging by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
-    internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
-
     TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
 
     /// <summary>Validates the options and returns a copy of them.</summary>
@@ -93,22 +59,6 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions, ITlsSettingsS
     internal override void Validate()
     {
         base.Validate();
-        SocketOptions.Validate(this);
-        if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
-        {
-            throw new ArgumentException($"ConnectTimeout is {ConnectTimeout}; it must be greater than zero, or Timeout.InfiniteTimeSpan.");
-        }
-
-        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
-        {
-            throw new ArgumentException($"AddressFamily is {AddressFamily}; it must be Unspecified, InterNetwork or InterNetworkV6.");
-        }
-
-        if (AddressFamily != AddressFamily.Unspecified && LocalEndPoint is IPEndPoint local && local.AddressFamily != AddressFamily)
-        {
-            throw new ArgumentException($"LocalEndPoint {local} is not an address of the family {AddressFamily}; change one of the two.");
-        }
-
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName requires Tls: no name is checked without TLS.");

@@ -24,7 +24,7 @@ internal enum RelaySide
 /// <param name="time">The clock.</param>
 internal sealed class RelayPump(RelayedConnection connection, RelaySide source, PipeReader from, PipeWriter to, IConnectionProgress progress, TimeProvider time) : IOnward
 {
-    ChannelWriter IOnward.Writer => (ChannelWriter)to;
+    TransportPipeWriter IOnward.Writer => (TransportPipeWriter)to;
 
     void IOnward.OnPassing() => connection.OnForwarding(source);
 
@@ -37,8 +37,8 @@ internal sealed class RelayPump(RelayedConnection connection, RelaySide source, 
             ReadResult read;
             try
             {
-                read = from is ChannelReader reader && to is ChannelWriter
-                    ? await reader.ReadAndPassOnAsync(this).ConfigureAwait(false)
+                read = from is TransportPipeReader reader && to is TransportPipeWriter
+                    ? await reader.ReadAndForwardAsync(this).ConfigureAwait(false)
                     : await from.ReadAsync().ConfigureAwait(false);
             }
             catch (Exception error) when (IsConnectionError(error))
@@ -82,7 +82,7 @@ internal sealed class RelayPump(RelayedConnection connection, RelaySide source, 
     {
         foreach (ReadOnlyMemory<byte> segment in bytes)
         {
-            if (to is ChannelWriter channel)
+            if (to is TransportPipeWriter channel)
             {
                 channel.WriteThrough(segment.Span);
             }

@@ -24,7 +24,7 @@ internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) :
     public ConnectionAbortedException? Flood { get; private set; }
 
     /// <summary>Whether EOF or a disconnect has arrived that is not read yet.</summary>
-    public bool HasPeerEnded => input is ChannelReader { HasPeerEnded: true };
+    public bool HasPeerEnded => input is TransportPipeReader { Driver.HasPeerEnded: true };
 
     /// <summary>The lock of the TLS state; null during the handshake. Released while a read waits for the peer, because nothing is decrypted then.</summary>
     public TlsStateLock? StateLock { get; private set; }

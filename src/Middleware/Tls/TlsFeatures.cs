@@ -57,20 +57,6 @@ internal sealed class TlsFeatures(SslStream stream) : ISslStreamFeature, ITlsHan
 
     Task<X509Certificate2?> ITlsConnectionFeature.GetClientCertificateAsync(CancellationToken cancellationToken) => Task.FromResult(PeerCertificate);
 
-    /// <summary>Reads the result of another library's handshake. Returns null before the handshake and after the stream is disposed.</summary>
-    public static TlsFeatures? TryRead(SslStream stream)
-    {
-        try
-        {
-            return stream.IsAuthenticated ? new TlsFeatures(stream) : null;
-        }
-        catch (ObjectDisposedException)
-        {
-            // Another thread has closed the connection since IsAuthenticated was read.
-            return null;
-        }
-    }
-
     private bool TryGetCertificate(out X509Certificate2? certificate)
     {
         try
@@ -81,7 +67,7 @@ internal sealed class TlsFeatures(SslStream stream) : ISslStreamFeature, ITlsHan
         }
         catch (ObjectDisposedException)
         {
-            // As in TryRead.
+            // Another thread has closed the connection since IsAuthenticated was read.
             certificate = null;
             return false;
         }

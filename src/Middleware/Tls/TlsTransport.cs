@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Net.Security;
+using ByteStreams.Streams;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -22,8 +23,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private readonly TlsChannel _channel;
     private readonly EncryptedPipeStream _raw;
     private readonly TlsSettings _settings;
-    private readonly ChannelReader _input;
-    private readonly ChannelWriter _output;
+    private readonly TransportPipeReader _input;
+    private readonly TransportPipeWriter _output;
     private readonly Lock _gate = new();
     private readonly (int HighWater, int LowWater) _limitsBelow;
     private Task? _closing;
@@ -50,8 +51,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB. With blocks of four records one read decrypts the bytes of one receive.
-        _input = new ChannelReader(_channel, largestBlock: 65536, this);
-        _output = new ChannelWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
+        _input = new TransportPipeReader(_channel, largestBlock: 65536, this);
+        _output = new TransportPipeWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
     }
 
     /// <summary>The result of the handshake, as the features of the connection.</summary>
@@ -65,7 +66,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool CanWriteEof => true;
 
-    public long BytesReceived => _linkBelow?.BytesReceived ?? _input.BytesReceived;
+    public long BytesReceived => _linkBelow?.BytesReceived ?? _input.Driver.BytesReceived;
 
     public long BytesSent => _linkBelow?.BytesSent ?? _output.BytesSent;
 
@@ -83,13 +84,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool IsSendWaiting => _output.IsSending || _progressBelow is { IsSendWaiting: true };
 
-    public long InputReceived => _input.BytesReceived;
+    public long InputReceived => _input.Driver.BytesReceived;
 
-    public long BufferedInput => _input.Buffered;
+    public long BufferedInput => _input.Driver.Buffered;
 
     public int UnfinishedInput => _raw.Records.Unfinished;
 
-    public bool IsInputEnded => _input.IsEnded;
+    public bool IsInputEnded => _input.Driver.IsOver;
 
     public bool IsOutputEnded => _output.IsCompleted;
 
@@ -111,7 +112,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Observe(IProgressObserver observer, bool input, bool output)
     {
-        _input.Observer = input ? observer : null;
+        _input.Driver.Observer = input ? observer : null;
         _raw.Records.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
         // The progress of output is observed below, its end here.
@@ -120,7 +121,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Sample() => _progressBelow?.Sample();
 
-    public IProgressObserver? Observer => _input.Observer ?? _output.Observer;
+    public IProgressObserver? Observer => _input.Driver.Observer ?? _output.Observer;
 
     public bool HasEndArrived => IsInputEnded || _progressBelow is { HasEndArrived: true };
 
@@ -131,7 +132,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void LookForLoss() => _progressBelow?.LookForLoss();
 
     /// <summary>Whether the transport below is this library's: it has write limits, and reports when the connection is closed.</summary>
-    private bool IsOverOwn => _linkBelow is not (null or StockTransport);
+    private bool IsOverOwn => _linkBelow is not (null or KestrelSocketTransportAdapter);
 
     /// <summary>Whether the peer has closed without close_notify, whether or not that is a truncation.</summary>
     public bool EndedWithoutCloseNotify => _channel.EndedWithoutCloseNotify;
@@ -209,7 +210,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
     {
         await Delivery.WaitAsync(
-            _output.FlushAllAsync,
+            _output,
             static () => true,
             waitsForSlowPeer ? () => BytesSent : null,
             waitsForSlowPeer ? Delivery.LongestWait : _settings.ShutdownTimeout,
@@ -249,7 +250,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             // Decided before anything is sent: close_notify has arrived here, and the FIN after it is not read yet.
             reason = _channel.IsTruncated ? ConnectionEndReason.TlsTruncated
-                : _input.IsEnded ? ConnectionEndReason.ClosedByPeer
+                : _input.Driver.IsOver ? ConnectionEndReason.ClosedByPeer
                 : ConnectionEndReason.ClosedLocally;
         }
 
@@ -257,7 +258,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _output.Complete();
 
         // A peer that sends all of its bytes before it reads must be able to send, as on a plain connection.
-        _input.Discard(long.MaxValue);
+        _input.Driver.Unread.Discard(long.MaxValue);
         using var done = new CancellationTokenSource();
         Task timeout = Task.Delay(_settings.ShutdownTimeout, _settings.TimeProvider, done.Token);
         bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
@@ -315,7 +316,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
+    long IInputOwner.AnswerCapacity => _output.AnswerCapacity;
 
     long IInputOwner.BufferedOutput => WriteBufferSize;
 

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;

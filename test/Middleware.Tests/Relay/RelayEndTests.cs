@@ -3,7 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -58,7 +58,7 @@ public sealed class RelayEndTests : ServedTest
         if (ends)
         {
             client.Shutdown(SocketShutdown.Send);
-            await UntilAsync(() => NativeSocket.Unacknowledged(client) == 0);
+            await UntilAsync(() => SocketState.Unacknowledged(client) == 0);
         }
 
         await AdvanceUntilEndedAsync(time, reason);

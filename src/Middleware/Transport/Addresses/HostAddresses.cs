@@ -9,7 +9,7 @@ internal static class HostAddresses
 {
     /// <summary>Returns the addresses to listen on (S8), without duplicates; all interfaces for an empty host.</summary>
     public static async Task<IReadOnlyList<EndPoint>> ForListeningAsync(
-        IReadOnlyList<string> hosts, int port, ByteStreamServerOptions options, CancellationToken cancellationToken)
+        IReadOnlyList<string> hosts, int port, ByteStreamListenOptions options, CancellationToken cancellationToken)
     {
         CheckPort(port);
         var endPoints = new List<EndPoint>();
