@@ -85,7 +85,7 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     // Handler.
 
     /// <summary>Whether the runner completes the handler, because no middleware in between has work after it.</summary>
-    public bool CompletesHandler { get; init; }
+    public bool CompletesHandler { get; set; }
 
     /// <summary>The handler that was called; null before.</summary>
     public ByteStreamConnectionHandler? Handler { get; set; }

@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>
 /// The Kestrel server of all byte-stream servers that log to one factory, and so of all endpoints of a host. It has one listener, which

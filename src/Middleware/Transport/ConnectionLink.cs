@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Connections.Features;
 
 namespace ByteStreams.Transport;
 
-/// <summary>Gets the transport feature of a connection; adds an adapter to a connection of another transport, such as Kestrel's.</summary>
+/// <summary>The transport feature of any connection: its own, or an adapter over another transport.</summary>
 internal static class ConnectionLink
 {
     public static IByteStreamTransportFeature Of(ConnectionContext context)
@@ -27,8 +27,8 @@ internal static class ConnectionLink
     }
 
     /// <summary>
-    /// Waits until a connection whose close has begun is closed. If the server stops, it waits only until the transport has accepted what was
-    /// written: the linger continues without delaying the stop.
+    /// Waits for the end of a connection whose close has begun. If its server stops, the wait ends when the transport has taken what was written:
+    /// the linger for a peer that has not closed continues by itself, and does not delay the stop.
     /// </summary>
     public static Task WaitForEndAsync(ConnectionContext context)
     {
@@ -43,13 +43,13 @@ internal static class ConnectionLink
         await output.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         CancellationToken stopping = context.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
 
-        // A failure after the handler has returned is in the close reason; no caller could catch it.
+        // The loss of a connection after its handler has returned is in its close reason; there is nothing to throw it to.
         await link.WaitClosedAsync().WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>
-    /// The progress of another transport that has the feature: it does not report waiting reads, so a read counts as waiting, and the heartbeat
-    /// compares the counts.
+    /// For another library's transport with the feature: it does not report whether a read waits, so one counts as waiting, and the heartbeat compares
+    /// the byte counts.
     /// </summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {
