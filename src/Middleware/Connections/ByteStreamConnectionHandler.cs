@@ -118,8 +118,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         // Half-close and prompt flushes, also where Kestrel's own HTTP would have neither.
         (connection.Features.Get<IConnectionProgress>() as IKestrelConventions)?.FollowsKestrel = false;
         var reader = new ByteStreamReader(connection.Transport.Input, _limit);
-        // Nothing else locks the state: a lock of the writer's own would cost each idle connection 24 bytes.
-        var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared, gate: state);
+        var writer = new ByteStreamWriter(connection.Transport.Output, reader, connection, _logger, DeferredFlush.Shared);
         state.Writer = writer;
         state.Handler = this;
         // As Kestrel does for its own: without a logger no scope is read.

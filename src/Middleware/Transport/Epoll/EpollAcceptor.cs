@@ -15,10 +15,6 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     /// <summary>The clients that are accepted in a row before the loop serves its other connections.</summary>
     private const int MostInARow = 64;
 
-    private const int Ready = 1;
-    private const int Waiting = 2;
-    private const int Disposed = 4;
-
     private readonly EventLoopGroup _group;
     private readonly Socket _listening;
     private readonly ByteStreamTransportOptions? _options;
@@ -26,7 +22,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     private readonly ulong[] _registrations;
     private readonly BlockingSuspicion _suspicion = new();
     private ManualResetValueTaskSourceCore<bool> _ready;
-    private int _state;
+    private AtomicFlags<State> _state;
     private int _inARow;
 
     /// <param name="group">The loops.</param>
@@ -61,7 +57,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 
     public void Dispose()
     {
-        if ((Interlocked.Or(ref _state, Disposed) & Disposed) != 0)
+        if ((_state.Set(State.Disposed) & State.Disposed) != 0)
         {
             return;
         }
@@ -72,7 +68,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
             _group.Loops[i].Unregister((int)_listening.Handle);
         }
 
-        if ((Interlocked.And(ref _state, ~Waiting) & Waiting) != 0)
+        if ((_state.Clear(State.Waits) & State.Waits) != 0)
         {
             _ready.RunContinuationsAsynchronously = true;
             _ready.SetResult(false);
@@ -81,14 +77,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 
     void IEventSink.OnEvents(EpollEvents events)
     {
-        int before = Volatile.Read(ref _state);
-        int seen;
-        while ((seen = Interlocked.CompareExchange(ref _state, (before | Ready) & ~Waiting, before)) != before)
-        {
-            before = seen;
-        }
-
-        if ((before & Waiting) != 0)
+        State before = _state.Change(State.Ready, clear: State.Waits);
+        if ((before & State.Waits) != 0)
         {
             _inARow = 0;
             _ready.SetResult(true);
@@ -127,22 +117,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     {
         _ready.Reset();
         short version = _ready.Version;
-        int before = Volatile.Read(ref _state);
-        while (true)
-        {
-            if ((before & (Ready | Disposed)) != 0)
-            {
-                return default;
-            }
-
-            int seen = Interlocked.CompareExchange(ref _state, before | Waiting, before);
-            if (seen == before)
-            {
-                return new ValueTask(this, version);
-            }
-
-            before = seen;
-        }
+        return _state.TryChange(State.Waits, clear: State.None, unless: State.Ready | State.Disposed) ? new ValueTask(this, version) : default;
     }
 
     private bool TryAccept(out SocketByteChannel? accepted)
@@ -154,7 +129,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         try
         {
             listening.DangerousAddRef(ref held);
-            ObjectDisposedException.ThrowIf((Interlocked.And(ref _state, ~Ready) & Disposed) != 0, this);
+            ObjectDisposedException.ThrowIf((_state.Clear(State.Ready) & State.Disposed) != 0, this);
             Span<byte> address = peer;
             result = LibC.Accept((int)listening.DangerousGetHandle(), _isUnix ? [] : address);
         }
@@ -175,7 +150,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         if (result < 0)
         {
             // More clients may be waiting in the backlog.
-            Interlocked.Or(ref _state, Ready);
+            _state.Set(State.Ready);
             throw Errno.IsOfPendingConnection(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
@@ -186,5 +161,19 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
 
         return true;
+    }
+
+    [Flags]
+    private enum State
+    {
+        None = 0,
+
+        /// <summary>An accept is likely to find a client.</summary>
+        Ready = 1 << 0,
+
+        /// <summary>An accept waits for <see cref="Ready"/>.</summary>
+        Waits = 1 << 1,
+
+        Disposed = 1 << 2,
     }
 }

@@ -7,18 +7,18 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Contract.Tests;
 
 /// <summary>The rules of a PipeReader, and of the memory under it.</summary>
-public sealed class ChannelReaderTests : IInputOwner
+public sealed class TransportPipeReaderTests : IInputOwner
 {
     private readonly ScriptedChannel _channel = new();
     private readonly List<Exception?> _ends = [];
-    private readonly ChannelReader _reader;
+    private readonly TransportPipeReader _reader;
 
-    public ChannelReaderTests() => _reader = new ChannelReader(_channel, 65536, this);
+    public TransportPipeReaderTests() => _reader = new TransportPipeReader(_channel, 65536, this);
 
     private long _room = long.MaxValue;
     private int _bounds;
 
-    long IInputOwner.RoomForAnswers => _room;
+    long IInputOwner.AnswerCapacity => _room;
 
     long IInputOwner.BufferedOutput => 0;
 
@@ -43,7 +43,7 @@ public sealed class ChannelReaderTests : IInputOwner
         ReadResult result = await read;
         Assert.Equal("abc", Text(result.Buffer));
         Assert.False(result.IsCompleted);
-        Assert.Equal(3, _reader.BytesReceived);
+        Assert.Equal(3, _reader.Driver.BytesReceived);
     }
 
     [Fact]
@@ -62,9 +62,9 @@ public sealed class ChannelReaderTests : IInputOwner
     public void FailAfterReceived_ThePeerGoesOnSending_TakesWhatHasArrived(int arrived)
     {
         var channel = new EndlessChannel(arrived);
-        var reader = new ChannelReader(channel, 65536, this);
-        Assert.True(reader.FailAfterReceived(new ConnectionResetException("reset")));
-        Assert.InRange(reader.BytesReceived, arrived, arrived + (1 << 20));
+        var reader = new TransportPipeReader(channel, 65536, this);
+        Assert.True(reader.Driver.FailAfterReceived(new ConnectionResetException("reset")));
+        Assert.InRange(reader.Driver.BytesReceived, arrived, arrived + (1 << 20));
         reader.Complete();
     }
 
@@ -100,12 +100,12 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task Advance_ASendFailedAndTheReceiveInFlightMetTheEnd_TheBufferIsStillTheReaders()
     {
         _channel.Deliver(new byte[4096]);
-        _reader.Watch(65536);
+        _reader.Driver.Unread.Watch(65536);
         // The block was filled: a receive into the next one is in flight, and that is where the buffer ends.
         Assert.True(_channel.IsReceivePending);
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
         _channel.HasUnheard = true;
-        Assert.False(_reader.FailAfterReceived(new ConnectionResetException("reset")));
+        Assert.False(_reader.Driver.FailAfterReceived(new ConnectionResetException("reset")));
 
         _channel.End();
 
@@ -185,7 +185,7 @@ public sealed class ChannelReaderTests : IInputOwner
         _room = 0;
         Assert.Equal(4096, (await ReadOnceAsync()).Length);
         // What a read cannot do without is received all the same.
-        _reader.Expect(32768);
+        _reader.Driver.Expect(32768);
         Assert.Equal(32768, (await ReadOnceAsync()).Length);
         Assert.Equal(4096, (await ReadOnceAsync()).Length);
         _room = long.MaxValue;
@@ -196,7 +196,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task Read_LastReceiveWasJustFilled_HoldsNoBufferWhileItWaits()
     {
         var channel = new ScriptedChannel { Calls = true };
-        var reader = new ChannelReader(channel, 65536);
+        var reader = new TransportPipeReader(channel, 65536);
         channel.Deliver(new byte[4096]);
         ReadOnlySequence<byte> all = (await reader.ReadAsync(Test)).Buffer;
         Assert.Equal(4096, all.Length);
@@ -215,7 +215,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task Read_NothingBehindAFilledBlockThatIsStillHeld_JoinsWhatComesLater()
     {
         var channel = new ScriptedChannel { Calls = true };
-        var reader = new ChannelReader(channel, 65536);
+        var reader = new TransportPipeReader(channel, 65536);
         byte[] first = new byte[4096];
         new Random(1).NextBytes(first);
         channel.Deliver(first);
@@ -289,7 +289,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task AdvanceTo_NothingWasShownAndItsBlockIsGoneByALoss_IsFine()
     {
         var channel = new ScriptedChannel { ReceivesWithoutWait = true };
-        var reader = new ChannelReader(channel, 65536);
+        var reader = new TransportPipeReader(channel, 65536);
         Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
         Assert.True(channel.IsReceivePending);
         reader.CancelPendingRead();
@@ -306,7 +306,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task Read_Cancelled_TheReceiveStaysInFlightAndItsBytesAreKept()
     {
         var channel = new ScriptedChannel { ReceivesWithoutWait = true };
-        var reader = new ChannelReader(channel, 65536);
+        var reader = new TransportPipeReader(channel, 65536);
         using var cancel = new CancellationTokenSource();
         Task<ReadResult> read = reader.ReadAsync(cancel.Token).AsTask();
         Assert.True(channel.IsReceivePending);
@@ -402,7 +402,7 @@ public sealed class ChannelReaderTests : IInputOwner
     public async Task Complete_ReceiveInFlight_KeepsItsBlockOutOfThePoolUntilItIsDone()
     {
         var channel = new ScriptedChannel { ReceivesWithoutWait = true };
-        var reader = new ChannelReader(channel, 65536);
+        var reader = new TransportPipeReader(channel, 65536);
         Task<ReadResult> read = reader.ReadAsync(Test).AsTask();
         byte[] block = channel.Block!;
         reader.Complete();
@@ -422,19 +422,19 @@ public sealed class ChannelReaderTests : IInputOwner
             _channel.Deliver(new byte[4096]);
         }
 
-        _reader.Watch(10000);
-        Assert.Equal(3 * 4096, _reader.BytesReceived);
+        _reader.Driver.Unread.Watch(10000);
+        Assert.Equal(3 * 4096, _reader.Driver.BytesReceived);
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
         // Whoever reads has these now; one block more says whether the peer is still there.
-        Assert.Equal(4 * 4096, _reader.BytesReceived);
+        Assert.Equal(4 * 4096, _reader.Driver.BytesReceived);
         _reader.AdvanceTo(buffer.End);
-        Assert.Equal(6 * 4096, _reader.BytesReceived);
+        Assert.Equal(6 * 4096, _reader.Driver.BytesReceived);
     }
 
     [Fact]
     public void Watch_NobodyReads_TellsOfTheLoss()
     {
-        _reader.Watch(1000);
+        _reader.Driver.Unread.Watch(1000);
         var loss = new ConnectionResetException("lost");
         _channel.Fail(loss);
         Assert.Equal([loss], _ends);
@@ -448,16 +448,16 @@ public sealed class ChannelReaderTests : IInputOwner
             _channel.Deliver(new byte[1000]);
         }
 
-        _reader.Discard(2500);
-        Assert.Equal((3000, 1), (_reader.Discarded, _bounds));
+        _reader.Driver.Unread.Discard(2500);
+        Assert.Equal((3000, 1), (_reader.Driver.Discarded, _bounds));
 
         // Waiting for the close meanwhile changes nothing about it.
-        _reader.Watch(1);
-        _reader.Discard(long.MaxValue);
-        Assert.Equal((10000, 1), (_reader.Discarded, _bounds));
-        _reader.Watch(1);
+        _reader.Driver.Unread.Watch(1);
+        _reader.Driver.Unread.Discard(long.MaxValue);
+        Assert.Equal((10000, 1), (_reader.Driver.Discarded, _bounds));
+        _reader.Driver.Unread.Watch(1);
         _channel.Deliver(new byte[1000]);
-        Assert.Equal((11000, 1), (_reader.Discarded, _bounds));
+        Assert.Equal((11000, 1), (_reader.Driver.Discarded, _bounds));
         Assert.Empty(_ends);
         _channel.End();
         Assert.Equal([null], _ends);
@@ -468,11 +468,11 @@ public sealed class ChannelReaderTests : IInputOwner
     {
         _channel.Deliver("keep"u8.ToArray());
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
-        _reader.Discard(1000);
+        _reader.Driver.Unread.Discard(1000);
         _channel.Deliver("drop"u8.ToArray());
         Assert.Equal("keep", Text(buffer));
-        Assert.Equal(8, _reader.BytesReceived);
-        Assert.Equal(4, _reader.Discarded);
+        Assert.Equal(8, _reader.Driver.BytesReceived);
+        Assert.Equal(4, _reader.Driver.Discarded);
     }
 
     private async Task<ReadOnlySequence<byte>> ReadOnceAsync()

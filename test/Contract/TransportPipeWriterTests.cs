@@ -7,13 +7,13 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Contract.Tests;
 
 /// <summary>The rules of a PipeWriter, and of the queue under it.</summary>
-public sealed class ChannelWriterTests : IOutputOwner
+public sealed class TransportPipeWriterTests : IOutputOwner
 {
     private readonly ScriptedChannel _channel = new();
     private readonly List<Exception> _losses = [];
-    private readonly ChannelWriter _writer;
+    private readonly TransportPipeWriter _writer;
 
-    public ChannelWriterTests() => _writer = new ChannelWriter(_channel, 100, 25, this);
+    public TransportPipeWriterTests() => _writer = new TransportPipeWriter(_channel, 100, 25, this);
 
     private Action _onLost = () => { };
 
@@ -66,26 +66,26 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact, Trait("Fault", "F05")]
-    public async Task RoomForAnswers_NothingWaits_IsHalfOfTheMarkOnceAnythingWasSent()
+    public async Task AnswerCapacity_NothingWaits_IsHalfOfTheMarkOnceAnythingWasSent()
     {
         _writer.SetLimits(100, 80);
-        Assert.Equal(long.MaxValue, _writer.RoomForAnswers);
+        Assert.Equal(long.MaxValue, _writer.AnswerCapacity);
         Write(new byte[1]);
         await _writer.FlushAsync(Test);
-        Assert.Equal(50, _writer.RoomForAnswers);
+        Assert.Equal(50, _writer.AnswerCapacity);
 
         _channel.Paused = true;
         Write(new byte[70]);
         await _writer.FlushAsync(Test);
-        Assert.Equal(30, _writer.RoomForAnswers);
+        Assert.Equal(30, _writer.AnswerCapacity);
         Write(new byte[31]);
         Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
-        Assert.Equal(long.MaxValue, _writer.RoomForAnswers);
+        Assert.Equal(long.MaxValue, _writer.AnswerCapacity);
         Take(70);
         await Soon(flush);
-        Assert.Equal(69, _writer.RoomForAnswers);
+        Assert.Equal(69, _writer.AnswerCapacity);
         Take(31);
-        Assert.Equal(50, _writer.RoomForAnswers);
+        Assert.Equal(50, _writer.AnswerCapacity);
     }
 
     [Fact, Trait("Fault", "F05")]
@@ -113,21 +113,21 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact, Trait("Fault", "F05")]
-    public async Task Room_IsWhatTheMarkLeavesOfIt_UnlessNothingWaitsOrAFlushDoes()
+    public async Task AvailableCapacity_IsWhatTheMarkLeavesOfIt_UnlessNothingWaitsOrAFlushDoes()
     {
         _channel.Paused = true;
-        Assert.Equal(long.MaxValue, _writer.Room);
+        Assert.Equal(long.MaxValue, _writer.AvailableCapacity);
         Write(new byte[70]);
         await _writer.FlushAsync(Test);
-        Assert.Equal(30, _writer.Room);
+        Assert.Equal(30, _writer.AvailableCapacity);
         Write(new byte[31]);
         Task<FlushResult> flush = _writer.FlushAsync(Test).AsTask();
-        Assert.Equal(long.MaxValue, _writer.Room);
+        Assert.Equal(long.MaxValue, _writer.AvailableCapacity);
         Take(70);
         Assert.False(flush.IsCompleted);
         Take(10);
         await Soon(flush);
-        Assert.Equal(79, _writer.Room);
+        Assert.Equal(79, _writer.AvailableCapacity);
     }
 
     [Fact, Trait("Fault", "F05")]

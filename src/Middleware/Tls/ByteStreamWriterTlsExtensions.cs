@@ -7,8 +7,8 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
 
-/// <content>The upgrade of a plain connection to TLS.</content>
-public sealed partial class ByteStreamWriter
+/// <summary>The upgrade of a plain connection to TLS (STARTTLS).</summary>
+public static class ByteStreamWriterTlsExtensions
 {
     /// <summary>The content type with which every TLS handshake record begins (RFC 8446, 5.1).</summary>
     private const byte TlsHandshakeRecord = 22;
@@ -17,6 +17,7 @@ public sealed partial class ByteStreamWriter
     /// Upgrades the connection to TLS, as its server. Everything written before leaves first, in the clear; the reader and the
     /// writer stay the same.
     /// </summary>
+    /// <param name="writer">The writer of a connection.</param>
     /// <param name="options">At least a certificate.</param>
     /// <param name="cancellationToken">
     /// Ends the upgrade. Until the handshake begins, which is while bytes written before still leave, the connection stays plain and
@@ -25,14 +26,14 @@ public sealed partial class ByteStreamWriter
     /// <returns>Done when the handshake is.</returns>
     /// <remarks>
     /// <para>
-    /// From the call on, every write, <see cref="WriteEof"/>, every read and a second upgrade is an
-    /// <see cref="InvalidOperationException"/>, until the returned task has completed. <see cref="Close"/> and <see cref="Abort()"/>
+    /// From the call on, every write, <see cref="ByteStreamWriter.WriteEof"/>, every read and a second upgrade is an
+    /// <see cref="InvalidOperationException"/>, until the returned task has completed. <see cref="ByteStreamWriter.Close"/> and <see cref="ByteStreamWriter.Abort()"/>
     /// end the upgrade.
     /// </para>
     /// <para>
     /// An upgrade that fails before its handshake leaves the connection as it was, plain and open: wrong arguments, an
     /// <see cref="InvalidOperationException"/>, refused plain bytes, cancellation. One that fails in its handshake closes the
-    /// connection; <see cref="IsClosing"/> tells the two apart.
+    /// connection; <see cref="ByteStreamWriter.IsClosing"/> tells the two apart.
     /// </para>
     /// <para>
     /// The timeouts and whether close_notify is required are those of the connection's options:
@@ -49,8 +50,9 @@ public sealed partial class ByteStreamWriter
     /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side, also while this waits.</exception>
     /// <exception cref="InvalidOperationException">A read waits, another upgrade is at work, or this direction has ended.</exception>
     /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
-    public Task StartTlsAsync(SslServerAuthenticationOptions options, CancellationToken cancellationToken = default)
+    public static Task StartTlsAsync(this ByteStreamWriter writer, SslServerAuthenticationOptions options, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(writer);
         ArgumentNullException.ThrowIfNull(options);
         if (options is { ServerCertificate: null, ServerCertificateContext: null, ServerCertificateSelectionCallback: null })
         {
@@ -58,49 +60,53 @@ public sealed partial class ByteStreamWriter
         }
 
         var attempt = new TlsAttempt();
-        return StartTlsAsync(attempt.Observe(options), options, attempt, cancellationToken);
+        return StartTlsAsync(writer, attempt.Observe(options), options, attempt, cancellationToken);
     }
 
     /// <summary>Upgrades the connection to TLS, as its client.</summary>
+    /// <param name="writer">The writer of a connection.</param>
     /// <param name="options">At least the <c>TargetHost</c> that the server's certificate must name.</param>
-    /// <param name="cancellationToken">As <see cref="StartTlsAsync(SslServerAuthenticationOptions, CancellationToken)"/>.</param>
+    /// <param name="cancellationToken">As <see cref="StartTlsAsync(ByteStreamWriter, SslServerAuthenticationOptions, CancellationToken)"/>.</param>
     /// <returns>Done when the handshake is.</returns>
-    /// <remarks>As <see cref="StartTlsAsync(SslServerAuthenticationOptions, CancellationToken)"/>.</remarks>
+    /// <remarks>As <see cref="StartTlsAsync(ByteStreamWriter, SslServerAuthenticationOptions, CancellationToken)"/>.</remarks>
     /// <exception cref="System.Security.Authentication.AuthenticationException">The handshake failed or took longer than <c>TlsHandshakeTimeout</c>; the connection is closed.</exception>
     /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side, also while this waits.</exception>
     /// <exception cref="InvalidOperationException">A read waits, another upgrade is at work, or this direction has ended.</exception>
     /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
-    public Task StartTlsAsync(SslClientAuthenticationOptions options, CancellationToken cancellationToken = default)
+    public static Task StartTlsAsync(this ByteStreamWriter writer, SslClientAuthenticationOptions options, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(writer);
         ArgumentNullException.ThrowIfNull(options);
-        return StartTlsAsync(options, options, new TlsAttempt(), cancellationToken);
+        return StartTlsAsync(writer, options, options, new TlsAttempt(), cancellationToken);
     }
 
-    private async Task StartTlsAsync(object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+    private static async Task StartTlsAsync(
+        ByteStreamWriter writer, object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
     {
-        if (_connection is null || _reader is null)
+        if (writer.Transport is not ConnectionContext connection || writer.Reader is not ByteStreamReader reader)
         {
             throw new NotSupportedException("StartTlsAsync needs a reader and a writer over a connection, not over a bare pipe.");
         }
 
         cancellationToken.ThrowIfCancellationRequested();
-        if (_reader.Exception is Exception stored)
+        if (reader.Exception is Exception stored)
         {
             throw stored;
         }
 
         // No await comes before this: from the caller's next line on nothing else is written in the clear.
-        Task drained = BeginUpgrade();
+        Task drained = writer.BeginUpgrade();
         PipeReader? input = null;
         PipeWriter? output = null;
         bool reading = false;
         try
         {
-            ReadOnlySequence<byte> rest = await _reader.BeginUpgradeAsync(nameof(StartTlsAsync)).ConfigureAwait(false);
+            ReadOnlySequence<byte> rest = await reader.BeginUpgradeAsync(nameof(StartTlsAsync)).ConfigureAwait(false);
             reading = true;
             if (shown is SslServerAuthenticationOptions && !rest.IsEmpty && rest.FirstSpan[0] != TlsHandshakeRecord)
             {
                 throw Failed(
+                    connection,
                     new InvalidDataException(
                         $"{rest.Length} plain bytes arrived before the TLS handshake and were not read; they are refused, because their "
                         + "sender may not be the peer that speaks TLS next (command injection). Answer the client before it may send more."),
@@ -108,29 +114,29 @@ public sealed partial class ByteStreamWriter
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);
-            TlsTransport tls = await HandshakeAsync(options, shown, attempt, cancellationToken).ConfigureAwait(false);
+            TlsTransport tls = await HandshakeAsync(writer, connection, options, shown, attempt, cancellationToken).ConfigureAwait(false);
             tls.Install();
             (input, output) = (tls.Input, tls.Output);
         }
         finally
         {
-            EndUpgrade(output);
+            writer.EndUpgrade(output);
             if (reading)
             {
-                _reader.EndUpgrade(input);
+                reader.EndUpgrade(input);
             }
         }
     }
 
-    private async Task<TlsTransport> HandshakeAsync(object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+    private static async Task<TlsTransport> HandshakeAsync(
+        ByteStreamWriter writer, ConnectionContext connection, object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
     {
-        var below = new DuplexPipe(_connection!.Transport.Input, _output);
         try
         {
             return await TlsTransport.AuthenticateAsync(
-                _connection, below, options, shown, TlsSettings.For(_connection), attempt, cancellationToken).ConfigureAwait(false);
+                connection, connection.Transport, options, shown, TlsSettings.For(connection), attempt, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception error) when (IsClosedHere)
+        catch (Exception error) when (writer.IsClosedHere)
         {
             if (error is OperationCanceledException or ConnectionResetException)
             {
@@ -144,11 +150,11 @@ public sealed partial class ByteStreamWriter
         {
             TlsFailure? failure = TlsFailure.From(error, attempt);
             // The transport delivers the alert; the writer is closed at once, so that nothing is written in the clear from here on.
-            _link?.Close(failure?.Reason ?? ConnectionEndReason.TlsHandshakeFailed);
-            Close();
+            connection.Features.Get<IByteStreamTransportFeature>()?.Close(failure?.Reason ?? ConnectionEndReason.TlsHandshakeFailed);
+            writer.Close();
             if (failure is not null)
             {
-                Failed(error, failure);
+                Failed(connection, error, failure);
             }
 
             throw;
@@ -156,11 +162,9 @@ public sealed partial class ByteStreamWriter
     }
 
     /// <summary>Notes that the peer has caused this error, for the log of a handler that lets it escape.</summary>
-    private Exception Failed(Exception error, TlsFailure failure)
+    private static Exception Failed(ConnectionContext connection, Exception error, TlsFailure failure)
     {
-        _connection!.Features.Set(new TlsUpgradeFailure(error, failure.Reason, failure.Explanation, failure.ServerName));
+        connection.Features.Set(new TlsUpgradeFailure(error, failure.Reason, failure.Explanation, failure.ServerName));
         return error;
     }
-
-    private sealed record DuplexPipe(PipeReader Input, PipeWriter Output) : IDuplexPipe;
 }
