@@ -157,7 +157,12 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     /// <summary>Adds what has to be released when the connection has closed.</summary>
     public void Add(ConnectionResource resource)
     {
-        resource.Earlier = _resources;
+        if (_resources is not null)
+        {
+            // A resource that connections share is the earliest of each, and is never written to.
+            resource.Earlier = _resources;
+        }
+
         _resources = resource;
     }
 

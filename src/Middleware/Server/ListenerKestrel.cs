@@ -61,7 +61,7 @@ internal sealed class ListenerKestrel : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends one caller's use. The last one stops the server; by then no connection is left.</summary>
+    /// <summary>Ends one caller's use. The last one stops the server; no connection is left then.</summary>
     public async ValueTask DisposeAsync()
     {
         lock (Running)
