@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Validation;
 
 namespace StreamsHost.Commands;
 

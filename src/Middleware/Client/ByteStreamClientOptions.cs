@@ -1,7 +1,8 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using ByteStreams.Transport;
+using ByteStreams.Configuration;
+using ByteStreams.Transport.Validation;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -12,6 +13,11 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
 {
     private int _limit = ByteStreamReader.DefaultLimit;
 
+    internal static new OptionRanges<ByteStreamClientOptions> Ranges { get; } = new(
+        new NumberOption<ByteStreamClientOptions>(nameof(Limit), NumberRange.AtLeastOne, o => o.Limit),
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
     /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
     public int Limit
@@ -19,7 +25,7 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
         get => _limit;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            NumberRange.AtLeastOne.ThrowIfOutside(value);
             _limit = value;
         }
     }
@@ -90,7 +96,7 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     internal override void Validate()
     {
         base.Validate();
-        SocketOptions.Validate(this);
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
         {
             throw new ArgumentException("ConnectTimeout is greater than zero, or Timeout.InfiniteTimeSpan for none.");
@@ -111,9 +117,5 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
             throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");
         }
 
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
-        }
     }
 }

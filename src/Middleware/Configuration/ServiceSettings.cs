@@ -1,3 +1,5 @@
+using ByteStreams.Transport.Validation;
+
 namespace ByteStreams.Configuration;
 
 /// <summary>What a <c>ByteStreams</c> section says beside its endpoints.</summary>
@@ -5,6 +7,13 @@ internal sealed class ServiceSettings
 {
     private TimeSpan? _drainDelay;
     private TimeSpan? _drainTimeout;
+
+    internal static OptionRanges<ServiceSettings> Ranges { get; } = new(
+        new NumberOption<ServiceSettings>(nameof(MaxConnections), NumberRange.AtLeastZero, o => o.MaxConnections),
+        new NumberOption<ServiceSettings>(
+            nameof(MaxBufferedBytes), new(Minimum: 1 << 20, NumberRange.MaximumBytes, AllowsZero: true), o => o.MaxBufferedBytes),
+        new DurationOption<ServiceSettings>(nameof(DrainDelay), DurationRange.ZeroOrMore, o => o.DrainDelay),
+        new DurationOption<ServiceSettings>(nameof(DrainTimeout), DurationRange.ZeroOrMore, o => o.DrainTimeout));
 
     /// <summary>
     /// Connections of all endpoints together, 0 for no limit. By default as many as the process has descriptors and memory for, whichever

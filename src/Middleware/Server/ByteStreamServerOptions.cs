@@ -1,7 +1,9 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Validation;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -29,6 +31,12 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     private int _limit = ByteStreamReader.DefaultLimit;
     private int _backlog = 512;
 
+    internal static new OptionRanges<ByteStreamServerOptions> Ranges { get; } = new(
+        new NumberOption<ByteStreamServerOptions>(nameof(Limit), NumberRange.AtLeastOne, o => o.Limit),
+        new NumberOption<ByteStreamServerOptions>(nameof(Backlog), NumberRange.AtLeastOne, o => o.Backlog),
+        new DurationOption<ByteStreamServerOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamServerOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
     /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
     public int Limit
@@ -36,7 +44,7 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         get => _limit;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            NumberRange.AtLeastOne.ThrowIfOutside(value);
             _limit = value;
         }
     }
@@ -51,7 +59,7 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         get => _backlog;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            NumberRange.AtLeastOne.ThrowIfOutside(value);
             _backlog = value;
         }
     }
@@ -93,8 +101,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>TLS for every client: at least a certificate. Null, the default, is plain.</summary>
     public SslServerAuthenticationOptions? Tls { get; set; }
 
-    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 60 s by default, greater than zero.</summary>
-    public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
+    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 10 s by default, greater than zero.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; set; } = TlsServerOptions.DefaultHandshakeTimeout;
 
     /// <summary>
     /// How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default. Also after
@@ -206,15 +214,10 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     internal override void Validate()
     {
         base.Validate();
-        SocketOptions.Validate(this);
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
         {
             throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
-        }
-
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
         }
 
         if (ShutdownTimeout < TimeSpan.Zero && ShutdownTimeout != Timeout.InfiniteTimeSpan)

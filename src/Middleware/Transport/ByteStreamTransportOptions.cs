@@ -1,4 +1,6 @@
 using System.Buffers;
+using ByteStreams.Configuration;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -6,10 +8,27 @@ namespace ByteStreams;
 /// <remarks>Options are read once, when a server starts or a connection is opened.</remarks>
 public class ByteStreamTransportOptions
 {
+    private static readonly NumberRange _eventLoopsRange = new(1, 1024);
+    private static readonly NumberRange _receiveBlockRange = new(4096);
+
     private int _writeBufferHighWater = 65536;
     private int? _writeBufferLowWater;
     private int _maxReceiveBlock = 262144;
     private int? _eventLoops;
+
+    internal static OptionRanges<ByteStreamTransportOptions> Ranges { get; } = new(
+        new NumberOption<ByteStreamTransportOptions>(nameof(EventLoops), _eventLoopsRange, o => o.EventLoops),
+        new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveTime), DurationRange.AtLeastOneSecond, o => o.KeepAliveTime),
+        new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveInterval), DurationRange.AtLeastOneSecond, o => o.KeepAliveInterval),
+        new NumberOption<ByteStreamTransportOptions>(nameof(KeepAliveCount), new(1, 127), o => o.KeepAliveCount),
+        new DurationOption<ByteStreamTransportOptions>(nameof(TcpUserTimeout), DurationRange.AtLeastOneSecond, o => o.TcpUserTimeout),
+        new NumberOption<ByteStreamTransportOptions>(nameof(ReceiveBufferSize), NumberRange.AtLeastOne, o => o.ReceiveBufferSize),
+        new NumberOption<ByteStreamTransportOptions>(nameof(SendBufferSize), NumberRange.AtLeastOne, o => o.SendBufferSize),
+        new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferHighWater), NumberRange.AtLeastZero, o => o.WriteBufferHighWater),
+        new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferLowWater), NumberRange.AtLeastZero, o => o.WriteBufferLowWater),
+        new NumberOption<ByteStreamTransportOptions>(nameof(MaxReceiveBlock), _receiveBlockRange, o => o.MaxReceiveBlock),
+        new DurationOption<ByteStreamTransportOptions>(nameof(LingerTimeout), DurationRange.ZeroOrMore, o => o.LingerTimeout),
+        new NumberOption<ByteStreamTransportOptions>(nameof(LingerBytes), new(0, NumberRange.MaximumBytes), o => o.LingerBytes));
 
     /// <summary>What drives the sockets: <see cref="ByteStreamEngine.Default"/> by default.</summary>
     public ByteStreamEngine Engine { get; set; }
@@ -26,11 +45,7 @@ public class ByteStreamTransportOptions
         get => _eventLoops;
         set
         {
-            if (value is < 1 or > 1024)
-            {
-                throw new ArgumentOutOfRangeException(nameof(value), value, "EventLoops is 1 to 1024, or null for one per processor.");
-            }
-
+            _eventLoopsRange.ThrowIfOutside(value);
             _eventLoops = value;
         }
     }
@@ -76,7 +91,7 @@ public class ByteStreamTransportOptions
         get => _writeBufferHighWater;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            NumberRange.AtLeastZero.ThrowIfOutside(value);
             _writeBufferHighWater = value;
         }
     }
@@ -91,7 +106,7 @@ public class ByteStreamTransportOptions
         get => _writeBufferLowWater ?? _writeBufferHighWater / 4;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            NumberRange.AtLeastZero.ThrowIfOutside(value);
             _writeBufferLowWater = value;
         }
     }
@@ -107,7 +122,7 @@ public class ByteStreamTransportOptions
         get => _maxReceiveBlock;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, 4096);
+            _receiveBlockRange.ThrowIfOutside(value);
             _maxReceiveBlock = value;
         }
     }
@@ -147,6 +162,7 @@ public class ByteStreamTransportOptions
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()
     {
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (WriteBufferLowWater > WriteBufferHighWater)
         {
             throw new ArgumentException(
@@ -156,11 +172,6 @@ public class ByteStreamTransportOptions
         if (Engine == ByteStreamEngine.Epoll && !Transport.LibC.IsSupported)
         {
             throw new ArgumentException("Engine is Epoll, which needs Linux on x64 or arm64; use Socket, or leave it out, on this system.");
-        }
-
-        if (LingerTimeout < TimeSpan.Zero || LingerBytes < 0)
-        {
-            throw new ArgumentException("LingerTimeout and LingerBytes are zero or more.");
         }
     }
 }

@@ -6,30 +6,6 @@ namespace ByteStreams.Transport;
 /// <summary>Sets on a socket what <see cref="ByteStreamTransportOptions"/> asks for.</summary>
 internal static class SocketOptions
 {
-    /// <summary>Refuses at the start what the system would refuse on every single connection.</summary>
-    public static void Validate(ByteStreamTransportOptions options)
-    {
-        if (options.KeepAliveTime < TimeSpan.FromSeconds(1) || options.KeepAliveInterval < TimeSpan.FromSeconds(1))
-        {
-            throw new ArgumentException("KeepAliveTime and KeepAliveInterval are at least one second.");
-        }
-
-        if (options.TcpUserTimeout is TimeSpan timeout && (timeout < TimeSpan.FromSeconds(1) || timeout.TotalMilliseconds > int.MaxValue))
-        {
-            throw new ArgumentException("TcpUserTimeout is at least one second and at most 24 days.");
-        }
-
-        if (options.KeepAliveCount is < 1 or > 127)
-        {
-            throw new ArgumentException($"KeepAliveCount is 1 to 127, not {options.KeepAliveCount}.");
-        }
-
-        if (options.ReceiveBufferSize <= 0 || options.SendBufferSize <= 0)
-        {
-            throw new ArgumentException("ReceiveBufferSize and SendBufferSize are greater than zero; leave them out for the system's own.");
-        }
-    }
-
     /// <summary>Makes a socket that is ready to be connected: bound and with its buffers, which count before the handshake only.</summary>
     public static Socket Prepare(EndPoint endPoint, ByteStreamClientOptions options)
     {

@@ -78,7 +78,7 @@ public class EndpointRegistryTests
                 "Endpoint: there is no such key. Did you mean 'Endpoints'?",
                 "Endpoints:a:Backlog: 'zero' is not valid. It takes a whole number, at least 1.",
                 "Endpoints:a:Limti: there is no such key. Did you mean 'Limit'?",
-                "Endpoints:a:LingerTimeout: '-00:00:01' is not valid. It takes a time such as 2s or 00:00:02, zero or more.",
+                "Endpoints:a:LingerTimeout: '-00:00:01' is not valid. It takes a time such as 30s or 00:00:30, zero or more, at most 24d.",
                 "Endpoints:a:UnixSocketMode: '0999' is not valid. It takes an octal file mode such as 0660.",
                 "Endpoints:a:Url: 'tcp://x' has no port. Write tcp://host:port; port 0 takes a free one.",
                 "Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: discard, echo, relay.",

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace ByteStreams.Configuration;
+namespace ByteStreams.Transport.Validation;
 
 /// <summary>
 /// Times as they are written: <c>00:01:30</c>, or a number with its unit: <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c>, <c>1d</c>.
