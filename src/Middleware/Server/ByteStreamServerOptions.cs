@@ -1,8 +1,8 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;

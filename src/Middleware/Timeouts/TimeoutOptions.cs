@@ -1,4 +1,4 @@
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;

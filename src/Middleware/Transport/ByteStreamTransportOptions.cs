@@ -1,5 +1,5 @@
 using System.Buffers;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
