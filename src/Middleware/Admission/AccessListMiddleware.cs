@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

@@ -1,12 +1,11 @@
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Relay;
-using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Validation;
 using static ByteStreams.Configuration.Settings;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>Every key of an endpoint. One table, so that reading, messages, documentation and schema cannot disagree.</summary>
+/// <summary>The configuration keys. Reading, errors, documentation and schema use this table.</summary>
 internal static class EndpointTable
 {
     private const string Networks = "networks such as 10.0.0.0/8, single addresses, or unix";
@@ -14,7 +13,7 @@ internal static class EndpointTable
 
     private static readonly OptionRanges<ByteStreamServerOptions> TransportRanges = ByteStreamTransportOptions.Ranges.For<ByteStreamServerOptions>();
 
-    /// <summary>Where a certificate comes from, a server's and a client's alike.</summary>
+    /// <summary>The source of a certificate, of a server or a client.</summary>
     private static readonly Setting<TlsCertificateOptions>[] CertificateSource =
     [
         Text<TlsCertificateOptions>(nameof(TlsCertificateOptions.Path), FilePath, o => o.Path, (o, v) => o.Path = v),
@@ -129,14 +128,14 @@ internal static class EndpointTable
         Flag<TelemetryOptions>(nameof(TelemetryOptions.Tracing), o => o.Tracing, (o, v) => o.Tracing = v))
     { CanBeDisabled = true };
 
-    /// <summary>What is said beside the endpoints.</summary>
+    /// <summary>The keys that apply to all endpoints.</summary>
     public static SettingTable<ServiceSettings> Service { get; } = new(
         Number(ServiceSettings.Ranges, nameof(ServiceSettings.MaxConnections), (o, v) => o.MaxConnections = v),
         LongNumber(ServiceSettings.Ranges, nameof(ServiceSettings.MaxBufferedBytes), (o, v) => o.MaxBufferedBytes = v),
         Time(ServiceSettings.Ranges, nameof(ServiceSettings.DrainDelay), (o, v) => o.DrainDelay = v),
         Time(ServiceSettings.Ranges, nameof(ServiceSettings.DrainTimeout), (o, v) => o.DrainTimeout = v));
 
-    /// <summary>What says how sockets are, and is fixed once they listen.</summary>
+    /// <summary>The keys of an endpoint's sockets. A change of one needs a new listener.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
     [
         Number(ByteStreamServerOptions.Ranges, nameof(ByteStreamServerOptions.Limit), (o, v) => o.Limit = v),
@@ -158,7 +157,7 @@ internal static class EndpointTable
         Text<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.UnixSocketGroup), "a group's name or number", o => o.UnixSocketGroup, (o, v) => o.UnixSocketGroup = v),
     ]);
 
-    /// <summary>The rest: which handler, and what surrounds it.</summary>
+    /// <summary>The other keys of an endpoint: its handler and its connection middleware.</summary>
     public static SettingTable<EndpointSettings> Endpoint { get; } = new(
         Text<EndpointSettings>(nameof(EndpointSettings.Url), EndpointUrl.Takes, o => o.Url, (o, v) => o.Url = v, EndpointUrl.Pattern),
         Text<EndpointSettings>(nameof(EndpointSettings.Handler), "the name of a handler", o => o.Handler, (o, v) => o.Handler = v),
@@ -170,7 +169,7 @@ internal static class EndpointTable
         new SectionSetting<EndpointSettings, TimeoutOptions>(nameof(EndpointSettings.Timeouts), o => o.Timeouts, Timeouts),
         new SectionSetting<EndpointSettings, RelayOptions>(nameof(EndpointSettings.Relay), o => o.Relay, Relay));
 
-    /// <summary>TCP's own keys: of accepted connections, and of a relay's to its upstreams.</summary>
+    /// <summary>The keys of TCP, for accepted connections and for a relay's upstream connections.</summary>
     private static ValueSetting<TOptions>[] Tcp<TOptions>(OptionRanges<TOptions> ranges)
         where TOptions : ByteStreamTransportOptions, new() =>
     [

@@ -3,7 +3,7 @@ using ByteStreams.Transport.Validation;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>The kinds of values, each with its range, message and schema.</summary>
+/// <summary>Creates keys by type of value, each with its errors and schema.</summary>
 internal static class Settings
 {
     /// <summary>A number, whose range and default the options type declares.</summary>
@@ -35,7 +35,7 @@ internal static class Settings
     public static ValueSetting<TOptions> Flag<TOptions>(string name, Func<TOptions, bool> get, Action<TOptions, bool> set)
         where TOptions : new() => OptionalFlag<TOptions>(name, options => get(options), set);
 
-    /// <summary>A flag whose default depends on something else.</summary>
+    /// <summary>A flag whose default depends on other options.</summary>
     public static ValueSetting<TOptions> OptionalFlag<TOptions>(string name, Func<TOptions, bool?> get, Action<TOptions, bool> set)
         where TOptions : new() => new(
         name,
@@ -62,7 +62,7 @@ internal static class Settings
         options => get(options).ToString(),
         (text, options) =>
         {
-            // A number would be taken for a name as well.
+            // TryParse accepts numbers too.
             if (!Enum.TryParse(text, ignoreCase: true, out TChoice value) || !Enum.GetNames<TChoice>().Contains(text, StringComparer.OrdinalIgnoreCase))
             {
                 return false;

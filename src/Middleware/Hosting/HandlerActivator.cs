@@ -3,10 +3,10 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Makes a handler class for each connection, in a scope of its own, and disposes both with it.</summary>
+/// <summary>Creates a handler for each connection in its own scope, and disposes both with it.</summary>
 internal static class HandlerActivator
 {
-    /// <exception cref="InvalidOperationException">It can never be made: a service is missing, or there is no constructor to call.</exception>
+    /// <exception cref="InvalidOperationException">The handler cannot be created: a service is missing, or there is no usable constructor.</exception>
     public static ByteStreamDelegate Create<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
         IServiceProvider services)
         where THandler : ByteStreamHandler
@@ -29,8 +29,8 @@ internal static class HandlerActivator
     }
 
     /// <summary>
-    /// Whether nobody could tell: the class takes no services, has nothing to dispose and is not registered by itself. An empty scope
-    /// would be 170 bytes of each idle connection.
+    /// Whether a scope would have no effect: the class takes no services, is not disposable and is not registered itself. An empty scope costs
+    /// 170 bytes per idle connection.
     /// </summary>
     private static bool NeedsNoScope<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(IServiceProvider services) =>
         typeof(THandler).GetConstructors() is [{ } only] && only.GetParameters().Length == 0

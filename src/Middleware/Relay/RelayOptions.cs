@@ -1,5 +1,4 @@
 using ByteStreams.Relay;
-using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
 

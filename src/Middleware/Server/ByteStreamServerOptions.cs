@@ -201,8 +201,14 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 
-    /// <summary>What the descriptors of accepted connections count as.</summary>
-    internal DescriptorUse DescriptorUse { get; set; }
+    /// <summary>
+    /// Whether accepted connections may use the descriptors that are reserved for administration, so that health checks and status pages
+    /// answer when other connections have used up all others. False by default.
+    /// </summary>
+    public bool IsAdministrative { get; set; }
+
+    /// <summary>The use of accepted connections' descriptors.</summary>
+    internal DescriptorUse DescriptorUse => IsAdministrative ? DescriptorUse.Administration : DescriptorUse.Accept;
 
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamServerOptions Snapshot()

@@ -1,6 +1,5 @@
 using System.Globalization;
 using ByteStreams.Telemetry;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;

@@ -4,7 +4,6 @@ using System.Diagnostics.Metrics;
 using ByteStreams.Relay;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -224,7 +223,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
     {
         string endpoint = record.Endpoint.Name;
-        string text = EndReasonText.Of(reason);
+        string text = EndReasonText.GetText(reason);
         if (_duration.Enabled)
         {
             _duration.Record(duration.TotalSeconds, new(EndpointTag, endpoint), new(ReasonTag, text));
@@ -252,7 +251,7 @@ internal sealed class ByteStreamMetrics : IDisposable
 
             if (failure != ConnectionEndReason.None)
             {
-                tags.Add(ErrorTag, EndReasonText.Of(failure));
+                tags.Add(ErrorTag, EndReasonText.GetText(failure));
             }
 
             _handshakes.Record(duration.TotalSeconds, tags);
@@ -359,7 +358,7 @@ internal sealed class ByteStreamMetrics : IDisposable
     private IEnumerable<Measurement<long>> Rejected() =>
         from endpoint in _endpoints.Values
         from refused in endpoint.Refusals()
-        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.Of(refused.Reason)));
+        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.GetText(refused.Reason)));
 
     private IEnumerable<Measurement<long>> Bytes()
     {
@@ -397,14 +396,4 @@ internal sealed class ByteStreamMetrics : IDisposable
             }
         }
     }
-}
-
-/// <summary>What has changed about the endpoints that metrics know.</summary>
-internal enum EndpointChange
-{
-    /// <summary>A server has started.</summary>
-    Added,
-
-    /// <summary>An endpoint has no server and no connection any more.</summary>
-    Forgotten,
 }

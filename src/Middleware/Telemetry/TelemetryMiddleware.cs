@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -180,7 +179,7 @@ internal sealed class TelemetryMiddleware(
         TelemetryLog.ConnectionEnded(
             log,
             context.ConnectionId,
-            EndReasonText.Of(reason),
+            EndReasonText.GetText(reason),
             endpoint,
             handlerName ?? "-",
             LogText.Of(proxy?.Header.Source ?? record.Peer),
@@ -197,7 +196,7 @@ internal sealed class TelemetryMiddleware(
 
     private static void EndActivity(Activity activity, ConnectionRecord record, ConnectionEndReason reason)
     {
-        activity.SetTag("bytestreams.end_reason", EndReasonText.Of(reason));
+        activity.SetTag("bytestreams.end_reason", EndReasonText.GetText(reason));
         activity.SetTag("bytestreams.bytes_received", record.Link.BytesReceived);
         activity.SetTag("bytestreams.bytes_sent", record.Link.BytesSent);
         if (record.Facts?.Tls is TlsFacts tls)
@@ -214,8 +213,8 @@ internal sealed class TelemetryMiddleware(
 
         if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)
         {
-            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.Of(reason));
-            activity.SetTag("error.type", EndReasonText.Of(reason));
+            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.GetText(reason));
+            activity.SetTag("error.type", EndReasonText.GetText(reason));
         }
 
         activity.Dispose();

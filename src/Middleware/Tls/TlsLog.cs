@@ -1,4 +1,3 @@
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -13,7 +12,7 @@ internal static partial class TlsLog
     /// <summary>Logs a failed handshake. The name and the explanation may be text that the peer chose.</summary>
     public static void HandshakeFailed(ILogger logger, ConnectionContext connection, TlsFailure failure) => HandshakeFailed(
         logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint),
-        failure.ServerName is string name ? LogText.Escape(name) : "-", EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
+        failure.ServerName is string name ? LogText.Escape(name) : "-", EndReasonText.GetText(failure.Reason), LogText.Escape(failure.Explanation));
 
     [LoggerMessage(201, LogLevel.Information, "Endpoint {Endpoint}: the certificate {File} was replaced. New connections get {Subject}, valid to {NotAfter:u}.")]
     public static partial void CertificateReplaced(ILogger logger, string endpoint, string file, string subject, DateTime notAfter);

@@ -56,7 +56,7 @@ public sealed class ForeignSectionTests : IDisposable
             "Note: Serilog is ignored. StreamsHost does not read it.",
             "Note: Urls is ignored. The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.",
             $"Configuration file: {Path.GetFullPath(file, _folder)}.",
-            "1 endpoint is in order. Nothing was bound: whether the addresses are free was not looked at.",
+            "1 endpoint is valid. Nothing was bound: whether the addresses are free was not checked.",
             string.Empty,
         ];
         Assert.Equal((0, string.Join(Environment.NewLine, expected), string.Empty), (result.ExitCode, result.Output, result.Errors));

@@ -12,7 +12,7 @@ public class EndpointRegistryTests
     [Fact]
     public void Plan_EveryKey_ReachesItsOption()
     {
-        EndpointPlan plan = Assert.Single(Plan(new()
+        EndpointDefinition plan = Assert.Single(Plan(new()
         {
             ["Endpoints:a:Url"] = "tcp://127.0.0.1:0",
             ["Endpoints:a:Handler"] = "ECHO",
@@ -55,7 +55,7 @@ public class EndpointRegistryTests
     {
         var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(new() { ["Endpoints::Url"] = "tcp://127.0.0.1:0", ["Endpoints::Handler"] = "echo" }));
 
-        Assert.Equal(["Endpoints:: the endpoint has an empty name. Give it one, such as echo: logs and metrics name it."], errors.Errors);
+        Assert.Equal(["Endpoints:: the endpoint has an empty name. Give it a name for logs and metrics, such as echo."], errors.Errors);
     }
 
     [Fact]
@@ -111,7 +111,7 @@ public class EndpointRegistryTests
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints of this name. Give each a name of its own.", Assert.Single(mistakes.Errors));
+        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints with this name. Give each endpoint its own name.", Assert.Single(mistakes.Errors));
     }
 
     [Fact]
@@ -123,7 +123,7 @@ public class EndpointRegistryTests
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint of this name. Endpoints are: a.", Assert.Single(mistakes.Errors));
+        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint with this name. Endpoints are: a.", Assert.Single(mistakes.Errors));
     }
 
     [Fact]
@@ -132,7 +132,7 @@ public class EndpointRegistryTests
         EndpointRegistry registry = Registry();
         registry.Configure("A", options => options.Limit *= 2);
 
-        EndpointPlan plan = Assert.Single(Plan(
+        EndpointDefinition plan = Assert.Single(Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo", ["Endpoints:a:Limit"] = "21" }, registry));
 
         Assert.Equal(42, plan.Options.Limit);
@@ -154,12 +154,12 @@ public class EndpointRegistryTests
         return registry;
     }
 
-    private static IReadOnlyList<EndpointPlan> Plan(Dictionary<string, string?> settings, EndpointRegistry? registry = null)
+    private static IReadOnlyList<EndpointDefinition> Plan(Dictionary<string, string?> settings, EndpointRegistry? registry = null)
     {
         registry ??= Registry();
         registry.Add(new ConfigurationBuilder().AddInMemoryCollection(settings).Build());
         var errors = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = registry.Plan(Services, NullLoggerFactory.Instance, [], errors);
+        IReadOnlyList<EndpointDefinition> plans = registry.Define(Services, NullLoggerFactory.Instance, [], errors);
         return errors.Count == 0 ? plans : throw new EndpointConfigurationException(errors);
     }
 }

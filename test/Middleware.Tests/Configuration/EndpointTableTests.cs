@@ -20,7 +20,7 @@ public class EndpointTableTests
         "ByteStreamServerOptions.AddressFamily", // The host in the Url says it.
         "ByteStreamServerOptions.ShutdownTimeout", // The service's DrainTimeout takes its place.
         "ByteStreamServerOptions.StartServing", "ByteStreamServerOptions.LoggerFactory", "ByteStreamServerOptions.ApplicationServices",
-        "ByteStreamServerOptions.TimeProvider", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
+        "ByteStreamServerOptions.TimeProvider", "ByteStreamServerOptions.IsAdministrative", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
 
         // Of a relay's upstream connections, only TCP's own options are keys: the endpoint's engine and the section Relay say the rest.
         .. ((string[])[

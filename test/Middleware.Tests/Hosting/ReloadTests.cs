@@ -294,7 +294,7 @@ public class ReloadTests
         running.Change(("quiet", "Url", null), ("quiet", "Handler", null));
         await running.WaitForAsync(Refused);
 
-        Assert.Contains("Endpoints: there is no endpoint any more.", running.Last(Refused), StringComparison.Ordinal);
+        Assert.Contains("Endpoints: has no endpoint.", running.Last(Refused), StringComparison.Ordinal);
         await running.IsUndisturbedAsync();
     }
 

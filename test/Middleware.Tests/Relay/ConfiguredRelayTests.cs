@@ -97,7 +97,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         [
             "ByteStreams:Endpoints:files:Relay:Tls: /no/such/ca.pem",
             "ByteStreams:Endpoints:none:Relay:Upstreams is empty: give at least one",
-            "ByteStreams:Endpoints:other:Relay: the handler is 'echo', and so this would do nothing. Set Handler to relay.",
+            "ByteStreams:Endpoints:other:Relay: the handler is 'echo', so this section has no effect. Set Handler to relay.",
             "ByteStreams:Endpoints:typing:Relay:Tls:CaPaht: there is no such key. Did you mean 'CaPath'?",
             "ByteStreams:Endpoints:typing:Relay:Upstream: there is no such key. Did you mean 'Upstreams'?",
             "ByteStreams:Endpoints:typing:Relay:Upstreams is empty: give at least one",

@@ -5,7 +5,6 @@ using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;
@@ -42,7 +41,7 @@ public class TelemetryDocumentTests
         Head(text, "Reasons", "Reason", "Meaning");
         foreach (ConnectionEndReason reason in Enum.GetValues<ConnectionEndReason>())
         {
-            Row(text, $"`{EndReasonText.Of(reason)}`", Descriptions.Of(typeof(ConnectionEndReason), reason.ToString()));
+            Row(text, $"`{EndReasonText.GetText(reason)}`", Descriptions.Of(typeof(ConnectionEndReason), reason.ToString()));
         }
 
         Head(text, "Log", "Id", "Level", "Message");
