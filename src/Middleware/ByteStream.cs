@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using ByteStreams.Server;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;

@@ -1,6 +1,6 @@
 using ByteStreams;
 using ByteStreams.Admission;
-using ByteStreams.Hosting;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -29,7 +29,7 @@ public static class AdmissionConnectionBuilderExtensions
         builder.Use(next =>
         {
             var control = new AdmissionControl(options, builder.ApplicationServices.GetService<ConnectionTotal>(), builder.Time());
-            return Clients(Places(next, control), control);
+            return Clients(Permits(next, control), control);
         });
         return builder;
     }
@@ -57,11 +57,11 @@ public static class AdmissionConnectionBuilderExtensions
         return new AccessListMiddleware(next, options, builder.Logger("ByteStreams.Admission")).OnConnectionAsync;
     }
 
-    internal static ConnectionDelegate Places(ConnectionDelegate next, AdmissionControl control) =>
-        control.HasPlaces ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
+    internal static ConnectionDelegate Permits(ConnectionDelegate next, AdmissionControl control) =>
+        control.HasPermits ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
 
     internal static ConnectionDelegate Reservation(ConnectionDelegate next, AdmissionControl control) =>
-        control.HasPlaces ? new AdmissionReservation(next, control).OnConnectionAsync : next;
+        control.HasPermits ? new AdmissionReservation(next, control).OnConnectionAsync : next;
 
     internal static ConnectionDelegate Clients(ConnectionDelegate next, AdmissionControl control) =>
         control.KnowsClients ? new ClientAdmissionMiddleware(next, control).OnConnectionAsync : next;

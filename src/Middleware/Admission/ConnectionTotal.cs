@@ -2,7 +2,7 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.Admission;
 
-/// <summary>The places of all endpoints together.</summary>
+/// <summary>The permits of all endpoints together.</summary>
 internal sealed class ConnectionTotal
 {
     /// <param name="most">The number; null derives it from the descriptors and the memory of the process, zero is none.</param>
@@ -10,10 +10,10 @@ internal sealed class ConnectionTotal
     {
         Most = most ?? Capacity.Derive(relays: false);
         // Who may wait is bounded by each endpoint's own queue.
-        Places = new PermitLimiter(OrAny(Most));
+        Permits = new PermitLimiter(OrAny(Most));
     }
 
-    public PermitLimiter Places { get; }
+    public PermitLimiter Permits { get; }
 
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
     public int Most { get; private set; }
@@ -26,7 +26,7 @@ internal sealed class ConnectionTotal
     /// <param name="relays">As <see cref="Change"/> takes it.</param>
     public void Measure(int? most, bool relays)
     {
-        Capacity = ConnectionCapacity.Measure((long)Places.Taken * ConnectionCapacity.SocketsEach(relays));
+        Capacity = ConnectionCapacity.Measure((long)Permits.Taken * ConnectionCapacity.SocketsEach(relays));
         Change(most, relays);
     }
 
@@ -43,7 +43,7 @@ internal sealed class ConnectionTotal
         }
 
         Most = next;
-        Places.Most = OrAny(next);
+        Permits.Most = OrAny(next);
         return true;
     }
 

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Hosting;
-using ByteStreams.Server;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 

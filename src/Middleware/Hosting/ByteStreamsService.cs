@@ -1,6 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

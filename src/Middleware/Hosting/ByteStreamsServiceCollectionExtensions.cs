@@ -1,8 +1,8 @@
 using System.Diagnostics.Metrics;
 using ByteStreams;
 using ByteStreams.Admission;
+using ByteStreams.Connections;
 using ByteStreams.Hosting;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;

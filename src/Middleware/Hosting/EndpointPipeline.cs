@@ -1,6 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -37,7 +37,7 @@ internal static class EndpointPipeline
 
             if (control is not null)
             {
-                next = AdmissionConnectionBuilderExtensions.Clients(AdmissionConnectionBuilderExtensions.Places(next, control), control);
+                next = AdmissionConnectionBuilderExtensions.Clients(AdmissionConnectionBuilderExtensions.Permits(next, control), control);
             }
 
             if (settings.Access is { IsPresent: true, IsEnabled: true })
@@ -71,8 +71,8 @@ internal static class EndpointPipeline
         server.Use(next =>
         {
             // Created with the server, not by a validation: it starts health checks.
-            relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.Of(server), server.Name ?? string.Empty);
-            server.Owns(relay);
+            relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.For(server), server.Name ?? string.Empty);
+            server.Own(relay);
             return next;
         });
         return _ => (reader, writer, stopping) => relay!.ServeAsync(reader, writer, stopping);

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Hosting;
@@ -21,9 +22,9 @@ internal static class HandlerActivator
 
         return (reader, writer, stopping) =>
         {
-            // The scope ends with the handler's task, and who awaits that task ends it: one asynchronous frame for both.
+            // The scope lives as long as the handler's task, whose frame is the runner's: it disposes the scope.
             var scope = new HandlerScope<THandler>(scopes.CreateAsyncScope(), make);
-            writer.HandlerScope = scope;
+            ConnectionState.Get(writer.Transport!)!.HandlerScope = scope;
             return scope.ServeAsync(reader, writer, stopping);
         };
     }

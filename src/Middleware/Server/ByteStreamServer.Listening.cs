@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -43,7 +43,7 @@ public sealed partial class ByteStreamServer
     internal static ByteStreamServer Create(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
         var server = new ByteStreamServer(clientConnected, options.Snapshot());
-        server._lease = new EndpointLease(ByteStreamMetrics.Of(server._options), server.Label);
+        server._lease = new EndpointLease(ByteStreamMetrics.For(server._options), server.Label);
         return server;
     }
 
@@ -161,7 +161,7 @@ public sealed partial class ByteStreamServer
         }
 
         // Without a name of its own, the server has that of its addresses.
-        _lease = new EndpointLease(ByteStreamMetrics.Of(_options), Label);
+        _lease = new EndpointLease(ByteStreamMetrics.For(_options), Label);
     }
 
     private async Task StartAcceptingAsync()

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
@@ -15,7 +15,7 @@ namespace ByteStreams;
 /// All members may be called from any thread. <c>await using</c> stops it: handlers are requested to end through <c>stopping</c>, and those
 /// that have not within <see cref="ByteStreamServerOptions.ShutdownTimeout"/> are aborted.
 /// </remarks>
-public sealed partial class ByteStreamServer : IAsyncDisposable
+public sealed partial class ByteStreamServer : IAsyncDisposable, IConnectionOwner
 {
     /// <summary>
     /// The time that handlers whose connections were aborted have to return. Their reads and drains have failed already: a second
@@ -44,9 +44,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     private Task? _starting;
     private Task? _end;
 
-    // The clients, linked: a table of them would cost each idle connection 100 bytes.
-    private ServerClient? _newest;
-    private int _clientCount;
+    private readonly ConnectionList _clients = new(isOwners: true);
     private bool _isClosed;
     private EndpointLease? _lease;
     private bool _forever;
@@ -63,21 +61,16 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     private ServerPipeline Build(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
         var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
-        ConnectionDelegate serve = handler.OnConnectedAsync;
-        ConnectionDelegate inner = serve;
+        ConnectionDelegate inner = handler.OnConnectedAsync;
         if (options.Tls is not null)
         {
             inner = new TlsServerMiddleware(
-                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.Of(options),
+                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.For(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 
         ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned, this);
-        // With nothing between, or with telemetry around everything, one asynchronous frame does for both: it is 150 bytes of each idle
-        // connection.
-        return new ServerPipeline(ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this)
-            : built.Target is TelemetryMiddleware outermost ? context => outermost.ServeAsync(context, this)
-            : context => RunAsync(built, context), owned);
+        return new ServerPipeline(built, ConnectionMiddleware.LeadsToHandler(built), owned);
     }
 
     /// <summary>The name in metrics, also once closed: the options' name, or else the addresses.</summary>
@@ -96,7 +89,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     }
 
     /// <summary>The clients that are connected.</summary>
-    internal int ClientCount => Volatile.Read(ref _clientCount);
+    internal int ClientCount => _clients.Count;
 
     /// <summary>The clients' connections, for tests that look at their sockets.</summary>
     internal IEnumerable<ConnectionContext> Clients => ServerClients().Select(client => client.Connection);
@@ -195,9 +188,9 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
             loop.Unbind();
         }
 
-        foreach (ServerClient client in ServerClients())
+        foreach (ConnectionState client in ServerClients())
         {
-            if (client.EndLinger())
+            if (client.SkipLinger())
             {
                 RequestClose(client);
             }
@@ -210,7 +203,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     /// <summary>Closes each client's connection as its writer's <c>Close</c> does: what was written is delivered; readers see the end.</summary>
     public void CloseClients()
     {
-        foreach (ServerClient client in ServerClients())
+        foreach (ConnectionState client in ServerClients())
         {
             RequestClose(client);
             client.Close();
@@ -220,10 +213,10 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     /// <summary>Resets each client's connection; what was not sent yet is lost.</summary>
     public void AbortClients()
     {
-        foreach (ServerClient client in ServerClients())
+        foreach (ConnectionState client in ServerClients())
         {
             // One for each: what throws an exception adds to its stack trace, and of one for all nobody would see the end.
-            client.Abort(ConnectionEndReason.ServerShutdown, new ConnectionAbortedException("The server aborted its clients."));
+            client.Link!.Abort(ConnectionEndReason.ServerShutdown, new ConnectionAbortedException("The server aborted its clients."));
         }
     }
 
@@ -335,7 +328,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         }
 
         int told = 0;
-        foreach (ServerClient client in ServerClients().Take(CutInDetail))
+        foreach (ConnectionState client in ServerClients().Take(CutInDetail))
         {
             ConnectionContext connection = client.Connection;
             ServerLog.ConnectionCut(
@@ -345,8 +338,8 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
                 _options.HandlerName ?? "-",
                 LogText.Of(connection.RemoteEndPoint),
                 (long)_options.TimeProvider.GetElapsedTime(client.Began).TotalSeconds,
-                client.BytesReceived,
-                client.BytesSent);
+                client.Link!.BytesReceived,
+                client.Link.BytesSent);
             told++;
         }
 
@@ -371,7 +364,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     {
         // First the flag, then the list: a client that is accepted and not yet known to Kestrel looks at the flag later.
         _stopping = true;
-        foreach (ServerClient client in ServerClients())
+        foreach (ConnectionState client in ServerClients())
         {
             RequestClose(client);
         }
@@ -384,7 +377,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     private async Task RequestCloseClientsAsync(CancellationToken deadline)
     {
         _stopping = true;
-        foreach (ServerClient[] batch in ServerClients().Chunk(CloseBatch))
+        foreach (ConnectionState[] batch in ServerClients().Chunk(CloseBatch))
         {
             Array.ForEach(batch, RequestClose);
             if (batch.Length == CloseBatch)
@@ -396,7 +389,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     }
 
     /// <summary>Fires <c>stopping</c> for one client. What its own callbacks throw must not keep the others from hearing of it.</summary>
-    private void RequestClose(ServerClient client) => client.RequestClose(_logger);
+    private void RequestClose(ConnectionState client) => client.RequestClose(_logger);
 
     internal static async Task<ByteStreamServer> StartAsync(
         ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets, ByteStreamServerOptions options, CancellationToken cancellationToken)
@@ -423,14 +416,61 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Serves a connection as the pipeline of this moment does.</summary>
-    internal Task ServeAsync(ConnectionContext connection) => _pipeline.Run(connection);
+    Task IConnectionOwner.ServeAsync(ConnectionState connection) => ConnectionRunner.RunAsync(connection, _pipeline.Run);
 
-    /// <summary>Counts a client that was accepted; not one that the close has overtaken, which nobody would wait for.</summary>
+    ValueTask IConnectionOwner.BeginAsync(ConnectionState connection)
+    {
+        ChannelConnection channel = connection.Channel!;
+        connection.TakeNotification(channel);
+        // A stop sets the flag and then looks at the clients: one of the two sees the other.
+        Interlocked.MemoryBarrier();
+        if (_stopping)
+        {
+            RequestClose(connection);
+        }
+
+        return channel.StartAsync();
+    }
+
+    /// <summary>
+    /// Only middleware throws into the server. A clean close would tell the client that it was served; middleware that only passes on that the
+    /// client has left has not failed.
+    /// </summary>
+    void IConnectionOwner.OnMiddlewareFailed(ConnectionState connection, Exception error)
+    {
+        IByteStreamTransportFeature link = connection.Link!;
+        if (error is ConnectionResetException && link.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
+        {
+            ConnectionLog.ConnectionLost(_logger, connection.Connection.ConnectionId, error.Message);
+        }
+        else
+        {
+            ConnectionLog.MiddlewareFailed(_logger, error, connection.Connection.ConnectionId);
+        }
+
+        link.Abort(ConnectionEndReason.HandlerError, error);
+    }
+
+    async ValueTask IConnectionOwner.LeaveAsync(ConnectionState connection)
+    {
+        // Kestrel would dispose it next; until then the client has not left.
+        await connection.Connection.DisposeAsync().ConfigureAwait(false);
+        lock (_gate)
+        {
+            _clients.Remove(connection);
+        }
+
+        SignalIfGone();
+    }
+
+    /// <summary>Counts a client that was accepted; not one after the close, which nothing would wait for.</summary>
     private bool TryAdd(ConnectionContext connection)
     {
         // Every listener of this library accepts these.
-        var client = new ServerClient(this, (ChannelConnection)connection, _options.TimeProvider.GetTimestamp());
+        var client = new ConnectionState((ChannelConnection)connection, this, _options.TimeProvider.GetTimestamp())
+        {
+            CompletesHandler = _pipeline.CompletesHandler,
+        };
         lock (_gate)
         {
             if (_isClosed)
@@ -438,41 +478,18 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
                 return false;
             }
 
-            client.Previous = _newest;
-            _newest?.Next = client;
-            _newest = client;
-            _clientCount++;
+            _clients.Add(client);
             return true;
         }
     }
 
-    private void Remove(ServerClient client)
-    {
-        lock (_gate)
-        {
-            if (client.Next is null)
-            {
-                _newest = client.Previous;
-            }
-            else
-            {
-                client.Next.Previous = client.Previous;
-            }
-
-            client.Previous?.Next = client.Next;
-            // A client that is gone and has become old must not keep those alive that came behind it, and they the next.
-            client.Previous = client.Next = null;
-            _clientCount--;
-        }
-    }
-
     /// <summary>The clients at this moment.</summary>
-    private List<ServerClient> ServerClients()
+    private List<ConnectionState> ServerClients()
     {
         lock (_gate)
         {
-            var clients = new List<ServerClient>(_clientCount);
-            for (ServerClient? client = _newest; client is not null; client = client.Previous)
+            var clients = new List<ConnectionState>(_clients.Count);
+            for (ConnectionState? client = _clients.Newest; client is not null; client = _clients.Next(client))
             {
                 clients.Add(client);
             }
@@ -481,74 +498,12 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    private static ServerClient Of(ConnectionContext connection) => connection.Features.Get<ServerClient>()!;
-
-    /// <summary>Kestrel has taken a client over. Completes where its handler should run.</summary>
-    internal ValueTask BeginAsync(ConnectionContext connection)
-    {
-        ServerClient client = Of(connection);
-        client.Begin();
-        // Whoever stops sets the flag and then looks here: one of the two sees the other.
-        Interlocked.MemoryBarrier();
-        if (_stopping)
-        {
-            RequestClose(client);
-        }
-
-        return client.Connection.StartAsync();
-    }
-
-    /// <summary>The client was served; it is gone when its connection is.</summary>
-    internal async Task LeaveAsync(ConnectionContext connection)
-    {
-        // Kestrel would dispose it next; until then the client is not gone.
-        await connection.DisposeAsync().ConfigureAwait(false);
-        Remove(Of(connection));
-        SignalIfGone();
-    }
-
-    private async Task RunAsync(ConnectionDelegate built, ConnectionContext connection)
-    {
-        try
-        {
-            await BeginAsync(connection).ConfigureAwait(false);
-            await built(connection).ConfigureAwait(false);
-        }
-        catch (Exception error)
-        {
-            OnMiddlewareFailed(connection, error);
-        }
-        finally
-        {
-            await LeaveAsync(connection).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>
-    /// Only middleware throws into the server. A clean end would tell the client that it was served; one that only passes on that the
-    /// client is gone has not failed.
-    /// </summary>
-    internal void OnMiddlewareFailed(ConnectionContext connection, Exception error)
-    {
-        ServerClient client = Of(connection);
-        if (error is ConnectionResetException && client.Connection.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
-        {
-            ServerLog.ConnectionLost(_logger, connection.ConnectionId, error.Message);
-        }
-        else
-        {
-            ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
-        }
-
-        client.Abort(ConnectionEndReason.HandlerError, error);
-    }
-
     private void SignalIfGone()
     {
         lock (_gate)
         {
             // Closed is more than closing: the addresses are free by now.
-            if (_closed.Task.IsCompleted && _clientCount == 0)
+            if (_closed.Task.IsCompleted && _clients.Count == 0)
             {
                 _gone.TrySetResult();
             }

@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
@@ -22,7 +23,7 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
+public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder, IConnectionBuilderServices
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
@@ -146,6 +147,19 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
+    string? IConnectionBuilderServices.EndpointName => Name;
+
+    string? IConnectionBuilderServices.HandlerName => HandlerName;
+
+    Func<string> IConnectionBuilderServices.GetEndpointLabel() => (Name, _builtFor.Value) switch
+    {
+        (string name, _) => () => name,
+        (null, ByteStreamServer server) => () => server.Label,
+        _ => () => "-",
+    };
+
+    void IConnectionBuilderServices.Own(IDisposable resource) => Own(resource);
+
     /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
     internal TlsServerOptions? UsedTls { get; set; }
 
@@ -155,8 +169,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 
-    /// <summary>The server whose middleware is being built; null at any other time.</summary>
-    internal ByteStreamServer? BuiltFor => _builtFor.Value;
+    /// <summary>Counts connections that are refused at accept, and failed accepts.</summary>
+    internal IListenerObserver ListenerObserver => ByteStreamMetrics.For(this);
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>
@@ -196,8 +210,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         }
     }
 
-    /// <summary>Called by middleware while it is built: the server disposes this when it ends.</summary>
-    internal void Owns(IDisposable held) => _owned.Add(held);
+    /// <summary>Called by middleware while it is built: the resource is disposed with the server.</summary>
+    internal void Own(IDisposable resource) => _owned.Add(resource);
 
     internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
 

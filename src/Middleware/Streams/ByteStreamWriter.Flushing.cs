@@ -11,9 +11,6 @@ public sealed partial class ByteStreamWriter
     /// <summary>Warns when the writer is collected without having been closed (W12).</summary>
     internal void Guard(AbandonedGuard guard) => _guard = guard;
 
-    /// <summary>What belongs to the handler of an accepted connection: ended by whoever awaits the handler.</summary>
-    internal IAsyncDisposable? HandlerScope { get; set; }
-
     /// <summary>Sends what was written: the reader of the same connection is about to wait for the answer.</summary>
     internal void FlushBeforeWait()
     {

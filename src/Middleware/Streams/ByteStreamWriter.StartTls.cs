@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
+using ByteStreams.Streams;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
 
@@ -157,7 +158,7 @@ public sealed partial class ByteStreamWriter
     /// <summary>Notes that the peer has caused this error, for the log of a handler that lets it escape.</summary>
     private Exception Failed(Exception error, TlsFailure failure)
     {
-        _connection!.Features.Set(new TlsUpgradeFailure(error, failure));
+        _connection!.Features.Set(new TlsUpgradeFailure(error, failure.Reason, failure.Explanation, failure.ServerName));
         return error;
     }
 

@@ -1,10 +1,11 @@
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Timeouts;
 
 /// <summary>One connection's timeouts: the instants from which they count, which the transport reports, and the heartbeat's look at them.</summary>
-internal sealed class ConnectionTimeouts : IProgressObserver
+internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
 {
     /// <summary>No message has begun.</summary>
     private const long None = -1;

@@ -28,7 +28,7 @@ internal sealed class Heartbeat
         _began = time.GetTimestamp();
     }
 
-    public static Heartbeat Of(TimeProvider time) => OfClocks.GetValue(time, static clock => new Heartbeat(clock));
+    public static Heartbeat For(TimeProvider time) => OfClocks.GetValue(time, static clock => new Heartbeat(clock));
 
     /// <summary>The time since the heartbeat began, rounded down.</summary>
     public uint Now => At(_time.GetTimestamp());

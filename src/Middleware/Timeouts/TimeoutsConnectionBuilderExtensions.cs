@@ -1,7 +1,6 @@
 using ByteStreams;
-using ByteStreams.Hosting;
+using ByteStreams.Connections;
 using ByteStreams.Timeouts;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace Microsoft.AspNetCore.Hosting;
@@ -38,17 +37,6 @@ public static class TimeoutsConnectionBuilderExtensions
             return next;
         }
 
-        var heart = Heartbeat.Of(builder.Time());
-        var limits = new TimeoutLimits(options);
-        return context =>
-        {
-            // The heartbeat lets go of a connection that is closed, so that nobody has to wait for its end here.
-            IByteStreamTransportFeature link = ConnectionLink.Of(context);
-            IConnectionProgress progress = ConnectionLink.Progress(context);
-            var timeouts = new ConnectionTimeouts(link, progress, limits, heart, context.Features.Get<ServerClient>()?.Began);
-            progress.Record?.Timeouts = timeouts;
-            heart.Add(timeouts);
-            return next(context);
-        };
+        return new TimeoutsMiddleware(next, new TimeoutLimits(options), Heartbeat.For(builder.Time())).OnConnectionAsync;
     }
 }

@@ -2,7 +2,6 @@ using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -125,12 +124,6 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void ObserveEnd(IEndObserver? observer) => _progressBelow?.ObserveEnd(observer);
 
     public void LookForLoss() => _progressBelow?.LookForLoss();
-
-    public ConnectionRecord? Record
-    {
-        get => _progressBelow?.Record;
-        set => _progressBelow?.Record = value;
-    }
 
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
     private bool IsOverOwn => _linkBelow is not (null or StockTransport);

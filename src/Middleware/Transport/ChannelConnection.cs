@@ -2,7 +2,6 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -179,8 +178,6 @@ internal sealed partial class ChannelConnection : ConnectionContext, IDuplexPipe
     bool IConnectionProgress.IsClosed => Volatile.Read(ref _isClosed);
 
     long IConnectionProgress.FirstByteAt => Volatile.Read(ref _firstByteAt);
-
-    ConnectionRecord? IConnectionProgress.Record { get; set; }
 
     IProgressObserver? IConnectionProgress.Observer => _input.Observer ?? _output.Observer;
 

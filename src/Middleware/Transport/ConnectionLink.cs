@@ -1,4 +1,3 @@
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -31,10 +30,17 @@ internal static class ConnectionLink
     /// Waits for the end of a connection whose close has begun. Where its server stops, the wait ends as soon as the transport has taken what
     /// was written: the linger for a peer that has not ended goes on by itself, and holds up no stop.
     /// </summary>
-    public static async Task WaitForEndAsync(ConnectionContext context)
+    public static Task WaitForEndAsync(ConnectionContext context)
     {
         IByteStreamTransportFeature link = Of(context);
-        await Progress(context).OutputFinished.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        IConnectionProgress progress = Progress(context);
+        Task output = progress.OutputFinished;
+        return progress.IsClosed && output.IsCompleted ? Task.CompletedTask : WaitForEndAsync(context, link, output);
+    }
+
+    private static async Task WaitForEndAsync(ConnectionContext context, IByteStreamTransportFeature link, Task output)
+    {
+        await output.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         CancellationToken stopping = context.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
 
         // The loss of a connection after its handler has returned is in its close reason; there is nothing to throw it to.
@@ -103,15 +109,6 @@ internal static class ConnectionLink
             }
 
             (_received, _sent) = (received, sent);
-        }
-
-        public ConnectionRecord? Record
-        {
-            get => null;
-            set
-            {
-                // Nobody finds it again: who has something to give back waits for the end itself.
-            }
         }
     }
 }

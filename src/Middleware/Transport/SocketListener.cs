@@ -2,7 +2,6 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -361,7 +360,7 @@ internal sealed class SocketListener : IBoundListener
     private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason)
     {
         accepted.Reset();
-        ByteStreamMetrics.Of(_options).ConnectionRefused(Label, reason);
+        _options.ListenerObserver.ConnectionRefused(Label, reason);
         if (reason == ConnectionEndReason.RefusedHandlersBlocked)
         {
             if (_blocked.Count() is > 0 and int blocked)
@@ -379,7 +378,7 @@ internal sealed class SocketListener : IBoundListener
     {
         if (!left)
         {
-            ByteStreamMetrics.Of(_options).AcceptFailed(Label, error.SocketErrorCode.ToString());
+            _options.ListenerObserver.AcceptFailed(Label, error.SocketErrorCode.ToString());
         }
 
         int count = _failures.Count();

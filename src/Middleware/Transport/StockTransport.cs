@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
 using System.IO.Pipelines;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
@@ -85,8 +84,6 @@ internal sealed class StockTransport : IDuplexPipe, IByteStreamTransportFeature,
 
     /// <summary>Kestrel's transport sends what was written before it disposes the socket.</summary>
     public Task OutputFinished => Task.CompletedTask;
-
-    public ConnectionRecord? Record { get; set; }
 
     public IProgressObserver? Observer => _inputObserver ?? _outputObserver;
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Hosting;

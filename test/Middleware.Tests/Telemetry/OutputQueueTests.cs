@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using ByteStreams.Telemetry;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

@@ -1,11 +1,11 @@
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Connections;
 
 /// <summary>
-/// The counts of one endpoint, and its open connections. It outlives the endpoint's servers while another server of its name takes over, or
-/// connections are open: counters do not go back.
+/// The counters of one endpoint, and its open connections. They outlive the endpoint's servers while another server has the name, or
+/// connections are open: counters do not go back. Thread-safe.
 /// </summary>
-internal sealed class EndpointTelemetry(string name)
+internal sealed class EndpointCounters(string name)
 {
     private static readonly int Reasons = Enum.GetValues<ConnectionEndReason>().Length;
 
@@ -13,7 +13,7 @@ internal sealed class EndpointTelemetry(string name)
 
     private readonly Lock _gate = new();
     private readonly long[] _ended = new long[Reasons];
-    private ConnectionRecord? _first;
+    private readonly ConnectionList _open = new(isOwners: false);
     private int _active;
     private long _accepted;
     private long _received;
@@ -27,7 +27,7 @@ internal sealed class EndpointTelemetry(string name)
 
     public long Accepted => Interlocked.Read(ref _accepted);
 
-    /// <summary>Whether no server has its name any more. Set by the metrics.</summary>
+    /// <summary>Whether no server has the name any more. Set by <see cref="ByteStreamMetrics"/>.</summary>
     public bool IsRetired
     {
         get => _isRetired;
@@ -37,40 +37,31 @@ internal sealed class EndpointTelemetry(string name)
     /// <summary>TLS handshakes in progress.</summary>
     public int Handshakes => Volatile.Read(ref _handshakes);
 
-    /// <param name="record">The connection.</param>
+    /// <summary>Counts a connection that begins.</summary>
+    /// <param name="connection">The connection, with its transport's part.</param>
     /// <param name="numbers">The last number that a connection of any endpoint was given.</param>
-    public void Enter(ConnectionRecord record, ref long numbers)
+    public void Enter(ConnectionState connection, ref long numbers)
     {
         lock (_gate)
         {
             // Within the lock, so that the list is in the order of the numbers.
-            record.Number = Interlocked.Increment(ref numbers);
-            record.Next = _first;
-            _first?.Previous = record;
-            _first = record;
+            connection.Number = Interlocked.Increment(ref numbers);
+            _open.Add(connection);
             _active++;
             _accepted++;
         }
     }
 
-    public void Leave(ConnectionRecord record)
+    /// <summary>Counts a connection that has closed.</summary>
+    public void Leave(ConnectionState connection)
     {
         lock (_gate)
         {
-            _received += record.Link.BytesReceived;
-            _sent += record.Link.BytesSent;
-            if (record.Previous is null)
-            {
-                _first = record.Next;
-            }
-            else
-            {
-                record.Previous.Next = record.Next;
-            }
-
-            record.Next?.Previous = record.Previous;
+            _received += connection.Link!.BytesReceived;
+            _sent += connection.Link.BytesSent;
+            _open.Remove(connection);
             _active--;
-            _ended[(int)record.Link.EndReason]++;
+            _ended[(int)connection.Link.EndReason]++;
         }
     }
 
@@ -84,23 +75,23 @@ internal sealed class EndpointTelemetry(string name)
         }
     }
 
-    /// <summary>Bytes of all connections so far, those that are open included.</summary>
+    /// <summary>The bytes of all connections so far, open ones included.</summary>
     public (long Received, long Sent) Bytes()
     {
         lock (_gate)
         {
             (long received, long sent) = (_received, _sent);
-            for (ConnectionRecord? record = _first; record is not null; record = record.Next)
+            for (ConnectionState? connection = _open.Newest; connection is not null; connection = _open.Next(connection))
             {
-                received += record.Link.BytesReceived;
-                sent += record.Link.BytesSent;
+                received += connection.Link!.BytesReceived;
+                sent += connection.Link.BytesSent;
             }
 
             return (received, sent);
         }
     }
 
-    /// <summary>The connections that were refused, by reason.</summary>
+    /// <summary>The number of refused connections by reason.</summary>
     public IReadOnlyList<(ConnectionEndReason Reason, long Count)> Refusals()
     {
         lock (_gate)
@@ -109,32 +100,35 @@ internal sealed class EndpointTelemetry(string name)
         }
     }
 
-    /// <summary>Adds its newest connections that began before the one of a number, no more than <paramref name="most"/>.</summary>
-    public void AddNewest(List<ConnectionRecord> found, int most, long before)
+    /// <summary>Adds the newest connections that began before the one of a number.</summary>
+    /// <param name="found">What they are added to.</param>
+    /// <param name="most">How many at most.</param>
+    /// <param name="before">The number.</param>
+    public void AddNewest(List<ConnectionState> found, int most, long before)
     {
         lock (_gate)
         {
-            for (ConnectionRecord? record = _first; record is not null && most > 0; record = record.Next)
+            for (ConnectionState? connection = _open.Newest; connection is not null && most > 0; connection = _open.Next(connection))
             {
-                if (record.Number < before)
+                if (connection.Number < before)
                 {
-                    found.Add(record);
+                    found.Add(connection);
                     most--;
                 }
             }
         }
     }
 
-    /// <summary>Its open connection of an id; null where there is none.</summary>
-    public ConnectionRecord? Find(string id)
+    /// <summary>The open connection of an id; null where there is none.</summary>
+    public ConnectionState? Find(string id)
     {
         lock (_gate)
         {
-            for (ConnectionRecord? record = _first; record is not null; record = record.Next)
+            for (ConnectionState? connection = _open.Newest; connection is not null; connection = _open.Next(connection))
             {
-                if (record.IsCalled(id))
+                if (connection.HasId(id))
                 {
-                    return record;
+                    return connection;
                 }
             }
 
@@ -142,7 +136,7 @@ internal sealed class EndpointTelemetry(string name)
         }
     }
 
-    /// <summary>Its counts as they are now.</summary>
+    /// <summary>The counters at this moment.</summary>
     public EndpointSnapshot Snapshot()
     {
         lock (_gate)

@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;
@@ -14,7 +14,7 @@ namespace ByteStreams;
 public sealed class OutputQueue(Action<string> write, Func<long, string> notice, int capacity, TimeProvider time) : IDisposable
 {
     /// <summary>The category of <see cref="LogDropped"/>.</summary>
-    public const string LogCategory = TelemetryLog.OutputCategory;
+    public const string LogCategory = OutputLog.Category;
 
     /// <summary>The time that <see cref="Dispose"/> waits for an output that is not read.</summary>
     public static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(1);
@@ -40,7 +40,7 @@ public sealed class OutputQueue(Action<string> write, Func<long, string> notice,
     /// <summary>Logs the notice about dropped texts (event 720), to a logger that formats it for the output.</summary>
     /// <param name="logger">The logger.</param>
     /// <param name="count">The number of dropped texts.</param>
-    public static void LogDropped(ILogger logger, long count) => TelemetryLog.LogDropped(logger, count);
+    public static void LogDropped(ILogger logger, long count) => OutputLog.LogDropped(logger, count);
 
     /// <summary>Adds a text, or drops it if the queue is full.</summary>
     /// <param name="text">The text, with its line end.</param>

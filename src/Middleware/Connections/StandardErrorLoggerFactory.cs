@@ -1,8 +1,7 @@
 using System.Globalization;
-using ByteStreams.Telemetry;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams;
+namespace ByteStreams.Connections;
 
 /// <summary>
 /// Writes warnings and errors as one line each: level, category, event id and message as the console logger has them, then the exception.
@@ -38,7 +37,7 @@ internal sealed class StandardErrorLoggerFactory : ILoggerFactory
     private static string DroppedNotice(long count)
     {
         string notice = string.Empty;
-        TelemetryLog.LogDropped(new Logger(TelemetryLog.OutputCategory, line => notice = line), count);
+        OutputLog.LogDropped(new Logger(OutputLog.Category, line => notice = line), count);
         return notice;
     }
 

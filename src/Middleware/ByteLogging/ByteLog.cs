@@ -3,7 +3,7 @@ using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.ByteLogging;
 
 /// <summary>One connection's bytes as a hexadecimal dump: sixteen to a line, with their ASCII beside them.</summary>
 internal sealed class ByteLog(ILogger logger, string connectionId, int most)
@@ -18,10 +18,10 @@ internal sealed class ByteLog(ILogger logger, string connectionId, int most)
         }
 
         int shown = (int)Math.Min(bytes.Length, most);
-        TelemetryLog.Bytes(logger, connectionId, direction, bytes.Length, shown, Dump(bytes.Slice(0, shown).ToArray()));
+        ByteLoggingLog.Bytes(logger, connectionId, direction, bytes.Length, shown, Dump(bytes.Slice(0, shown).ToArray()));
     }
 
-    public void End(string direction) => TelemetryLog.End(logger, connectionId, direction);
+    public void End(string direction) => ByteLoggingLog.End(logger, connectionId, direction);
 
     internal static string Dump(ReadOnlySpan<byte> bytes)
     {

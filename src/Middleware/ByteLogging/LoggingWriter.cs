@@ -2,7 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using ByteStreams.Transport;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.ByteLogging;
 
 /// <summary>Logs what is written, as each piece is handed over.</summary>
 internal sealed class LoggingWriter(PipeWriter inner, ByteLog log) : PipeWriter, IOutputFailure

@@ -1,4 +1,4 @@
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Connections;
 
 /// <summary>Keeps the counts of an endpoint while a server has its name.</summary>
 internal sealed class EndpointLease : IDisposable

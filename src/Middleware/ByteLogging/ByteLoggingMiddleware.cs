@@ -2,7 +2,7 @@ using System.IO.Pipelines;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.ByteLogging;
 
 /// <summary>Lays a pipe that logs over the connection's, where somebody wants to see it.</summary>
 internal sealed class ByteLoggingMiddleware(ConnectionDelegate next, int mostBytes, ILogger logger)

@@ -1,4 +1,5 @@
 using System.Net;
+using ByteStreams.Connections;
 
 namespace ByteStreams;
 
@@ -49,4 +50,30 @@ public sealed record ConnectionSnapshot
 
     /// <summary>Why it has ended; <see cref="ConnectionEndReason.None"/> while it is open.</summary>
     public required ConnectionEndReason EndReason { get; init; }
+
+    /// <summary>A connection as it is now. Callable from any thread.</summary>
+    internal static ConnectionSnapshot Create(ConnectionState connection)
+    {
+        ConnectionReporter reporter = connection.Reporter!;
+        IByteStreamTransportFeature link = connection.Link!;
+        ConnectionMetadata? metadata = connection.Metadata;
+        return new ConnectionSnapshot
+        {
+            Number = connection.Number,
+            Id = connection.Connection.ConnectionId,
+            Endpoint = reporter.Counters.Name,
+            Handler = reporter.HandlerName,
+            Peer = metadata?.Proxy?.Source ?? connection.Peer,
+            Proxy = metadata?.Proxy?.ProxyEndPoint,
+            TlsVersion = metadata?.Tls?.Version,
+            ServerName = metadata?.Tls?.ServerName ?? metadata?.Proxy?.Authority,
+            ClientName = metadata?.Tls?.ClientName,
+            Upstream = metadata?.Upstream,
+            BytesReceived = link.BytesReceived,
+            BytesSent = link.BytesSent,
+            Age = reporter.Time.GetElapsedTime(connection.Began),
+            Idle = connection.Timeouts?.Idle,
+            EndReason = link.EndReason,
+        };
+    }
 }

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.ByteLogging;
 
 /// <summary>Logs what a read shows beyond what the last one has left.</summary>
 internal sealed class LoggingReader(PipeReader inner, ByteLog log) : PipeReader

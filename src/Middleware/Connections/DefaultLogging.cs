@@ -1,7 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams;
+namespace ByteStreams.Connections;
 
 /// <summary>Where servers, handlers and relays log that were given no logger factory.</summary>
 internal static class DefaultLogging

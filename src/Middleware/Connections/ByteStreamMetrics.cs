@@ -1,19 +1,17 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using ByteStreams.Relay;
-using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Connections;
 
 /// <summary>
 /// The meter <c>ByteStreams</c>. Names and units follow OpenTelemetry's conventions, and Kestrel's own meter where it has the same.
 /// No label has more values than there are endpoints, reasons, TLS versions or configured certificates.
 /// </summary>
-internal sealed class ByteStreamMetrics : IDisposable
+internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
 {
     public const string MeterName = "ByteStreams";
 
@@ -34,13 +32,13 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     private readonly Meter _meter;
     private readonly bool _owns;
-    private readonly ConcurrentDictionary<string, EndpointTelemetry> _endpoints = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, EndpointCounters> _endpoints = new(StringComparer.Ordinal);
 
     /// <summary>Servers by the name in metrics; a reload has two of one name for a while.</summary>
     private readonly Dictionary<string, int> _servers = new(StringComparer.Ordinal);
 
-    private readonly ConcurrentDictionary<CertificateStore, string> _certificates = new();
-    private readonly ConcurrentDictionary<UpstreamGroup, string> _upstreams = new();
+    private readonly ConcurrentDictionary<ICertificateReport, string> _certificates = new();
+    private readonly ConcurrentDictionary<IUpstreamReport, string> _upstreams = new();
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _handshakes;
     private readonly Counter<long> _truncations;
@@ -129,14 +127,14 @@ internal sealed class ByteStreamMetrics : IDisposable
     }
 
     /// <summary>The endpoints that had connections, in no order.</summary>
-    public IEnumerable<EndpointTelemetry> Endpoints => _endpoints.Values;
+    public IEnumerable<EndpointCounters> Endpoints => _endpoints.Values;
 
-    public static ByteStreamMetrics Of(IConnectionBuilder builder) => builder.ApplicationServices.GetService<ByteStreamMetrics>() ?? Alone.Value;
+    public static ByteStreamMetrics For(IConnectionBuilder builder) => builder.ApplicationServices.GetService<ByteStreamMetrics>() ?? Alone.Value;
 
     /// <summary>Raised for each connection that has ended.</summary>
     public event Action<ConnectionSnapshot>? Ended;
 
-    public EndpointTelemetry Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointTelemetry(added));
+    public EndpointCounters Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointCounters(added));
 
     /// <summary>Raised when an endpoint's server has started, or an endpoint was forgotten. It must not wait.</summary>
     public event Action<EndpointChange>? EndpointsChanged;
@@ -159,7 +157,7 @@ internal sealed class ByteStreamMetrics : IDisposable
         lock (_servers)
         {
             _servers[name] = _servers.GetValueOrDefault(name) + 1;
-            if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
+            if (_endpoints.TryGetValue(name, out EndpointCounters? endpoint))
             {
                 endpoint.IsRetired = false;
             }
@@ -179,7 +177,7 @@ internal sealed class ByteStreamMetrics : IDisposable
             }
 
             _servers.Remove(name);
-            if (_endpoints.TryGetValue(name, out EndpointTelemetry? endpoint))
+            if (_endpoints.TryGetValue(name, out EndpointCounters? endpoint))
             {
                 endpoint.IsRetired = true;
                 // Before the connections are counted: the last one that leaves meanwhile sees that it is retired, or is not counted here.
@@ -198,10 +196,10 @@ internal sealed class ByteStreamMetrics : IDisposable
     public void Freeze() => _isFrozen = true;
 
     /// <summary>A connection has ended.</summary>
-    public void ConnectionLeft(ConnectionRecord record)
+    public void ConnectionLeft(ConnectionState connection)
     {
-        EndpointTelemetry endpoint = record.Endpoint;
-        endpoint.Leave(record);
+        EndpointCounters endpoint = connection.Reporter!.Counters;
+        endpoint.Leave(connection);
         if (!endpoint.IsRetired)
         {
             return;
@@ -218,18 +216,16 @@ internal sealed class ByteStreamMetrics : IDisposable
         EndpointsChanged?.Invoke(EndpointChange.Forgotten);
     }
 
-    public void ConnectionBegan(ConnectionRecord record) => record.Endpoint.Enter(record, ref _connections);
+    public void ConnectionBegan(ConnectionState connection) => connection.Reporter!.Counters.Enter(connection, ref _connections);
 
-    public void ConnectionEnded(ConnectionRecord record, ConnectionEndReason reason, TimeSpan duration)
+    public void ConnectionEnded(ConnectionState connection, ConnectionEndReason reason, TimeSpan duration)
     {
-        string endpoint = record.Endpoint.Name;
-        string text = EndReasonText.GetText(reason);
         if (_duration.Enabled)
         {
-            _duration.Record(duration.TotalSeconds, new(EndpointTag, endpoint), new(ReasonTag, text));
+            _duration.Record(duration.TotalSeconds, new(EndpointTag, connection.Reporter!.Counters.Name), new(ReasonTag, EndReasonText.GetText(reason)));
         }
 
-        Ended?.Invoke(record.Snapshot());
+        Ended?.Invoke(ConnectionSnapshot.Create(connection));
     }
 
     /// <summary>Counts a connection that was refused at accept, before it had a record.</summary>
@@ -284,25 +280,25 @@ internal sealed class ByteStreamMetrics : IDisposable
         _reloads.Add(1, tags);
     }
 
-    /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(CertificateStore)">forgotten</see>.</summary>
-    public void Watch(CertificateStore store, string endpoint) => _certificates[store] = endpoint;
+    /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(ICertificateReport)">forgotten</see>.</summary>
+    public void Watch(ICertificateReport store, string endpoint) => _certificates[store] = endpoint;
 
     /// <summary>Has all certificates' files looked at now, and not only each second: this knows all of them.</summary>
     public void LookAtCertificates()
     {
         // Once for all stores of a clock: two looks at a pair that is being replaced file by file would report it as broken.
-        foreach (CertificateWatcher watcher in _certificates.Keys.Select(static store => store.Watcher).Distinct())
+        foreach (ICertificateReloader reloader in _certificates.Keys.Select(static store => store.Reloader).Distinct())
         {
-            watcher.Look();
+            reloader.Look();
         }
     }
 
-    public void Forget(CertificateStore store) => _certificates.TryRemove(store, out _);
+    public void Forget(ICertificateReport store) => _certificates.TryRemove(store, out _);
 
-    /// <summary>Shows a relay's upstreams until it is <see cref="Forget(UpstreamGroup)">forgotten</see>.</summary>
-    public void Watch(UpstreamGroup upstreams, string endpoint) => _upstreams[upstreams] = endpoint;
+    /// <summary>Shows a relay's upstreams until it is <see cref="Forget(IUpstreamReport)">forgotten</see>.</summary>
+    public void Watch(IUpstreamReport upstreams, string endpoint) => _upstreams[upstreams] = endpoint;
 
-    public void Forget(UpstreamGroup upstreams) => _upstreams.TryRemove(upstreams, out _);
+    public void Forget(IUpstreamReport upstreams) => _upstreams.TryRemove(upstreams, out _);
 
     public IEnumerable<CertificateSnapshot> CertificatesOf(string endpoint) =>
         from watched in _certificates
@@ -318,8 +314,8 @@ internal sealed class ByteStreamMetrics : IDisposable
     public IEnumerable<UpstreamSnapshot> UpstreamsOf(string endpoint) =>
         from watched in _upstreams
         where string.Equals(watched.Value, endpoint, StringComparison.OrdinalIgnoreCase)
-        from upstream in watched.Key.All
-        select new UpstreamSnapshot(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected);
+        from upstream in watched.Key.Snapshots()
+        select upstream;
 
     /// <param name="endpoint">The relay's endpoint.</param>
     /// <param name="upstream">As it is configured.</param>
@@ -348,11 +344,11 @@ internal sealed class ByteStreamMetrics : IDisposable
         }
     }
 
-    private IEnumerable<Measurement<long>> Each(Func<EndpointTelemetry, long> count) =>
+    private IEnumerable<Measurement<long>> Each(Func<EndpointCounters, long> count) =>
         _endpoints.Values.Select(endpoint => new Measurement<long>(count(endpoint), new KeyValuePair<string, object?>(EndpointTag, endpoint.Name)));
 
     /// <summary>Removes the counts of an endpoint that has neither a server nor a connection. Called under the lock of the servers.</summary>
-    private bool TryForget(EndpointTelemetry endpoint) =>
+    private bool TryForget(EndpointCounters endpoint) =>
         !_isFrozen && endpoint is { IsRetired: true, Active: 0 } && _endpoints.TryRemove(new(endpoint.Name, endpoint));
 
     private IEnumerable<Measurement<long>> Rejected() =>
@@ -362,7 +358,7 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     private IEnumerable<Measurement<long>> Bytes()
     {
-        foreach (EndpointTelemetry endpoint in _endpoints.Values)
+        foreach (EndpointCounters endpoint in _endpoints.Values)
         {
             (long received, long sent) = endpoint.Bytes();
             yield return new(received, new(EndpointTag, endpoint.Name), new(DirectionTag, "receive"));
@@ -375,11 +371,11 @@ internal sealed class ByteStreamMetrics : IDisposable
     private static IEnumerable<Measurement<double>> Reload(ReloadOutcome? outcome, Func<ReloadOutcome, double> value) =>
         outcome is null ? [] : [new(value(outcome))];
 
-    private IEnumerable<Measurement<long>> EachUpstream(Func<Upstream, long> count)
+    private IEnumerable<Measurement<long>> EachUpstream(Func<UpstreamSnapshot, long> count)
     {
-        foreach ((UpstreamGroup upstreams, string endpoint) in _upstreams)
+        foreach ((IUpstreamReport upstreams, string endpoint) in _upstreams)
         {
-            foreach (Upstream upstream in upstreams.All)
+            foreach (UpstreamSnapshot upstream in upstreams.Snapshots())
             {
                 yield return new(count(upstream), new(EndpointTag, endpoint), new(UpstreamTag, upstream.Name));
             }
@@ -388,7 +384,7 @@ internal sealed class ByteStreamMetrics : IDisposable
 
     private IEnumerable<Measurement<double>> Expiries()
     {
-        foreach ((CertificateStore store, string endpoint) in _certificates)
+        foreach ((ICertificateReport store, string endpoint) in _certificates)
         {
             foreach ((string subject, DateTimeOffset notAfter) in store.Snapshots())
             {

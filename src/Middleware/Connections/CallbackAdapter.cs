@@ -1,4 +1,4 @@
-namespace ByteStreams.Server;
+namespace ByteStreams.Connections;
 
 /// <summary>Makes a <see cref="ByteStreamDelegate"/> of a callback without a token, as asyncio's <c>client_connected_cb</c> is.</summary>
 internal static class CallbackAdapter
