@@ -1,3 +1,4 @@
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -53,7 +53,7 @@ public sealed class CheckTests : IDisposable
             "check", "--no-config", "--ByteStreams:Endpoints:own:Url=tcp://127.0.0.1:0", "--ByteStreams:Endpoints:own:Handler=echo");
 
         Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
-        Assert.Matches("^own +tcp://127.0.0.1:0 +handler echo\nNo configuration file was read.\n1 endpoint is in order", result.Output);
+        Assert.Matches("^own +tcp://127.0.0.1:0 +handler echo\nNo configuration file was read.\n1 endpoint is valid", result.Output);
     }
 
     [Fact(Timeout = 120000)]

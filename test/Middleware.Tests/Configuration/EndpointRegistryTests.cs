@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

@@ -154,8 +154,8 @@ public sealed class ConfiguredRelayTests : ServedTest
             ("back:TcpUserTimeout", "7s"));
         await front.StartAsync(Soon);
         ByteStreamServers servers = front.Services.GetRequiredService<ByteStreamServers>();
-        ByteStreamClientOptions options = servers.Plan("front")!.Relay!.Connection;
-        Assert.Equal(TimeSpan.FromSeconds(7), servers.Plan("back")!.Options.TcpUserTimeout);
+        ByteStreamClientOptions options = servers.GetDefinition("front")!.Relay!.Connection;
+        Assert.Equal(TimeSpan.FromSeconds(7), servers.GetDefinition("back")!.Options.TcpUserTimeout);
 
         await using ByteStreamConnection upstream = await ByteStream.OpenConnectionAsync(servers["back"].EndPoints[0], options, Soon);
 

@@ -383,7 +383,7 @@ public sealed class TelemetryTests : ServedTest
     [Fact]
     public void EndReasons_EachOfThem_HasATextOfItsOwn()
     {
-        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.Of)];
+        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.GetText)];
 
         Assert.Equal(texts.Length, texts.Distinct().Count());
         Assert.All(texts, text => Assert.Matches("^[a-z]+(_[a-z]+)*$", text));
