@@ -1,4 +1,6 @@
 using System.Net.Security;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -7,6 +9,10 @@ namespace ByteStreams;
 /// <summary>How a connection is opened and treated.</summary>
 public class ByteStreamClientOptions : ByteStreamConnectOptions
 {
+    internal static new OptionRanges<ByteStreamClientOptions> Ranges { get; } = new(
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
     /// <summary>TLS. Its <c>TargetHost</c> is set to the host where it is empty. Null, the default, is plain.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
@@ -56,14 +62,11 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions
     internal override void Validate()
     {
         base.Validate();
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");
         }
 
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
-        }
     }
 }

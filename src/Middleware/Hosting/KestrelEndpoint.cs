@@ -7,12 +7,12 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>What an endpoint of the application's own Kestrel needs to know, where a connection builder is one.</summary>
+/// <summary>Settings of a connection builder that is an endpoint of the application's own Kestrel.</summary>
 internal static class KestrelEndpoint
 {
     /// <summary>
-    /// Makes Kestrel take the endpoint for one of TLS. Only its own middleware can say so: it is added after this library's, and passes
-    /// on every connection that has an <c>ITlsConnectionFeature</c> already.
+    /// Marks the endpoint as TLS for Kestrel. Only its own middleware does so: it is added after this library's, and skips connections that
+    /// have an <c>ITlsConnectionFeature</c> already.
     /// </summary>
     public static void AnnounceTls(IConnectionBuilder builder)
     {
@@ -23,7 +23,7 @@ internal static class KestrelEndpoint
         }
     }
 
-    /// <summary>Makes Kestrel offer no version of HTTP by ALPN.</summary>
+    /// <summary>Disables HTTP, so that Kestrel offers none by ALPN.</summary>
     public static void ServesNoHttp(IConnectionBuilder builder)
     {
         if (builder is ListenOptions endpoint)
@@ -32,7 +32,7 @@ internal static class KestrelEndpoint
         }
     }
 
-    /// <summary>The names by which HTTP is negotiated (RFC 7301), best first; none where the endpoint serves no HTTP.</summary>
+    /// <summary>The ALPN names of HTTP (RFC 7301) in order of preference; none if the endpoint serves no HTTP.</summary>
     /// <exception cref="NotSupportedException">The endpoint serves HTTP/3.</exception>
     public static IReadOnlyList<string> GetApplicationProtocols(IConnectionBuilder builder)
     {

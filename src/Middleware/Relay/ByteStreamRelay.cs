@@ -5,7 +5,6 @@ using ByteStreams.Relay;
 using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -115,7 +114,7 @@ public sealed class ByteStreamRelay : IDisposable
         }
         catch (OperationCanceledException) when (gone.IsCancellationRequested)
         {
-            RelayLog.ClientGone(_logger, writer.ConnectionId, EndReasonText.Of(ConnectionLink.Of(client).EndReason));
+            RelayLog.ClientGone(_logger, writer.ConnectionId, EndReasonText.GetText(ConnectionLink.Of(client).EndReason));
             return;
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))

@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Tls;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -34,8 +35,17 @@ public enum ClientCertificates
 /// </summary>
 public sealed class TlsServerOptions
 {
+    /// <summary>The default of both ways to configure TLS for a server: long enough for a slow client, and as Kestrel's own.</summary>
+    internal static readonly TimeSpan DefaultHandshakeTimeout = TimeSpan.FromSeconds(10);
+
     /// <summary>What a ClientHello alone needs.</summary>
-    internal const int LeastHandshakeSize = 1024;
+    private const int LeastHandshakeSize = 1024;
+
+    internal static OptionRanges<TlsServerOptions> Ranges { get; } = new(
+        new DurationOption<TlsServerOptions>(nameof(HandshakeTimeout), DurationRange.Positive, o => o.HandshakeTimeout),
+        new NumberOption<TlsServerOptions>(nameof(MaxHandshakes), NumberRange.AtLeastOne, o => o.MaxHandshakes),
+        new NumberOption<TlsServerOptions>(nameof(MaxHandshakeSize), new(LeastHandshakeSize), o => o.MaxHandshakeSize),
+        new DurationOption<TlsServerOptions>(nameof(ShutdownTimeout), DurationRange.Positive, o => o.ShutdownTimeout));
 
     /// <summary>
     /// The certificates, at least one. A client gets the one whose names contain the name that it asks for (SNI), else one with a
@@ -79,7 +89,7 @@ public sealed class TlsServerOptions
     public IList<string> AllowedUris { get; } = [];
 
     /// <summary>How long a handshake may take: 10 s by default, greater than zero.</summary>
-    public TimeSpan HandshakeTimeout { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan HandshakeTimeout { get; set; } = DefaultHandshakeTimeout;
 
     /// <summary>
     /// Handshakes in progress at once: 1,000 by default, at least 1. One more ends the oldest: clients that stall keep no others
@@ -164,19 +174,9 @@ public sealed class TlsServerOptions
             yield return $"Tls:AllowedUris: '{uri}' is no URI, and no certificate can have it. Write it with its scheme, such as spiffe://example.org/name; host names belong to AllowedDnsNames.";
         }
 
-        if (HandshakeTimeout <= TimeSpan.Zero || ShutdownTimeout <= TimeSpan.Zero)
+        foreach (string error in Ranges.Validate(this, "Tls:"))
         {
-            yield return "Tls:HandshakeTimeout and ShutdownTimeout are greater than zero.";
-        }
-
-        if (MaxHandshakes < 1)
-        {
-            yield return "Tls:MaxHandshakes is at least 1.";
-        }
-
-        if (MaxHandshakeSize < LeastHandshakeSize)
-        {
-            yield return $"Tls:MaxHandshakeSize is at least {LeastHandshakeSize} bytes.";
+            yield return error;
         }
     }
 }

@@ -3,8 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport.Interop;
-using ByteStreams.Transport.Unix;
-using System.Threading.Tasks.Sources;
 
 namespace ByteStreams.Transport.Epoll;
 
