@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Net;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;

@@ -2,7 +2,6 @@ using System.Reflection;
 using ByteStreams;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
 using StreamsHost.Status;

@@ -1,5 +1,4 @@
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using ByteStreams;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using StreamsHost.Admin;
 using StreamsHost.Lifetime;

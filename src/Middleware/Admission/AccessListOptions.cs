@@ -5,8 +5,8 @@ using ByteStreams.Transport.Unix;
 namespace ByteStreams;
 
 /// <summary>
-/// Which clients may connect, by address, and by user on Unix sockets. Behind PROXY headers the address is the client's that they
-/// name, and the user the proxy's. Empty lists allow everybody.
+/// Which clients may connect, by address, and by user on Unix sockets. With PROXY headers the address is that of the client that they name,
+/// and the user that of the proxy. Empty lists allow all clients.
 /// </summary>
 public sealed class AccessListOptions
 {

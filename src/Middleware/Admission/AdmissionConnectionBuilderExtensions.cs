@@ -6,12 +6,12 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Bounds who may connect, and how many, on any connection builder.</summary>
+/// <summary>Limits connections and clients, on any connection builder.</summary>
 public static class AdmissionConnectionBuilderExtensions
 {
     /// <summary>
-    /// Bounds connections: in all, of the endpoint, of each client, and their rates. The client's own limits are checked first, so that a
-    /// client beyond them takes nothing from the others. Place it after the PROXY protocol and the access list, because it counts the
+    /// Limits the connections of all endpoints, of the endpoint and of each client, and their rates. The client's own limits are checked first, so
+    /// that a client beyond them uses no permit of the others. Place it after the PROXY protocol and the access list, because it counts the
     /// client whose address it sees, and before TLS.
     /// </summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
@@ -34,7 +34,7 @@ public static class AdmissionConnectionBuilderExtensions
         return builder;
     }
 
-    /// <summary>Refuses clients by address, and by user on Unix sockets. Place it behind the PROXY protocol and before TLS.</summary>
+    /// <summary>Refuses clients by address, and by user on Unix sockets. Place it after the PROXY protocol and before TLS.</summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="configure">Sets the lists.</param>

@@ -19,11 +19,17 @@ internal sealed class AdmissionControl : IDisposable
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
     private readonly ClientCounts _queued;
+    private readonly SharedPermits _totalOnly;
+    private readonly SharedPermits _endpointOnly;
+    private readonly SharedPermits _totalAndEndpoint;
     private int _waiting;
 
     public AdmissionControl(AdmissionOptions options, ConnectionTotal? total, TimeProvider time)
     {
         options.Validate();
+        _totalOnly = new SharedPermits(this, hasTotal: true, hasEndpoint: false);
+        _endpointOnly = new SharedPermits(this, hasTotal: false, hasEndpoint: true);
+        _totalAndEndpoint = new SharedPermits(this, hasTotal: true, hasEndpoint: true);
         _options = options;
         _time = time;
         _queued = new ClientCounts(options.QueueLengthPerClient ?? Math.Max(1, options.QueueLength / QueueShare));
@@ -52,28 +58,28 @@ internal sealed class AdmissionControl : IDisposable
     /// <summary>Whether anything is limited per client.</summary>
     public bool KnowsClients => _clients is not null || _clientRates is not null;
 
-    /// <summary>Whether anything but clients is limited.</summary>
+    /// <summary>Whether anything is limited for all clients together.</summary>
     public bool HasPermits => _total is not null || _permits is not null || _rate is not null || _options.RateLimiter is not null;
 
     /// <summary>The text that a refused client is sent; null for none.</summary>
     public string? Banner => _options.Banner;
 
     /// <summary>
-    /// Takes the permits of a connection whose client is not known yet: one that has still to send its PROXY header. Where none is free and
-    /// connections queue, it takes one of the queue's entries, and waits in <see cref="EnterAsync"/> once its client is known.
+    /// Takes the permits of a connection that has not sent its PROXY header, and whose client is not known. If none is free and connections queue,
+    /// it takes an entry of the queue, and waits in <see cref="EnterAsync"/> when its client is known.
     /// </summary>
     /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
-    /// <returns>None, or why it is refused.</returns>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
     public ConnectionEndReason Reserve(AdmissionPermits permits)
     {
         ConnectionEndReason missing = Take(permits);
         return missing != ConnectionEndReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(permits) ? ConnectionEndReason.None : missing;
     }
 
-    /// <summary>Takes a token of the endpoint's rate and the permits that are missing; waits for them where the options say so.</summary>
+    /// <summary>Takes a token of the endpoint's rate and the missing permits; waits for these where connections queue.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
     /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
-    /// <returns>None, or why it is refused.</returns>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
     public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPermits permits)
     {
         if (_rate is not null && !ClientRates.Acquire(_rate))
@@ -103,7 +109,7 @@ internal sealed class AdmissionControl : IDisposable
     /// <summary>Takes a permit of the client.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
     /// <param name="permit">One of the client's permits, to be released; null where nothing is counted.</param>
-    /// <returns>None, or why it is refused.</returns>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
     public ConnectionEndReason Enter(ConnectionContext context, out ConnectionResource? permit)
     {
         permit = null;
@@ -136,6 +142,19 @@ internal sealed class AdmissionControl : IDisposable
         _rate?.Dispose();
     }
 
+    /// <summary>
+    /// What a connection adds to be released: the permits, or where it holds nothing but connection permits one object that all such
+    /// connections share, which saves 48 bytes of each idle connection.
+    /// </summary>
+    public ConnectionResource GetResource(ConnectionState connection, AdmissionPermits permits) =>
+        connection.LastResource is not null || permits.Lease is not null || permits.IsQueued ? permits : (permits.HasTotal, permits.HasEndpoint) switch
+        {
+            (true, true) => _totalAndEndpoint,
+            (true, false) => _totalOnly,
+            (false, true) => _endpointOnly,
+            _ => permits,
+        };
+
     /// <summary>Takes back everything that a connection holds. A second call does nothing.</summary>
     public void Release(AdmissionPermits permits)
     {
@@ -165,8 +184,8 @@ internal sealed class AdmissionControl : IDisposable
         }
     }
 
-    /// <summary>Takes the permits that are missing, without waiting.</summary>
-    /// <returns>None, or why it would be refused.</returns>
+    /// <summary>Takes the missing permits without waiting.</summary>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
     private ConnectionEndReason Take(AdmissionPermits permits)
     {
         if (_permits is not null && !permits.HasEndpoint && !(permits.HasEndpoint = _permits.TryEnter()))
@@ -197,7 +216,7 @@ internal sealed class AdmissionControl : IDisposable
         return true;
     }
 
-    /// <summary>Waits for the permits that are missing, among no more connections of the client than its share of the queue.</summary>
+    /// <summary>Waits for the missing permits, with no more connections of the client than its share of the queue.</summary>
     private async ValueTask<ConnectionEndReason> WaitAsync(ConnectionContext context, AdmissionPermits permits, ConnectionEndReason missing)
     {
         ClientNetwork? client = ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength);
@@ -234,6 +253,23 @@ internal sealed class AdmissionControl : IDisposable
             if (client is not null)
             {
                 _queued.Leave(client.Value);
+            }
+        }
+    }
+
+    /// <summary>Connection permits, shared by all connections that hold the same. It is the earliest resource of each.</summary>
+    private sealed class SharedPermits(AdmissionControl control, bool hasTotal, bool hasEndpoint) : ConnectionResource
+    {
+        public override void Release()
+        {
+            if (hasTotal)
+            {
+                control._total!.Release();
+            }
+
+            if (hasEndpoint)
+            {
+                control._permits!.Release();
             }
         }
     }

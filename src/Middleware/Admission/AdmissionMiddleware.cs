@@ -19,6 +19,9 @@ internal sealed class AdmissionMiddleware(ConnectionDelegate next, AdmissionCont
     private async Task WaitAsync(ConnectionState connection, AdmissionPermits? permits, ValueTask<ConnectionEndReason> entered) =>
         await ContinueAsync(connection, permits, await entered.ConfigureAwait(false)).ConfigureAwait(false);
 
-    private Task ContinueAsync(ConnectionState connection, AdmissionPermits? permits, ConnectionEndReason refused) =>
-        Verdict.ContinueAsync(connection, permits, refused, control.Banner, Next);
+    private Task ContinueAsync(ConnectionState connection, AdmissionPermits? permits, ConnectionEndReason refused)
+    {
+        ConnectionResource? held = permits is null || refused != ConnectionEndReason.None ? permits : control.GetResource(connection, permits);
+        return Verdict.ContinueAsync(connection, held, refused, control.Banner, Next);
+    }
 }

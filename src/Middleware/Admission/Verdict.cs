@@ -51,7 +51,7 @@ internal static class Verdict
         }
         catch (Exception lost) when (lost is ConnectionResetException or ConnectionAbortedException)
         {
-            // A client that has left needs no banner.
+            // A client that has disconnected needs no banner.
         }
 
         link.Close(reason);

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.ByteLogging;
 
-/// <summary>One connection's bytes as a hexadecimal dump: sixteen to a line, with their ASCII beside them.</summary>
+/// <summary>Logs one connection's bytes as a hexadecimal dump: sixteen per line, followed by their ASCII.</summary>
 internal sealed class ByteLog(ILogger logger, string connectionId, int most)
 {
     private const int Row = 16;

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.ByteLogging;
 
-/// <summary>Lays a pipe that logs over the connection's, where somebody wants to see it.</summary>
+/// <summary>Replaces the connection's pipe by one that logs, where Debug is enabled.</summary>
 internal sealed class ByteLoggingMiddleware(ConnectionDelegate next, int mostBytes, ILogger logger)
 {
     public async Task OnConnectionAsync(ConnectionContext context)

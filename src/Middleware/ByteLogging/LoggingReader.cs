@@ -3,7 +3,7 @@ using System.IO.Pipelines;
 
 namespace ByteStreams.ByteLogging;
 
-/// <summary>Logs what a read shows beyond what the last one has left.</summary>
+/// <summary>Logs the bytes that each read adds to what the last one left.</summary>
 internal sealed class LoggingReader(PipeReader inner, ByteLog log) : PipeReader
 {
     private const string Received = "received";

@@ -4,7 +4,7 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.ByteLogging;
 
-/// <summary>Logs what is written, as each piece is handed over.</summary>
+/// <summary>Logs what is written, at each call of <c>Advance</c>.</summary>
 internal sealed class LoggingWriter(PipeWriter inner, ByteLog log) : PipeWriter, IOutputFailure
 {
     private const string Sent = "sent";

@@ -26,17 +26,17 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     /// <summary>From a health check to a day: connections last longer than requests.</summary>
     private static readonly double[] Durations = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 1800, 7200, 86400];
 
-    /// <summary>From a handshake on one machine to a peer that is hardly there.</summary>
+    /// <summary>From a handshake on one machine to a peer that hardly answers.</summary>
     private static readonly double[] ShortDurations = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
-    /// <summary>For servers that are started without services.</summary>
+    /// <summary>The meter of servers without services.</summary>
     private static readonly Lazy<ByteStreamMetrics> Alone = new(() => new ByteStreamMetrics(null));
 
     private readonly Meter _meter;
     private readonly bool _owns;
     private readonly ConcurrentDictionary<string, EndpointCounters> _endpoints = new(StringComparer.Ordinal);
 
-    /// <summary>Servers by the name in metrics; a reload has two of one name for a while.</summary>
+    /// <summary>The number of servers by name in metrics; a reload has two of one name for some time.</summary>
     private readonly Dictionary<string, int> _servers = new(StringComparer.Ordinal);
 
     private readonly ConcurrentDictionary<ICertificateReport, string> _certificates = new();
@@ -58,44 +58,44 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         _owns = factory is null;
         _meter = factory?.Create(MeterName) ?? new Meter(MeterName);
         _meter.CreateObservableUpDownCounter(
-            "bytestreams.active_connections", () => Each(endpoint => (long)endpoint.Active), "{connection}", "Connections that are open.");
+            "bytestreams.active_connections", () => Each(endpoint => (long)endpoint.Active), "{connection}", "Open connections.");
         _meter.CreateObservableCounter(
-            "bytestreams.accepted_connections", () => Each(endpoint => endpoint.Accepted), "{connection}", "Connections that were accepted, refused ones included.");
+            "bytestreams.accepted_connections", () => Each(endpoint => endpoint.Accepted), "{connection}", "Accepted connections, refused ones included.");
         _meter.CreateObservableCounter(
-            "bytestreams.rejected_connections", Rejected, "{connection}", "Connections that were refused, by reason.");
+            "bytestreams.rejected_connections", Rejected, "{connection}", "Refused connections by reason.");
         _duration = _meter.CreateHistogram<double>(
-            "bytestreams.connection.duration", "s", "How long connections lasted, by the reason of their end.", tags: null,
+            "bytestreams.connection.duration", "s", "Duration of connections by close reason.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = Durations });
-        _meter.CreateObservableCounter("bytestreams.connection.io", Bytes, "By", "Bytes received and transmitted, as they are on the medium (with TLS, encrypted).");
+        _meter.CreateObservableCounter("bytestreams.connection.io", Bytes, "By", "Bytes received and transmitted by the transport (with TLS, encrypted).");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.lingering_connections", () => Linger.Count, "{connection}",
-            "Connections of the process that are closed from this side and still wait for the peer's end.");
+            "Connections of the process that are closed from this side and wait for the peer's close.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.blocking_threads", () => BlockingHandlers.Shared.Count, "{thread}",
-            "Threads of the process that its event loops have given to handlers that block; at 1,000 new connections are refused.");
+            "Threads of the process that run handlers which blocked an event loop; at 1,000 new connections are refused.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.buffered_bytes", () => BufferedBytes.Total, "By",
-            "Bytes of the blocks that the buffers of all connections of the process hold: received and not consumed, written and not sent.");
+            "Bytes of the blocks in the buffers of all connections of the process: received and not consumed, written and not sent.");
         _meter.CreateObservableGauge(
-            "bytestreams.max_buffered_bytes", () => BufferLimit.Process.Limit, "By", "MaxBufferedBytes as it is in effect; 0 for no limit.");
+            "bytestreams.max_buffered_bytes", () => BufferLimit.Process.Limit, "By", "The effective MaxBufferedBytes; 0 for no limit.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.paused_connections", () => (long)BufferLimit.Process.Paused, "{connection}",
             "Connections of the process that are not read because its buffers hold more than MaxBufferedBytes.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.active_tls_handshakes", () => Each(endpoint => (long)endpoint.Handshakes), "{handshake}", "TLS handshakes in progress.");
         _handshakes = _meter.CreateHistogram<double>(
-            "bytestreams.tls_handshake.duration", "s", "How long TLS handshakes took; failed ones have an error.type.", tags: null,
+            "bytestreams.tls_handshake.duration", "s", "Duration of TLS handshakes; failed ones have an error.type.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
         _truncations = _meter.CreateCounter<long>(
             "bytestreams.tls_truncations", "{connection}",
-            "TLS connections that the peer ended without close_notify, whether that was taken for the end or not; a relay's upstreams by their name.");
-        _acceptErrors = _meter.CreateCounter<long>("bytestreams.accept_errors", "{error}", "Accepts that failed, by the system's error.");
-        _meter.CreateObservableGauge("bytestreams.tls_certificate.not_after", Expiries, "s", "When certificates expire, in seconds since 1970.");
+            "TLS connections that the peer closed without close_notify, whether that was accepted as EOF or not; a relay's upstreams by name.");
+        _acceptErrors = _meter.CreateCounter<long>("bytestreams.accept_errors", "{error}", "Failed accepts by the system's error.");
+        _meter.CreateObservableGauge("bytestreams.tls_certificate.not_after", Expiries, "s", "Expiry of certificates, in seconds since 1970.");
         _reloads = _meter.CreateCounter<long>(
-            "bytestreams.tls_certificate.reloads", "{reload}", "Certificate files that were read again after a change; failed ones have an error.type.");
+            "bytestreams.tls_certificate.reloads", "{reload}", "Reloads of changed certificate files; failed ones have an error.type.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.upstream.active_connections", () => EachUpstream(upstream => upstream.Active), "{connection}",
-            "Connections of a relay to an upstream that are open or being opened.");
+            "Connections of a relay to an upstream, open or being opened.");
         _meter.CreateObservableGauge(
             "bytestreams.upstream.available", () => EachUpstream(upstream => upstream is { IsHealthy: true, IsEjected: false } ? 1 : 0), "1",
             "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
@@ -104,19 +104,19 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
             "Log messages of the process that were dropped because standard output or standard error was not read, or could not be written.");
         _meter.CreateObservableGauge(
             "bytestreams.config.last_reload_successful", () => Reload(_lastReload, outcome => outcome.IsSuccess ? 1 : 0), "1",
-            "Whether the configuration was taken over when it was read last: 1, or 0 where it has an error and what ran before goes on.");
+            "Whether the last read of the configuration was applied: 1, or 0 where it has an error and the running configuration was kept.");
         _meter.CreateObservableGauge(
             "bytestreams.config.last_reload_timestamp", () => Reload(_lastReload, Seconds), "s",
-            "When the configuration was read last, in seconds since 1970.");
+            "The last read of the configuration, in seconds since 1970.");
         _meter.CreateObservableGauge(
             "bytestreams.config.last_reload_success_timestamp", () => Reload(_lastSuccess, Seconds), "s",
-            "When the configuration was taken over last, in seconds since 1970.");
+            "The last applied read of the configuration, in seconds since 1970.");
         _connects = _meter.CreateHistogram<double>(
-            "bytestreams.upstream.connect.duration", "s", "How long it took a relay to connect to an upstream, TLS included; failed attempts have an error.type.",
+            "bytestreams.upstream.connect.duration", "s", "Duration of a relay's connects to an upstream, TLS included; failed attempts have an error.type.",
             tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortDurations });
     }
 
-    /// <summary>How the configuration was read last; null before the start.</summary>
+    /// <summary>The result of the last read of the configuration; null before the start.</summary>
     public ReloadOutcome? LastReload => _lastReload;
 
     public void Reloaded(ReloadOutcome outcome)
@@ -128,20 +128,20 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         }
     }
 
-    /// <summary>The endpoints that had connections, in no order.</summary>
+    /// <summary>The endpoints with counters, in no order.</summary>
     public IEnumerable<EndpointCounters> Endpoints => _endpoints.Values;
 
     public static ByteStreamMetrics For(IConnectionBuilder builder) => builder.ApplicationServices.GetService<ByteStreamMetrics>() ?? Alone.Value;
 
-    /// <summary>Raised for each connection that has ended.</summary>
+    /// <summary>Raised for each connection that has closed.</summary>
     public event Action<ConnectionSnapshot>? Ended;
 
     public EndpointCounters Endpoint(string name) => _endpoints.GetOrAdd(name, static added => new EndpointCounters(added));
 
-    /// <summary>Raised when an endpoint's server has started, or an endpoint was forgotten. It must not wait.</summary>
+    /// <summary>Raised when an endpoint's server has started, or an endpoint's counters were dropped. It must not wait.</summary>
     public event Action<EndpointChange>? EndpointsChanged;
 
-    /// <summary>The names of endpoints that have a server.</summary>
+    /// <summary>The number of endpoint names that have a server.</summary>
     public int ServerNames
     {
         get
@@ -153,7 +153,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         }
     }
 
-    /// <summary>A server has an endpoint's name from now on (<see cref="EndpointLease"/>).</summary>
+    /// <summary>Notes that a server has an endpoint's name (<see cref="EndpointLease"/>).</summary>
     public void ServerStarted(string name)
     {
         lock (_servers)
@@ -168,7 +168,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         EndpointsChanged?.Invoke(EndpointChange.Added);
     }
 
-    /// <summary>A server has ended. The last one of a name takes the endpoint's counts with it, once its connections have ended too.</summary>
+    /// <summary>Notes that a server has ended. With the last one of a name the endpoint's counters are dropped when its connections have closed.</summary>
     public void ServerEnded(string name)
     {
         lock (_servers)
@@ -182,7 +182,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
             if (_endpoints.TryGetValue(name, out EndpointCounters? endpoint))
             {
                 endpoint.IsRetired = true;
-                // Before the connections are counted: the last one that leaves meanwhile sees that it is retired, or is not counted here.
+                // Before the connections are counted: the last one, if it leaves now, sees that the endpoint is retired, or is not counted here.
                 Interlocked.MemoryBarrier();
                 if (!TryForget(endpoint))
                 {
@@ -194,10 +194,10 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         EndpointsChanged?.Invoke(EndpointChange.Forgotten);
     }
 
-    /// <summary>Forgets no endpoint from now on: a drain ends all servers, and what they have counted is still asked for.</summary>
+    /// <summary>Drops no counters from now on: a drain ends all servers, and their counters are still read.</summary>
     public void Freeze() => _isFrozen = true;
 
-    /// <summary>A connection has ended.</summary>
+    /// <summary>Counts a connection that has closed.</summary>
     public void ConnectionLeft(ConnectionState connection)
     {
         EndpointCounters endpoint = connection.Reporter!.Counters;
@@ -230,13 +230,13 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         Ended?.Invoke(ConnectionSnapshot.Create(connection));
     }
 
-    /// <summary>Counts a connection that was refused at accept, before it had a record.</summary>
+    /// <inheritdoc/>
     public void ConnectionRefused(string endpoint, ConnectionEndReason reason) => Endpoint(endpoint).Refuse(reason);
 
     /// <param name="endpoint">The endpoint.</param>
-    /// <param name="version">Such as 1.3; null where the handshake failed.</param>
-    /// <param name="failure">Why it failed; none where it did not.</param>
-    /// <param name="duration">From its begin.</param>
+    /// <param name="version">The version, such as 1.3; null for a failed handshake.</param>
+    /// <param name="failure">The reason of the failure; none for a success.</param>
+    /// <param name="duration">The time since its begin.</param>
     public void HandshakeEnded(string endpoint, string? version, ConnectionEndReason failure, TimeSpan duration)
     {
         if (_handshakes.Enabled)
@@ -257,7 +257,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     }
 
     /// <param name="endpoint">The endpoint.</param>
-    /// <param name="upstream">As it is configured; null for a client.</param>
+    /// <param name="upstream">The upstream's name; null for a client.</param>
     public void TlsTruncated(string endpoint, string? upstream)
     {
         var tags = new TagList { { EndpointTag, endpoint } };
@@ -282,13 +282,13 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         _reloads.Add(1, tags);
     }
 
-    /// <summary>Shows when a store's certificates expire, until it is <see cref="Forget(ICertificateReport)">forgotten</see>.</summary>
+    /// <summary>Reports an endpoint's certificates until <see cref="Forget(ICertificateReport)"/>.</summary>
     public void Watch(ICertificateReport store, string endpoint) => _certificates[store] = endpoint;
 
-    /// <summary>Has all certificates' files looked at now, and not only each second: this knows all of them.</summary>
+    /// <summary>Checks the files of all certificates for changes now, in addition to once a second.</summary>
     public void LookAtCertificates()
     {
-        // Once for all stores of a clock: two looks at a pair that is being replaced file by file would report it as broken.
+        // Once per reloader: two checks of a pair that is being replaced file by file would report it as broken.
         foreach (ICertificateReloader reloader in _certificates.Keys.Select(static store => store.Reloader).Distinct())
         {
             reloader.Look();
@@ -297,7 +297,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
 
     public void Forget(ICertificateReport store) => _certificates.TryRemove(store, out _);
 
-    /// <summary>Shows a relay's upstreams until it is <see cref="Forget(IUpstreamReport)">forgotten</see>.</summary>
+    /// <summary>Reports a relay's upstreams until <see cref="Forget(IUpstreamReport)"/>.</summary>
     public void Watch(IUpstreamReport upstreams, string endpoint) => _upstreams[upstreams] = endpoint;
 
     public void Forget(IUpstreamReport upstreams) => _upstreams.TryRemove(upstreams, out _);
@@ -320,9 +320,9 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         select upstream;
 
     /// <param name="endpoint">The relay's endpoint.</param>
-    /// <param name="upstream">As it is configured.</param>
-    /// <param name="failure">Why it failed; null where it did not.</param>
-    /// <param name="duration">From the attempt's begin.</param>
+    /// <param name="upstream">The upstream's name.</param>
+    /// <param name="failure">The type of the failure; null for a success.</param>
+    /// <param name="duration">The time since the attempt's begin.</param>
     public void UpstreamConnected(string endpoint, string upstream, string? failure, TimeSpan duration)
     {
         if (_connects.Enabled)
@@ -349,7 +349,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     private IEnumerable<Measurement<long>> Each(Func<EndpointCounters, long> count) =>
         _endpoints.Values.Select(endpoint => new Measurement<long>(count(endpoint), new KeyValuePair<string, object?>(EndpointTag, endpoint.Name)));
 
-    /// <summary>Removes the counts of an endpoint that has neither a server nor a connection. Called under the lock of the servers.</summary>
+    /// <summary>Drops the counters of an endpoint that has neither a server nor a connection. Called under the lock of the servers.</summary>
     private bool TryForget(EndpointCounters endpoint) =>
         !_isFrozen && endpoint is { IsRetired: true, Active: 0 } && _endpoints.TryRemove(new(endpoint.Name, endpoint));
 
@@ -396,12 +396,12 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     }
 }
 
-/// <summary>What has changed about the endpoints that metrics know.</summary>
+/// <summary>A change of the endpoints with counters.</summary>
 internal enum EndpointChange
 {
     /// <summary>A server has started.</summary>
     Added,
 
-    /// <summary>An endpoint has no server and no connection any more.</summary>
+    /// <summary>An endpoint has no longer a server or a connection.</summary>
     Forgotten,
 }

@@ -3,52 +3,52 @@ using ByteStreams.Connections;
 
 namespace ByteStreams;
 
-/// <summary>A connection as it was at one moment. Names are as the peer sent them: whoever shows them has to escape them.</summary>
+/// <summary>A connection at one moment. Names are as the peer sent them: escape them before they are shown.</summary>
 public sealed record ConnectionSnapshot
 {
-    /// <summary>Its place in the order in which connections began, of all endpoints together: what a list goes on behind.</summary>
+    /// <summary>The position in the order in which the connections of all endpoints began: a list continues after it.</summary>
     public required long Number { get; init; }
 
-    /// <summary>The id under which it is in logs and traces.</summary>
+    /// <summary>The id in logs and traces.</summary>
     public required string Id { get; init; }
 
     /// <summary>The endpoint's name.</summary>
     public required string Endpoint { get; init; }
 
-    /// <summary>The name of what serves it; null where nobody gave it one.</summary>
+    /// <summary>The handler's name; null where it has none.</summary>
     public string? Handler { get; init; }
 
-    /// <summary>The client's address, also behind a proxy.</summary>
+    /// <summary>The client's address, also through a proxy.</summary>
     public EndPoint? Peer { get; init; }
 
-    /// <summary>The proxy's address, where a PROXY header came; else null.</summary>
+    /// <summary>The proxy's address; null without a PROXY header.</summary>
     public EndPoint? Proxy { get; init; }
 
     /// <summary>Such as <c>1.3</c>; null without TLS, and before its handshake has ended.</summary>
     public string? TlsVersion { get; init; }
 
-    /// <summary>The name that the client asked for: of this server (SNI), else of the proxy, which passed it on (PP2_TYPE_AUTHORITY).</summary>
+    /// <summary>The server name that the client asked this server for (SNI), else the proxy, which passed it on (PP2_TYPE_AUTHORITY).</summary>
     public string? ServerName { get; init; }
 
     /// <summary>The first URI of the client's certificate, else its common name.</summary>
     public string? ClientName { get; init; }
 
-    /// <summary>Where a relay has passed it on to.</summary>
+    /// <summary>The name of the relay's upstream; null without one.</summary>
     public string? Upstream { get; init; }
 
-    /// <summary>Bytes received, as they are on the medium: with TLS, encrypted.</summary>
+    /// <summary>Bytes received by the transport: with TLS, encrypted ones.</summary>
     public required long BytesReceived { get; init; }
 
-    /// <summary>Bytes that the medium has taken.</summary>
+    /// <summary>Bytes sent by the transport.</summary>
     public required long BytesSent { get; init; }
 
-    /// <summary>How long ago it began; for one that has ended, how long it lasted.</summary>
+    /// <summary>The time since the accept; for a closed connection, its duration.</summary>
     public required TimeSpan Age { get; init; }
 
-    /// <summary>For how long nothing has come or gone, to a second; null where timeouts are off, which look at it.</summary>
+    /// <summary>The time since the last byte was received or sent, to a second; null without timeouts, which measure it.</summary>
     public TimeSpan? Idle { get; init; }
 
-    /// <summary>Why it has ended; <see cref="ConnectionEndReason.None"/> while it is open.</summary>
+    /// <summary>The close reason; <see cref="ConnectionEndReason.None"/> while it is open.</summary>
     public required ConnectionEndReason EndReason { get; init; }
 
     /// <summary>A connection as it is now. Callable from any thread.</summary>

@@ -85,7 +85,7 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     // Handler.
 
     /// <summary>Whether the runner completes the handler, because no middleware in between has work after it.</summary>
-    public bool CompletesHandler { get; init; }
+    public bool CompletesHandler { get; set; }
 
     /// <summary>The handler that was called; null before.</summary>
     public ByteStreamConnectionHandler? Handler { get; set; }
@@ -157,7 +157,12 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     /// <summary>Adds what has to be released when the connection has closed.</summary>
     public void Add(ConnectionResource resource)
     {
-        resource.Earlier = _resources;
+        if (_resources is not null)
+        {
+            // A resource that connections share is the earliest of each, and is never written to.
+            resource.Earlier = _resources;
+        }
+
         _resources = resource;
     }
 

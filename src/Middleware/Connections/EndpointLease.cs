@@ -1,6 +1,6 @@
 namespace ByteStreams.Connections;
 
-/// <summary>Keeps the counts of an endpoint while a server has its name.</summary>
+/// <summary>Keeps the counters of an endpoint while a server has its name.</summary>
 internal sealed class EndpointLease : IDisposable
 {
     private readonly ByteStreamMetrics _metrics;

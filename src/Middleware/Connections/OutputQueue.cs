@@ -28,7 +28,7 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
     private bool _isFailing;
     private bool _isClosed;
 
-    /// <summary>Texts that all queues of the process have dropped.</summary>
+    /// <summary>The number of texts that all queues of the process have dropped.</summary>
     public static long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>Adds a text, or drops it.</summary>
@@ -166,8 +166,8 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
         }
         catch (Exception)
         {
-            // A reader that is gone (EPIPE), a full disk, a writer that the program has replaced and disposed: there is no other place to
-            // report it to; it is counted, and reported when the output works again.
+            // A closed pipe (EPIPE), a full disk, a writer that the program has replaced and disposed: no other output could report it. It is
+            // counted, and reported when the output works again.
             return false;
         }
     }

@@ -14,7 +14,7 @@ internal sealed class StandardErrorLoggerFactory : ILoggerFactory
     /// <summary>The longest line in characters: some sixty frames of a stack.</summary>
     private const int Longest = 8192;
 
-    /// <summary>The lines that wait; the console logger's default.</summary>
+    /// <summary>The most lines that are queued: the console logger's default.</summary>
     private const int Capacity = 2500;
 
     private readonly OutputQueue _queue;
@@ -25,14 +25,14 @@ internal sealed class StandardErrorLoggerFactory : ILoggerFactory
 
     public ILogger CreateLogger(string categoryName) => new Logger(categoryName, _queue.Post);
 
-    /// <exception cref="NotSupportedException">Always: this is what logs where no provider was given.</exception>
+    /// <exception cref="NotSupportedException">Always: this factory is for programs that give no provider.</exception>
     public void AddProvider(ILoggerProvider provider) =>
         throw new NotSupportedException("The default logging takes no provider. Set LoggerFactory to a factory that has it.");
 
-    /// <summary>Waits until everything is written; false if that took longer.</summary>
+    /// <summary>Waits until everything is written. Returns false if that took longer.</summary>
     public bool Flush(TimeSpan timeout) => _queue.Flush(timeout);
 
-    /// <summary>Writes what waits, for a second at most. Later lines are dropped.</summary>
+    /// <summary>Writes the queued lines, for at most a second. Later lines are dropped.</summary>
     public void Dispose() => _queue.Dispose();
 
     private static string DroppedNotice(long count)

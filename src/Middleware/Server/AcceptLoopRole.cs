@@ -1,6 +1,6 @@
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
-/// <summary>What a listener is to the server that has it.</summary>
+/// <summary>The role of a listener for its server.</summary>
 internal enum AcceptLoopRole
 {
     /// <summary>It has one of the server's addresses.</summary>
@@ -12,6 +12,6 @@ internal enum AcceptLoopRole
     /// </summary>
     Covered,
 
-    /// <summary>Its address was narrowed by a reload: it accepts what its queue still gets for the server's addresses, and is closed then.</summary>
+    /// <summary>Its address was narrowed by a reload: it accepts what is queued for the server's addresses, and is then closed.</summary>
     Ending,
 }

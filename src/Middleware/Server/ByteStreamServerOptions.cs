@@ -54,7 +54,7 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
 
     /// <summary>
     /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
-    /// it for the end: somebody in between can then cut what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
+    /// it for EOF: an attacker on the path can then truncate what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
@@ -68,10 +68,10 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
         set => _loggerFactory = value;
     }
 
-    /// <summary>The services that middleware may ask for. Empty by default; a host passes its own.</summary>
+    /// <summary>The services that middleware resolves. Empty by default; a host passes its own.</summary>
     public IServiceProvider ApplicationServices { get; set; } = EmptyServices.Instance;
 
-    /// <summary>Adds connection middleware: the first added sees the connection first. <see cref="Tls"/> comes behind all of them, the handler last.</summary>
+    /// <summary>Adds connection middleware: the first added sees the connection first. <see cref="Tls"/> comes after all of them, and the handler last.</summary>
     /// <param name="middleware">Gets the next one and returns its own.</param>
     /// <returns>The same options.</returns>
     public ByteStreamServerOptions Use(Func<ConnectionDelegate, ConnectionDelegate> middleware)
@@ -104,18 +104,18 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
     internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);
 
-    /// <summary>The handler's name where endpoints are told about.</summary>
+    /// <summary>The handler's name in logs and snapshots.</summary>
     internal string? HandlerName { get; set; }
 
     internal override IListenerObserver ListenerObserver => ByteStreamMetrics.For(this);
 
-    /// <summary>The middleware around <paramref name="handler"/>.</summary>
-    /// <param name="handler">The innermost.</param>
+    /// <summary>Builds the pipeline of the middleware and <paramref name="handler"/>.</summary>
+    /// <param name="handler">The end of the pipeline.</param>
     /// <param name="owned">What the middleware holds, to be disposed with the server.</param>
     /// <param name="server">The server that it is for; null where it is built alone.</param>
     internal ConnectionDelegate Build(ConnectionDelegate handler, out IReadOnlyList<IDisposable> owned, ByteStreamServer? server = null)
     {
-        // Copies share the list with what they were copied from, to which the middleware was added.
+        // A copy shares the list with its original, to which the middleware was added.
         lock (_owned)
         {
             _owned.Clear();

@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>
 /// The Kestrel server of all byte-stream servers that log to one factory, and so of all endpoints of a host. It has one listener, which
@@ -61,7 +61,7 @@ internal sealed class ListenerKestrel : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends one caller's use. The last one stops the server; by then no connection is left.</summary>
+    /// <summary>Ends one caller's use. The last one stops the server; no connection is left then.</summary>
     public async ValueTask DisposeAsync()
     {
         lock (Running)

@@ -1,7 +1,7 @@
 using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>The middleware and the handler of a server, built and not yet in effect. Disposing it discards it.</summary>
 /// <param name="Run">Serves a connection.</param>

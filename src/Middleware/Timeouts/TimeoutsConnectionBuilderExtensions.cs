@@ -5,10 +5,10 @@ using Microsoft.AspNetCore.Connections;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Bounds how long peers may take, on any connection builder.</summary>
+/// <summary>Closes connections of peers that take too long, on any connection builder.</summary>
 public static class TimeoutsConnectionBuilderExtensions
 {
-    /// <summary>Ends connections whose peers take too long. Place it last, behind TLS, so that plain bytes count.</summary>
+    /// <summary>Closes connections of peers that take too long. Place it last, after TLS, so that plain bytes count.</summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="configure">Sets the times; a send stall of 60 s by default.</param>

@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Connections.Features;
 
 namespace ByteStreams.Transport;
 
-/// <summary>The transport feature of any connection: its own, or one that is laid over Kestrel's stock transport here.</summary>
+/// <summary>The transport feature of any connection: its own, or an adapter over another transport.</summary>
 internal static class ConnectionLink
 {
     public static IByteStreamTransportFeature Of(ConnectionContext context)
@@ -27,8 +27,8 @@ internal static class ConnectionLink
     }
 
     /// <summary>
-    /// Waits for the end of a connection whose close has begun. Where its server stops, the wait ends as soon as the transport has taken what
-    /// was written: the linger for a peer that has not ended goes on by itself, and holds up no stop.
+    /// Waits for the end of a connection whose close has begun. If its server stops, the wait ends when the transport has taken what was written:
+    /// the linger for a peer that has not closed continues by itself, and does not delay the stop.
     /// </summary>
     public static Task WaitForEndAsync(ConnectionContext context)
     {
@@ -48,8 +48,8 @@ internal static class ConnectionLink
     }
 
     /// <summary>
-    /// Of a transport that has the feature and is not ours: it does not report whether a read waits, so one counts as waiting, and the
-    /// heartbeat finds what has moved.
+    /// For another library's transport with the feature: it does not report whether a read waits, so one counts as waiting, and the heartbeat compares
+    /// the byte counts.
     /// </summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {

@@ -2,7 +2,6 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

@@ -5,7 +5,6 @@ using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.ProxyProtocol;
-using ByteStreams.Telemetry;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;

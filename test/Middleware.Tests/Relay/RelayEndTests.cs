@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Testing;
 using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Hosting;

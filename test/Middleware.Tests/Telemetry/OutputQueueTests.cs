@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

@@ -5,7 +5,6 @@ using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 

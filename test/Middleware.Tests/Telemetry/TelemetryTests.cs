@@ -4,7 +4,6 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
-using ByteStreams.Telemetry;
 using ByteStreams.Testing;
 using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
