@@ -155,7 +155,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         int error = Descriptor.TakePendingError();
         // The system reports it once: a receive reads the reset as an end from now on.
         _isReset |= error == Errno.ConnectionReset;
-        return error == 0 ? null : Errno.ToConnectionException(error);
+        return error == 0 ? null : SocketErrors.ToConnectionException(error);
     }
 
     public override bool WaitToReceive(IReceiver receiver)
@@ -179,8 +179,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         received = TryReceive(destination);
-        loss = received >= 0 || received == -LibC.TryAgain ? null : Errno.ToConnectionException(-received);
-        return received != -LibC.TryAgain;
+        loss = received >= 0 || received == -Errno.TryAgain ? null : SocketErrors.ToConnectionException(-received);
+        return received != -Errno.TryAgain;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
@@ -193,7 +193,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         int sent = Send(source, default);
         return sent > 0 ? new ValueTask<int>(sent)
             : IsTransient(sent) ? SendLaterAsync(source, yields: false)
-            : ValueTask.FromException<int>(Errno.ToConnectionException(-sent));
+            : ValueTask.FromException<int>(SocketErrors.ToConnectionException(-sent));
     }
 
     public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more) =>
@@ -203,7 +203,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     {
         _isShutDown = true;
         int error = Descriptor.ShutdownSend();
-        return error == 0 ? default : ValueTask.FromException(Errno.ToConnectionException(error));
+        return error == 0 ? default : ValueTask.FromException(SocketErrors.ToConnectionException(error));
     }
 
     public override void Reset()
@@ -330,10 +330,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> SendLaterAsync(ReadOnlySequence<byte> source, bool yields)
     {
-        int sent = -LibC.TryAgain;
+        int sent = -Errno.TryAgain;
         while (true)
         {
-            if (sent == -LibC.TryAgain)
+            if (sent == -Errno.TryAgain)
             {
                 await WaitToSendAsync(yields).ConfigureAwait(false);
             }
@@ -352,7 +352,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
             if (!IsTransient(sent))
             {
-                throw Errno.ToConnectionException(-sent);
+                throw SocketErrors.ToConnectionException(-sent);
             }
         }
     }
@@ -419,5 +419,5 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         return sent;
     }
 
-    private static bool IsTransient(int sent) => -sent is LibC.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
+    private static bool IsTransient(int sent) => -sent is Errno.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
 }
