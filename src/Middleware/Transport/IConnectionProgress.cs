@@ -1,74 +1,73 @@
 namespace ByteStreams.Transport;
 
-/// <summary>How far a connection is, for timeouts and the summary: read from other threads while it is used, so each is a snapshot.</summary>
+/// <summary>The progress of a connection, for timeouts and the summary. Other threads read it while it is used: each value is a snapshot.</summary>
 internal interface IConnectionProgress
 {
-    /// <summary>Whether a read waits for the peer's bytes: then the peer is late, and not this side.</summary>
+    /// <summary>Whether a read waits for the peer's bytes.</summary>
     bool IsWaitingForInput { get; }
 
-    /// <summary>Whether a send waits for the peer to take bytes.</summary>
+    /// <summary>Whether a send waits for the peer to accept bytes.</summary>
     bool IsSendWaiting { get; }
 
-    /// <summary>Bytes that reads were or will be given: behind TLS the plain ones.</summary>
+    /// <summary>Bytes received for reads; with TLS, the decrypted ones.</summary>
     long InputReceived { get; }
 
-    /// <summary>Bytes that were received and not consumed: while a read waits, a message that is not whole.</summary>
+    /// <summary>Bytes received and not consumed: while a read waits, those of an incomplete message.</summary>
     long BufferedInput { get; }
 
     /// <summary>
-    /// Bytes of a TLS record that is incomplete: received, and not yet input. Zero without TLS. A peer that never completes one has begun a
-    /// message all the same.
+    /// Bytes of an incomplete TLS record, which are not input yet. Zero without TLS. They count as the beginning of a message.
     /// </summary>
     int UnfinishedInput => 0;
 
-    /// <summary>Whether the peer has ended its direction.</summary>
+    /// <summary>Whether the peer has shut down its direction.</summary>
     bool IsInputEnded { get; }
 
-    /// <summary>Whether this side has ended its direction.</summary>
+    /// <summary>Whether this side has shut down its direction.</summary>
     bool IsOutputEnded { get; }
 
-    /// <summary>Whether the connection is closed for good.</summary>
+    /// <summary>Whether the connection is closed.</summary>
     bool IsClosed { get; }
 
     /// <summary>
-    /// Done when the transport has taken everything that was written before the close, or when that has become impossible; never faulted.
-    /// A close may go on after it, see <see cref="IByteStreamTransportFeature.WaitClosedAsync"/>.
+    /// Completes when the transport has accepted everything that was written before the close, or cannot any more; never faults. The close may
+    /// continue after it, see <see cref="IByteStreamTransportFeature.WaitClosedAsync"/>.
     /// </summary>
     Task OutputFinished { get; }
 
     /// <summary>The clock's timestamp of the first byte received; zero before it.</summary>
     long FirstByteAt { get; }
 
-    /// <summary>Has an observer called from now on. Set before the connection is used; without one, nothing is paid for it.</summary>
-    /// <param name="observer">What is called.</param>
-    /// <param name="input">Whether reads that wait and the end of the input are reported.</param>
-    /// <param name="output">Whether sends that wait and the end of the output are reported.</param>
+    /// <summary>Sets the observer, before the connection is used.</summary>
+    /// <param name="observer">The observer.</param>
+    /// <param name="input">Whether waiting reads and the end of the input are reported.</param>
+    /// <param name="output">Whether waiting sends and the end of the output are reported.</param>
     void Observe(IProgressObserver observer, bool input, bool output);
 
-    /// <summary>What <see cref="Observe"/> has set; null where nothing is observed.</summary>
+    /// <summary>The observer that <see cref="Observe"/> has set; null without one.</summary>
     IProgressObserver? Observer { get; }
 
     /// <summary>
-    /// Whether the peer's end has arrived, received or not: as <see cref="IsInputEnded"/> where the transport does not know before it receives.
+    /// Whether the peer's FIN has arrived, received or not; <see cref="IsInputEnded"/> on a transport that detects it only by a receive.
     /// </summary>
     bool HasEndArrived => IsInputEnded;
 
-    /// <summary>Whether a loss ends the connection although nothing is read or sent; else <see cref="LookForLoss"/> has to be called.</summary>
+    /// <summary>Whether a failure is detected without a pending read or send; otherwise <see cref="LookForLoss"/> has to be called.</summary>
     bool ReportsLoss => true;
 
     /// <summary>
-    /// Has an observer called when the connection begins to end, at once where it has. From now on a loss ends the connection also while
-    /// nothing is read or sent, see <see cref="ReportsLoss"/>.
+    /// Sets the observer of the beginning of the close, which is called at once if the close has begun. From now on a failure is detected
+    /// without a pending read or send, see <see cref="ReportsLoss"/>.
     /// </summary>
-    /// <param name="observer">What is called, in place of the one before; null for none.</param>
+    /// <param name="observer">The observer, which replaces the previous one; null for none.</param>
     void ObserveEnd(IEndObserver? observer);
 
-    /// <summary>Ends the connection where it is lost and no read or send has reported that.</summary>
+    /// <summary>Closes the connection if it has failed and no read or send has reported it.</summary>
     void LookForLoss()
     {
     }
 
-    /// <summary>Called by each heartbeat before it looks: a transport that does not see what happens compares here, and reports what has changed.</summary>
+    /// <summary>Called by each heartbeat first: a transport without events compares its counts here and reports changes.</summary>
     void Sample()
     {
     }

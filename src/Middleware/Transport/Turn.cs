@@ -16,41 +16,41 @@ internal sealed class Turn
     private List<ITurnWork>? _more;
     private volatile bool _isAlone;
 
-    /// <summary>The turn of this thread; null on threads that are not the engine's.</summary>
+    /// <summary>The dispatch of this thread; null on a thread that is not the engine's.</summary>
     public static Turn? Current => _current;
 
-    /// <summary>The kernel's id of the thread whose turn it is.</summary>
+    /// <summary>The kernel's id of its thread.</summary>
     public int Thread { get; private set; }
 
     /// <summary>
-    /// Whether only the thread itself ends it: it leads no loop, and the watchdog does not look at it. What is left for its end does not
-    /// leave while a handler blocks, and is to be sent by other means as well.
+    /// Whether only the thread itself ends it: it leads no loop, and the watchdog does not check it. Work deferred to its end does not run while
+    /// a handler blocks, and has to be scheduled elsewhere too.
     /// </summary>
     public bool IsAlone => _isAlone;
 
-    /// <summary>Makes a turn the calling thread's own; null takes it away.</summary>
+    /// <summary>Sets the dispatch of the calling thread; null for none.</summary>
     public static void Begin(Turn? turn)
     {
         _current = turn;
         turn?.Thread = LibC.ThreadId();
     }
 
-    /// <summary>Its thread leads a loop from now on: the watchdog ends it too.</summary>
+    /// <summary>Its thread leads a loop from now on: the watchdog may end it too.</summary>
     public void BeginWatch() => _isAlone = false;
 
-    /// <summary>The watchdog looks at it no more, and ends it for the last time.</summary>
+    /// <summary>The watchdog ends it for the last time.</summary>
     public void EndWatch()
     {
         _isAlone = true;
-        // An addition looks at the flag after it has added: one of the two sees the other.
+        // An addition reads the flag after it has added: one of the two sees the other.
         Interlocked.MemoryBarrier();
         End();
     }
 
-    /// <summary>Leaves something for the end of the turn, on the turn's own thread. The caller does so once for each turn.</summary>
+    /// <summary>Defers work to the end of the dispatch. Called on the dispatch's thread, once per dispatch and caller.</summary>
     public void Add(ITurnWork work)
     {
-        // Most turns write to one connection; whoever writes to many at once can afford the list.
+        // Most dispatches write to one connection; the list is for the others.
         ITurnWork? first = Interlocked.CompareExchange(ref _first, work, null);
         if (first is null || first == work)
         {
@@ -63,10 +63,10 @@ internal sealed class Turn
         }
     }
 
-    /// <summary>Does what was left; by the thread itself at the end, or by another if the turn does not come to an end.</summary>
+    /// <summary>Runs the deferred work: on the thread itself at the end, or on the watchdog's while a handler blocks.</summary>
     public void End()
     {
-        // Where an end and an addition have met, only the list may have something.
+        // After a race of an end and an addition, only the list may have work.
         if (_first is null && _more is null)
         {
             return;
@@ -97,7 +97,7 @@ internal sealed class Turn
     }
 }
 
-/// <summary>Something to do at the end of a <see cref="Turn"/>.</summary>
+/// <summary>Work that is deferred to the end of a <see cref="Turn"/>.</summary>
 internal interface ITurnWork
 {
     void OnTurnEnd();

@@ -158,7 +158,7 @@ public sealed class UnixSocketTests : IDisposable
     {
         await File.WriteAllTextAsync(_path, "precious", TestContext.Current.CancellationToken);
         AddressInUseException taken = await Assert.ThrowsAsync<AddressInUseException>(() => Start().Soon());
-        Assert.Contains("no socket", taken.Message, StringComparison.Ordinal);
+        Assert.Contains("not a socket", taken.Message, StringComparison.Ordinal);
         Assert.Equal("precious", await File.ReadAllTextAsync(_path, TestContext.Current.CancellationToken));
     }
 

@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// The threads of handlers that block, counted: those that run apart from the loops, and those whose loop another thread had to take over.
-/// They are a remedy and no way of working: what blocks a thousand of them will block the next one too.
+/// The threads of blocking handlers: those that run handlers outside of the loops, and those whose loop another thread has taken over. Their
+/// number is bounded, because handlers that block a thousand threads would block any number.
 /// </summary>
 internal sealed class BlockingHandlers(int most)
 {
@@ -15,7 +15,7 @@ internal sealed class BlockingHandlers(int most)
     private readonly Queue<Action<Turn>> _queued = [];
     private int _threads;
 
-    /// <summary>Those of the process.</summary>
+    /// <summary>The threads of the process.</summary>
     public static BlockingHandlers Shared { get; } = new(Most);
 
     /// <summary>Threads in use.</summary>
@@ -24,10 +24,10 @@ internal sealed class BlockingHandlers(int most)
     /// <summary>Whether the next handler that may block has to wait.</summary>
     public bool IsFull => Count >= most;
 
-    /// <summary>Whether a loop may be risked for a handler that has not blocked so far: were it to block, its thread would come on top.</summary>
+    /// <summary>Whether, at the limit, a handler that has not blocked so far may run on a loop. If it blocks, its thread exceeds the limit.</summary>
     public bool MayRiskLoop => Count is int threads && threads >= most && threads < 2 * most;
 
-    /// <summary>Runs something that may block on a thread of its own; at the limit it waits until one of the others has ended.</summary>
+    /// <summary>Runs <paramref name="work"/>, which may block, on a thread outside of the loops; queues it at the limit.</summary>
     public void Run(Action<Turn> work)
     {
         lock (_gate)
@@ -50,7 +50,7 @@ internal sealed class BlockingHandlers(int most)
         });
     }
 
-    /// <summary>The thread of a loop has turned out to be blocked. It counts, and beyond the limit too: the loop goes on at any price.</summary>
+    /// <summary>Counts the blocked thread of a loop, also beyond the limit: the loop continues on another thread in any case.</summary>
     public void Enter()
     {
         lock (_gate)
@@ -59,7 +59,7 @@ internal sealed class BlockingHandlers(int most)
         }
     }
 
-    /// <summary>A thread is free: it does what waits, as long as it is within the limit.</summary>
+    /// <summary>Called by a thread that has become free: it runs queued work while the count is within the limit.</summary>
     public void Leave(Turn turn)
     {
         while (TryTake(out Action<Turn>? next))

@@ -4,27 +4,27 @@ using ByteStreams.Transport.Interop;
 namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// An epoll instance and the thread that leads it: it waits, and for each event it goes on with whoever waited for it, inline, as
-/// asyncio's loop does. A handler that blocks the thread stops nobody else: the watchdog gives the loop, with the rest of the
-/// events at hand, to another thread (leader and followers), and the old one finds itself deposed when it comes back.
+/// An epoll instance and its leader thread, which waits for events and runs the continuation of each one inline, as asyncio's loop does. If a
+/// handler blocks the thread, the watchdog gives the loop and the remaining events to another thread (leader and followers); the old leader
+/// finds itself replaced when its handler returns.
 /// </summary>
 /// <remarks>
-/// All registrations are edge-triggered and made once. A loop lives as long as the process and costs nothing while nothing happens.
+/// All registrations are edge-triggered and made once. A loop lives as long as the process and uses no CPU without events.
 /// </remarks>
 internal sealed unsafe class EventLoop
 {
-    /// <summary>As many events at once as keep the calls per event low; a turn each, so the last is not late by much.</summary>
+    /// <summary>The events of one epoll_wait: many enough for few calls per event, few enough for a short delay of the last one.</summary>
     private const int MostEvents = 128;
 
     private const int SlotsInChunk = 1024;
 
-    /// <summary>A dispatch that has computed for so long has had its time: one look of the watchdog.</summary>
+    /// <summary>The processor time after which a dispatch counts as blocking: one interval of the watchdog.</summary>
     private static readonly TimeSpan MostProcessorTime = TimeSpan.FromMilliseconds(5);
 
-    /// <summary>Two to this power of chunks: more descriptors than a process can have open (2^20 by Linux's nr_open).</summary>
+    /// <summary>The number of chunks: slots for more descriptors than a process can have open (2^20, Linux's nr_open).</summary>
     private const int MostChunks = 2048;
 
-    /// <summary>The index of a cursor while its leader waits for events, and there is nothing to take over.</summary>
+    /// <summary>The index of a cursor while its leader waits for events and no event can be taken over.</summary>
     private const byte Waiting = byte.MaxValue;
 
     private readonly int _epoll;
@@ -43,13 +43,13 @@ internal sealed unsafe class EventLoop
     private IEventSink? _current;
     private Turn? _turn;
 
-    // What the watchdog saw at its last look.
+    // The cursor and the processor time at the watchdog's last check.
     private long _seen;
     private TimeSpan? _usedAtFirstLook;
     private int _connections;
 
-    /// <exception cref="System.Net.Sockets.SocketException">There is no descriptor for it.</exception>
-    /// <exception cref="IOException">There is no thread for it.</exception>
+    /// <exception cref="System.Net.Sockets.SocketException">The process has no free descriptor.</exception>
+    /// <exception cref="IOException">The system cannot start a thread.</exception>
     public EventLoop()
     {
         _epoll = LibC.CreateEpoll();
@@ -66,17 +66,17 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>Connections that are registered here, for whoever chooses a loop for the next one.</summary>
+    /// <summary>The registered connections, for the choice of the loop of the next one.</summary>
     public int Connections => Volatile.Read(ref _connections);
 
-    /// <summary>What it is at, for <see cref="IsStuckAt"/>.</summary>
+    /// <summary>The position in its events, for <see cref="IsStuckAt"/>.</summary>
     public long Place => Volatile.Read(ref _cursor);
 
-    /// <summary>Whether events wait although nothing has gone on since it was at <paramref name="place"/>: there was no thread to take it over.</summary>
+    /// <summary>Whether events wait although the position is still <paramref name="place"/>: no thread was available to take the loop over.</summary>
     public bool IsStuckAt(long place) =>
         Volatile.Read(ref _cursor) == place && (byte)place != Waiting && ((byte)place < _count || LibC.IsReady(_epoll));
 
-    /// <summary>Registers a descriptor. An edge that has passed already is told at once.</summary>
+    /// <summary>Registers a descriptor. An edge from before the registration is reported at once.</summary>
     /// <returns>The registration, for <see cref="Change"/> and <see cref="Remove"/>.</returns>
     /// <exception cref="System.Net.Sockets.SocketException">The kernel is out of memory, or out of watches (fs.epoll.max_user_watches).</exception>
     public ulong Add(int descriptor, EpollEvents events, IEventSink sink)
@@ -102,7 +102,7 @@ internal sealed unsafe class EventLoop
         return registration;
     }
 
-    /// <summary>Registers for other events; an edge of these that has passed already is told again, behind what others wait for.</summary>
+    /// <summary>Changes the events of a registration; a past edge of these is reported again, after the pending events of others.</summary>
     public void Change(int descriptor, EpollEvents events, ulong registration)
     {
         int error = LibC.Control(_epoll, LibC.EpollModify, descriptor, events | EpollEvents.EdgeTriggered, registration);
@@ -112,11 +112,11 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>Takes a descriptor out that stays open.</summary>
+    /// <summary>Removes a descriptor that stays open from epoll.</summary>
     public void Unregister(int descriptor) =>
         _ = LibC.Control(_epoll, LibC.EpollDelete, descriptor, EpollEvents.None, 0);
 
-    /// <summary>Forgets a registration; the kernel's part of it ends with the descriptor. Events that are on their way go nowhere.</summary>
+    /// <summary>Removes a registration; the kernel removes its part with the descriptor. Pending events of it are dropped.</summary>
     public void Remove(ulong registration)
     {
         lock (_gate)
@@ -136,10 +136,10 @@ internal sealed unsafe class EventLoop
     }
 
     /// <summary>
-    /// Looks whether the leader has been in the same turn since the last look. Then whatever that turn has left for its end is done
-    /// now, and if others wait and the leader is blocked, another thread goes on.
+    /// Checks whether the leader is in the same dispatch as at the last check. If so, the work deferred to the end of the dispatch runs now, and
+    /// another thread takes over the loop if events wait and the leader is blocked.
     /// </summary>
-    /// <returns>Whether anything has happened since the last look.</returns>
+    /// <returns>Whether the loop was active since the last check.</returns>
     public bool Watch()
     {
         long now = Volatile.Read(ref _cursor);
@@ -174,7 +174,7 @@ internal sealed unsafe class EventLoop
         return true;
     }
 
-    /// <summary>Whether the leader waits for something, or computes for long: not where it waits for a processor, as another thread would.</summary>
+    /// <summary>Whether the leader sleeps or computes for long. A leader that waits for a processor is not blocked: another thread would wait too.</summary>
     private bool IsBlocked() =>
         _turn is not Turn leading
         || ThreadActivity.IsAsleep(leading.Thread)
@@ -191,11 +191,11 @@ internal sealed unsafe class EventLoop
         {
         }
 
-        // Deposed: its handler has blocked, and has come back.
+        // Replaced while its handler blocked; the handler has returned.
         BlockingHandlers.Shared.Leave(turn);
     }
 
-    /// <summary>Serves what is left of the batch. Answers whether this thread still leads.</summary>
+    /// <summary>Dispatches the rest of the batch. Returns whether this thread still leads.</summary>
     private bool TryServe(Turn turn, uint generation)
     {
         while (true)
@@ -212,7 +212,7 @@ internal sealed unsafe class EventLoop
                 return true;
             }
 
-            // Read before it is taken: once another leads, it may overwrite the batch.
+            // Read before the event is taken: a new leader may overwrite the batch.
             (EpollEvents events, ulong data) = LibC.EventAt(_events, index);
             if (Interlocked.CompareExchange(ref _cursor, cursor + 1, cursor) != cursor)
             {
@@ -229,7 +229,7 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>Waits for the next batch. Answers whether this thread still leads.</summary>
+    /// <summary>Waits for the next batch. Returns whether this thread still leads.</summary>
     private bool TryWait(uint generation, uint batch)
     {
         long cursor = Volatile.Read(ref _cursor);

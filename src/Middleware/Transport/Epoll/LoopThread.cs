@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// The threads of the Linux engine: one leads each loop, and others run handlers that were found to block. They are made as they
-/// are needed, kept for ten seconds, and never taken from the thread pool, which blocking handlers would starve.
+/// A thread of the Linux engine: a leader of a loop, or a thread for a handler that blocks. Threads are started on demand, kept idle for ten
+/// seconds, and not taken from the thread pool, which blocking handlers would starve.
 /// </summary>
 internal sealed class LoopThread
 {
@@ -20,7 +20,7 @@ internal sealed class LoopThread
 
     private LoopThread(Action<Turn> work) => _work = work;
 
-    /// <summary>Runs something on a thread that nobody else waits for.</summary>
+    /// <summary>Runs <paramref name="work"/> on an idle thread or a new one.</summary>
     public static void Run(Action<Turn> work)
     {
         LoopThread? idle = null;
@@ -28,7 +28,7 @@ internal sealed class LoopThread
         {
             if (Idle.Count > 0)
             {
-                // The one that became idle last is warm; the first ones get to leave.
+                // The most recently used thread is warm; the others exit after their time.
                 idle = Idle[^1];
                 Idle.RemoveAt(Idle.Count - 1);
             }
@@ -66,7 +66,7 @@ internal sealed class LoopThread
     {
         lock (_signal)
         {
-            // Whoever is no longer among the idle ones when its time is up is being given work just now.
+            // A thread that is not in the idle list when its time elapses has been chosen for work.
             while (_work is null)
             {
                 if (!Monitor.Wait(_signal, KeptIdle) && Leave())
