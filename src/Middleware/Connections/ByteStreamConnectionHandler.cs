@@ -66,7 +66,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
 
     /// <summary>
     /// Maps what the handler threw to a close reason, closes the connection and waits for that. Called by the frame that awaited the task of
-    /// <see cref="Start"/>.
+    /// <see cref="Start(ConnectionState)"/>.
     /// </summary>
     internal async Task CompleteAsync(ConnectionState state, Exception? failure)
     {

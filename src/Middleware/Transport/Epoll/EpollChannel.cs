@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport.Interop;
-using ByteStreams.Transport.Unix;
 using System.Threading.Tasks.Sources;
 
 namespace ByteStreams.Transport.Epoll;
@@ -157,7 +156,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         int error = Descriptor.TakePendingError();
         // The system reports it once: a receive reads the reset as an end from now on.
         _isReset |= error == Errno.ConnectionReset;
-        return error == 0 ? null : Errno.ToConnectionException(error);
+        return error == 0 ? null : SocketErrors.ToConnectionException(error);
     }
 
     public override bool WaitToReceive(IReceiver receiver)
@@ -181,8 +180,8 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     public override bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         received = TryReceive(destination);
-        loss = received >= 0 || received == -LibC.TryAgain ? null : Errno.ToConnectionException(-received);
-        return received != -LibC.TryAgain;
+        loss = received >= 0 || received == -Errno.TryAgain ? null : SocketErrors.ToConnectionException(-received);
+        return received != -Errno.TryAgain;
     }
 
     public override ValueTask<int> SendAsync(ReadOnlySequence<byte> source)
@@ -195,7 +194,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         int sent = Send(source, default);
         return sent > 0 ? new ValueTask<int>(sent)
             : IsTransient(sent) ? SendLaterAsync(source, yields: false)
-            : ValueTask.FromException<int>(Errno.ToConnectionException(-sent));
+            : ValueTask.FromException<int>(SocketErrors.ToConnectionException(-sent));
     }
 
     public override int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more) =>
@@ -205,7 +204,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     {
         _isShutDown = true;
         int error = Descriptor.ShutdownSend();
-        return error == 0 ? default : ValueTask.FromException(Errno.ToConnectionException(error));
+        return error == 0 ? default : ValueTask.FromException(SocketErrors.ToConnectionException(error));
     }
 
     public override void Reset()
@@ -332,10 +331,10 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> SendLaterAsync(ReadOnlySequence<byte> source, bool yields)
     {
-        int sent = -LibC.TryAgain;
+        int sent = -Errno.TryAgain;
         while (true)
         {
-            if (sent == -LibC.TryAgain)
+            if (sent == -Errno.TryAgain)
             {
                 await WaitToSendAsync(yields).ConfigureAwait(false);
             }
@@ -354,7 +353,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
             if (!IsTransient(sent))
             {
-                throw Errno.ToConnectionException(-sent);
+                throw SocketErrors.ToConnectionException(-sent);
             }
         }
     }
@@ -421,5 +420,5 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
         return sent;
     }
 
-    private static bool IsTransient(int sent) => -sent is LibC.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
+    private static bool IsTransient(int sent) => -sent is Errno.TryAgain or Errno.NoBuffers or Errno.NotEnoughMemory;
 }
