@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport.Interop;
-using System.Threading.Tasks.Sources;
 
 namespace ByteStreams.Transport.Epoll;
 
