@@ -6,7 +6,7 @@ namespace ByteStreams.Connections;
 /// <summary>What is logged of a connection and its handler. The server's ids 400 to 499, and 200 of TLS.</summary>
 internal static partial class ConnectionLog
 {
-    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}, server name {ServerName}: the TLS handshake failed ({Reason}): {Explanation}")]
+    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}: TLS handshake failed (server name {ServerName}, reason {Reason}): {Explanation}")]
     private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
 
     /// <summary>Logs a failed TLS handshake. The name and the explanation may be text of the peer.</summary>

@@ -55,7 +55,7 @@ public static class ByteStreamConnectionBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         var handler = new ByteStreamConnectionHandler(clientConnected, limit, builder.ApplicationServices.GetService<ILoggerFactory>());
-        KestrelEndpoint.ServesNoHttp(builder);
+        KestrelEndpoint.DisableHttp(builder);
         return builder.Use(_ => handler.OnConnectedAsync);
     }
 

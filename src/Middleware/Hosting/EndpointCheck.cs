@@ -70,19 +70,19 @@ internal static class EndpointCheck
         ? definition.Describe()
         : definition.Describe() with
         {
-            Certificates = [.. CertificateCheck.Validity(definition.Tls).Select(certificate => new CertificateSnapshot(LogText.Escape(certificate.Subject), certificate.NotAfter))],
+            Certificates = [.. CertificateCheck.GetValidity(definition.Tls).Select(certificate => new CertificateSnapshot(LogText.Escape(certificate.Subject), certificate.NotAfter))],
         };
 
     /// <summary>The warnings about an endpoint's certificates and client certificate rules, one line each.</summary>
     public static IEnumerable<string> Warnings(IServiceProvider services, EndpointDefinition definition) =>
-        definition.Tls is null ? [] : CertificateCheck.Warnings(definition.Tls, Now(services)).Select(warning => $"{definition.Path}:{warning}");
+        definition.Tls is null ? [] : CertificateCheck.GetWarnings(definition.Tls, Now(services)).Select(warning => $"{definition.Path}:{warning}");
 
     private static DateTimeOffset Now(IServiceProvider services) => (services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow();
 
     private static IEnumerable<string> Unfit(EndpointDefinition definition, DateTimeOffset now) =>
     [
-        .. definition.Tls is null ? [] : CertificateCheck.Unfit(definition.Tls, now),
-        .. definition.UpstreamTls is null ? [] : CertificateCheck.Unfit(definition.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
+        .. definition.Tls is null ? [] : CertificateCheck.GetRejections(definition.Tls, now),
+        .. definition.UpstreamTls is null ? [] : CertificateCheck.GetRejections(definition.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
     ];
 
     private static async Task<IReadOnlyList<EndPoint>> ResolveAsync(

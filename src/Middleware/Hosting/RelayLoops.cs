@@ -69,7 +69,7 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointDefinition Definition, L
     {
         try
         {
-            return await new Upstream(upstream, options, options.Connection.TimeProvider).AddressesAsync(cancellationToken).ConfigureAwait(false);
+            return await new Upstream(upstream, options, options.Connection.TimeProvider).GetAddressesAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception unresolved) when (unresolved is SocketException or IOException)
         {
@@ -81,7 +81,7 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointDefinition Definition, L
     /// <summary>Whether an endpoint accepts connections to an address.</summary>
     private static bool Reaches(EndPoint address, ListenAddress listens)
     {
-        if (LocalAddresses.Reached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
+        if (LocalAddresses.GetReached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
         {
             return address.Equals(listens.EndPoint);
         }

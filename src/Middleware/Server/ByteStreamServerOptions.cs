@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Runtime.CompilerServices;
 using ByteStreams.Connections;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
@@ -22,7 +23,7 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices
+public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices, ITlsSettingsSource, ITlsEndpointBuilder
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
@@ -106,6 +107,14 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
 
     /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
     internal TlsServerOptions? UsedTls { get; set; }
+
+    TlsServerOptions? ITlsEndpointBuilder.UsedTls
+    {
+        get => UsedTls;
+        set => UsedTls = value;
+    }
+
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
 
     /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
     internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);

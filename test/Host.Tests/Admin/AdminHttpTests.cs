@@ -141,8 +141,8 @@ public partial class AdminHttpTests
         }
         while (errors.Certificate is null || errors.Authorities is null);
 
-        Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Certificate);
-        Assert.Equal($"{authority.CaPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Authorities);
+        Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Certificate);
+        Assert.Equal($"{authority.CaPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Authorities);
 
         async Task<(string?, string?)> ErrorsAsync()
         {

@@ -243,7 +243,7 @@ public sealed class RelayTests : ServedTest
         Task<string> answer = AskAsync(await ConnectAsync("tcp", endPoint), "hello\n");
         await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
         Assert.Equal("hello\n", await answer);
-        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        Assert.Contains("connect timed out after 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -272,7 +272,7 @@ public sealed class RelayTests : ServedTest
         await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
 
         Assert.Equal("hello\n", await answer);
-        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        Assert.Contains("connect timed out after 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -296,7 +296,7 @@ public sealed class RelayTests : ServedTest
         }
 
         Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
-        Assert.Contains("failed 2 times in a row, and gets no connections for 10 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 651).Message, StringComparison.Ordinal);
+        Assert.Contains("ejected for 10 s after 2 consecutive connect failures", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 651).Message, StringComparison.Ordinal);
 
         await ServeUpstreamAsync("unix", Echo, path);
         time.Advance(TimeSpan.FromSeconds(10));

@@ -3,10 +3,10 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.Relay;
 
-/// <summary>Looks for the loss of a connection while a relay waits for something else, on transports that report it only to a read or a send.</summary>
-internal static class LossWatch
+/// <summary>Polls for a disconnect while a relay awaits something else, on transports that report it only to a read or a write.</summary>
+internal static class DisconnectPolling
 {
-    /// <summary>Waits for a task, and looks for a loss in each period of the heartbeat meanwhile.</summary>
+    /// <summary>Awaits a task, and polls once per heartbeat meanwhile.</summary>
     public static async Task<TResult> WaitAsync<TResult>(Task<TResult> task, IConnectionProgress progress, TimeProvider time)
     {
         while (!task.IsCompleted && !progress.ReportsLoss)

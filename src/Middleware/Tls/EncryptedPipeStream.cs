@@ -5,39 +5,39 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>A pipe's two halves as the one stream that SslStream takes. The framework has each half, not the whole.</summary>
-internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : Stream
+/// <summary>The pipe of encrypted bytes as the stream under an SslStream. Counts the bytes and records that are received.</summary>
+internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) : Stream
 {
     private readonly Stream _input = input.AsStream(leaveOpen: true);
     private readonly Stream _output = output.AsStream(leaveOpen: true);
 
-    /// <summary>Whether the pipe's end was read: behind it, whoever has not said goodbye has been cut off.</summary>
+    /// <summary>Whether EOF was read. A TLS connection without close_notify is truncated from then on.</summary>
     public bool HasEnded { get; private set; }
 
-    /// <summary>The records that were received.</summary>
+    /// <summary>The framing of the received records.</summary>
     public TlsRecords Records { get; } = new();
 
-    /// <summary>The most bytes that the peer may send in the handshake.</summary>
-    public long MostInHandshake { get; init; } = long.MaxValue;
+    /// <summary>The maximum number of bytes that the peer may send in the handshake.</summary>
+    public long MaxHandshakeSize { get; init; } = long.MaxValue;
 
-    /// <summary>What reads fail with because the peer has sent too many records without application data; null where it has not.</summary>
+    /// <summary>The error of reads after the peer has sent too many records without application data; null before that.</summary>
     public ConnectionAbortedException? Flood { get; private set; }
 
-    /// <summary>Whether the peer has ended or is gone although that was not read yet.</summary>
+    /// <summary>Whether EOF or a disconnect has arrived that is not read yet.</summary>
     public bool HasPeerEnded => input is TransportPipeReader { Driver.HasPeerEnded: true };
 
-    /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
-    public TlsTurn? Turn { get; private set; }
+    /// <summary>The lock of the TLS state; null during the handshake. Released while a read waits for the peer, because nothing is decrypted then.</summary>
+    public TlsStateLock? StateLock { get; private set; }
 
-    /// <summary>The handshake is over: its bound no longer holds, and its records do not count.</summary>
-    public TlsTurn BeginApplicationData()
+    /// <summary>Ends the handshake: <see cref="MaxHandshakeSize"/> no longer applies, and its records are not counted.</summary>
+    public TlsStateLock BeginApplicationData()
     {
         Records.OnData();
-        return Turn = new TlsTurn();
+        return StateLock = new TlsStateLock();
     }
 
-    /// <summary>How the pipe was lost; null where it was not, or nobody knows.</summary>
-    public Exception? FindLoss()
+    /// <summary>Returns the error that the pipe has failed with; null if it has not failed, or cannot be read now.</summary>
+    public Exception? FindError()
     {
         try
         {
@@ -48,13 +48,13 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
             return null;
         }
-        catch (Exception loss) when (loss is IOException or ConnectionAbortedException)
+        catch (Exception error) when (error is IOException or ConnectionAbortedException)
         {
-            return loss;
+            return error;
         }
         catch (InvalidOperationException)
         {
-            // It was completed, or somebody else is reading.
+            // The pipe is completed, or another read is pending.
             return null;
         }
     }
@@ -75,9 +75,9 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        buffer = buffer[..Allowed(buffer.Length)];
+        buffer = buffer[..GetAllowedLength(buffer.Length)];
         ValueTask<int> read = _input.ReadAsync(buffer, cancellationToken);
-        return read.IsCompletedSuccessfully ? new(Note(read.Result, buffer.Span)) : NoteAsync(read, buffer);
+        return read.IsCompletedSuccessfully ? new(Record(read.Result, buffer.Span)) : RecordAsync(read, buffer);
     }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
@@ -85,11 +85,11 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override int Read(byte[] buffer, int offset, int count)
     {
-        count = Allowed(count);
-        return Note(_input.Read(buffer, offset, count), buffer.AsSpan(offset, count));
+        count = GetAllowedLength(count);
+        return Record(_input.Read(buffer, offset, count), buffer.AsSpan(offset, count));
     }
 
-    /// <summary>As the pipe's own stream, which takes a flush that a lost connection has completed for a success.</summary>
+    /// <summary>Writes and flushes. The pipe's own stream reports a flush that a disconnect has completed as a success.</summary>
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
         ValueTask<FlushResult> write = output.WriteAsync(buffer, cancellationToken);
@@ -107,7 +107,7 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
 
     public override void Write(byte[] buffer, int offset, int count) => _output.Write(buffer, offset, count);
 
-    /// <summary>Nothing is left to do: each write flushes. SslStream flushes when it is disposed too, where the pipe is completed already.</summary>
+    /// <summary>Does nothing, because each write flushes. SslStream also flushes in its disposal, when the pipe is already completed.</summary>
     public override void Flush()
     {
     }
@@ -125,7 +125,7 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
         FlushResult result = await write.ConfigureAwait(false);
         if (result.IsCanceled)
         {
-            throw new OperationCanceledException("The pipe's flush was cancelled.");
+            throw new OperationCanceledException("The flush of the pipe was cancelled.");
         }
 
         if (result.IsCompleted)
@@ -135,20 +135,20 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> NoteAsync(ValueTask<int> read, Memory<byte> buffer)
+    private async ValueTask<int> RecordAsync(ValueTask<int> read, Memory<byte> buffer)
     {
-        TlsTurn? turn = Turn is TlsTurn taken && taken.Leave() ? taken : null;
+        TlsStateLock? released = StateLock is TlsStateLock held && held.Exit() ? held : null;
         try
         {
-            return Note(await read.ConfigureAwait(false), buffer.Span);
+            return Record(await read.ConfigureAwait(false), buffer.Span);
         }
         finally
         {
-            turn?.Enter();
+            released?.Enter();
         }
     }
 
-    private int Note(int count, Span<byte> buffer)
+    private int Record(int count, Span<byte> buffer)
     {
         HasEnded |= count == 0 && !buffer.IsEmpty;
         Records.Add(buffer[..count]);
@@ -156,25 +156,25 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     }
 
     /// <summary>
-    /// How many bytes the next read may bring. SslStream reads on when it has processed every record that is complete, so all of them belong
-    /// to the handshake, or had no application data.
+    /// Returns the maximum length of the next read. SslStream reads again only after it has processed all complete records: they belong to the
+    /// handshake, or had no application data.
     /// </summary>
-    private int Allowed(int asked)
+    private int GetAllowedLength(int requested)
     {
-        if (Turn is null)
+        if (StateLock is null)
         {
-            // No more than the handshake may still have: what comes after it is read after it.
-            return Records.Received < MostInHandshake ? (int)Math.Min(asked, MostInHandshake - Records.Received)
-                : throw new TlsHandshakeSizeException($"the peer has sent more than {MostInHandshake} bytes in the handshake (MaxHandshakeSize)");
+            // At most the rest of the handshake's limit: bytes after the handshake are read after it.
+            return Records.Received < MaxHandshakeSize ? (int)Math.Min(requested, MaxHandshakeSize - Records.Received)
+                : throw new TlsHandshakeSizeException($"the peer sent more than {MaxHandshakeSize} bytes in the handshake (MaxHandshakeSize)");
         }
 
-        if (Records.WithoutData > TlsRecords.MostWithoutData)
+        if (Records.WithoutData > TlsRecords.MaxWithoutData)
         {
             Flood ??= new ConnectionAbortedException(
-                $"The peer has sent more than {TlsRecords.MostWithoutData} TLS records in a row without application data; the connection was aborted.");
+                $"The peer sent more than {TlsRecords.MaxWithoutData} consecutive TLS records without application data; the connection was aborted.");
             throw Flood;
         }
 
-        return asked;
+        return requested;
     }
 }

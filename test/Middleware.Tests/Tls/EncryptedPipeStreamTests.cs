@@ -4,14 +4,14 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Middleware.Tests.Tls;
 
-public class DuplexPipeStreamTests
+public class EncryptedPipeStreamTests
 {
     /// <summary>SslStream flushes when it is disposed, which is behind the end of everything else.</summary>
     [Fact]
     public async Task Flush_OutputIsCompleted_DoesNothing()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
         await pipe.Writer.CompleteAsync();
 
         Assert.Null(Record.Exception(stream.Flush));
@@ -22,7 +22,7 @@ public class DuplexPipeStreamTests
     public async Task Write_WithoutAFlush_LeavesAtOnce()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
 
         await stream.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
 
@@ -31,12 +31,12 @@ public class DuplexPipeStreamTests
     }
 
     [Fact]
-    public async Task FindLoss_PipeWasLost_IsItsCause()
+    public async Task FindError_PipeWasLost_IsItsCause()
     {
         var pipe = new Pipe();
-        await using var stream = new DuplexPipeStream(pipe.Reader, pipe.Writer);
+        await using var stream = new EncryptedPipeStream(pipe.Reader, pipe.Writer);
         await pipe.Writer.WriteAsync("hello"u8.ToArray(), TestContext.Current.CancellationToken);
-        Assert.Null(stream.FindLoss());
+        Assert.Null(stream.FindError());
 
         // What lies there stays.
         byte[] buffer = new byte[5];
@@ -45,8 +45,8 @@ public class DuplexPipeStreamTests
 
         var reset = new ConnectionResetException("gone");
         await pipe.Writer.CompleteAsync(reset);
-        Assert.Same(reset, stream.FindLoss());
+        Assert.Same(reset, stream.FindError());
         await pipe.Reader.CompleteAsync();
-        Assert.Null(stream.FindLoss());
+        Assert.Null(stream.FindError());
     }
 }

@@ -5,10 +5,10 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
 
-/// <summary><see cref="TlsServerOptions"/> at work: the options of each handshake, and the judgement on each client's certificate.</summary>
-internal sealed class ConfiguredTls
+/// <summary>Creates the options of each handshake from <see cref="TlsServerOptions"/>, and validates client certificates.</summary>
+internal sealed class TlsServerAuthenticator
 {
-    /// <summary>The purpose that a client's certificate must have (RFC 5280, 4.2.1.12), if it names any.</summary>
+    /// <summary>The extended key usage that a client certificate must have (RFC 5280, 4.2.1.12), unless it has none at all.</summary>
     private static readonly Oid ClientAuthentication = new("1.3.6.1.5.5.7.3.2");
 
     private readonly TlsServerOptions _options;
@@ -20,13 +20,13 @@ internal sealed class ConfiguredTls
 
     /// <param name="options">The options.</param>
     /// <param name="store">The certificates.</param>
-    /// <param name="defaultProtocols">What is offered by ALPN where the options name nothing.</param>
-    public ConfiguredTls(TlsServerOptions options, CertificateStore store, IReadOnlyList<string> defaultProtocols)
+    /// <param name="defaultProtocols">The application protocols (ALPN) if the options have none.</param>
+    public TlsServerAuthenticator(TlsServerOptions options, CertificateStore store, IReadOnlyList<string> defaultProtocols)
     {
         IList<string> protocols = options.ApplicationProtocols.Count > 0 ? options.ApplicationProtocols : [.. defaultProtocols];
         _options = options;
         _store = store;
-        _protocols = Protocols(options.MinimumVersion, options.MaximumVersion);
+        _protocols = GetProtocols(options.MinimumVersion, options.MaximumVersion);
         _applicationProtocols = protocols.Count > 0
             ? [.. protocols.Select(protocol => new SslApplicationProtocol(protocol))]
             : null;
@@ -34,28 +34,28 @@ internal sealed class ConfiguredTls
         _dnsNames = new(options.AllowedDnsNames, StringComparer.OrdinalIgnoreCase);
     }
 
-    public static SslProtocols Protocols(TlsVersion minimum, TlsVersion maximum) =>
+    public static SslProtocols GetProtocols(TlsVersion minimum, TlsVersion maximum) =>
         (minimum <= TlsVersion.Tls12 ? SslProtocols.Tls12 : SslProtocols.None) | (maximum >= TlsVersion.Tls13 ? SslProtocols.Tls13 : SslProtocols.None);
 
-    /// <summary>What SslStream asks when it knows the name that the client wants.</summary>
-    public ServerOptionsSelectionCallback Options(TlsAttempt attempt)
+    /// <summary>Returns the callback by which SslStream selects the options after the ClientHello.</summary>
+    public ServerOptionsSelectionCallback GetOptions(TlsHandshakeContext handshake)
     {
-        attempt.AwaitHello();
+        handshake.AwaitHello();
         return (_, hello, _, _) =>
         {
-            attempt.OnHello(hello);
-            return new(Build(hello.ServerName, attempt));
+            handshake.OnHello(hello);
+            return new(CreateOptions(hello.ServerName, handshake));
         };
     }
 
-    /// <summary>A chain policy that trusts these authorities and nobody else.</summary>
-    public static X509ChainPolicy Trusting(X509Certificate2Collection authorities, X509RevocationMode revocation, Oid purpose)
+    /// <summary>Creates a chain policy that trusts only the given authorities.</summary>
+    public static X509ChainPolicy CreateChainPolicy(X509Certificate2Collection authorities, X509RevocationMode revocation, Oid purpose)
     {
         var policy = new X509ChainPolicy
         {
             TrustMode = X509ChainTrustMode.CustomRootTrust,
             RevocationMode = revocation,
-            // Nothing is fetched from where a stranger's certificate says.
+            // No downloads from URLs in a certificate that is not validated yet.
             DisableCertificateDownloads = revocation == X509RevocationMode.NoCheck,
         };
         policy.CustomTrustStore.AddRange(authorities);
@@ -63,7 +63,7 @@ internal sealed class ConfiguredTls
         return policy;
     }
 
-    private SslServerAuthenticationOptions Build(string? serverName, TlsAttempt attempt)
+    private SslServerAuthenticationOptions CreateOptions(string? serverName, TlsHandshakeContext handshake)
     {
         var options = new SslServerAuthenticationOptions
         {
@@ -74,24 +74,24 @@ internal sealed class ConfiguredTls
         };
         if (_options.ClientCertificates != ClientCertificates.None)
         {
-            options.CertificateChainPolicy = Trusting(_store.Authorities!, _options.ClientRevocation, ClientAuthentication);
-            options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) => Judge(attempt, certificate, chain, errors);
+            options.CertificateChainPolicy = CreateChainPolicy(_store.Authorities!, _options.ClientRevocation, ClientAuthentication);
+            options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) => Validate(handshake, certificate, chain, errors);
         }
 
         _options.Configure?.Invoke(options);
         return options;
     }
 
-    private bool Judge(TlsAttempt attempt, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
+    private bool Validate(TlsHandshakeContext handshake, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
     {
         if (certificate is not X509Certificate2 client)
         {
-            return _options.ClientCertificates == ClientCertificates.Allow || attempt.Refuse(certificate, chain);
+            return _options.ClientCertificates == ClientCertificates.Allow || handshake.Reject(certificate, chain);
         }
 
         if ((errors & SslPolicyErrors.RemoteCertificateChainErrors) != 0)
         {
-            return attempt.Refuse(certificate, chain);
+            return handshake.Reject(certificate, chain);
         }
 
         if (_commonNames.Count + _dnsNames.Count + _options.AllowedUris.Count == 0)
@@ -101,13 +101,13 @@ internal sealed class ConfiguredTls
 
         try
         {
-            var names = CertificateNames.Of(client);
-            return IsAllowed(names) || attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, $"the client's certificate names {names}, which is not allowed");
+            var names = CertificateNames.From(client);
+            return IsAllowed(names) || handshake.Reject(ConnectionEndReason.TlsNameNotAllowed, $"no name of the client's certificate is allowed ({names})");
         }
         catch (CryptographicException malformed)
         {
-            // Names that cannot be read match no rule.
-            return attempt.Refuse(ConnectionEndReason.TlsNameNotAllowed, malformed.Message);
+            // Malformed names match no rule.
+            return handshake.Reject(ConnectionEndReason.TlsNameNotAllowed, malformed.Message);
         }
     }
 
