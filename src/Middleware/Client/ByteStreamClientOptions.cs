@@ -1,5 +1,7 @@
 using System.Net.Security;
 using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -8,6 +10,10 @@ namespace ByteStreams;
 /// <summary>The options of an outbound connection.</summary>
 public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSource
 {
+    internal static new OptionRanges<ByteStreamClientOptions> Ranges { get; } = new(
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
     /// <summary>The TLS options; an empty <c>TargetHost</c> is set to the host. Null, the default, opens a plain connection.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
@@ -59,14 +65,11 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSou
     internal override void Validate()
     {
         base.Validate();
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName requires Tls: no name is checked without TLS.");
         }
 
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException($"TlsHandshakeTimeout is {TlsHandshakeTimeout} and TlsShutdownTimeout {TlsShutdownTimeout}; both must be greater than zero.");
-        }
     }
 }

@@ -58,7 +58,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         ArgumentNullException.ThrowIfNull(connection);
         return ConnectionState.Get(connection) switch
         {
-            null => ConnectionRunner.RunAsync(ConnectionState.Create(connection, completesHandler: true), OnConnectedAsync),
+            null => ConnectionRunner.RunAsync(ConnectionState.Create(connection, completesHandler: true), Start),
             { CompletesHandler: true } state => Start(state),
             ConnectionState state => RunAsync(state),
         };
@@ -66,7 +66,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
 
     /// <summary>
     /// Maps what the handler threw to a close reason, closes the connection and waits for that. Called by the frame that awaited the task of
-    /// <see cref="Start"/>.
+    /// <see cref="Start(ConnectionState)"/>.
     /// </summary>
     internal async Task CompleteAsync(ConnectionState state, Exception? failure)
     {
@@ -110,6 +110,9 @@ public class ByteStreamConnectionHandler : ConnectionHandler
 
         writer.Reader!.Detach();
     }
+
+    // Not OnConnectedAsync, which a derived class may override around its base.
+    private Task Start(ConnectionContext connection) => Start(ConnectionState.Get(connection)!);
 
     /// <summary>Makes the pair and calls the handler. Returns its task: the caller calls <see cref="CompleteAsync"/>.</summary>
     private Task Start(ConnectionState state)

@@ -1,4 +1,3 @@
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -14,7 +13,7 @@ internal static partial class ConnectionLog
     public static void HandshakeFailed(ILogger logger, ConnectionContext connection, ConnectionEndReason reason, string explanation, string? serverName) =>
         HandshakeFailed(
             logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint), serverName is null ? "-" : LogText.Escape(serverName),
-            EndReasonText.Of(reason), LogText.Escape(explanation));
+            EndReasonText.GetText(reason), LogText.Escape(explanation));
 
     [LoggerMessage(400, LogLevel.Error, "Connection {ConnectionId}: the handler failed; the connection is reset.")]
     public static partial void HandlerFailed(ILogger logger, Exception error, string connectionId);

@@ -17,7 +17,9 @@ internal abstract class ConnectionMiddleware(ConnectionDelegate next, bool forwa
 
     /// <summary>Whether a pipeline is a handler of this library, with nothing but forwarding middleware before it.</summary>
     public static bool LeadsToHandler(ConnectionDelegate pipeline) =>
-        pipeline.Target is ByteStreamConnectionHandler or ConnectionMiddleware { _completesHandler: true };
+        pipeline.Target is ConnectionMiddleware { _completesHandler: true }
+        // A derived class may have work after its base.
+        || pipeline.Target?.GetType() == typeof(ByteStreamConnectionHandler);
 
     public Task OnConnectionAsync(ConnectionContext context) => ConnectionState.Get(context) is ConnectionState connection
         ? ServeAsync(connection)

@@ -4,7 +4,6 @@ using System.Net;
 using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

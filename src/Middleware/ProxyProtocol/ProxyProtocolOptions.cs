@@ -1,5 +1,6 @@
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -9,6 +10,13 @@ namespace ByteStreams;
 /// </summary>
 public sealed class ProxyProtocolOptions
 {
+    internal static OptionRanges<ProxyProtocolOptions> Ranges { get; } = new(
+        new DurationOption<ProxyProtocolOptions>(nameof(Timeout), DurationRange.Positive, o => o.Timeout),
+        new NumberOption<ProxyProtocolOptions>(
+            nameof(MaxHeaderBytes),
+            new(ProxyProtocol.ProxyHeaderFormat.FixedLength, ProxyProtocol.ProxyHeaderFormat.FixedLength + ushort.MaxValue),
+            o => o.MaxHeaderBytes));
+
     /// <summary>
     /// The networks of the proxies, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> allows all peers of a Unix socket. Required,
     /// because a peer that may send a header can claim any client address.
@@ -40,14 +48,9 @@ public sealed class ProxyProtocolOptions
             yield return mistake;
         }
 
-        if (Timeout <= TimeSpan.Zero)
+        foreach (string error in Ranges.Validate(this, "ProxyProtocol:"))
         {
-            yield return $"ProxyProtocol:Timeout is {Timeout}; it must be greater than zero.";
-        }
-
-        if (MaxHeaderBytes is < ProxyProtocol.ProxyHeaderFormat.FixedLength or > ProxyProtocol.ProxyHeaderFormat.FixedLength + ushort.MaxValue)
-        {
-            yield return $"ProxyProtocol:MaxHeaderBytes is {MaxHeaderBytes}; the range is 16 to 65551.";
+            yield return error;
         }
     }
 }

@@ -3,7 +3,6 @@ using ByteStreams.Relay;
 using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -140,7 +139,7 @@ public sealed class ByteStreamRelay : IDisposable
         }
         catch (OperationCanceledException) when (gone.IsCancellationRequested)
         {
-            RelayLog.ClientGone(_logger, client.ConnectionId, EndReasonText.Of(ConnectionLink.Of(client).EndReason));
+            RelayLog.ClientGone(_logger, client.ConnectionId, EndReasonText.GetText(ConnectionLink.Of(client).EndReason));
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
         {

@@ -1,12 +1,24 @@
 using ByteStreams.Relay;
-using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
 /// <summary>The options of a <see cref="ByteStreamRelay"/>.</summary>
 public sealed class RelayOptions
 {
+    internal static OptionRanges<RelayOptions> Ranges { get; } = new(
+        new DurationOption<RelayOptions>(nameof(ConnectTimeout), DurationRange.Positive, o => o.ConnectTimeout),
+        new NumberOption<RelayOptions>(nameof(Retries), NumberRange.AtLeastZero, o => o.Retries),
+        new NumberOption<RelayOptions>(nameof(EjectAfter), NumberRange.AtLeastZero, o => o.EjectAfter),
+        new DurationOption<RelayOptions>(nameof(EjectFor), DurationRange.Positive, o => o.EjectFor),
+        new DurationOption<RelayOptions>(nameof(HealthCheckInterval), DurationRange.Positive, o => o.HealthCheckInterval),
+        new DurationOption<RelayOptions>(nameof(HealthCheckTimeout), DurationRange.Positive, o => o.HealthCheckTimeout),
+        new NumberOption<RelayOptions>(nameof(UnhealthyAfter), NumberRange.AtLeastOne, o => o.UnhealthyAfter),
+        new NumberOption<RelayOptions>(nameof(HealthyAfter), NumberRange.AtLeastOne, o => o.HealthyAfter),
+        new DurationOption<RelayOptions>(nameof(ResolveInterval), DurationRange.AtLeastOneSecond, o => o.ResolveInterval),
+        new DurationOption<RelayOptions>(nameof(DrainQuiet), DurationRange.Positive, o => o.DrainQuiet));
+
     /// <summary>
     /// The upstreams: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>. At least one. The addresses of a
     /// host name are used in turn.
@@ -105,31 +117,9 @@ public sealed class RelayOptions
             }
         }
 
-        foreach ((string name, TimeSpan time) in new[]
+        foreach (string error in Ranges.Validate(this, "Relay:"))
         {
-            (nameof(ConnectTimeout), ConnectTimeout), (nameof(EjectFor), EjectFor), (nameof(HealthCheckTimeout), HealthCheckTimeout),
-            (nameof(HealthCheckInterval), HealthCheckInterval ?? TimeSpan.MaxValue), (nameof(DrainQuiet), DrainQuiet),
-        })
-        {
-            if (time <= TimeSpan.Zero)
-            {
-                yield return $"Relay:{name} is {time}; it must be greater than zero.";
-            }
-        }
-
-        if (ResolveInterval < TimeSpan.FromSeconds(1))
-        {
-            yield return $"Relay:ResolveInterval is {ResolveInterval}; the minimum is 1 s.";
-        }
-
-        if (Retries < 0 || EjectAfter < 0)
-        {
-            yield return $"Relay:Retries is {Retries} and EjectAfter {EjectAfter}; neither may be negative.";
-        }
-
-        if (UnhealthyAfter < 1 || HealthyAfter < 1)
-        {
-            yield return $"Relay:UnhealthyAfter is {UnhealthyAfter} and HealthyAfter {HealthyAfter}; the minimum of both is 1.";
+            yield return error;
         }
     }
 }

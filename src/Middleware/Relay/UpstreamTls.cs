@@ -1,7 +1,6 @@
 using System.Net.Security;
 using System.Security.Cryptography;
 using ByteStreams.Tls;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Relay;

@@ -35,7 +35,7 @@ public static class ByteStreamWriterTlsExtensions
     /// </para>
     /// <para>
     /// The timeouts and whether close_notify is required are those of the connection's options:
-    /// <c>TlsHandshakeTimeout</c> (60 s by default), <c>TlsShutdownTimeout</c> (30 s) and <c>TlsRequireCloseNotify</c> (true) of
+    /// <c>TlsHandshakeTimeout</c> (10 s for a server, 60 s for a client), <c>TlsShutdownTimeout</c> (30 s) and <c>TlsRequireCloseNotify</c> (true) of
     /// <see cref="ByteStreamServerOptions"/> or <see cref="ByteStreamClientOptions"/>; on Kestrel's transport the defaults.
     /// </para>
     /// </remarks>

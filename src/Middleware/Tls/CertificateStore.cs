@@ -1,6 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Connections;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;

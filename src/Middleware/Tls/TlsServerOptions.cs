@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Tls;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -34,8 +35,17 @@ public enum ClientCertificates
 /// </summary>
 public sealed class TlsServerOptions
 {
+    /// <summary>The default of both server surfaces, as Kestrel's.</summary>
+    internal static readonly TimeSpan DefaultHandshakeTimeout = TimeSpan.FromSeconds(10);
+
     /// <summary>The size that a ClientHello needs.</summary>
-    internal const int MinHandshakeSize = 1024;
+    private const int MinHandshakeSize = 1024;
+
+    internal static OptionRanges<TlsServerOptions> Ranges { get; } = new(
+        new DurationOption<TlsServerOptions>(nameof(HandshakeTimeout), DurationRange.Positive, o => o.HandshakeTimeout),
+        new NumberOption<TlsServerOptions>(nameof(MaxHandshakes), NumberRange.AtLeastOne, o => o.MaxHandshakes),
+        new NumberOption<TlsServerOptions>(nameof(MaxHandshakeSize), new(MinHandshakeSize), o => o.MaxHandshakeSize),
+        new DurationOption<TlsServerOptions>(nameof(ShutdownTimeout), DurationRange.Positive, o => o.ShutdownTimeout));
 
     /// <summary>
     /// The certificates, at least one. The certificate of a handshake is the first whose names contain the requested name (SNI), else the first
@@ -79,7 +89,7 @@ public sealed class TlsServerOptions
     public IList<string> AllowedUris { get; } = [];
 
     /// <summary>The timeout of a handshake: 10 s by default, greater than zero.</summary>
-    public TimeSpan HandshakeTimeout { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan HandshakeTimeout { get; set; } = DefaultHandshakeTimeout;
 
     /// <summary>
     /// The maximum number of handshakes in progress: 1,000 by default, at least 1. A further handshake aborts the oldest one, so that stalled
@@ -164,19 +174,9 @@ public sealed class TlsServerOptions
             yield return $"Tls:AllowedUris: '{uri}' is not a URI, so no certificate matches it. Write it with its scheme, such as spiffe://example.org/name; move host names to AllowedDnsNames.";
         }
 
-        if (HandshakeTimeout <= TimeSpan.Zero || ShutdownTimeout <= TimeSpan.Zero)
+        foreach (string error in Ranges.Validate(this, "Tls:"))
         {
-            yield return $"Tls:HandshakeTimeout is {HandshakeTimeout} and ShutdownTimeout {ShutdownTimeout}; both must be greater than zero.";
-        }
-
-        if (MaxHandshakes < 1)
-        {
-            yield return $"Tls:MaxHandshakes is {MaxHandshakes}; the minimum is 1.";
-        }
-
-        if (MaxHandshakeSize < MinHandshakeSize)
-        {
-            yield return $"Tls:MaxHandshakeSize is {MaxHandshakeSize}; the minimum is {MinHandshakeSize} bytes.";
+            yield return error;
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -67,9 +68,53 @@ public sealed class ConnectionRunnerTests
         Assert.False(ConnectionMiddleware.LeadsToHandler(options.Build(Handler(), out _)));
     }
 
+    [Fact]
+    public void LeadsToHandler_DerivedHandler_IsFalse() =>
+        Assert.False(ConnectionMiddleware.LeadsToHandler(new DerivedHandler().OnConnectedAsync));
+
+    [Fact]
+    public async Task OnConnectedAsync_DerivedHandlerWithoutState_RunsOnceAndClosesBeforeTheBaseReturns()
+    {
+        var input = new Pipe();
+        var output = new Pipe();
+        var context = new DefaultConnectionContext { Transport = new DuplexPipe(input.Reader, output.Writer) };
+        var handler = new DerivedHandler();
+
+        await handler.OnConnectedAsync(context);
+
+        Assert.Equal(["before", "handler", "after"], handler.Steps);
+        Assert.True((await output.Reader.ReadAsync()).IsCompleted);
+    }
+
     private static ConnectionState Create() => ConnectionState.Create(new DefaultConnectionContext(), completesHandler: false);
 
     private static ConnectionDelegate Handler() => new ByteStreamConnectionHandler((_, _, _) => Task.CompletedTask).OnConnectedAsync;
+
+    private sealed class DerivedHandler : ByteStreamConnectionHandler
+    {
+        public DerivedHandler()
+            : this([])
+        {
+        }
+
+        private DerivedHandler(List<string> steps)
+            : base((_, _, _) =>
+            {
+                steps.Add("handler");
+                return Task.CompletedTask;
+            }) => Steps = steps;
+
+        public List<string> Steps { get; }
+
+        public override async Task OnConnectedAsync(ConnectionContext connection)
+        {
+            Steps.Add("before");
+            await base.OnConnectedAsync(connection);
+            Steps.Add("after");
+        }
+    }
+
+    private sealed record DuplexPipe(PipeReader Input, PipeWriter Output) : IDuplexPipe;
 
     private sealed class Resource(string name, List<string> released) : ConnectionResource
     {

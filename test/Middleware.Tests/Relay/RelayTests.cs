@@ -951,10 +951,10 @@ public sealed class RelayTests : ServedTest
             [
                 "Relay:Upstreams:0: 'tcp://*:80' can be listened on, and not connected to. Write a host and a port other than 0.",
                 "Relay:Upstreams:1: 'http://x:1' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.",
-                "Relay:ConnectTimeout is 00:00:00; it must be greater than zero.",
-                "Relay:ResolveInterval is 00:00:00; the minimum is 1 s.",
-                "Relay:Retries is -1 and EjectAfter 3; neither may be negative.",
-                "Relay:UnhealthyAfter is 3 and HealthyAfter 0; the minimum of both is 1.",
+                "Relay:ConnectTimeout: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, greater than zero, at most 24d.",
+                "Relay:Retries: '-1' is not valid. It takes a whole number, at least 0.",
+                "Relay:HealthyAfter: '0' is not valid. It takes a whole number, at least 1.",
+                "Relay:ResolveInterval: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, at least 1s, at most 24d.",
             ],
             options.Mistakes());
         Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);

@@ -1,19 +1,18 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
-using ByteStreams.Transport;
-using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using StreamsHost.Admin;
 using StreamsHost.Status;
 
-namespace StreamsHost.Admin;
+namespace StreamsHost.Hosting;
 
-/// <summary>The HTTP side of the host: registered before it is built, mapped after.</summary>
+/// <summary>Adds the HTTP side to the host, and maps its routes.</summary>
 internal static class AdminHosting
 {
-    /// <summary>Connections at once: 32 status pages, and clients that keep theirs open.</summary>
+    /// <summary>The connection limit: 32 status pages, and clients with keep-alive connections.</summary>
     public const int MostConnections = 256;
 
     /// <summary>How long a request's header may take. Probes and scrapers send it in one segment.</summary>
@@ -22,11 +21,11 @@ internal static class AdminHosting
     /// <summary>How long a connection may be idle: more than the usual interval of a scraper.</summary>
     private static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(70);
 
-    /// <summary>Reads the section <c>Admin</c> and listens where it says. Its mistakes are told together with those of the endpoints.</summary>
+    /// <summary>Adds the HTTP side as the section <c>Admin</c> configures it. Its errors are reported together with those of the endpoints.</summary>
     public static void AddAdmin(this WebApplicationBuilder builder, ByteStreamsBuilder endpoints)
     {
         AdminSettings settings = AdminSettings.Read(builder.Configuration);
-        endpoints.AddCheck(errors => settings.Mistakes.ToList().ForEach(errors.Add));
+        endpoints.AddCheck(errors => settings.Errors.ToList().ForEach(errors.Add));
         builder.Services.AddSingleton(settings);
         builder.AddTelemetryExport(settings.IsEnabled);
         if (!settings.IsEnabled)
@@ -61,16 +60,16 @@ internal static class AdminHosting
         });
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new AdminTransport(new ByteStreamTransportFactory(new ByteStreamServerOptions
         {
-            // Not the loops that carry the endpoints' bytes: who looks what keeps those busy has to get an answer.
+            // Not the event loops of the endpoints: the HTTP side has to respond when those are busy.
             Engine = ByteStreamEngine.Socket,
-            DescriptorUse = DescriptorUse.Administration,
+            IsAdministrative = true,
             LoggerFactory = services.GetRequiredService<ILoggerFactory>(),
             UnixSocketMode = settings.Options.UnixSocketMode,
             UnixSocketGroup = settings.Options.UnixSocketGroup,
         })));
     }
 
-    /// <summary>Maps everything that the HTTP side answers.</summary>
+    /// <summary>Maps the routes of the HTTP side.</summary>
     public static void MapAdmin(this WebApplication application)
     {
         AdminSettings settings = application.Services.GetRequiredService<AdminSettings>();
@@ -98,7 +97,7 @@ internal static class AdminHosting
 
         if (url.Host!.Length == 0)
         {
-            // One socket for both families, so that a port that the system chooses is one.
+            // One socket for both families, so that both have the same port if the system chooses it.
             return [new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, url.Port)];
         }
 
@@ -109,7 +108,7 @@ internal static class AdminHosting
         catch (SocketException error)
         {
             throw new EndpointConfigurationException(
-                [$"{AdminTable.Section}:{nameof(AdminOptions.Url)}: the host '{url.Host}' cannot be resolved: {error.Message} Write an address, or * for all."]);
+                [$"{AdminOptions.Section}:{nameof(AdminOptions.Url)}: the host '{url.Host}' cannot be resolved: {error.Message} Write an address, or * for all."]);
         }
     }
 }

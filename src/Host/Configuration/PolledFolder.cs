@@ -3,11 +3,11 @@ using System.Text;
 using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.Primitives;
 
-namespace StreamsHost;
+namespace StreamsHost.Configuration;
 
 /// <summary>
-/// A folder whose files' contents are compared each second: what Kubernetes or Docker replace sends no events. The framework's polling
-/// takes up to eight seconds, because it looks every four, and skips a look less than four after a token was made.
+/// A folder whose file contents are compared every second, because mounts of Kubernetes and Docker raise no events. The framework's polling
+/// detects a change after up to eight seconds: its interval is four seconds, and it skips the first poll after a token was created.
 /// </summary>
 /// <param name="files">Reads the folder.</param>
 /// <param name="time">The clock.</param>
@@ -17,7 +17,7 @@ internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time
 
     private TimeProvider Time => time;
 
-    /// <summary>Gets what a callback has thrown, such as for a file that cannot be read: on the timer's thread it would end the process.</summary>
+    /// <summary>Receives the exception of a callback, such as an unreadable file: on the timer's thread it would end the process.</summary>
     public Action<Exception>? Failed { get; set; }
 
     public IDirectoryContents GetDirectoryContents(string subpath) => files.GetDirectoryContents(subpath);
@@ -27,7 +27,7 @@ internal sealed class PolledFolder(PhysicalFileProvider files, TimeProvider time
     /// <param name="filter">The name of a file, or <c>*</c> for all.</param>
     public IChangeToken Watch(string filter) => new ChangeToken(this, filter);
 
-    /// <summary>What the files contain, in short. A file that cannot be read now is one with other contents.</summary>
+    /// <summary>A hash of the files. A file that cannot be read has a different hash.</summary>
     private byte[] Fingerprint(string filter)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

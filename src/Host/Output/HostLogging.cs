@@ -1,12 +1,12 @@
 using System.Text.Encodings.Web;
 using Microsoft.Extensions.Logging.Console;
-using StreamsHost.Output;
+using StreamsHost.Configuration;
 
-namespace StreamsHost;
+namespace StreamsHost.Output;
 
 /// <summary>
-/// The log goes to standard output: in lines for people on a terminal, and elsewhere, as in a container, as JSON, of which each line
-/// is an object. <c>Logging:Console</c> may say otherwise. It never blocks: what is not read in time is dropped and counted.
+/// Logs to standard output: text lines on a terminal, and one JSON object per line elsewhere, such as in a container; <c>Logging:Console</c>
+/// changes this. Logging never blocks: messages that are not read in time are dropped and counted.
 /// </summary>
 internal static class HostLogging
 {
@@ -25,7 +25,7 @@ internal static class HostLogging
             ActivityTrackingOptions.SpanId | ActivityTrackingOptions.TraceId | ActivityTrackingOptions.ParentId);
 
         builder.Logging.AddConsole(options => options.FormatterName = FormatterName(configuration));
-        // Its formatters and options stay. The provider itself waits for a standard output that is not read, and so would every handler.
+        // Keeps its formatters and options. The provider itself blocks on a standard output that is not read, and every handler with it.
         builder.Services.Remove(builder.Services.First(service => service.ImplementationType == typeof(ConsoleLoggerProvider)));
         builder.Services.AddSingleton<QueuedConsole>();
         builder.Services.AddSingleton<ILoggerProvider>(services => services.GetRequiredService<QueuedConsole>());
@@ -47,12 +47,12 @@ internal static class HostLogging
                 options.UseUtcTimestamp = true;
             }
 
-            // No page shows it: what is quoted may look like a quotation mark, and be found by it.
+            // The log is no HTML: quotation marks stay readable and searchable.
             options.JsonWriterOptions = options.JsonWriterOptions with { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
         });
     }
 
-    /// <summary>Whether it is written for people.</summary>
+    /// <summary>Whether the log is text for people.</summary>
     public static bool IsReadable(IConfiguration configuration) =>
         string.Equals(FormatterName(configuration), ConsoleFormatterNames.Simple, StringComparison.OrdinalIgnoreCase);
 

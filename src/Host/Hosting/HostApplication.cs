@@ -1,20 +1,19 @@
 using ByteStreams;
-using ByteStreams.Hosting;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using StreamsHost.Admin;
+using StreamsHost.Configuration;
 using StreamsHost.Handlers;
 using StreamsHost.Output;
 
-namespace StreamsHost;
+namespace StreamsHost.Hosting;
 
-/// <summary>What the host is made of, the same for every command that looks at the configuration.</summary>
+/// <summary>Composes the host, for every command that uses the configuration.</summary>
 internal static class HostApplication
 {
-    /// <exception cref="ByteStreams.EndpointConfigurationException">The configuration file or the folder of secrets is not there.</exception>
-    /// <exception cref="InvalidDataException">A file is no JSON.</exception>
+    /// <exception cref="ByteStreams.EndpointConfigurationException">The configuration file or the folder of secrets does not exist.</exception>
+    /// <exception cref="InvalidDataException">A file is not valid JSON.</exception>
     public static WebApplicationBuilder CreateBuilder(HostArguments arguments)
     {
-        // Empty: the other builders read and watch the file beside the program, also where another is named, and let its sections Kestrel and
+        // Empty: the other builders read and watch the file in the program's folder, also if another is given, and let its sections Kestrel and
         // AllowedHosts, and variables of these names, configure the HTTP side.
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         HostConfiguration.AddSources(builder.Configuration, arguments);
@@ -25,11 +24,11 @@ internal static class HostApplication
             .AddHandler<DiscardHandler>("discard")
             .AddHandler<ChatHandler>("chat")
             .LoadFromConfig(builder.Configuration.GetSection("ByteStreams"))
-            .AddCheck(mistakes =>
+            .AddCheck(errors =>
             {
-                foreach (string mistake in HostChecks.Mistakes(builder.Configuration))
+                foreach (string error in HostChecks.Validate(builder.Configuration))
                 {
-                    mistakes.Add(mistake);
+                    errors.Add(error);
                 }
             });
         builder.Services.TryAddSingleton<TextWriter, QueuedWriter>();

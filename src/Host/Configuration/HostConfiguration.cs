@@ -5,18 +5,18 @@ using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.FileProviders.Physical;
 
-namespace StreamsHost;
+namespace StreamsHost.Configuration;
 
-/// <summary>Where the configuration comes from, and what is told when a file cannot be read any more.</summary>
+/// <summary>The sources of the configuration, and the log messages about files that cannot be read.</summary>
 internal static partial class HostConfiguration
 {
-    /// <summary>The folder with a file for each key: how Kubernetes and Docker hand out secrets.</summary>
+    /// <summary>The folder with one file per key, as Kubernetes and Docker mount secrets.</summary>
     public const string SecretsDirectory = "SecretsDirectory";
 
-    /// <summary>What keys may begin with.</summary>
+    /// <summary>The sections of the host.</summary>
     public static IReadOnlyList<string> Sections { get; } = ["ByteStreams", "Admin", "Logging", SecretsDirectory];
 
-    /// <summary>What a file that says nothing about it has.</summary>
+    /// <summary>The defaults under the file.</summary>
     private static IReadOnlyDictionary<string, string?> Defaults { get; } = new Dictionary<string, string?>
     {
         ["Logging:LogLevel:Default"] = nameof(LogLevel.Information),
@@ -26,11 +26,11 @@ internal static partial class HostConfiguration
     /// <summary>
     /// Reads one file or none, the folder of secrets over it, the environment over them, and the command line over all.
     /// </summary>
-    /// <exception cref="EndpointConfigurationException">The file or the folder is not there.</exception>
-    /// <exception cref="InvalidDataException">The file is no JSON.</exception>
+    /// <exception cref="EndpointConfigurationException">The file or the folder does not exist.</exception>
+    /// <exception cref="InvalidDataException">The file is not valid JSON.</exception>
     public static void AddSources(ConfigurationManager configuration, HostArguments arguments)
     {
-        // What a builder has brought along: other files and variables than those that are documented.
+        // The builder's own sources are files and variables that are not documented.
         foreach (IConfigurationSource inherited in configuration.Sources.Where(source => source is not MemoryConfigurationSource).ToArray())
         {
             configuration.Sources.Remove(inherited);
@@ -46,7 +46,7 @@ internal static partial class HostConfiguration
         AddSecrets(configuration);
     }
 
-    /// <summary>The file that lies beside the program, whatever folder it is started from.</summary>
+    /// <summary>The file in the folder of the program.</summary>
     private static ConfigurationFile Shipped()
     {
         string? unwatchable = Unwatchable(AppContext.BaseDirectory);
@@ -81,8 +81,8 @@ internal static partial class HostConfiguration
         if (!File.Exists(path))
         {
             throw new EndpointConfigurationException([Directory.Exists(path)
-                ? $"--config: '{path}' is a folder. Name the file in it."
-                : $"--config: there is no file '{path}'. Check the path; a relative one begins where the program is started."]);
+                ? $"--config: '{path}' is a folder. Give the file in it."
+                : $"--config: there is no file '{path}'. Check the path; a relative path starts in the current folder."]);
         }
 
         return new ConfigurationFile
@@ -105,12 +105,12 @@ internal static partial class HostConfiguration
         if (!Path.IsPathRooted(folder))
         {
             throw new EndpointConfigurationException(
-                [$"{SecretsDirectory}: '{folder}' is a relative path, which would depend on where the program is started. Write the whole path."]);
+                [$"{SecretsDirectory}: '{folder}' is a relative path, which would depend on the current folder. Write an absolute path."]);
         }
 
         if (!Directory.Exists(folder))
         {
-            throw new EndpointConfigurationException([$"{SecretsDirectory}: there is no folder '{folder}'. Make it, or leave the key out."]);
+            throw new EndpointConfigurationException([$"{SecretsDirectory}: there is no folder '{folder}'. Create it, or remove the key."]);
         }
 
         IList<IConfigurationSource> sources = configuration.Sources;
@@ -141,23 +141,23 @@ internal static partial class HostConfiguration
         }
     }
 
-    /// <summary>Logs that a file was changed into one that cannot be read, of which nothing is taken over.</summary>
+    /// <summary>Logs files that have changed and cannot be read; the running configuration stays.</summary>
     /// <param name="configuration">The configuration.</param>
-    /// <param name="logger">Where it is logged.</param>
-    /// <param name="failed">Gets the reason as well.</param>
-    public static void TellUnreadable(ConfigurationManager configuration, ILogger logger, Action<string> failed)
+    /// <param name="logger">The logger.</param>
+    /// <param name="failed">Receives the reason too.</param>
+    public static void ReportUnreadable(ConfigurationManager configuration, ILogger logger, Action<string> failed)
     {
         foreach (FileConfigurationSource source in configuration.Sources.OfType<FileConfigurationSource>())
         {
-            source.OnLoadException = context => Tell(context.Provider.Source.Path ?? "a file", context.Exception);
+            source.OnLoadException = context => Report(context.Provider.Source.Path ?? "a file", context.Exception);
         }
 
         foreach (PolledFolder secrets in configuration.Sources.OfType<KeyPerFileConfigurationSource>().Select(source => source.FileProvider).OfType<PolledFolder>())
         {
-            secrets.Failed = error => Tell(SecretsDirectory, error);
+            secrets.Failed = error => Report(SecretsDirectory, error);
         }
 
-        void Tell(string file, Exception error)
+        void Report(string file, Exception error)
         {
             string reason = $"{error.Message} {error.InnerException?.Message}".TrimEnd();
             Unreadable(logger, file, reason);
@@ -165,9 +165,9 @@ internal static partial class HostConfiguration
         }
     }
 
-    [LoggerMessage(900, LogLevel.Error, "{File} has changed and cannot be read, what ran before goes on: {Reason}")]
+    [LoggerMessage(900, LogLevel.Error, "Configuration reload failed: {File} cannot be read; keeping the running configuration: {Reason}")]
     private static partial void Unreadable(ILogger logger, string file, string reason);
 
-    [LoggerMessage(902, LogLevel.Warning, "{File} is polled every second: no inotify instance is left for this user (fs.inotify.max_user_instances). {Reason}")]
+    [LoggerMessage(902, LogLevel.Warning, "{File} is polled every second: this user has no inotify instance left (fs.inotify.max_user_instances). {Reason}")]
     private static partial void Polled(ILogger logger, string file, string reason);
 }

@@ -1,20 +1,20 @@
 using ByteStreams;
 using Microsoft.Extensions.Configuration.Json;
 
-namespace StreamsHost;
+namespace StreamsHost.Configuration;
 
 /// <summary>
-/// The configuration file. Relative paths of certificates, keys and authorities in it begin in its own folder, wherever the program is started.
+/// The configuration file. Relative paths of certificates, keys and authorities in it start in its own folder.
 /// </summary>
 internal sealed class ConfigurationFile : JsonConfigurationSource
 {
-    /// <summary>Keys whose values are paths of files.</summary>
+    /// <summary>Keys whose values are file paths.</summary>
     private static readonly string[] FilePaths =
     [
         nameof(TlsCertificateOptions.Path), nameof(TlsCertificateOptions.KeyPath), nameof(TlsServerOptions.ClientCaPath), nameof(TlsClientOptions.CaPath),
     ];
 
-    /// <summary>Why it is polled although the system should report its changes; null where it does, and for a file that is always polled.</summary>
+    /// <summary>Why the file is polled instead of watched; null if it is watched, or always polled.</summary>
     public string? Unwatchable { get; init; }
 
     public override IConfigurationProvider Build(IConfigurationBuilder builder)

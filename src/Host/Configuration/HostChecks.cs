@@ -1,32 +1,33 @@
-using ByteStreams.Configuration;
+using ByteStreams;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.Logging.Console;
 
-namespace StreamsHost;
+namespace StreamsHost.Configuration;
 
-/// <summary>What can be wrong in the configuration beside the endpoints and the HTTP side. Each mistake is a line: the key, the cause, the remedy.</summary>
+/// <summary>Validates the configuration outside of the endpoints and the HTTP side.</summary>
 internal static class HostChecks
 {
     private const string Logging = "Logging";
 
-    private const string Listening = "The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.";
+    private const string Listening = "The HTTP side listens on Admin:Url, and endpoints on the URLs in ByteStreams:Endpoints.";
 
-    /// <summary>Sections that the file may have although nothing here reads them; with those that an ASP.NET Core application reads, what to use.</summary>
+    /// <summary>Sections that the host ignores; for those of other ASP.NET Core applications, with the keys to use here.</summary>
     private static readonly Dictionary<string, string?> Foreign = new(StringComparer.OrdinalIgnoreCase)
     {
         ["$schema"] = null,
-        ["AllowedHosts"] = "The names under which the HTTP side may be asked are in Admin:AllowedHosts.",
+        ["AllowedHosts"] = "The host names of the HTTP side are in Admin:AllowedHosts.",
         ["ConnectionStrings"] = null,
         ["HTTP_PORTS"] = Listening,
         ["Kestrel"] = Listening,
         ["Urls"] = Listening,
     };
 
-    public static IEnumerable<string> Mistakes(IConfigurationRoot configuration)
+    /// <summary>The errors, each in one line: the key, the cause, the remedy.</summary>
+    public static IEnumerable<string> Validate(IConfigurationRoot configuration)
     {
         foreach (string section in UnknownSections(configuration))
         {
-            if (!Foreign.ContainsKey(section) && SettingTable.Nearest(section, HostConfiguration.Sections) is string nearest)
+            if (!Foreign.ContainsKey(section) && ByteStreamConfiguration.FindNearest(section, HostConfiguration.Sections) is string nearest)
             {
                 yield return $"{section}: there is no such section. Did you mean '{nearest}'?";
             }
@@ -35,12 +36,12 @@ internal static class HostChecks
         IConfigurationSection endpoints = configuration.GetSection("ByteStreams:Endpoints");
         if (!endpoints.GetChildren().Any())
         {
-            yield return $"{endpoints.Path}: there is no endpoint. Name one with its Url and its Handler, such as echo with tcp://127.0.0.1:7007 and echo.";
+            yield return $"{endpoints.Path}: there is no endpoint. Add one with a Url and a Handler, such as echo with tcp://127.0.0.1:7007 and echo.";
         }
 
-        foreach (string mistake in LogLevels(configuration))
+        foreach (string error in LogLevels(configuration))
         {
-            yield return mistake;
+            yield return error;
         }
 
         IConfigurationSection formatter = configuration.GetSection($"{Logging}:Console:FormatterName");
@@ -51,7 +52,7 @@ internal static class HostChecks
         }
     }
 
-    /// <summary>Lists what the file has that has no effect. Each note is a line.</summary>
+    /// <summary>The sections of the file that have no effect, one line each.</summary>
     public static IEnumerable<string> Notes(IConfigurationRoot configuration) =>
         from section in UnknownSections(configuration)
         where section != "$schema"
@@ -64,7 +65,7 @@ internal static class HostChecks
             .Distinct(StringComparer.OrdinalIgnoreCase)
             .Except(HostConfiguration.Sections, StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>The framework throws at these when it makes its first logger, and tells no key.</summary>
+    /// <summary>The errors in log levels. The framework throws at the first of them, without its key.</summary>
     public static IEnumerable<string> LogLevels(IConfiguration configuration)
     {
         IConfigurationSection logging = configuration.GetSection(Logging);

@@ -1,9 +1,8 @@
 using System.Text.Json;
 using System.Threading.Channels;
 using ByteStreams;
-using StreamsHost.Admin;
 
-namespace StreamsHost.Status;
+namespace StreamsHost.Admin;
 
 /// <summary>
 /// Looks once a second how all endpoints are, for everybody who watches; and not at all while nobody does. What it saw in the last five

@@ -1,16 +1,14 @@
 using ByteStreams.Configuration;
+using StreamsHost.Admin;
 using static ByteStreams.Configuration.Settings;
 
-namespace StreamsHost.Admin;
+namespace StreamsHost.Tests.Configuration;
 
-/// <summary>Every key of the section <c>Admin</c>: reading, messages, documentation and schema come from here.</summary>
+/// <summary>The keys of the section <c>Admin</c> for the generated page and schema; <see cref="AdminTableTests"/> compares them with the host.</summary>
 internal static class AdminTable
 {
-    /// <summary>Health, metrics, the status page and the operator's requests, over HTTP. It is read when the host starts.</summary>
-    public const string Section = "Admin";
-
     /// <summary>The section on the page of all keys, and in the schema.</summary>
-    public static OtherSection Documented => new(Section, typeof(AdminTable), nameof(Section), Table);
+    public static OtherSection Documented => new(AdminOptions.Section, typeof(AdminOptions), nameof(AdminOptions.Section), Table);
 
     public static SettingTable<AdminOptions> Table { get; } = new(
         List<AdminOptions>(nameof(AdminOptions.Url), "http://host:port, unix:/path or unix:@name", o => o.Url),

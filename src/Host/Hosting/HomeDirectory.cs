@@ -1,4 +1,4 @@
-namespace StreamsHost;
+namespace StreamsHost.Hosting;
 
 /// <summary>The home directory, in which .NET looks for certificates and revocation lists.</summary>
 internal static class HomeDirectory
@@ -6,8 +6,8 @@ internal static class HomeDirectory
     private const string Variable = "HOME";
 
     /// <summary>
-    /// Sets HOME for this process where it is missing: to what /etc/passwd has for the user, or, without an entry, to / as Docker does.
-    /// Building a certificate chain throws without a home directory; one without certificates is no error.
+    /// Sets HOME for this process if it is missing: to the user's entry in /etc/passwd, or, without an entry, to / as Docker does. Building a
+    /// certificate chain throws without a home directory.
     /// </summary>
     public static void Ensure()
     {

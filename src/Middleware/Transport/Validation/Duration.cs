@@ -1,17 +1,17 @@
 using System.Globalization;
 
-namespace ByteStreams.Configuration;
+namespace ByteStreams.Transport.Validation;
 
 /// <summary>
-/// Times as they are written: <c>00:01:30</c>, or a number with its unit: <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c>, <c>1d</c>.
-/// A bare number is none: the framework takes it for days.
+/// The text format of times: <c>00:01:30</c>, or a number with a unit: <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c>, <c>1d</c>. A number
+/// without a unit is not valid, because <see cref="TimeSpan"/> would parse it as days.
 /// </summary>
 internal static class Duration
 {
-    /// <summary>For schemas.</summary>
+    /// <summary>The format as a regular expression, for schemas.</summary>
     public const string Pattern = @"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d)|([0-9]+\.)?([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9](\.[0-9]{1,7})?)?)$";
 
-    /// <summary>A century, however it is written; and a number that no unit overflows.</summary>
+    /// <summary>A century; no unit overflows.</summary>
     private const int MostDays = 36500;
 
     private static readonly (string Unit, TimeSpan One)[] Units =
@@ -37,7 +37,7 @@ internal static class Duration
         return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value) && value.TotalDays < MostDays;
     }
 
-    /// <summary>The time with the largest unit of which it is a whole number; <see cref="TryParse"/> reads it back.</summary>
+    /// <summary>Formats a time with the largest unit of which it is a whole number; <see cref="TryParse"/> reads it.</summary>
     public static string Show(TimeSpan time)
     {
         foreach ((string unit, TimeSpan one) in Units.Reverse())
