@@ -1,5 +1,5 @@
-using StreamsHost;
 using StreamsHost.Commands;
+using StreamsHost.Hosting;
 
 HomeDirectory.Ensure();
 return await CommandLine.RunAsync(args);

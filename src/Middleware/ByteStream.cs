@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Memory;
@@ -46,7 +47,7 @@ public static class ByteStream
     [OverloadResolutionPriority(1)]
     public static Task<ByteStreamServer> StartServerAsync(
         Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, string? host, int port, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
-        StartServerAsync(Adapt(clientConnected), host, port, options, cancellationToken);
+        StartServerAsync(CallbackAdapter.Adapt(clientConnected), host, port, options, cancellationToken);
 
     /// <summary>Starts a TCP server on several hosts, one listener for each of their addresses.</summary>
     /// <param name="clientConnected">
@@ -73,7 +74,7 @@ public static class ByteStream
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, IReadOnlyList{string}, int, ByteStreamServerOptions?, CancellationToken)"/>
     public static Task<ByteStreamServer> StartServerAsync(
         Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, IReadOnlyList<string> hosts, int port, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
-        StartServerAsync(Adapt(clientConnected), hosts, port, options, cancellationToken);
+        StartServerAsync(CallbackAdapter.Adapt(clientConnected), hosts, port, options, cancellationToken);
 
     /// <summary>Starts a server on an endpoint: <see cref="IPEndPoint"/>, <see cref="UnixDomainSocketEndPoint"/> or <see cref="InMemoryEndPoint"/>.</summary>
     /// <param name="clientConnected">
@@ -96,7 +97,7 @@ public static class ByteStream
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, EndPoint, ByteStreamServerOptions?, CancellationToken)"/>
     public static Task<ByteStreamServer> StartServerAsync(
         Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, EndPoint endPoint, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
-        StartServerAsync(Adapt(clientConnected), endPoint, options, cancellationToken);
+        StartServerAsync(CallbackAdapter.Adapt(clientConnected), endPoint, options, cancellationToken);
 
     /// <summary>Starts a server on a socket that is bound already, as systemd hands one over. It is closed with the server; its file is not removed.</summary>
     /// <param name="clientConnected">
@@ -117,7 +118,7 @@ public static class ByteStream
     /// <inheritdoc cref="StartServerAsync(ByteStreamDelegate, Socket, ByteStreamServerOptions?, CancellationToken)"/>
     public static Task<ByteStreamServer> StartServerAsync(
         Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, Socket socket, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
-        StartServerAsync(Adapt(clientConnected), socket, options, cancellationToken);
+        StartServerAsync(CallbackAdapter.Adapt(clientConnected), socket, options, cancellationToken);
 
     /// <summary>Starts a server on a Unix socket. Source: <c>asyncio.start_unix_server</c>.</summary>
     /// <param name="clientConnected">
@@ -138,7 +139,7 @@ public static class ByteStream
     /// <inheritdoc cref="StartUnixServerAsync(ByteStreamDelegate, string, ByteStreamServerOptions?, CancellationToken)"/>
     public static Task<ByteStreamServer> StartUnixServerAsync(
         Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, string path, ByteStreamServerOptions? options = null, CancellationToken cancellationToken = default) =>
-        StartUnixServerAsync(Adapt(clientConnected), path, options, cancellationToken);
+        StartUnixServerAsync(CallbackAdapter.Adapt(clientConnected), path, options, cancellationToken);
 
     /// <summary>Opens a TCP connection. Source: <c>asyncio.open_connection</c>; the addresses of a name are tried as RFC 8305 says.</summary>
     /// <param name="host">A name or an address.</param>
@@ -210,15 +211,5 @@ public static class ByteStream
             options.Limit,
             options.LoggerFactory.CreateLogger("ByteStreams.Client"),
             openedAt);
-    }
-
-    internal static ByteStreamDelegate Adapt(Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected)
-    {
-        ArgumentNullException.ThrowIfNull(clientConnected);
-        return (reader, writer, stopping) =>
-        {
-            reader.CancelWaitsBy(stopping);
-            return clientConnected(reader, writer);
-        };
     }
 }

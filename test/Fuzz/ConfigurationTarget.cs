@@ -37,7 +37,7 @@ internal static class ConfigurationTarget
         registry.Add("echo", _ => (_, _, _) => Task.CompletedTask);
         registry.Add(section);
         var errors = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = registry.Plan(Services, NullLoggerFactory.Instance, [], errors);
+        IReadOnlyList<EndpointDefinition> plans = registry.Define(Services, NullLoggerFactory.Instance, [], errors);
         _ = registry.ReadService();
 
         foreach (string error in errors)
@@ -47,7 +47,7 @@ internal static class ConfigurationTarget
 
         // As a reload does, which must not take what has not changed for a change.
         var mistakesAgain = new List<string>();
-        IReadOnlyList<EndpointPlan> again = registry.Plan(Services, NullLoggerFactory.Instance, plans, mistakesAgain);
+        IReadOnlyList<EndpointDefinition> again = registry.Define(Services, NullLoggerFactory.Instance, plans, mistakesAgain);
         Demand.That(errors.SequenceEqual(mistakesAgain), "The second time, there are other mistakes.");
         Demand.That(plans.Select(plan => plan.Signature).SequenceEqual(again.Select(plan => plan.Signature)), "The second time, there are other endpoints.");
         Demand.That(plans.All(plan => again.Single(same => same.IsNamed(plan.Name)).Admission == plan.Admission), "An endpoint has lost its places.");

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Text;
-using ByteStreams.Configuration;
-using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams.Fuzz;
 

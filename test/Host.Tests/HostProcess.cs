@@ -11,7 +11,7 @@ namespace StreamsHost.Tests;
 /// <summary>The host as its users run it: a process of its own, on free ports and a socket in a folder of its own.</summary>
 internal sealed partial class HostProcess : IAsyncDisposable
 {
-    private const string StatusAnnouncement = "The status page, health and metrics are at ";
+    private const string StatusAnnouncement = "The status page, health checks and metrics are at ";
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
@@ -239,7 +239,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int Kill(int process, int signal);
 
-    [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on ((tcp|tls)://127\.0\.0\.1:(?<port>\d+)|unix:\S+), try: ")]
+    [GeneratedRegex(@"^Endpoint (?<name>\S+) listens on ((tcp|tls)://127\.0\.0\.1:(?<port>\d+)|unix:\S+); connect with: ")]
     private static partial Regex Announcement();
 
     [GeneratedRegex(@"Connection \S+ ended: (?<reason>\w+)\. Endpoint (?<endpoint>\S+), ")]

@@ -1,9 +1,10 @@
 using System.Globalization;
 using System.Text.Json;
 using ByteStreams;
-using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using StreamsHost.Configuration;
+using StreamsHost.Hosting;
 
 namespace StreamsHost.Tests;
 

@@ -59,7 +59,7 @@ public sealed class HostProcessEnvironmentTests : IDisposable
         string line = await host.ReadLineAsync();
 
         Assert.Contains("\"LogLevel\":\"Warning\"", line, StringComparison.Ordinal);
-        Assert.Contains("appsettings.json is polled every second: no inotify instance is left", line, StringComparison.Ordinal);
+        Assert.Contains("appsettings.json is polled every second: this user has no inotify instance left", line, StringComparison.Ordinal);
         await host.WaitUntilUpAsync();
         host.Signal(PosixSignal.SIGTERM);
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());

@@ -44,7 +44,7 @@ public sealed class HostProcessLifeTests : IDisposable
         host.Signal(PosixSignal.SIGTERM);
 
         // Not ready first, while clients are still accepted and served.
-        await host.WaitForLineAsync("Draining: not ready any more");
+        await host.WaitForLineAsync("Draining: the health check fails");
         Assert.Equal(HttpStatusCode.ServiceUnavailable, (await http.GetAsync(ready, Cancel)).StatusCode);
         await using (ByteStreamConnection late = await ConnectAsync(host.Port("echo")))
         {
@@ -53,7 +53,7 @@ public sealed class HostProcessLifeTests : IDisposable
         }
 
         // Then nobody is accepted; the HTTP side is still there to say so.
-        await host.WaitForLineAsync("Draining: no new clients");
+        await host.WaitForLineAsync("Draining: listeners closed");
         await UntilRefusedAsync(host.Port("echo"));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, (await http.GetAsync(ready, Cancel)).StatusCode);
 
@@ -94,7 +94,7 @@ public sealed class HostProcessLifeTests : IDisposable
 
         host.Signal(PosixSignal.SIGTERM);
 
-        await host.WaitForLineAsync("Draining: no new clients");
+        await host.WaitForLineAsync("Draining: listeners closed");
         await Task.WhenAll(clients.Select(async client =>
         {
             byte[] received = new byte[line.Length];
@@ -167,7 +167,7 @@ public sealed class HostProcessLifeTests : IDisposable
         await host.WaitUntilUpAsync(4);
         List<(ByteStreamConnection Client, Socket Upstream)> open = await OpenManyAsync(host.Port("relay"));
         host.Signal(PosixSignal.SIGTERM);
-        await host.WaitForLineAsync("Draining: not ready any more");
+        await host.WaitForLineAsync("Draining: the health check fails");
         // An earlier one would belong to the first.
         await Task.Delay(2 * EndingSignals.Burst, Cancel);
 
@@ -255,16 +255,16 @@ public sealed class HostProcessLifeTests : IDisposable
         // Broken: what runs goes on.
         await File.WriteAllTextAsync(file, "{", Cancel);
         host.Signal(PosixSignal.SIGHUP);
-        await host.WaitForLineAsync("SIGHUP: the configuration cannot be read, and what ran before goes on: ");
+        await host.WaitForLineAsync("SIGHUP: the configuration cannot be read; keeping the running configuration: ");
         await AnswersAsync(open);
 
         await File.WriteAllTextAsync(file, Configuration("nobody"), Cancel);
         host.Signal(PosixSignal.SIGHUP);
-        await host.WaitForLineAsync("SIGHUP: the configuration has 1 mistakes, which the log names, and what ran before goes on.");
+        await host.WaitForLineAsync("SIGHUP: configuration reload rejected with 1 errors, which are logged; keeping the running configuration.");
 
         await File.WriteAllTextAsync(file, Configuration("discard"), Cancel);
         host.Signal(PosixSignal.SIGHUP);
-        await host.WaitForLineAsync("SIGHUP: configuration and certificates were read anew; endpoints added 0, removed 0, changed 1.");
+        await host.WaitForLineAsync("SIGHUP: configuration and certificates reloaded; endpoints added 0, removed 0, changed 1.");
         await AnswersAsync(open);
         await using (ByteStreamConnection fresh = await ConnectAsync(host.Port("a")))
         {

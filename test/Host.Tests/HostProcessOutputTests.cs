@@ -40,7 +40,7 @@ public sealed partial class HostProcessOutputTests
 
         // And the log goes on.
         host.Signal(PosixSignal.SIGTERM);
-        await host.WaitForLineAsync("Drained within ");
+        await host.WaitForLineAsync("Drained in ");
     }
 
     [Fact(Timeout = 180000)]

@@ -28,7 +28,7 @@ public sealed partial class HostProcessReloadTests : IDisposable
         {
             Write(i);
             host.Signal(PosixSignal.SIGHUP);
-            await host.WaitForLineAsync("SIGHUP: configuration and certificates were read anew");
+            await host.WaitForLineAsync("SIGHUP: configuration and certificates reloaded");
         }
 
         using var http = new HttpClient();
@@ -70,7 +70,7 @@ public sealed partial class HostProcessReloadTests : IDisposable
 
         Write(0);
         host.Signal(PosixSignal.SIGHUP);
-        await host.WaitForLineAsync("SIGHUP: configuration and certificates were read anew");
+        await host.WaitForLineAsync("SIGHUP: configuration and certificates reloaded");
         Assert.True((await LastReloadAsync(host, http)).GetProperty("ok").GetBoolean());
         await WaitForMetricAsync(host, http, "bytestreams_config_last_reload_successful", value => value == 1);
         double now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
@@ -82,9 +82,9 @@ public sealed partial class HostProcessReloadTests : IDisposable
         {
             drained = await host.ReadLineAsync();
         }
-        while (!drained.Contains("Drained within ", StringComparison.Ordinal));
+        while (!drained.Contains("Drained in ", StringComparison.Ordinal));
 
-        Assert.Matches(@"Drained within \d+(\.\d{1,3})? s:", drained);
+        Assert.Matches(@"Drained in \d+(\.\d{1,3})? s:", drained);
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

@@ -61,8 +61,8 @@ public sealed class HostProcessSecretsTests : IDisposable
 
     [Theory(Timeout = 120000)]
     [Trait("Fault", "F45")]
-    [InlineData("/no/such/folder", "SecretsDirectory: there is no folder '/no/such/folder'. Make it, or leave the key out.")]
-    [InlineData("secrets", "SecretsDirectory: 'secrets' is a relative path, which would depend on where the program is started. Write the whole path.")]
+    [InlineData("/no/such/folder", "SecretsDirectory: there is no folder '/no/such/folder'. Create it, or remove the key.")]
+    [InlineData("secrets", "SecretsDirectory: 'secrets' is a relative path, which would depend on the current folder. Write an absolute path.")]
     public async Task Run_NoSuchSecretsDirectory_ExitsWithOneClearMessage(string folder, string message)
     {
         await using HostProcess host = HostProcess.Start($"--SecretsDirectory={folder}");

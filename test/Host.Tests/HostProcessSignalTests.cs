@@ -83,14 +83,14 @@ public sealed class HostProcessSignalTests
     /// <summary>Clients are served during <c>DrainDelay</c>, and the exit code is that of a clean drain.</summary>
     private static async Task AssertDrainsAsync(HostProcess host)
     {
-        await host.WaitForLineAsync("Draining: not ready any more");
+        await host.WaitForLineAsync("Draining: the health check fails");
         await using (ByteStreamConnection late = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel))
         {
             late.Writer.Write("still served\n");
             Assert.Equal("still served\n"u8.ToArray(), await late.Reader.ReadLineAsync(Cancel));
         }
 
-        await host.WaitForLineAsync("Draining: no new clients");
+        await host.WaitForLineAsync("Draining: listeners closed");
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
     }
 }

@@ -172,7 +172,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     public async Task Run_NobodyReadsTheNotifySocket_EndsAllTheSame()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=2000"]);
-        await host.WaitForLineAsync("systemd could not be told WATCHDOG=1: ");
+        await host.WaitForLineAsync("systemd was not notified of WATCHDOG=1: ");
 
         host.Signal(PosixSignal.SIGTERM);
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());
@@ -182,7 +182,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     public async Task Run_NotifySocketIsGone_ServesAllTheSame()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}.gone"]);
-        await host.WaitForLineAsync("systemd could not be told READY=1: ");
+        await host.WaitForLineAsync("systemd was not notified of READY=1: ");
 
         host.Signal(PosixSignal.SIGTERM);
         Assert.Equal((0, string.Empty), await host.WaitForExitAsync());

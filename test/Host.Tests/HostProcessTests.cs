@@ -153,7 +153,7 @@ public class HostProcessTests
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/prlimit", $"--nofile={limit}"]);
 
         Assert.Equal(
-            (1, $"The limit of {limit} open descriptors is too low: it takes 256 at least. Raise the hard limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=).\n"),
+            (1, $"The limit of {limit} open descriptors is too low: at least 256 are needed. Raise the hard limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=).\n"),
             await host.WaitForExitAsync());
     }
 

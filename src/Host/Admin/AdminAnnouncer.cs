@@ -1,10 +1,11 @@
 using System.Net;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using StreamsHost.Output;
 
 namespace StreamsHost.Admin;
 
-/// <summary>Tells where the HTTP side listens, as the endpoints' announcer does, and warns where more than this machine may change something.</summary>
+/// <summary>Reports the addresses of the HTTP side, and warns if other machines may make changes.</summary>
 internal sealed class AdminAnnouncer(
     IServer server, AdminSettings settings, IConfiguration configuration, TextWriter output, ILogger<AdminAnnouncer> logger) : IHostedLifecycleService
 {

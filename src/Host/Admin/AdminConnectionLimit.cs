@@ -3,15 +3,15 @@ using Microsoft.AspNetCore.Connections;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Bounds the connections of the HTTP side. At the limit, a new one replaces the one that has been idle longest, so that no number of
-/// idle or slow connections keeps a health probe out. Kestrel's own limit would refuse the new one.
+/// Limits the connections of the HTTP side. At the limit, a new connection closes the one that has been idle longest, so that idle or slow
+/// connections do not keep a health probe out. Kestrel's own limit would refuse the new connection.
 /// </summary>
 /// <param name="most">The limit.</param>
-/// <param name="time">The clock of the log's lines.</param>
-/// <param name="logger">Where it logs.</param>
+/// <param name="time">The clock of the log interval.</param>
+/// <param name="logger">The logger.</param>
 internal sealed class AdminConnectionLimit(int most, TimeProvider time, ILogger<AdminConnectionLimit> logger)
 {
-    /// <summary>The shortest time between two lines in the log.</summary>
+    /// <summary>The shortest time between two log messages.</summary>
     private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
 
     private readonly Lock _gate = new();
@@ -23,7 +23,7 @@ internal sealed class AdminConnectionLimit(int most, TimeProvider time, ILogger<
     private long _unreported;
     private long? _reportedAt;
 
-    /// <summary>Serves a connection within the limit: connection middleware.</summary>
+    /// <summary>The connection middleware: serves a connection within the limit.</summary>
     public async Task OnConnectionAsync(ConnectionDelegate next, ConnectionContext context)
     {
         var connection = new Connection(this, context);
@@ -47,7 +47,7 @@ internal sealed class AdminConnectionLimit(int most, TimeProvider time, ILogger<
         }
     }
 
-    /// <summary>Serves a request, whose connection is not idle meanwhile: HTTP middleware.</summary>
+    /// <summary>The HTTP middleware: the connection of a request is not idle.</summary>
     public static async Task OnRequestAsync(HttpContext context, RequestDelegate next)
     {
         // None where the connection is not one of Kestrel's.
@@ -135,7 +135,7 @@ internal sealed class AdminConnectionLimit(int most, TimeProvider time, ILogger<
         }
     }
 
-    /// <summary>Counts a connection above the limit; returns how many a line in the log reports now, 0 for no line.</summary>
+    /// <summary>Counts a connection above the limit; returns the number to log now, 0 for no message.</summary>
     private long Report()
     {
         _unreported++;

@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 
 namespace StreamsHost.Admin;
 
-/// <summary>What is answered as JSON. Made at compile time: the host is compiled ahead of time as well.</summary>
+/// <summary>The JSON responses, serialized by generated code because the host is compiled ahead of time too.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(HealthAnswer))]
 [JsonSerializable(typeof(ConnectionsAnswer))]

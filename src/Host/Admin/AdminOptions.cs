@@ -1,21 +1,24 @@
 namespace StreamsHost.Admin;
 
-/// <summary>The host's HTTP side: health, metrics, the status page.</summary>
+/// <summary>The options of the host's HTTP side: health, metrics and the status page.</summary>
 internal sealed class AdminOptions
 {
+    /// <summary>The HTTP side: health checks, metrics, the status page and operators' requests. A change needs a restart.</summary>
+    public const string Section = "Admin";
+
     /// <summary>
-    /// Where it listens, one or several: <c>http://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>unix:/path</c>, or <c>unix:@name</c>. It
-    /// asks nobody who they are: whoever reaches it sees who is connected.
+    /// The URLs to listen on: <c>http://host:port</c> (<c>*</c> is all interfaces, port 0 a free port), <c>unix:/path</c>, or <c>unix:@name</c>. There is no
+    /// authentication: every client that can connect sees the open connections.
     /// </summary>
     public IList<string> Url { get; } = ["http://127.0.0.1:7000"];
 
     /// <summary>
-    /// Names under which browsers may ask, beside addresses and <c>localhost</c>. On a loopback address others are refused, so that no web site
-    /// can reach the page by a name that it lets point there (DNS rebinding); elsewhere they are where this is set.
+    /// Host names that requests may have, in addition to addresses and <c>localhost</c>. On a loopback address all others are refused, so that no
+    /// web site reaches the page through a name that it resolves to this machine (DNS rebinding). On other addresses they are refused if this is set.
     /// </summary>
     public IList<string> AllowedHosts { get; } = [];
 
-    /// <summary>Whether <c>POST /drain</c> and <c>DELETE /connections/ID</c> do something, for whoever reaches it.</summary>
+    /// <summary>Whether <c>POST /drain</c> and <c>DELETE /connections/ID</c> are allowed, for every client that can connect.</summary>
     public bool AllowChanges { get; set; }
 
     /// <summary>The mode of a Unix socket's file.</summary>

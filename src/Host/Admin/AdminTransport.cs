@@ -6,8 +6,8 @@ using Microsoft.AspNetCore.Connections;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Listens for the HTTP side through the library's own transport, which treats the file of a Unix socket with care and does not burn a core
-/// when descriptors are short, and says of an address that cannot be bound which key is to be changed.
+/// Listens for the HTTP side with the library's transport, which removes stale Unix socket files and does not spin without free descriptors.
+/// An address that cannot be bound is an error of its configuration key.
 /// </summary>
 internal sealed class AdminTransport(ByteStreamTransportFactory transport) : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
@@ -21,7 +21,7 @@ internal sealed class AdminTransport(ByteStreamTransportFactory transport) : ICo
         }
         catch (Exception error) when (error is AddressInUseException or IOException or SocketException or PlatformNotSupportedException or ArgumentException)
         {
-            throw new EndpointConfigurationException([$"{AdminTable.Section}:{nameof(AdminOptions.Url)}: {error.Message}"]);
+            throw new EndpointConfigurationException([$"{AdminOptions.Section}:{nameof(AdminOptions.Url)}: {error.Message}"]);
         }
     }
 }

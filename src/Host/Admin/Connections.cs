@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Net;
 using ByteStreams;
-using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Admin;
 
@@ -31,7 +30,7 @@ internal static class Connections
         connection.BytesSent,
         Math.Round(connection.Age.TotalSeconds, 3),
         connection.Idle is TimeSpan idle ? Math.Round(idle.TotalSeconds, 1) : null,
-        connection.EndReason == ConnectionEndReason.None ? null : EndReasonText.Of(connection.EndReason));
+        connection.EndReason == ConnectionEndReason.None ? null : EndReasonText.GetText(connection.EndReason));
 
     private static Task ListAsync(HttpContext context)
     {

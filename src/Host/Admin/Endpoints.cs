@@ -30,14 +30,14 @@ internal static class Endpoints
                 services.GetRequiredService<AdminSettings>().Options.AllowChanges,
                 Math.Round(services.GetRequiredService<StatusSampler>().Uptime.TotalSeconds),
                 endpoints.Sum(endpoint => endpoint.Active),
-                services.GetRequiredService<ByteStreamMetrics>().LastReload is ReloadOutcome reload
+                services.GetRequiredService<ByteStreamMonitor>().LastReload is ReloadOutcome reload
                     ? new ReloadAnswer(reload.Time, reload.IsSuccess, reload.Errors.Count, reload.Errors.Count > 0 ? reload.Errors[0] : null)
                     : null,
                 [.. endpoints.Select(Answer)]),
             AdminJson.Default.EndpointsAnswer);
     }
 
-    /// <summary>Answers at once: how far it is, <c>/endpoints</c> and <c>/readyz</c> tell.</summary>
+    /// <summary>Responds at once; <c>/endpoints</c> and <c>/readyz</c> report the progress.</summary>
     private static Task DrainAsync(HttpContext context)
     {
         AdminLog.Draining(context.RequestServices.GetRequiredService<ILogger<RequestGuard>>(), AdminClient.Of(context));
@@ -70,5 +70,5 @@ internal static class Endpoints
     private static Dictionary<string, long> Counts(EndpointSnapshot endpoint, bool isRefusal) => endpoint.Ended
         .Where(pair => EndReasonText.IsRefusal(pair.Key) == isRefusal)
         .OrderByDescending(pair => pair.Value)
-        .ToDictionary(pair => EndReasonText.Of(pair.Key), pair => pair.Value);
+        .ToDictionary(pair => EndReasonText.GetText(pair.Key), pair => pair.Value);
 }

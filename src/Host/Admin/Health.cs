@@ -4,8 +4,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// <c>/livez</c>: the process answers, and restarting it would help nobody. <c>/readyz</c>: it wants new clients. A word for probes, a line
-/// for each check with <c>?verbose</c>, JSON for who accepts it.
+/// <c>/livez</c>: the process responds and needs no restart. <c>/readyz</c>: it accepts clients. The response is one word, with <c>?verbose</c> one
+/// line per check, and JSON for clients that accept it.
 /// </summary>
 internal static class Health
 {

@@ -1,19 +1,20 @@
 using ByteStreams.Connections;
+using ByteStreams;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Collects the meters for <c>/metrics</c> and OTLP, and begins anew when an endpoint has gone: OpenTelemetry's SDK reports each label set
-/// that it has seen until its provider is disposed.
+/// Collects the meters for <c>/metrics</c> and OTLP, with a new provider after an endpoint was removed: OpenTelemetry's SDK reports every label
+/// set until its provider is disposed.
 /// </summary>
 internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsyncDisposable
 {
-    /// <summary>A reload that removes endpoints removes them within this time; each new provider costs some milliseconds.</summary>
+    /// <summary>Longer than a reload takes to remove several endpoints; each new provider costs some milliseconds.</summary>
     private static readonly TimeSpan Delay = TimeSpan.FromMilliseconds(500);
 
-    private readonly ByteStreamMetrics _metrics;
+    private readonly ByteStreamMonitor _monitor;
     private readonly MetricsExportOptions _options;
     private readonly IServiceProvider _services;
     private readonly ITimer _timer;
@@ -22,19 +23,19 @@ internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsy
     private bool _isDue;
     private bool _isDisposed;
 
-    public MetricsExport(ByteStreamMetrics metrics, MetricsExportOptions options, IServiceProvider services, TimeProvider time)
+    public MetricsExport(ByteStreamMonitor monitor, MetricsExportOptions options, IServiceProvider services, TimeProvider time)
     {
-        _metrics = metrics;
+        _monitor = monitor;
         _options = options;
         _services = services;
         _timer = time.CreateTimer(static export => ((MetricsExport)export!).Renew(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Before the endpoints: nothing is missed.</summary>
+    /// <summary>Starts before the endpoints, so that no measurement is missed.</summary>
     public Task StartingAsync(CancellationToken cancellationToken)
     {
         Renew();
-        _metrics.EndpointsChanged += OnEndpointsChanged;
+        _monitor.EndpointsChanged += OnEndpointsChanged;
         return Task.CompletedTask;
     }
 
@@ -49,11 +50,11 @@ internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsy
     /// <summary>Waits for a renewal that is in progress: it uses services that are disposed next.</summary>
     public async Task StoppedAsync(CancellationToken cancellationToken)
     {
-        _metrics.EndpointsChanged -= OnEndpointsChanged;
+        _monitor.EndpointsChanged -= OnEndpointsChanged;
         await _timer.DisposeAsync();
     }
 
-    /// <summary>Answers a scraper.</summary>
+    /// <summary>Responds to a scrape.</summary>
     public async Task ScrapeAsync(HttpContext context)
     {
         Generation generation;
@@ -100,7 +101,7 @@ internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsy
     {
         lock (_gate)
         {
-            bool isOutgrown = _current is not null && _metrics.ServerNames > _current.Limits.Endpoints;
+            bool isOutgrown = _current is not null && _monitor.EndpointCount > _current.Limits.Endpoints;
             if (_isDue || _isDisposed || !(change == EndpointChange.Forgotten || isOutgrown))
             {
                 return;
@@ -122,7 +123,7 @@ internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsy
             }
         }
 
-        var limits = CardinalityLimits.For(Math.Max(_metrics.ServerNames, _options.Endpoints));
+        var limits = CardinalityLimits.For(Math.Max(_monitor.EndpointCount, _options.Endpoints));
         MeterProvider provider = Build(limits);
         var renewed = new Generation(provider, _options.IsScraped ? Pipeline(provider) : null, limits);
         Generation? before;
@@ -187,6 +188,6 @@ internal sealed class MetricsExport : IHostedLifecycleService, IDisposable, IAsy
 }
 
 /// <param name="IsScraped">Whether there is <c>/metrics</c>.</param>
-/// <param name="IsPushed">Whether OTLP is asked for.</param>
-/// <param name="Endpoints">How many endpoints are configured.</param>
+/// <param name="IsPushed">Whether OTLP is configured.</param>
+/// <param name="Endpoints">The number of configured endpoints.</param>
 internal sealed record MetricsExportOptions(bool IsScraped, bool IsPushed, int Endpoints);

@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace StreamsHost.Admin;
 
-/// <summary>Serves nothing: where the HTTP side is switched off, Kestrel would take port 5000.</summary>
+/// <summary>A server without listeners, for a disabled HTTP side: Kestrel would listen on port 5000.</summary>
 internal sealed class NoServer : IServer
 {
     public IFeatureCollection Features { get; } = new FeatureCollection();

@@ -1,5 +1,5 @@
+using ByteStreams;
 using System.Net;
-using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Admin;
 
@@ -40,7 +40,7 @@ internal sealed class RequestGuard(RequestDelegate next, AdminOptions options, I
         bool isProbe = !name.HasValue && !IsChange(context);
         return !matters || isProbe || IsOwn(host) ? null : (
             StatusCodes.Status421MisdirectedRequest,
-            $"'{LogText.Escape(host)}' is not a name of this page. Ask for its address, or add the name to {AdminTable.Section}:{nameof(AdminOptions.AllowedHosts)}.");
+            $"'{LogText.Escape(host)}' is not a name of this page. Ask for its address, or add the name to {AdminOptions.Section}:{nameof(AdminOptions.AllowedHosts)}.");
     }
 
     /// <summary>Why a request that would change something is not listened to; null where it is, and for all others.</summary>
@@ -53,7 +53,7 @@ internal sealed class RequestGuard(RequestDelegate next, AdminOptions options, I
 
         if (!options.AllowChanges)
         {
-            return (StatusCodes.Status403Forbidden, $"Changes are not allowed here. Set {AdminTable.Section}:{nameof(AdminOptions.AllowChanges)} to true.");
+            return (StatusCodes.Status403Forbidden, $"Changes are not allowed here. Set {AdminOptions.Section}:{nameof(AdminOptions.AllowChanges)} to true.");
         }
 
         string origin = context.Request.Headers.Origin.ToString();

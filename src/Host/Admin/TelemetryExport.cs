@@ -5,8 +5,8 @@ using OpenTelemetry.Trace;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Hands out what the meters and the activities tell: at <c>/metrics</c> to whoever asks, and by OTLP where the standard variables
-/// <c>OTEL_EXPORTER_OTLP_…</c> say where to. Nothing is collected for nobody.
+/// Exports metrics and traces: metrics at <c>/metrics</c>, and both by OTLP if the standard variables <c>OTEL_EXPORTER_OTLP_…</c> are set. Without
+/// an exporter nothing is collected.
 /// </summary>
 internal static class TelemetryExport
 {
@@ -15,13 +15,13 @@ internal static class TelemetryExport
 
     private const string Variables = "OTEL_EXPORTER_OTLP_";
 
-    /// <summary>Whoever scrapes more often gets the same answer: every one looks at all connections.</summary>
+    /// <summary>More frequent scrapes get the same response, because each scrape reads all connections.</summary>
     public const int CacheMilliseconds = 1000;
 
     public static void AddTelemetryExport(this WebApplicationBuilder builder, bool scraped)
     {
-        bool metrics = IsAskedFor(builder.Configuration, "METRICS");
-        bool traces = IsAskedFor(builder.Configuration, "TRACES");
+        bool metrics = IsConfigured(builder.Configuration, "METRICS");
+        bool traces = IsConfigured(builder.Configuration, "TRACES");
         if (scraped || metrics)
         {
             int endpoints = builder.Configuration.GetSection("ByteStreams:Endpoints").GetChildren().Count();
@@ -36,11 +36,11 @@ internal static class TelemetryExport
         }
     }
 
-    /// <summary>What the metrics and traces are of.</summary>
+    /// <summary>The OpenTelemetry resource.</summary>
     public static void Describe(ResourceBuilder resource) => resource.AddService("streamshost").AddEnvironmentVariableDetector();
 
-    /// <summary>By a variable for everything or for this signal, unless <c>OTEL_…_EXPORTER=none</c> says otherwise.</summary>
-    private static bool IsAskedFor(ConfigurationManager configuration, string signal) =>
+    /// <summary>Whether a variable for all signals or for this one is set, and not <c>OTEL_…_EXPORTER=none</c>.</summary>
+    private static bool IsConfigured(ConfigurationManager configuration, string signal) =>
         !string.Equals(configuration[$"OTEL_{signal}_EXPORTER"], "none", StringComparison.OrdinalIgnoreCase)
         && configuration.GetChildren().Any(variable =>
             variable.Key.StartsWith(Variables, StringComparison.OrdinalIgnoreCase)

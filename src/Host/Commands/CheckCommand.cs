@@ -1,15 +1,17 @@
 using System.Globalization;
-using ByteStreams.Hosting;
+using ByteStreams;
+using StreamsHost.Configuration;
+using StreamsHost.Hosting;
 
 namespace StreamsHost.Commands;
 
-/// <summary>Looks at the whole configuration as a start would, files included, and binds nothing.</summary>
+/// <summary>Validates the whole configuration as a start would, files included, and binds nothing.</summary>
 internal sealed class CheckCommand : HostSubcommand
 {
     public CheckCommand(ConfigurationKeys keys, ConfigurationFileOption file)
         : base(
             "check",
-            "Checks the whole configuration, with certificates, keys and paths, and binds nothing. Exit code 0 if it is in order, else 1.",
+            "Validates the whole configuration, with certificates, keys and paths, and binds nothing. Exits with 0 if it is valid, else with 1.",
             "check",
             "check --config /etc/streamshost/appsettings.json")
     {
@@ -23,23 +25,23 @@ internal sealed class CheckCommand : HostSubcommand
         WebApplicationBuilder builder = HostApplication.CreateBuilder(arguments);
         builder.Logging.ClearProviders();
         await using WebApplication host = builder.Build();
-        var mistakes = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = await EndpointCheck.RunAsync(host.Services, mistakes, cancellationToken);
-        if (mistakes.Count > 0)
+        EndpointValidationResult result = await host.Services.GetRequiredService<EndpointValidator>().ValidateAsync(cancellationToken);
+        if (!result.IsValid)
         {
-            return CommandLine.Tell(mistakes);
+            return CommandLine.Report(result.Errors.Select(error => error.ToString()));
         }
 
-        foreach (EndpointPlan plan in plans)
+        foreach (EndpointDescription endpoint in result.Endpoints)
         {
-            await output.WriteLineAsync($"{plan.Name,-12} {plan.Url,-44} handler {plan.Options.HandlerName}");
-            foreach ((string subject, DateTimeOffset notAfter) in EndpointCheck.Certificates(plan))
+            await output.WriteLineAsync($"{endpoint.Name,-12} {endpoint.Url,-44} handler {endpoint.Handler}");
+            foreach (CertificateSnapshot certificate in endpoint.Certificates)
             {
-                await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{string.Empty,-12} certificate {subject}, valid until {notAfter.ToUniversalTime():u}"));
+                await output.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture, $"{string.Empty,-12} certificate {certificate.Subject}, valid until {certificate.NotAfter.ToUniversalTime():u}"));
             }
         }
 
-        foreach (string warning in plans.SelectMany(plan => EndpointCheck.Warnings(host.Services, plan)))
+        foreach (ConfigurationFinding warning in result.Warnings)
         {
             await output.WriteLineAsync($"Warning: {warning}");
         }
@@ -53,7 +55,7 @@ internal sealed class CheckCommand : HostSubcommand
             ? $"Configuration file: {path}{(arguments.File is null ? ". --no-config leaves it out" : string.Empty)}."
             : "No configuration file was read.");
         await output.WriteLineAsync(
-            string.Create(CultureInfo.InvariantCulture, $"{plans.Count} {(plans.Count == 1 ? "endpoint is" : "endpoints are")} in order. Nothing was bound: whether the addresses are free was not looked at."));
+            string.Create(CultureInfo.InvariantCulture, $"{result.Endpoints.Count} {(result.Endpoints.Count == 1 ? "endpoint is" : "endpoints are")} valid. Nothing was bound: whether the addresses are free was not checked."));
         return 0;
     }
 }

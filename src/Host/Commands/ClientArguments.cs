@@ -5,25 +5,25 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams;
-using ByteStreams.Transport.Addresses;
+using StreamsHost.Output;
 
 namespace StreamsHost.Commands;
 
-/// <summary>Where a client connects to, and how: the arguments that <c>connect</c> and <c>bench</c> have in common.</summary>
+/// <summary>The arguments for a client connection, of <c>connect</c> and <c>bench</c>.</summary>
 internal sealed class ClientArguments
 {
     private readonly Argument<string> _url = new("URL") { Description = "tcp://host:port, tls://host:port, unix:/path or unix:@name." };
     private readonly Option<bool> _tls = new("--tls") { Description = "Speak TLS, also to a unix: or tcp: URL." };
-    private readonly Option<string?> _ca = Text("--ca", "FILE", "The authorities (PEM) that the server's certificate must come from, in place of the system's.");
-    private readonly Option<string?> _certificate = Text("--cert", "FILE", "The certificate to show to the server: PEM, or PFX.");
-    private readonly Option<string?> _key = Text("--key", "FILE", "The certificate's private key (PEM), where it is a file of its own.");
-    private readonly Option<string?> _serverName = Text("--server-name", "NAME", "The name that the server's certificate must have, in place of the URL's host.");
-    private readonly Option<string?> _alpn = Text("--alpn", "NAMES", "Application protocols to offer, best first, with commas.");
-    private readonly Option<bool> _insecure = new("--insecure") { Description = "Take any certificate: whoever is in between may be the peer." };
+    private readonly Option<string?> _ca = Text("--ca", "FILE", "The certificate authorities (PEM) to trust instead of the system's.");
+    private readonly Option<string?> _certificate = Text("--cert", "FILE", "The client certificate: PEM or PFX.");
+    private readonly Option<string?> _key = Text("--key", "FILE", "The certificate's private key (PEM), if it is a separate file.");
+    private readonly Option<string?> _serverName = Text("--server-name", "NAME", "The name that the server's certificate must have, instead of the URL's host.");
+    private readonly Option<string?> _alpn = Text("--alpn", "NAMES", "The application protocols to offer, in order of preference, separated by commas.");
+    private readonly Option<bool> _insecure = new("--insecure") { Description = "Accept any server certificate. This does not protect against an attacker on the path." };
 
     public ClientArguments(Command command, TimeSpan timeout)
     {
-        Timeout = ValueOptions.Time("--timeout", TimeSpan.FromHours(1), timeout, "How long a connection may take to be opened, TLS included.");
+        Timeout = ValueOptions.Time("--timeout", TimeSpan.FromHours(1), timeout, "The longest time to open a connection, TLS included.");
         command.Add(_url);
         foreach (Option option in (Option[])[_tls, _ca, _certificate, _key, _serverName, _alpn, _insecure, Timeout])
         {
@@ -33,17 +33,20 @@ internal sealed class ClientArguments
 
     public ValueOption<TimeSpan> Timeout { get; }
 
-    /// <summary>Reads the arguments and the files that they name.</summary>
-    /// <exception cref="CommandException">The URL is none, options do not go together, or a file cannot be used.</exception>
+    /// <summary>Reads the arguments and their files.</summary>
+    /// <exception cref="CommandException">The URL is not valid, options exclude each other, or a file cannot be used.</exception>
     public Client Read(ParseResult parsed)
     {
         string text = parsed.GetRequiredValue(_url);
-        EndpointUrl url = EndpointUrl.ParseTarget(text, out string? wrong) ?? throw new CommandException($"URL: {wrong}");
+        if (!EndpointUrl.TryParseTarget(text, out EndpointUrl? url, out string? error))
+        {
+            throw new CommandException($"URL: {error}");
+        }
 
         var options = new ByteStreamClientOptions
         {
-            ConnectTimeout = Timeout.Of(parsed),
-            TlsHandshakeTimeout = Timeout.Of(parsed),
+            ConnectTimeout = Timeout.GetValue(parsed),
+            TlsHandshakeTimeout = Timeout.GetValue(parsed),
         };
         if (url.IsTls || parsed.GetValue(_tls))
         {
@@ -51,7 +54,7 @@ internal sealed class ClientArguments
         }
         else if (new Option[] { _ca, _certificate, _key, _serverName, _alpn, _insecure }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is Option idle)
         {
-            throw new CommandException($"{idle.Name} is about TLS, which '{text}' does not speak. Write tls://host:port, or add --tls.");
+            throw new CommandException($"{idle.Name} needs TLS, which '{text}' does not use. Write tls://host:port, or add --tls.");
         }
 
         return new Client(text, url.EndPoint ?? EndPoint(url), options);
@@ -64,7 +67,7 @@ internal sealed class ClientArguments
         var tls = new TlsClientOptions { CaPath = parsed.GetValue(_ca), ServerName = parsed.GetValue(_serverName) ?? url.Host };
         if (insecure && tls.CaPath is not null)
         {
-            throw new CommandException("--insecure takes any certificate, and --ca only some. Leave one of them out.");
+            throw new CommandException("--insecure accepts any certificate, and --ca only some. Remove one of them.");
         }
 
         if (tls.ServerName is null && !insecure)
@@ -99,7 +102,7 @@ internal sealed class ClientArguments
 
         if (insecure)
         {
-            Console.Error.WriteLine("warning: --insecure: the server's certificate is not checked, and whoever is in between may be the peer.");
+            Console.Error.WriteLine("warning: --insecure: the server's certificate is not verified; an attacker on the path may impersonate the server.");
             options.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
         }
 
@@ -112,7 +115,7 @@ internal sealed class ClientArguments
     private static Option<string?> Text(string name, string takes, string description) => new(name) { HelpName = takes, Description = description };
 }
 
-/// <summary>A client that was asked for.</summary>
+/// <summary>A client connection to open.</summary>
 /// <param name="Url">As it was written, for messages.</param>
 /// <param name="EndPoint">Where it connects to.</param>
 /// <param name="Options">How.</param>
@@ -121,19 +124,19 @@ internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOpt
     private bool _lacksCertificate;
 
     /// <summary>
-    /// What to add to the error of a connection that was refused: that the server asked for a certificate, and none was given. Empty unless
-    /// <see cref="WatchForCertificateRequest"/> was called before, and the server did.
+    /// A hint for the error of a refused connection: the server requested a certificate, and none was given. Empty unless
+    /// <see cref="WatchForCertificateRequest"/> was called and the server requested one.
     /// </summary>
     public string CertificateRemedy => _lacksCertificate
-        ? " The server asked for a client certificate and none was given: name one with --cert and --key."
+        ? " The server requested a client certificate and none was given: add one with --cert and --key."
         : string.Empty;
 
-    /// <summary>Notes whether the server asks for a certificate. For single connections: SslStream resumes no session with a callback.</summary>
+    /// <summary>Records whether the server requests a certificate. For single connections: SslStream does not resume sessions with a callback.</summary>
     public void WatchForCertificateRequest()
     {
         if (Options.Tls is { ClientCertificateContext: null } tls)
         {
-            // Called before the handshake as well, without a server's certificate.
+            // Also called before the handshake, without a server certificate.
             tls.LocalCertificateSelectionCallback = (_, _, _, server, _) =>
             {
                 _lacksCertificate |= server is not null;
@@ -143,7 +146,7 @@ internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOpt
     }
 
     /// <summary>Opens a connection.</summary>
-    /// <exception cref="CommandException">It cannot be opened; the message says why.</exception>
+    /// <exception cref="CommandException">The connection cannot be opened; the message has the cause.</exception>
     public async Task<ByteStreamConnection> OpenAsync(CancellationToken cancellationToken)
     {
         try
@@ -152,7 +155,7 @@ internal sealed record Client(string Url, EndPoint EndPoint, ByteStreamClientOpt
         }
         catch (AuthenticationException refused)
         {
-            throw new CommandException($"{Url}: {CommandLine.Line(refused)}{Remedy(refused.Message)}{CertificateRemedy}", refused);
+            throw new CommandException($"{Url}: {ErrorText.From(refused)}{Remedy(refused.Message)}{CertificateRemedy}", refused);
         }
         catch (SocketException failed)
         {

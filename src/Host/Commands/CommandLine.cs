@@ -1,35 +1,34 @@
 using System.CommandLine;
-using System.Globalization;
-using System.Text.Json;
 using ByteStreams;
-using ByteStreams.Configuration;
+using StreamsHost.Configuration;
+using StreamsHost.Output;
 
 namespace StreamsHost.Commands;
 
-/// <summary>From the arguments to a command, and from what went wrong to one line for each mistake and the exit code 1.</summary>
+/// <summary>Parses the arguments, runs the command, and reports errors: one line each, and exit code 1.</summary>
 internal static class CommandLine
 {
-    /// <summary>What went wrong: the arguments, the configuration, or what a command was there to find out.</summary>
+    /// <summary>The exit code of errors in the arguments or the configuration, and of a failed command.</summary>
     public const int Failed = 1;
 
     private static readonly ParserConfiguration Grammar = new()
     {
-        // An argument that begins with @ is one: unix:@name has a relative here.
+        // An argument may begin with @, which is no response file here.
         ResponseFileTokenReplacer = null,
         EnablePosixBundling = false,
     };
 
-    /// <summary>Runs the command that the arguments name.</summary>
+    /// <summary>Runs the command in the arguments.</summary>
     /// <returns>The exit code.</returns>
     public static async Task<int> RunAsync(string[] arguments)
     {
         var keys = new ConfigurationKeys(arguments);
         HostCommand root = new(keys);
         ParseResult parsed = root.Parse(keys.Others, Grammar);
-        IReadOnlyList<string> mistakes = [.. keys.Mistakes, .. Mistakes(parsed, keys)];
-        if (mistakes.Count > 0)
+        IReadOnlyList<string> errors = [.. keys.Errors, .. Validate(parsed, keys)];
+        if (errors.Count > 0)
         {
-            return Tell(mistakes);
+            return Report(errors);
         }
 
         try
@@ -37,68 +36,49 @@ internal static class CommandLine
             return await parsed.InvokeAsync(new InvocationConfiguration
             {
                 EnableDefaultExceptionHandler = false,
-                // The host handles signals itself, and takes its time to drain.
+                // The host handles signals itself, to drain.
                 ProcessTerminationTimeout = root.IsRun(parsed.CommandResult.Command) ? null : TimeSpan.FromSeconds(2),
             });
         }
         catch (EndpointConfigurationException wrong)
         {
-            return Tell(wrong.Errors);
+            return Report(wrong.Errors);
         }
         catch (CommandException failed)
         {
-            return Tell([failed.Message]);
+            return Report([failed.Message]);
         }
         catch (Exception unreadable) when (unreadable is InvalidDataException or FormatException or IOException or UnauthorizedAccessException)
         {
-            // A file that is no JSON, or may not be read: the message says which, the inner ones why and where.
-            return Tell([Line(unreadable)]);
+            // A file that is not valid JSON or not readable: the message names it, inner messages the cause and position.
+            return Report([ErrorText.From(unreadable)]);
         }
     }
 
-    /// <summary>Writes mistakes to standard error, each in a line.</summary>
+    /// <summary>Writes errors to standard error, one line each.</summary>
     /// <returns>The exit code.</returns>
-    public static int Tell(IEnumerable<string> mistakes)
+    public static int Report(IEnumerable<string> errors)
     {
-        foreach (string mistake in mistakes)
+        foreach (string error in errors)
         {
-            Console.Error.WriteLine(mistake.ReplaceLineEndings(" "));
+            Console.Error.WriteLine(error.ReplaceLineEndings(" "));
         }
 
         return Failed;
     }
 
-    /// <summary>An error and what is behind it, in a line.</summary>
-    public static string Line(Exception error)
-    {
-        var messages = new List<string>();
-        for (Exception? inner = error; inner is not null; inner = inner.InnerException)
-        {
-            string message = inner is JsonException { LineNumber: long line, BytePositionInLine: long position }
-                // Counted from one, as editors do.
-                ? string.Create(CultureInfo.InvariantCulture, $"{inner.Message.Split(" LineNumber:")[0]} Line {line + 1}, byte {position + 1}.")
-                : inner.Message;
-            if (!messages.Exists(told => told.Contains(message, StringComparison.Ordinal)))
-            {
-                messages.Add(message);
-            }
-        }
-
-        return string.Join(' ', messages);
-    }
-
-    private static IEnumerable<string> Mistakes(ParseResult parsed, ConfigurationKeys keys)
+    private static IEnumerable<string> Validate(ParseResult parsed, ConfigurationKeys keys)
     {
         Command command = parsed.CommandResult.Command;
         if (parsed.RootCommandResult.Command is RootCommand root && root.Directives.Any(directive => parsed.GetResult(directive) is not null))
         {
-            // [suggest] is about what is not finished yet.
+            // [suggest] completes an incomplete command line.
             return [];
         }
 
         if (parsed.UnmatchedTokens.Count > 0)
         {
-            // What follows an option that is none may be its value, of which nothing else is known.
+            // The argument after an unknown option may be its value.
             return parsed.UnmatchedTokens
                 .Where((token, i) => token.StartsWith('-') || i == 0 || !parsed.UnmatchedTokens[i - 1].StartsWith('-'))
                 .Select(token => Unknown(token, command));
@@ -114,7 +94,7 @@ internal static class CommandLine
             : [];
     }
 
-    /// <summary>The message about an argument that nobody takes, with the nearest that somebody would.</summary>
+    /// <summary>The error about an unknown argument, with the nearest known one.</summary>
     private static string Unknown(string token, Command command)
     {
         bool isOption = token.StartsWith('-');
@@ -123,7 +103,7 @@ internal static class CommandLine
             ? [.. command.Options.Select(option => option.Name), .. HostConfiguration.Sections.Select(section => $"--{section}")]
             : [.. command.Subcommands.Select(subcommand => subcommand.Name)];
         string what = isOption ? "option" : known.Count > 0 ? "command" : "argument";
-        string remedy = SettingTable.Nearest(name, known) is string nearest ? $"Did you mean '{nearest}'?" : $"See {Path(command)} --help.";
+        string remedy = ByteStreamConfiguration.FindNearest(name, known) is string nearest ? $"Did you mean '{nearest}'?" : $"See {Path(command)} --help.";
         return $"'{name}' is no {what} of {Path(command)}. {remedy}";
     }
 

@@ -1,24 +1,25 @@
 using System.CommandLine;
+using StreamsHost.Configuration;
 
 namespace StreamsHost.Commands;
 
-/// <summary><c>--config</c>: the file to read in place of the one beside the program.</summary>
+/// <summary><c>--config</c>: the configuration file to read instead of the one in the program's folder.</summary>
 internal sealed class ConfigurationFileOption : Option<string?>
 {
-    /// <summary>Names the file where the option does not: for a container, of which each command should read the same.</summary>
+    /// <summary>The variable with the file, without the option: for containers, in which every command should read the same file.</summary>
     private const string Variable = "STREAMSHOST_CONFIG";
 
-    /// <summary>No file at all: the endpoints are those of the command line and the environment alone.</summary>
+    /// <summary>No file: only keys of the command line, the environment and secrets.</summary>
     private readonly Option<bool> _none = new("--no-config")
     {
-        Description = "Reads no configuration file, the one beside the program with its demo endpoints included: only keys, variables and secrets.",
+        Description = "Reads no configuration file, not even the one in the program's folder with its demo endpoints: only keys, variables and secrets.",
     };
 
     public ConfigurationFileOption()
         : base("--config")
     {
-        Description = "The configuration file, in place of the appsettings.json beside the program. Followed while the host runs. "
-            + $"The variable {Variable} names it as well.";
+        Description = "The configuration file, instead of appsettings.json in the program's folder. Reloaded when it changes while the host runs. "
+            + $"The variable {Variable} has the same effect.";
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? file : null;
         HelpName = "PATH";
     }
@@ -30,8 +31,8 @@ internal sealed class ConfigurationFileOption : Option<string?>
         command.Add(_none);
     }
 
-    /// <summary>What the arguments say about the configuration.</summary>
-    /// <exception cref="CommandException">They name a file and refuse one.</exception>
+    /// <summary>Reads the configuration arguments.</summary>
+    /// <exception cref="CommandException">Both options are given.</exception>
     public HostArguments Read(ParseResult parsed, ConfigurationKeys keys)
     {
         bool none = parsed.GetValue(_none);

@@ -1,17 +1,18 @@
-using ByteStreams.Configuration;
+using ByteStreams;
+using StreamsHost.Configuration;
 
 namespace StreamsHost.Commands;
 
 /// <summary>
-/// The configuration keys among the arguments: <c>--ByteStreams:Endpoints:echo:Url=tcp://*:7007</c>, or with the value as an argument
-/// of its own. They are told apart by their first part, before the grammar of commands sees the rest: it would take a value such
-/// as <c>run</c> for a command.
+/// The configuration keys in the arguments: <c>--ByteStreams:Endpoints:echo:Url=tcp://*:7007</c>, or with the value as a separate argument.
+/// They are recognised by their first part and removed before the command line is parsed, because a value such as <c>run</c> would be parsed
+/// as a command.
 /// </summary>
 internal sealed class ConfigurationKeys
 {
     private readonly List<string> _keys = [];
     private readonly List<string> _others = [];
-    private readonly List<string> _mistakes = [];
+    private readonly List<string> _errors = [];
 
     public ConfigurationKeys(IReadOnlyList<string> arguments)
     {
@@ -32,7 +33,7 @@ internal sealed class ConfigurationKeys
             }
             else if (!IsSection(first))
             {
-                _mistakes.Add(SettingTable.Nearest(first, HostConfiguration.Sections) is string nearest
+                _errors.Add(ByteStreamConfiguration.FindNearest(first, HostConfiguration.Sections) is string nearest
                     ? $"{name}: there is no section '{first}'. Did you mean '{nearest}'?"
                     : $"{name}: there is no section '{first}'. Known are {string.Join(", ", HostConfiguration.Sections)}.");
                 if (name.Length == argument.Length && i + 1 < arguments.Count && !arguments[i + 1].StartsWith('-'))
@@ -51,7 +52,7 @@ internal sealed class ConfigurationKeys
             }
             else
             {
-                _mistakes.Add($"{name} has no value. Write {name}=value.");
+                _errors.Add($"{name} has no value. Write {name}=value.");
             }
         }
     }
@@ -59,11 +60,11 @@ internal sealed class ConfigurationKeys
     /// <summary>The keys, each as <c>--key=value</c>.</summary>
     public IReadOnlyList<string> Keys => _keys;
 
-    /// <summary>Everything else, in its order.</summary>
+    /// <summary>All other arguments, in their order.</summary>
     public IReadOnlyList<string> Others => _others;
 
-    /// <summary>One line for each key that is none.</summary>
-    public IReadOnlyList<string> Mistakes => _mistakes;
+    /// <summary>One line for each invalid key.</summary>
+    public IReadOnlyList<string> Errors => _errors;
 
     private static bool IsSection(string name) => HostConfiguration.Sections.Contains(name, StringComparer.OrdinalIgnoreCase);
 }

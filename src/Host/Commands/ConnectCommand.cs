@@ -1,32 +1,31 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ByteStreams;
-using ByteStreams.Tls;
-using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Commands;
 
 /// <summary>
-/// A client for people and scripts, as <c>nc -N</c> and <c>openssl s_client</c> are used: standard input goes to the connection, which is
-/// half-closed at its end; what the peer sends goes to standard output, and the peer's end is the program's.
+/// A client for people and scripts, like <c>nc -N</c> and <c>openssl s_client</c>. Standard input goes to the connection, which is half-closed at
+/// the end of the input; received bytes go to standard output. The program exits when the peer closes.
 /// </summary>
 internal sealed class ConnectCommand : HostSubcommand
 {
-    /// <summary>What shells say of a program that SIGINT or SIGPIPE has ended: 128 and the signal's number.</summary>
+    /// <summary>The exit codes of shells for SIGINT and SIGPIPE: 128 plus the signal's number.</summary>
     private const int Interrupted = 130;
 
     private const int OutputGone = 141;
 
     private readonly ClientArguments _client;
-    private readonly Option<bool> _crlf = new("--crlf") { Description = "Send each line's end as CR LF." };
-    private readonly Option<bool> _verbose = new("--verbose", "-v") { Description = "Tell on standard error whom it is connected to, by which TLS, and how it ended." };
+    private readonly Option<bool> _crlf = new("--crlf") { Description = "Send each line feed as CR LF." };
+    private readonly Option<bool> _verbose = new("--verbose", "-v") { Description = "Report the peer, TLS and the end of the connection on standard error." };
 
     public ConnectCommand()
         : base(
             "connect",
-            "Connects standard input and output to a TCP, TLS or Unix socket. The input's end is passed on; the peer's end ends the program.",
+            "Connects standard input and output to a TCP, TLS or Unix socket. The end of the input half-closes the connection; the program exits when the peer closes.",
             "connect tcp://127.0.0.1:7007",
             "connect unix:/run/app/app.sock < request.bin > answer.bin",
             "connect tls://db.example:7443 --ca ca.pem --cert client.crt --key client.key --verbose")
@@ -62,14 +61,14 @@ internal sealed class ConnectCommand : HostSubcommand
                 if (verbose)
                 {
                     Console.Error.WriteLine(string.Create(
-                        CultureInfo.InvariantCulture, $"the peer has ended: {transfer.Sent} bytes sent, {transfer.Received} bytes received"));
+                        CultureInfo.InvariantCulture, $"the peer closed: {transfer.Sent} bytes sent, {transfer.Received} bytes received"));
                 }
 
                 return 0;
             }
             catch
             {
-                // Nobody is left to take what is still on its way.
+                // The reader of the output is gone.
                 connection.Writer.Abort();
                 throw;
             }
@@ -99,7 +98,7 @@ internal sealed class ConnectCommand : HostSubcommand
         }
 
         string protocol = writer.ApplicationProtocol.Protocol.IsEmpty ? "none" : LogText.Escape(Encoding.UTF8.GetString(writer.ApplicationProtocol.Protocol.Span));
-        Console.Error.WriteLine($"TLS {TlsFacts.VersionOf(writer.TlsProtocol.Value)}, {writer.CipherSuite}, application protocol {protocol}");
+        Console.Error.WriteLine($"TLS {VersionText(writer.TlsProtocol.Value)}, {writer.CipherSuite}, application protocol {protocol}");
         if (writer.PeerCertificate is X509Certificate2 certificate)
         {
             Console.Error.WriteLine(string.Create(
@@ -107,6 +106,13 @@ internal sealed class ConnectCommand : HostSubcommand
                 $"certificate {LogText.Escape(certificate.Subject)}, issued by {LogText.Escape(certificate.Issuer)}, valid until {certificate.NotAfter.ToUniversalTime():u}"));
         }
     }
+
+    private static string VersionText(SslProtocols protocol) => protocol switch
+    {
+        SslProtocols.Tls13 => "1.3",
+        SslProtocols.Tls12 => "1.2",
+        _ => protocol.ToString(),
+    };
 
     private static string Address(System.Net.EndPoint? endPoint) => endPoint?.ToString() is { Length: > 0 } text ? text.Replace('\0', '@') : "an unnamed socket";
 }

@@ -7,13 +7,13 @@ using HdrHistogram;
 
 namespace StreamsHost.Commands;
 
-/// <summary>The load of <c>bench</c>, and what it has measured.</summary>
+/// <summary>The load of <c>bench</c>, and its measurements.</summary>
 internal sealed class EchoLoad
 {
-    /// <summary>Connections that are being opened at once: more would wait in the server's backlog, and time out in it.</summary>
+    /// <summary>The connections opened concurrently: more would wait in the server's backlog and time out.</summary>
     private const int OpeningAtOnce = 64;
 
-    /// <summary>Different errors that are told; what else goes wrong is only counted.</summary>
+    /// <summary>The number of different errors that are reported; others are only counted.</summary>
     private const int ErrorsTold = 10;
 
     private readonly Client _client;
@@ -41,7 +41,7 @@ internal sealed class EchoLoad
         _depth = depth;
         _patience = patience;
         _message = new byte[size];
-        // No two neighbours alike, so that an answer that is shifted is a wrong one.
+        // No two adjacent bytes are equal, so that a shifted response is detected.
         for (int i = 0; i < size - 1; i++)
         {
             _message[i] = (byte)('a' + (i % 26));
@@ -51,16 +51,16 @@ internal sealed class EchoLoad
         client.Options.Limit = Math.Max(client.Options.Limit, size);
     }
 
-    /// <summary>Answers within the time.</summary>
+    /// <summary>Responses within the duration.</summary>
     public long Answers => Interlocked.Read(ref _answers);
 
-    /// <summary>Connections that could not be opened, were lost or got a wrong answer.</summary>
+    /// <summary>Connections that could not be opened, failed, or received a wrong response.</summary>
     public int Failures => Volatile.Read(ref _failures);
 
-    /// <summary>What went wrong, and how often.</summary>
+    /// <summary>The errors, with their counts.</summary>
     public IEnumerable<string> Errors => _errors.OrderByDescending(error => error.Value).Select(error => $"{error.Key} ({error.Value} times)");
 
-    /// <summary>Opens all connections, and then asks for so long. A cancellation ends it early, and is no error.</summary>
+    /// <summary>Opens all connections, and then sends messages for the duration. A cancellation ends the load early and is no error.</summary>
     public async Task RunAsync(TimeSpan duration, CancellationToken cancellationToken)
     {
         var open = new ConcurrentBag<ByteStreamConnection>();
@@ -88,7 +88,7 @@ internal sealed class EchoLoad
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // Ended by whoever started it, before all were open.
+            // Canceled before all connections were open.
         }
         finally
         {
@@ -134,7 +134,7 @@ internal sealed class EchoLoad
                 ReadOnlySequence<byte> answer = await reader.BorrowExactlyAsync(_message.Length, waiting);
                 if (!IsEcho(answer))
                 {
-                    Fail(writer, "an answer was no echo of what was sent");
+                    Fail(writer, "a response was not an echo");
                     return;
                 }
 
@@ -157,11 +157,11 @@ internal sealed class EchoLoad
         }
         catch (OperationCanceledException)
         {
-            Fail(writer, string.Create(CultureInfo.InvariantCulture, $"no answer within {_patience.TotalSeconds:0.###} s of the end"));
+            Fail(writer, string.Create(CultureInfo.InvariantCulture, $"no response within {_patience.TotalSeconds:0.###} s of the end"));
         }
         catch (IncompleteReadException)
         {
-            Fail(writer, "the server has ended the connection");
+            Fail(writer, "the server closed the connection");
         }
         catch (IOException lost)
         {

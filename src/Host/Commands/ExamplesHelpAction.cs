@@ -4,7 +4,7 @@ using System.CommandLine.Invocation;
 
 namespace StreamsHost.Commands;
 
-/// <summary>The help of a command, and behind it its examples.</summary>
+/// <summary>The help of a command, followed by its examples.</summary>
 internal sealed class ExamplesHelpAction(HelpAction help) : SynchronousCommandLineAction
 {
     private static readonly string[] OfTheProgram =

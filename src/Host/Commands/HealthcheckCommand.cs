@@ -9,6 +9,7 @@ using ByteStreams.Transport.Sockets;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 using StreamsHost.Admin;
+using StreamsHost.Configuration;
 
 namespace StreamsHost.Commands;
 
@@ -21,16 +22,16 @@ internal sealed class HealthcheckCommand : HostSubcommand
     private readonly ConfigurationFileOption _file;
     private readonly Argument<string?> _url = new("url")
     {
-        Description = "What to ask: http://host:port/path, unix:/path or unix:@name. By default /readyz at the configured Admin:Url.",
+        Description = "The URL: http://host:port/path, unix:/path or unix:@name. By default /readyz at the configured Admin:Url.",
         Arity = ArgumentArity.ZeroOrOne,
     };
 
-    private readonly ValueOption<TimeSpan> _timeout = ValueOptions.Time("--timeout", TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5), "How long the answer may take.");
+    private readonly ValueOption<TimeSpan> _timeout = ValueOptions.Time("--timeout", TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5), "The longest wait for the response.");
 
     public HealthcheckCommand(ConfigurationKeys keys, ConfigurationFileOption file)
         : base(
             "healthcheck",
-            "Asks a running host whether it is ready. Exit code 0 if it is, else 1.",
+            "Checks whether a running host is ready. Exits with 0 if it is, else with 1.",
             "healthcheck",
             "healthcheck http://127.0.0.1:7000/livez --timeout 2s",
             "healthcheck unix:/run/streamshost/admin.sock")
@@ -46,17 +47,17 @@ internal sealed class HealthcheckCommand : HostSubcommand
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         string text = parsed.GetValue(_url) ?? Configured(_file.Read(parsed, _keys));
-        TimeSpan timeout = _timeout.Of(parsed);
-        (Uri url, string? socket) = Target(text);
+        TimeSpan timeout = _timeout.GetValue(parsed);
+        (Uri url, EndPoint? socket) = Target(text);
         using var handler = new SocketsHttpHandler
         {
-            // A probe asks this host, and not a proxy that some variable names.
+            // A probe connects to this host, and not to a proxy from the environment.
             UseProxy = false,
             AllowAutoRedirect = false,
         };
         if (socket is not null)
         {
-            handler.ConnectCallback = (_, token) => ConnectAsync(UnixSocketPath.ToEndPoint(socket), token);
+            handler.ConnectCallback = async (_, token) => new NetworkStream(await UnixSockets.ConnectAsync(socket, token), ownsSocket: true);
         }
 
         using var client = new HttpClient(handler) { Timeout = timeout, MaxResponseContentBufferSize = 65536 };
@@ -75,7 +76,7 @@ internal sealed class HealthcheckCommand : HostSubcommand
         catch (HttpRequestException failed)
         {
             throw new CommandException(
-                $"{text}: {(failed.InnerException is SocketException error && socket is not null ? UnixSockets.Message(error, UnixSocketPath.ToEndPoint(socket)) : failed.Message)}",
+                $"{text}: {(failed.InnerException is SocketException error && socket is not null ? UnixSockets.Message(error, socket) : failed.Message)}",
                 failed);
         }
         catch (OperationCanceledException late) when (!cancellationToken.IsCancellationRequested)
@@ -90,14 +91,14 @@ internal sealed class HealthcheckCommand : HostSubcommand
         using var configuration = new ConfigurationManager();
         HostConfiguration.AddSources(configuration, arguments);
         AdminSettings settings = AdminSettings.Read(configuration);
-        if (settings.Mistakes.Count > 0)
+        if (settings.Errors.Count > 0)
         {
-            throw new EndpointConfigurationException([.. settings.Mistakes]);
+            throw new EndpointConfigurationException([.. settings.Errors]);
         }
 
         if (!settings.IsEnabled)
         {
-            throw new CommandException($"{AdminTable.Section}:{SettingTable.Enabled} is false: there is nothing to ask. Set it to true, or name a url.");
+            throw new CommandException($"{AdminOptions.Section}:{AdminSettings.Enabled} is false: there is no HTTP side. Set it to true, or give a url.");
         }
 
         EndpointUrl url = settings.Urls[0];
@@ -108,7 +109,7 @@ internal sealed class HealthcheckCommand : HostSubcommand
 
         if (url.Port == 0)
         {
-            throw new CommandException($"{AdminTable.Section}:{nameof(AdminOptions.Url)} has port 0, which is any free one: nobody knows which. Give it a port, or name a url.");
+            throw new CommandException($"{AdminOptions.Section}:{nameof(AdminOptions.Url)} has port 0, which is any free port. Set a port, or give a url.");
         }
 
         // All interfaces are reached on this machine through the loopback one.
@@ -116,23 +117,19 @@ internal sealed class HealthcheckCommand : HostSubcommand
         return string.Create(CultureInfo.InvariantCulture, $"http://{host}:{url.Port}{Ready}");
     }
 
-    private static (Uri Url, string? Socket) Target(string text)
+    private static (Uri Url, EndPoint? Socket) Target(string text)
     {
         if (text.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
         {
-            string path = text["unix:".Length..];
-            return (new Uri("http://localhost" + Ready), path.StartsWith("///", StringComparison.Ordinal) ? path[2..] : path);
+            return EndpointUrl.TryParse(text, out EndpointUrl? unix, out string? error)
+                ? (new Uri("http://localhost" + Ready), unix.EndPoint)
+                : throw new CommandException($"url: {error}");
         }
 
         return Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps)
             ? (url.AbsolutePath == "/" ? new Uri(url, Ready) : url, null)
             : throw new CommandException($"url: '{text}' has no known scheme. Write http://host:port/path, unix:/path or unix:@name.");
     }
-
-    private static async ValueTask<Stream> ConnectAsync(EndPoint endPoint, CancellationToken cancellationToken) => new NetworkStream(
-        await SocketConnect.ConnectAsync(
-            static _ => new(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)), endPoint, cancellationToken),
-        ownsSocket: true);
 
     /// <summary>The answer in one line: whether, and what is wrong.</summary>
     private static string Line(string text) =>

@@ -3,13 +3,13 @@ using System.CommandLine.Help;
 
 namespace StreamsHost.Commands;
 
-/// <summary>The command line. Without a command, the host runs.</summary>
+/// <summary>The root command, which runs the host.</summary>
 internal sealed class HostCommand : RootCommand
 {
     private readonly RunCommand _run;
 
     public HostCommand(ConfigurationKeys keys)
-        : base("Hosts byte-stream services on TCP and Unix sockets. Without a command, it runs the configured endpoints.")
+        : base("Hosts byte-stream services on TCP and Unix sockets. The default command is run.")
     {
         var file = new ConfigurationFileOption();
         _run = new RunCommand(keys, file);
@@ -35,6 +35,6 @@ internal sealed class HostCommand : RootCommand
         }
     }
 
-    /// <summary>Whether a command is the one that runs the host.</summary>
+    /// <summary>Whether a command runs the host.</summary>
     public bool IsRun(Command command) => command == this || command == _run;
 }

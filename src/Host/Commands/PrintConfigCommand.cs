@@ -2,19 +2,20 @@ using System.CommandLine;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using StreamsHost.Configuration;
 
 namespace StreamsHost.Commands;
 
-/// <summary>Prints what the host would be configured with, and where each value comes from.</summary>
+/// <summary>Prints the effective configuration, with the source of each value.</summary>
 internal sealed class PrintConfigCommand : HostSubcommand
 {
-    private readonly Option<bool> _all = new("--all") { Description = "Also what is not configured, with its default." };
-    private readonly Option<bool> _json = new("--json") { Description = "An array of objects with key, value, hidden and source." };
+    private readonly Option<bool> _all = new("--all") { Description = "Include keys that are not configured, with their defaults." };
+    private readonly Option<bool> _json = new("--json") { Description = "Print a JSON array of objects with key, value, hidden and source." };
 
     public PrintConfigCommand(ConfigurationKeys keys, ConfigurationFileOption file)
         : base(
             "print-config",
-            "Prints the effective configuration, and where each value comes from. Secrets are hidden.",
+            "Prints the effective configuration, with the source of each value. Secrets are hidden.",
             "print-config --config /etc/streamshost/appsettings.json",
             "print-config --all --json")
     {
@@ -28,7 +29,7 @@ internal sealed class PrintConfigCommand : HostSubcommand
     {
         using var configuration = new ConfigurationManager();
         HostConfiguration.AddSources(configuration, arguments);
-        IReadOnlyList<EffectiveValue> values = EffectiveValue.Read(configuration, parsed.GetValue(_all));
+        IReadOnlyList<ListedValue> values = ConfigurationListing.Read(configuration, parsed.GetValue(_all));
         TextWriter output = parsed.InvocationConfiguration.Output;
         if (parsed.GetValue(_json))
         {
@@ -37,21 +38,21 @@ internal sealed class PrintConfigCommand : HostSubcommand
         }
 
         int keyWidth = values.Count == 0 ? 0 : values.Max(value => value.Key.Length);
-        // One long value does not move all the others' sources off the screen.
+        // Bounded, so that one long value does not move all sources off the screen.
         int valueWidth = values.Count == 0 ? 0 : Math.Min(40, values.Max(value => value.Shown.Length));
-        foreach (EffectiveValue value in values)
+        foreach (ListedValue value in values)
         {
             output.WriteLine($"{value.Key.PadRight(keyWidth)}  {value.Shown.PadRight(valueWidth)}  {value.Source}");
         }
     }
 
-    private static string Json(IReadOnlyList<EffectiveValue> values)
+    private static string Json(IReadOnlyList<ListedValue> values)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartArray();
-            foreach (EffectiveValue value in values)
+            foreach (ListedValue value in values)
             {
                 json.WriteStartObject();
                 json.WriteString("key", value.Key);

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace StreamsHost.Commands;
 
-/// <summary>A bar on standard error while something runs; nothing where that is no terminal.</summary>
+/// <summary>A progress bar on standard error; nothing if that is not a terminal.</summary>
 internal sealed class ProgressBar : IDisposable
 {
     private const int Width = 30;

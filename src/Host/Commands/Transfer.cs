@@ -2,10 +2,10 @@ using ByteStreams;
 
 namespace StreamsHost.Commands;
 
-/// <summary>Both directions of <c>connect</c>, each at its own pace: neither waits for the other.</summary>
+/// <summary>Copies both directions of <c>connect</c> independently.</summary>
 internal sealed class Transfer(ByteStreamConnection connection, Stream input, StandardOutput output)
 {
-    /// <summary>How long the peer, which has ended, may take for what was still being sent to it.</summary>
+    /// <summary>How long the remaining bytes may be sent to a peer that has closed its direction.</summary>
     private static readonly TimeSpan LastBytes = TimeSpan.FromSeconds(5);
 
     private bool _afterCr;
@@ -17,17 +17,17 @@ internal sealed class Transfer(ByteStreamConnection connection, Stream input, St
 
     public long Received { get; private set; }
 
-    /// <summary>Runs until the peer has ended, and then closes the connection.</summary>
-    /// <exception cref="IOException">The connection was lost, or TLS was cut.</exception>
+    /// <summary>Runs until the peer closes its direction, and then closes the connection.</summary>
+    /// <exception cref="IOException">The connection failed, or TLS was truncated.</exception>
     /// <exception cref="CommandException">The input cannot be read.</exception>
-    /// <exception cref="StandardOutput.GoneException">Nobody reads the output any more.</exception>
+    /// <exception cref="StandardOutput.GoneException">The reader of the output is gone.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         Task receiving = ReceiveAsync(cancellationToken);
         Task sending = SendAsync(cancellationToken);
         if (await Task.WhenAny(receiving, sending) == sending && sending.IsFaulted && connection.Writer.IsClosing)
         {
-            // The connection is lost, of which reading tells the reason; what came before it is still given out.
+            // The connection failed: reading throws the cause, after the bytes received before it.
             await receiving;
         }
         else if (sending.IsFaulted)
@@ -44,7 +44,7 @@ internal sealed class Transfer(ByteStreamConnection connection, Stream input, St
         catch (TimeoutException)
         {
             connection.Writer.Abort();
-            throw new IOException("the peer has ended, and does not take what is sent to it any more.");
+            throw new IOException("the peer closed and does not read the remaining bytes.");
         }
     }
 

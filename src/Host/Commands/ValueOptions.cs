@@ -1,11 +1,11 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using ByteStreams.Configuration;
+using ByteStreams;
 
 namespace StreamsHost.Commands;
 
-/// <summary>Options with a range, whose messages are those of configuration keys.</summary>
+/// <summary>Options with a range, with the same errors as configuration keys.</summary>
 internal static class ValueOptions
 {
     public static ValueOption<int> Number(string name, int least, int most, int byDefault, string description) => new(name, byDefault)
@@ -19,11 +19,11 @@ internal static class ValueOptions
 
     public static ValueOption<TimeSpan> Time(string name, TimeSpan most, TimeSpan byDefault, string description) => new(name, byDefault)
     {
-        Description = $"{description} {Duration.Show(byDefault)} by default, {Duration.Show(most)} at most.",
+        Description = $"{description} {ByteStreamConfiguration.FormatDuration(byDefault)} by default, {ByteStreamConfiguration.FormatDuration(most)} at most.",
         HelpName = "TIME",
-        CustomParser = result => Duration.TryParse(result.Tokens[0].Value, out TimeSpan value) && value > TimeSpan.Zero && value <= most
+        CustomParser = result => ByteStreamConfiguration.TryParseDuration(result.Tokens[0].Value, out TimeSpan value) && value > TimeSpan.Zero && value <= most
             ? value
-            : Wrong<TimeSpan>(result, name, $"a time such as {Duration.Show(byDefault)} or 500ms, {Duration.Show(most)} at most"),
+            : Wrong<TimeSpan>(result, name, $"a time such as {ByteStreamConfiguration.FormatDuration(byDefault)} or 500ms, {ByteStreamConfiguration.FormatDuration(most)} at most"),
     };
 
     private static T? Wrong<T>(ArgumentResult result, string name, string takes)
@@ -33,9 +33,9 @@ internal static class ValueOptions
     }
 }
 
-/// <summary>An option with a default, which its description tells in its own words.</summary>
+/// <summary>An option with a default, which is part of its description.</summary>
 internal sealed class ValueOption<T>(string name, T byDefault) : Option<T>(name)
 {
-    /// <summary>What was said, or the default.</summary>
-    public T Of(ParseResult parsed) => parsed.GetResult(this) is null ? byDefault : parsed.GetRequiredValue(this);
+    /// <summary>The value, or the default.</summary>
+    public T GetValue(ParseResult parsed) => parsed.GetResult(this) is null ? byDefault : parsed.GetRequiredValue(this);
 }

@@ -4,17 +4,17 @@ using ByteStreams;
 namespace StreamsHost.Handlers;
 
 /// <summary>
-/// Lines broadcast to every client that is connected, the sender included. A client that does not read, or reads too slowly, is dropped: no
-/// client waits for another, and none misses a line without being disconnected.
+/// Broadcasts lines to every connected client, including the sender. A client that reads too slowly is disconnected: no client waits for
+/// another, and a connected client misses no line.
 /// </summary>
 internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILogger<ChatHandler> logger) : ByteStreamHandler
 {
-    /// <summary>What is written before a drain, or one line that is longer: the memory of a client that stalls.</summary>
+    /// <summary>The bytes written before a drain, or one longer line: the memory of a stalled client.</summary>
     private const int BatchBytes = 65536;
 
     /// <summary>
-    /// The time for one batch to leave. Its last byte counts and not any byte, because a client that takes a byte a minute would otherwise
-    /// hold its buffers for ever.
+    /// The time to send one batch, to its last byte: progress does not extend it, because a client that reads a byte a minute would otherwise
+    /// keep its buffers forever.
     /// </summary>
     private static readonly TimeSpan BatchTimeout = TimeSpan.FromSeconds(30);
 
@@ -29,20 +29,20 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
         room.Leave(member);
         member.Complete();
         await leaving.CancelAsync();
-        // Its last lines are bounded by the same time: it may have left without reading any more.
+        // The last lines have the same timeout: the client may not read any more.
         Task ending = Task.WhenAll(sending, receiving);
         await Task.WhenAny(ending, member.Dropped);
         if (member.Dropped.IsCompleted)
         {
             Dropped(logger, await member.Dropped);
-            // It does not read: what waits for it would wait for ever.
+            // It does not read: its queued lines would never be sent.
             writer.Abort();
         }
 
         await ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!member.Dropped.IsCompleted)
         {
-            // What was queued has been sent, or the connection is lost, and this says so.
+            // The queued lines were sent, or this throws the failure of the connection.
             await sending;
             await receiving;
         }
@@ -71,7 +71,7 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
 
     private async Task SendAsync(ChatMember member, ByteStreamWriter writer)
     {
-        // A drain waits until the kernel has taken everything, so that its time is that of the whole batch.
+        // A drain waits until the kernel has accepted everything, so that the timeout covers the whole batch.
         writer.SetWriteBufferLimits(high: 0);
         while (await member.WaitAsync())
         {
@@ -100,12 +100,12 @@ internal sealed partial class ChatHandler(ChatRoom room, TimeProvider time, ILog
                     continue;
                 }
 
-                member.Drop($"it has not taken {written} bytes within {BatchTimeout.TotalSeconds} s");
+                member.Drop($"it did not read {written} bytes within {BatchTimeout.TotalSeconds} s");
                 await draining;
             }
         }
     }
 
-    [LoggerMessage(1000, LogLevel.Information, "A chat client does not read and is dropped: {Cause}.")]
+    [LoggerMessage(1000, LogLevel.Information, "A chat client was disconnected because it does not read: {Cause}.")]
     private static partial void Dropped(ILogger logger, string cause);
 }

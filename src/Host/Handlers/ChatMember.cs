@@ -3,13 +3,13 @@ using System.Threading.Channels;
 
 namespace StreamsHost.Handlers;
 
-/// <summary>One client of the chat, and the lines that wait for it.</summary>
+/// <summary>A client of the chat, and its queued lines.</summary>
 internal sealed class ChatMember(int capacity)
 {
-    /// <summary>The most bytes that wait. A line is one array for all members, so that this bounds what the room keeps, and not each member.</summary>
+    /// <summary>The limit of queued bytes. All members share the array of a line, so that this bounds the memory of the room.</summary>
     public const int MostBytes = 1 << 20;
 
-    // In the mode Wait a write to a full queue answers false, which is how a slow member is found out.
+    // In the mode Wait, TryWrite on a full queue returns false, which detects a slow member.
     private readonly Channel<byte[]> _queue = Channel.CreateBounded<byte[]>(
         new BoundedChannelOptions(capacity) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
@@ -17,7 +17,7 @@ internal sealed class ChatMember(int capacity)
     private long _bytes;
     private volatile bool _isComplete;
 
-    /// <summary>Done when the member was dropped, with the cause.</summary>
+    /// <summary>Completes with the cause when the member is dropped.</summary>
     public Task<string> Dropped => _dropped.Task;
 
     /// <summary>Queues a line; false if the member leaves, or there is no free space and it is dropped.</summary>
@@ -30,18 +30,18 @@ internal sealed class ChatMember(int capacity)
 
         if (_isComplete)
         {
-            // A broadcast that began before it left: no line is missed that it was to get.
+            // A broadcast that began before the member left.
             return false;
         }
 
-        Drop($"more than {capacity} lines or {MostBytes} bytes wait for it");
+        Drop($"more than {capacity} lines or {MostBytes} bytes are queued for it");
         return false;
     }
 
-    /// <summary>Waits for lines; false where no more follow.</summary>
+    /// <summary>Waits for lines; false after the last one.</summary>
     public ValueTask<bool> WaitAsync() => _queue.Reader.WaitToReadAsync();
 
-    /// <summary>Takes the next line if it has no more than so many bytes.</summary>
+    /// <summary>Dequeues the next line if it fits the given number of bytes.</summary>
     public bool TryTake(long most, [NotNullWhen(true)] out byte[]? line)
     {
         if (!_queue.Reader.TryPeek(out line) || line.Length > most || !_queue.Reader.TryRead(out line))
@@ -53,14 +53,14 @@ internal sealed class ChatMember(int capacity)
         return true;
     }
 
-    /// <summary>No more lines follow those that are queued.</summary>
+    /// <summary>Completes the queue: no more lines follow.</summary>
     public void Complete()
     {
         _isComplete = true;
         _queue.Writer.TryComplete();
     }
 
-    /// <summary>Ends the membership; the first cause stays.</summary>
+    /// <summary>Drops the member; the first cause is kept.</summary>
     public void Drop(string cause)
     {
         Complete();

@@ -2,7 +2,7 @@ using ByteStreams;
 
 namespace StreamsHost.Handlers;
 
-/// <summary>Takes everything and answers nothing (RFC 863).</summary>
+/// <summary>Reads everything and sends nothing (RFC 863).</summary>
 internal sealed class DiscardHandler : ByteStreamHandler
 {
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)

@@ -3,12 +3,12 @@ using ByteStreams;
 
 namespace StreamsHost.Handlers;
 
-/// <summary>Sends every line back (RFC 862, line by line). A line over the limit is answered with an error, and the next goes on.</summary>
+/// <summary>Sends every line back (RFC 862, line by line). A line over the limit gets an error as response.</summary>
 internal sealed class EchoHandler : ByteStreamHandler
 {
     /// <summary>
-    /// How long lines that were sent before their client could know of the stop may be on their way. They are answered, and the end
-    /// leaves with the last answer, before a client that waits for it sends another line.
+    /// How long lines that clients sent before they could know of the stop may arrive. They are echoed, and the FIN leaves with the last echo,
+    /// before a client that waits for it sends another line.
     /// </summary>
     private static readonly TimeSpan LastCall = TimeSpan.FromMilliseconds(100);
 

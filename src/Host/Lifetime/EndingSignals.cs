@@ -1,12 +1,12 @@
 namespace StreamsHost.Lifetime;
 
 /// <summary>
-/// Tells a second request to end from signals that belong to the first: coreutils' <c>timeout</c> signals its child and then its process
-/// group, and so does a terminal or a supervisor that signals a group whose members pass the signal on.
+/// Distinguishes a second request to stop from signals that belong to the first: coreutils' <c>timeout</c> signals its child and then its
+/// process group, and so does a terminal or a supervisor that signals a group whose members forward the signal.
 /// </summary>
 internal sealed class EndingSignals(TimeProvider time)
 {
-    /// <summary>How long after the first signal others belong to it: more than a program needs for two calls, less than a person for two keys.</summary>
+    /// <summary>How long after the first signal others belong to it: longer than a program takes for two calls, shorter than a person for two keys.</summary>
     public static readonly TimeSpan Burst = TimeSpan.FromMilliseconds(100);
 
     private readonly Lock _lock = new();
@@ -35,15 +35,15 @@ internal sealed class EndingSignals(TimeProvider time)
     }
 }
 
-/// <summary>What a signal asks for.</summary>
+/// <summary>The request of a signal.</summary>
 internal enum EndingRequest
 {
-    /// <summary>Nothing that an earlier signal has not asked for.</summary>
+    /// <summary>No new request.</summary>
     None,
 
     /// <summary>A drain: it is the first signal.</summary>
     Drain,
 
-    /// <summary>An end within a second.</summary>
+    /// <summary>An exit within a second.</summary>
     Abort,
 }

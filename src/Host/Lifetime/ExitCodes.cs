@@ -2,14 +2,14 @@ using ByteStreams;
 
 namespace StreamsHost.Lifetime;
 
-/// <summary>How the process ends, for whoever started it; where it did not even start, <see cref="Commands.CommandLine.Failed"/>.</summary>
+/// <summary>The exit codes of a run. A failed start exits with 1.</summary>
 internal static class ExitCodes
 {
-    /// <summary>Every connection ended by itself.</summary>
+    /// <summary>No connection was aborted.</summary>
     public const int Clean = 0;
 
-    /// <summary>Somebody was cut off at the drain's deadline, or by a second signal.</summary>
-    public const int Cut = 2;
+    /// <summary>Connections were aborted at the drain's deadline, or by a second signal.</summary>
+    public const int Aborted = 2;
 
-    public static int Of(DrainReport report) => report.IsClean ? Clean : Cut;
+    public static int FromReport(DrainReport report) => report.IsClean ? Clean : Aborted;
 }

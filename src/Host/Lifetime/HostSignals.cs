@@ -1,21 +1,21 @@
 using System.Runtime.InteropServices;
 using ByteStreams;
-using ByteStreams.Hosting;
+using StreamsHost.Output;
 
 namespace StreamsHost.Lifetime;
 
 /// <summary>
-/// What signals do: the first SIGTERM, SIGINT or SIGQUIT drains and ends, a second one ends within a second unless it belongs to the
-/// first (<see cref="EndingSignals"/>), SIGHUP reads configuration and certificates anew, and SIGUSR1 and SIGUSR2 are ignored.
+/// Handles signals: the first SIGTERM, SIGINT or SIGQUIT drains the host and exits; a second one exits within a second unless it belongs to
+/// the first (<see cref="EndingSignals"/>); SIGHUP reloads configuration and certificates; SIGUSR1 and SIGUSR2 are ignored.
 /// </summary>
 internal sealed partial class HostSignals(
     IHostApplicationLifetime application, ByteStreamServers servers, IConfiguration configuration, Systemd systemd, TimeProvider time, ILogger<HostSignals> logger)
     : IHostLifetime, IDisposable
 {
-    /// <summary>Aborting takes a quarter of a second; what is not over then does not end by itself.</summary>
+    /// <summary>Aborting takes a quarter of a second; what still runs after this time does not end by itself.</summary>
     private static readonly TimeSpan LastResort = TimeSpan.FromMilliseconds(800);
 
-    /// <summary>signal(7) of Linux and of macOS. Both kill a process by default, and operators send them to reopen logs or print statistics.</summary>
+    /// <summary>Numbers from signal(7) of Linux and of macOS. Both kill a process by default, and operators send them to reopen logs or print statistics.</summary>
     private static readonly (int Number, string Name)[] UserSignals =
         OperatingSystem.IsWindows() ? [] : OperatingSystem.IsLinux() ? [(10, "SIGUSR1"), (12, "SIGUSR2")] : [(30, "SIGUSR1"), (31, "SIGUSR2")];
 
@@ -66,11 +66,11 @@ internal sealed partial class HostSignals(
 
     private void Abort(PosixSignal signal)
     {
-        // A thread of its own: the pool may be what does not get on.
+        // A thread of its own: the thread pool may be starved.
         new Thread(static () =>
         {
             Thread.Sleep(LastResort);
-            Environment.Exit(ExitCodes.Cut);
+            Environment.Exit(ExitCodes.Aborted);
         })
         { IsBackground = true, Name = "Last resort" }.Start();
         EndingAtOnce(logger, signal);
@@ -95,13 +95,13 @@ internal sealed partial class HostSignals(
 
     private async Task ReloadAsync()
     {
-        systemd.TellReloading();
+        systemd.NotifyReloading();
         try
         {
             ReloadReport report = await servers.ReloadAsync(((IConfigurationRoot)configuration).Reload);
-            if (report.Mistakes > 0)
+            if (report.Errors.Count > 0)
             {
-                Refused(logger, report.Mistakes);
+                Rejected(logger, report.Errors.Count);
             }
             else
             {
@@ -114,36 +114,36 @@ internal sealed partial class HostSignals(
         }
         catch (Exception error)
         {
-            // A file that is no JSON any more, or is gone. Whatever it is, a signal must not end what runs.
-            Unreadable(logger, Commands.CommandLine.Line(error));
+            // A file that is not valid JSON, or missing. No error may end the running host.
+            Unreadable(logger, ErrorText.From(error));
         }
         finally
         {
-            systemd.TellReady();
+            systemd.NotifyReady();
         }
     }
 
-    [LoggerMessage(910, LogLevel.Information, "{Signal}: draining; another one ends at once.")]
+    [LoggerMessage(910, LogLevel.Information, "{Signal}: draining; another one exits at once.")]
     private static partial void Ending(ILogger logger, PosixSignal signal);
 
-    [LoggerMessage(911, LogLevel.Warning, "{Signal} again: whoever is still connected is aborted.")]
+    [LoggerMessage(911, LogLevel.Warning, "{Signal} again: aborting open connections.")]
     private static partial void EndingAtOnce(ILogger logger, PosixSignal signal);
 
-    [LoggerMessage(916, LogLevel.Debug, "{Signal} again: the host already ends.")]
+    [LoggerMessage(916, LogLevel.Debug, "{Signal} again: the host is already stopping.")]
     private static partial void AlreadyEnding(ILogger logger, PosixSignal signal);
 
-    [LoggerMessage(917, LogLevel.Information, "{Signal} is ignored. SIGHUP reads configuration and certificates anew; SIGTERM ends the host.")]
+    [LoggerMessage(917, LogLevel.Information, "{Signal} is ignored. SIGHUP reloads configuration and certificates; SIGTERM stops the host.")]
     private static partial void Ignored(ILogger logger, string signal);
 
-    [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates were read anew; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
+    [LoggerMessage(912, LogLevel.Information, "SIGHUP: configuration and certificates reloaded; endpoints added {Added}, removed {Removed}, changed {Changed}.")]
     private static partial void Reloaded(ILogger logger, int added, int removed, int changed);
 
-    [LoggerMessage(913, LogLevel.Error, "SIGHUP: the configuration has {Mistakes} mistakes, which the log names, and what ran before goes on.")]
-    private static partial void Refused(ILogger logger, int mistakes);
+    [LoggerMessage(913, LogLevel.Error, "SIGHUP: configuration reload rejected with {Errors} errors, which are logged; keeping the running configuration.")]
+    private static partial void Rejected(ILogger logger, int errors);
 
-    [LoggerMessage(914, LogLevel.Error, "SIGHUP: the configuration cannot be read, and what ran before goes on: {Reason}")]
+    [LoggerMessage(914, LogLevel.Error, "SIGHUP: the configuration cannot be read; keeping the running configuration: {Reason}")]
     private static partial void Unreadable(ILogger logger, string reason);
 
-    [LoggerMessage(915, LogLevel.Information, "SIGHUP: nothing is read anew, the endpoints are {State}.")]
+    [LoggerMessage(915, LogLevel.Information, "SIGHUP: not reloaded, the endpoints are {State}.")]
     private static partial void NotNow(ILogger logger, ByteStreamsState state);
 }

@@ -2,10 +2,10 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace StreamsHost.Lifetime;
 
-/// <summary>Makes a process of the host: signals and systemd.</summary>
+/// <summary>Adds signals and systemd to the host.</summary>
 internal static class LifetimeExtensions
 {
-    /// <summary>Adds both, behind everything that starts and stops with the host.</summary>
+    /// <summary>Adds both, after everything that starts and stops with the host.</summary>
     public static WebApplicationBuilder AddLifetime(this WebApplicationBuilder builder)
     {
         builder.Services.AddSingleton<NotifySocket>();

@@ -3,19 +3,19 @@ using System.Text;
 
 namespace StreamsHost.Lifetime;
 
-/// <summary>Where systemd listens for what a service tells of itself: NOTIFY_SOCKET, sd_notify(3).</summary>
+/// <summary>The socket on which systemd receives a service's state: NOTIFY_SOCKET, sd_notify(3).</summary>
 internal sealed class NotifySocket
 {
     private readonly UnixDomainSocketEndPoint? _address = Environment.GetEnvironmentVariable("NOTIFY_SOCKET") is { Length: > 0 } path
-        // A leading @ is the abstract namespace's zero.
+        // A leading @ stands for the zero of the abstract namespace.
         ? new UnixDomainSocketEndPoint(path[0] == '@' ? $"\0{path[1..]}" : path)
         : null;
 
-    /// <summary>Whether anybody wants to be told.</summary>
+    /// <summary>Whether there is such a socket.</summary>
     public bool IsThere => _address is not null;
 
-    /// <summary>Sends a state, or does nothing where nobody wants to be told. It never waits: who does not listen must not hold up the host.</summary>
-    /// <exception cref="SocketException">Nobody is there any more, or so many states are unread that there is no room.</exception>
+    /// <summary>Sends a state; without a socket it does nothing. It never blocks, because a receiver that does not read must not stop the host.</summary>
+    /// <exception cref="SocketException">The receiver is gone, or its buffer is full.</exception>
     public void Send(string state)
     {
         if (_address is null)

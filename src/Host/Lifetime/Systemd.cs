@@ -7,8 +7,8 @@ using Microsoft.Extensions.Options;
 namespace StreamsHost.Lifetime;
 
 /// <summary>
-/// Tells systemd how the program is (sd_notify(3)), where it was started by a unit of Type=notify: that it is ready, reloads and stops,
-/// and, with WatchdogSec=, that it is alive.
+/// Notifies systemd of the program's state (sd_notify(3)) if a unit of Type=notify started it: ready, reloading, stopping, and, with
+/// WatchdogSec=, alive.
 /// </summary>
 internal sealed partial class Systemd(
     NotifySocket notify, ByteStreamServers servers, IOptions<HostOptions> host, ILogger<Systemd> logger)
@@ -23,8 +23,8 @@ internal sealed partial class Systemd(
 
     public Task StartedAsync(CancellationToken cancellationToken)
     {
-        TellReady();
-        servers.Advanced += TellStatus;
+        NotifyReady();
+        servers.StateChanged += NotifyStatus;
         if (WatchdogInterval() is TimeSpan interval)
         {
             _watching = WatchAsync(interval);
@@ -33,15 +33,15 @@ internal sealed partial class Systemd(
         return Task.CompletedTask;
     }
 
-    /// <summary>Last to be registered, first to be told: before the drain begins.</summary>
+    /// <summary>Registered last and so called first: before the drain begins.</summary>
     public Task StoppingAsync(CancellationToken cancellationToken)
     {
-        servers.Advanced -= TellStatus;
-        // TimeoutStopSec= must not cut a drain that is meant to take longer.
+        servers.StateChanged -= NotifyStatus;
+        // TimeoutStopSec= may be shorter than the drain.
         string patience = host.Value.ShutdownTimeout == Timeout.InfiniteTimeSpan
             ? "infinity"
             : ((long)host.Value.ShutdownTimeout.TotalMicroseconds).ToString(CultureInfo.InvariantCulture);
-        Tell($"STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC={patience}");
+        Notify($"STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC={patience}");
         return Task.CompletedTask;
     }
 
@@ -53,21 +53,21 @@ internal sealed partial class Systemd(
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    public void TellReady() => Tell($"READY=1\nSTATUS={Status(servers.State)}");
+    public void NotifyReady() => Notify($"READY=1\nSTATUS={Status(servers.State)}");
 
-    /// <summary>Type=notify-reload waits for the next <see cref="TellReady"/>.</summary>
-    public void TellReloading() => Tell(string.Create(
-        CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={(long)Stopwatch.GetElapsedTime(0).TotalMicroseconds}\nSTATUS=Reading the configuration anew"));
+    /// <summary>Type=notify-reload waits for the next <see cref="NotifyReady"/>.</summary>
+    public void NotifyReloading() => Notify(string.Create(
+        CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={(long)Stopwatch.GetElapsedTime(0).TotalMicroseconds}\nSTATUS=Reloading the configuration"));
 
     public void Dispose() => _stopped.Dispose();
 
-    /// <summary>A drain that an operator has begun: the process stays, and so it is no STOPPING=1.</summary>
-    private void TellStatus(ByteStreamsState state) => Tell($"STATUS={Status(state)}");
+    /// <summary>A drain that an operator started is not STOPPING=1, because the process continues.</summary>
+    private void NotifyStatus(ByteStreamsState state) => Notify($"STATUS={Status(state)}");
 
     private string Status(ByteStreamsState state) =>
         state is ByteStreamsState.Draining or ByteStreamsState.Drained ? state.ToString() : $"Serving {string.Join(", ", servers.Names)}";
 
-    /// <summary>Half of the time within which systemd wants to hear of this process (sd_watchdog_enabled(3)).</summary>
+    /// <summary>Half of the watchdog timeout (sd_watchdog_enabled(3)); null without a watchdog.</summary>
     private TimeSpan? WatchdogInterval()
     {
         bool isOurs = Environment.GetEnvironmentVariable("WATCHDOG_PID") is not { Length: > 0 } pid || pid == Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
@@ -80,10 +80,10 @@ internal sealed partial class Systemd(
     {
         while (!_stopped.IsCancellationRequested)
         {
-            // A loop that answers nobody is no life: nothing is told then, and systemd acts.
-            if (await ByteStreamServers.AnswersAsync(interval, TimeProvider.System, _stopped.Token))
+            // A stuck event loop sends no notification, so that systemd restarts the service.
+            if (await ByteStreamServers.AreEventLoopsResponsiveAsync(interval, TimeProvider.System, _stopped.Token))
             {
-                Tell("WATCHDOG=1");
+                Notify("WATCHDOG=1");
             }
             else
             {
@@ -92,7 +92,7 @@ internal sealed partial class Systemd(
         }
     }
 
-    private void Tell(string state)
+    private void Notify(string state)
     {
         try
         {
@@ -100,13 +100,13 @@ internal sealed partial class Systemd(
         }
         catch (SocketException error)
         {
-            NotTold(logger, state.Split('\n')[0], error.Message);
+            NotNotified(logger, state.Split('\n')[0], error.Message);
         }
     }
 
-    [LoggerMessage(930, LogLevel.Warning, "systemd could not be told {State}: {Reason}.")]
-    private static partial void NotTold(ILogger logger, string state, string reason);
+    [LoggerMessage(930, LogLevel.Warning, "systemd was not notified of {State}: {Reason}.")]
+    private static partial void NotNotified(ILogger logger, string state, string reason);
 
-    [LoggerMessage(931, LogLevel.Error, "An event loop stands still; systemd's watchdog is not told that all is well.")]
+    [LoggerMessage(931, LogLevel.Error, "An event loop makes no progress; systemd's watchdog is not notified.")]
     private static partial void Stuck(ILogger logger);
 }

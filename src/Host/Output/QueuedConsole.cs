@@ -1,4 +1,5 @@
 using ByteStreams.Connections;
+using ByteStreams;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
@@ -37,10 +38,10 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
 
     public void SetScopeProvider(IExternalScopeProvider scopeProvider) => _scopes = scopeProvider;
 
-    /// <summary>Writes text that is no entry of the log to standard output.</summary>
+    /// <summary>Writes text to standard output that is not a log entry.</summary>
     public void WriteOutput(string text) => _output.Post(text);
 
-    /// <summary>Writes what waits, for a second at most.</summary>
+    /// <summary>Writes queued text, for at most a second.</summary>
     public void Dispose()
     {
         _output.Dispose();
@@ -52,7 +53,7 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
     private string DroppedNotice(long count)
     {
         string notice = string.Empty;
-        OutputLog.LogDropped(new Logger(this, OutputLog.Category, (_, text) => notice = text), count);
+        OutputQueue.LogDropped(new Logger(this, OutputQueue.LogCategory, (_, text) => notice = text), count);
         return notice;
     }
 
@@ -61,8 +62,8 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
 
     private sealed class Logger(QueuedConsole console, string category, Action<LogLevel, string> post) : ILogger
     {
-        /// <summary>A thread's buffer that has grown beyond this is not kept.</summary>
-        private const int Kept = 4096;
+        /// <summary>The largest buffer that a thread keeps.</summary>
+        private const int MaxKeptCapacity = 4096;
 
         [ThreadStatic]
         private static StringWriter? _buffer;
@@ -83,7 +84,7 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
             console.Formatter().Write(new LogEntry<TState>(logLevel, category, eventId, state, exception, formatter), console._scopes, buffer);
             string text = buffer.ToString();
             buffer.GetStringBuilder().Clear();
-            if (buffer.GetStringBuilder().Capacity > Kept)
+            if (buffer.GetStringBuilder().Capacity > MaxKeptCapacity)
             {
                 _buffer = null;
             }

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace StreamsHost.Output;
 
-/// <summary>Lines for standard output, in the order of the log's.</summary>
+/// <summary>Writes lines to standard output, in order with the log.</summary>
 internal sealed class QueuedWriter(QueuedConsole console) : TextWriter
 {
     public override Encoding Encoding => StandardText.Encoding;

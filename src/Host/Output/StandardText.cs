@@ -1,23 +1,22 @@
 using System.Text;
-using StreamsHost.Commands;
 
 namespace StreamsHost.Output;
 
-/// <summary>Writes text to standard output (1) or standard error (2), past <see cref="Console"/>, whose writers share one lock.</summary>
+/// <summary>Writes text to standard output (1) or standard error (2), without <see cref="Console"/>, whose writers share one lock.</summary>
 internal sealed class StandardText(int descriptor)
 {
-    /// <summary>PIPE_BUF of Linux: a non-blocking pipe takes so many bytes or none.</summary>
+    /// <summary>PIPE_BUF of Linux: a non-blocking pipe accepts this many bytes or none.</summary>
     private const int Chunk = 4096;
 
-    /// <summary>How long a full non-blocking output is left alone, which another process of the terminal may have made it.</summary>
+    /// <summary>The wait after EAGAIN: another process of the terminal may have made the output non-blocking.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
-    private readonly Lazy<Stream> _stream = new(() => StandardOutput.Open(descriptor));
+    private readonly Lazy<Stream> _stream = new(() => StandardStream.Open(descriptor));
 
     public static Encoding Encoding { get; } = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
 
     /// <summary>Writes a text. Blocks while the output is full.</summary>
-    /// <exception cref="IOException">It cannot be written: its reader is gone, or the disk is full.</exception>
+    /// <exception cref="IOException">The write failed: the reader is gone, or the disk is full.</exception>
     public void Write(string text)
     {
         ReadOnlySpan<byte> rest = Encoding.GetBytes(text);
@@ -28,7 +27,7 @@ internal sealed class StandardText(int descriptor)
             {
                 _stream.Value.Write(chunk);
             }
-            catch (IOException full) when (full.HResult == StandardOutput.WouldBlock)
+            catch (IOException full) when (full.HResult == StandardStream.WouldBlock)
             {
                 Thread.Sleep(Pause);
                 continue;

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;

@@ -1,5 +1,6 @@
 using System.Threading.RateLimiting;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
@@ -17,6 +18,20 @@ public enum WhenFull
 /// <summary>How many connections an endpoint takes, and how fast.</summary>
 public sealed class AdmissionOptions
 {
+    internal static OptionRanges<AdmissionOptions> Ranges { get; } = new(
+        new NumberOption<AdmissionOptions>(nameof(MaxConnections), NumberRange.AtLeastOne, o => o.MaxConnections),
+        new NumberOption<AdmissionOptions>(nameof(MaxConnectionsPerClient), NumberRange.AtLeastOne, o => o.MaxConnectionsPerClient),
+        new NumberOption<AdmissionOptions>(nameof(IPv4PrefixLength), new(0, 32), o => o.IPv4PrefixLength),
+        new NumberOption<AdmissionOptions>(nameof(IPv6PrefixLength), new(0, 128), o => o.IPv6PrefixLength),
+        new NumberOption<AdmissionOptions>(nameof(ConnectionsPerSecond), NumberRange.AtLeastOne, o => o.ConnectionsPerSecond),
+        new NumberOption<AdmissionOptions>(nameof(Burst), NumberRange.AtLeastOne, o => o.Burst),
+        new NumberOption<AdmissionOptions>(nameof(ConnectionsPerSecondPerClient), NumberRange.AtLeastOne, o => o.ConnectionsPerSecondPerClient),
+        new NumberOption<AdmissionOptions>(nameof(BurstPerClient), NumberRange.AtLeastOne, o => o.BurstPerClient),
+        new NumberOption<AdmissionOptions>(nameof(MaxTrackedClients), new(2), o => o.MaxTrackedClients),
+        new NumberOption<AdmissionOptions>(nameof(QueueLength), NumberRange.AtLeastOne, o => o.QueueLength),
+        new NumberOption<AdmissionOptions>(nameof(QueueLengthPerClient), NumberRange.AtLeastOne, o => o.QueueLengthPerClient),
+        new DurationOption<AdmissionOptions>(nameof(QueueTimeout), DurationRange.Positive, o => o.QueueTimeout));
+
     /// <summary>Connections of the endpoint at once, at least 1. No limit but the total one by default.</summary>
     public int? MaxConnections { get; set; }
 
@@ -84,33 +99,9 @@ public sealed class AdmissionOptions
     /// <summary>What is wrong; each begins with its key.</summary>
     internal IEnumerable<string> Mistakes()
     {
-        foreach ((string name, int? value) in new (string, int?)[]
+        foreach (string error in Ranges.Validate(this, "Admission:"))
         {
-            (nameof(MaxConnections), MaxConnections), (nameof(MaxConnectionsPerClient), MaxConnectionsPerClient),
-            (nameof(ConnectionsPerSecond), ConnectionsPerSecond), (nameof(Burst), Burst),
-            (nameof(ConnectionsPerSecondPerClient), ConnectionsPerSecondPerClient), (nameof(BurstPerClient), BurstPerClient),
-            (nameof(QueueLength), QueueLength), (nameof(QueueLengthPerClient), QueueLengthPerClient),
-        })
-        {
-            if (value < 1)
-            {
-                yield return $"Admission:{name} is at least 1; leave it out for no limit.";
-            }
-        }
-
-        if (IPv4PrefixLength is < 0 or > 32 || IPv6PrefixLength is < 0 or > 128)
-        {
-            yield return "Admission:IPv4PrefixLength is 0 to 32, and IPv6PrefixLength 0 to 128.";
-        }
-
-        if (MaxTrackedClients < 2)
-        {
-            yield return "Admission:MaxTrackedClients is at least 2.";
-        }
-
-        if (QueueTimeout <= TimeSpan.Zero)
-        {
-            yield return "Admission:QueueTimeout is greater than zero.";
+            yield return error;
         }
 
         if (Burst is not null && ConnectionsPerSecond is null)

@@ -12,7 +12,7 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;
 
-/// <summary>Opens connections: resolves, races the addresses, speaks TLS, makes the pair.</summary>
+/// <summary>Opens connections: resolves the host, races its addresses, performs the TLS handshake, and creates the reader and the writer.</summary>
 internal static class ByteStreamClient
 {
     public static async Task<ByteStreamConnection> ConnectAsync(
@@ -21,7 +21,7 @@ internal static class ByteStreamClient
         options = options.Snapshot();
         string openedAt = AbandonedGuard.Caller();
         ConnectionContext context = await OpenAsync(endPoint, options, cancellationToken).ConfigureAwait(false);
-        return await MakePairAsync(context, (endPoint as DnsEndPoint)?.Host, options, openedAt, cancellationToken).ConfigureAwait(false);
+        return await CreateConnectionAsync(context, (endPoint as DnsEndPoint)?.Host, options, openedAt, cancellationToken).ConfigureAwait(false);
     }
 
     public static Task<ByteStreamConnection> AdoptAsync(Socket socket, ByteStreamClientOptions options, CancellationToken cancellationToken)
@@ -34,32 +34,32 @@ internal static class ByteStreamClient
 
         SocketOptions.SetBuffers(socket, options);
         SocketOptions.Apply(socket, options);
-        // Whatever the engine: the runtime's event loop may know this socket already, and would be told of everything as well.
-        var channel = new SocketChannel(socket, Peer(socket));
-        return MakePairAsync(new ChannelConnection(channel, socket.LocalEndPoint, Peer(socket), options), null, options, AbandonedGuard.Caller(), cancellationToken);
+        // A SocketChannel with every engine, because the runtime's event loop may have registered this socket already.
+        var channel = new SocketChannel(socket, GetPeer(socket));
+        return CreateConnectionAsync(new ChannelConnection(channel, socket.LocalEndPoint, GetPeer(socket), options), null, options, AbandonedGuard.Caller(), cancellationToken);
     }
 
-    /// <summary>Opens the transport's connection, without TLS.</summary>
+    /// <summary>Opens the transport connection, without TLS.</summary>
     public static async ValueTask<ConnectionContext> OpenAsync(
         EndPoint endPoint, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
             return endPoint is InMemoryEndPoint memory
-                ? await InMemoryListener.ConnectAsync(memory, options, both.Token).ConfigureAwait(false)
+                ? await InMemoryListener.ConnectAsync(memory, options, linked.Token).ConfigureAwait(false)
                 : await OpenAsync(
-                    endPoint is DnsEndPoint dns ? await CandidatesAsync(dns, options, both.Token).ConfigureAwait(false) : [endPoint], options, both.Token)
+                    endPoint is DnsEndPoint dns ? await CandidatesAsync(dns, options, linked.Token).ConfigureAwait(false) : [endPoint], options, linked.Token)
                     .ConfigureAwait(false);
         }
         catch (OperationCanceledException late) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
-            throw new TimeoutException($"{endPoint} did not answer within the connect timeout of {options.ConnectTimeout.TotalSeconds:0.###} s.", late);
+            throw new TimeoutException($"Connect to {endPoint} timed out after {options.ConnectTimeout.TotalSeconds:0.###} s (ConnectTimeout).", late);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // With the caller's own token, by which it recognises its cancellation; not with the linked one.
+            // The caller recognises its cancellation by its own token, not by the linked one.
             throw new OperationCanceledException(cancellationToken);
         }
     }
@@ -69,24 +69,24 @@ internal static class ByteStreamClient
     {
         try
         {
-            return await OpenBesideAsync(null, candidates, options, cancellationToken).ConfigureAwait(false);
+            return await OpenOnLoopAsync(null, candidates, options, cancellationToken).ConfigureAwait(false);
         }
         catch (SocketException error) when (candidates is [IPEndPoint address])
         {
-            // As HttpClient writes it. Errors of several addresses, and of Unix sockets, name them already.
+            // As HttpClient does. Errors of several addresses and of Unix sockets contain the address already.
             throw new SocketException((int)error.SocketErrorCode, $"{error.Message} ({address})");
         }
     }
 
     /// <summary>
-    /// Opens the transport's connection to the first of several addresses that answers; without a timeout of its own. Where there is a
-    /// connection that it belongs to, both are served by the same event loop: what one brings goes to the other without a change of threads.
+    /// Opens the transport connection to the first address that accepts, without a timeout. The event loop of <paramref name="sibling"/> also
+    /// serves the new connection, so that a relay forwards bytes between the two without a thread switch.
     /// </summary>
-    public static async ValueTask<ConnectionContext> OpenBesideAsync(
-        ConnectionContext? beside, IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
+    public static async ValueTask<ConnectionContext> OpenOnLoopAsync(
+        ConnectionContext? sibling, IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         TransportEngine engine = TransportEngine.For(options);
-        ByteChannel? neighbor = (beside as ChannelConnection)?.Channel;
+        ByteChannel? neighbor = (sibling as ChannelConnection)?.Channel;
         SocketByteChannel channel = candidates.Count == 1
             ? await engine.ConnectAsync(candidates[0], options, neighbor, cancellationToken).ConfigureAwait(false)
             : await HappyEyeballs
@@ -95,7 +95,7 @@ internal static class ByteStreamClient
         return new ChannelConnection(channel, null, candidates[0] as UnixDomainSocketEndPoint, options);
     }
 
-    /// <summary>Sends a PROXY header on a connection that was just opened, in one write. One that fails is disposed.</summary>
+    /// <summary>Sends a PROXY header on a new connection, in one write. Disposes the connection on failure.</summary>
     public static async Task SendAsync(ConnectionContext context, ProxyHeader header, CancellationToken cancellationToken)
     {
         try
@@ -115,19 +115,19 @@ internal static class ByteStreamClient
         }
     }
 
-    /// <summary>Speaks TLS on a connection that was opened. One that fails is disposed.</summary>
+    /// <summary>Performs the TLS handshake on a new connection. Disposes the connection on failure.</summary>
     public static async Task SecureAsync(
         ConnectionContext context, SslClientAuthenticationOptions tls, string? host, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         SslClientAuthenticationOptions withHost = WithHost(tls, options.ServerHostName, host);
         try
         {
-            (await TlsTransport.AuthenticateAsync(context, context.Transport, withHost, withHost, TlsSettings.For(options), attempt: null, cancellationToken)
+            (await TlsHandshake.AuthenticateAsync(context, context.Transport, withHost, withHost, ((ITlsSettingsSource)options).TlsSettings, handshake: null, cancellationToken)
                 .ConfigureAwait(false)).Install();
         }
         catch (Exception error)
         {
-            // Only a refusal has an alert to deliver, which a clean close does; for the rest nobody waits.
+            // A clean close delivers the alert of a rejection; after a cancellation there is none.
             if (error is OperationCanceledException || error.InnerException is OperationCanceledException)
             {
                 context.Abort();
@@ -152,8 +152,8 @@ internal static class ByteStreamClient
             .Select(address => new IPEndPoint(address, dns.Port))];
     }
 
-    /// <summary>The peer's address; null where it has reset the connection already, which the first read or drain tells.</summary>
-    private static EndPoint? Peer(Socket socket)
+    /// <summary>Returns the peer's address; null if the peer has reset the connection, which the first read or drain reports.</summary>
+    private static EndPoint? GetPeer(Socket socket)
     {
         try
         {
@@ -165,7 +165,7 @@ internal static class ByteStreamClient
         }
     }
 
-    private static async Task<ByteStreamConnection> MakePairAsync(
+    private static async Task<ByteStreamConnection> CreateConnectionAsync(
         ConnectionContext context, string? host, ByteStreamClientOptions options, string openedAt, CancellationToken cancellationToken)
     {
         if (options.ProxyHeader is ProxyHeader header)
@@ -182,7 +182,7 @@ internal static class ByteStreamClient
         return new ByteStreamConnection(context, options.Limit, logger, openedAt);
     }
 
-    /// <summary>The caller's options with the name to check.</summary>
+    /// <summary>Returns the caller's options with the server name that the certificate must have.</summary>
     private static SslClientAuthenticationOptions WithHost(SslClientAuthenticationOptions tls, string? serverHostName, string? host)
     {
         string? name = serverHostName ?? (string.IsNullOrEmpty(tls.TargetHost) ? host : tls.TargetHost);

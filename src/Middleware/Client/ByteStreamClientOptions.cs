@@ -1,52 +1,61 @@
 using System.Net.Security;
+using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
-/// <summary>How a connection is opened and treated.</summary>
-public class ByteStreamClientOptions : ByteStreamConnectOptions
+/// <summary>The options of an outbound connection.</summary>
+public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSource
 {
-    /// <summary>TLS. Its <c>TargetHost</c> is set to the host where it is empty. Null, the default, is plain.</summary>
+    internal static new OptionRanges<ByteStreamClientOptions> Ranges { get; } = new(
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamClientOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
+    /// <summary>The TLS options; an empty <c>TargetHost</c> is set to the host. Null, the default, opens a plain connection.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
     /// <summary>
-    /// The name that the server's certificate must have, where it is not the host's. Needs <see cref="Tls"/>. Source: asyncio's
+    /// The name that the server's certificate must have, if it is not the host. Requires <see cref="Tls"/>. Source: asyncio's
     /// <c>server_hostname</c>.
     /// </summary>
     public string? ServerHostName { get; set; }
 
-    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 60 s by default, greater than zero.</summary>
+    /// <summary>The timeout of a TLS handshake, also of <c>StartTlsAsync</c>: 60 s by default, greater than zero.</summary>
     public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
     /// <summary>
-    /// How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default. Also after
-    /// <c>StartTlsAsync</c>.
+    /// The timeout of a TLS close, which sends the buffered bytes and close_notify, also after <c>StartTlsAsync</c>. The connection is aborted
+    /// after it: 30 s by default, greater than zero.
     /// </summary>
     public TimeSpan TlsShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Whether an end of TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>): true by default. False takes
-    /// it for the end: somebody in between can then cut what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
+    /// Whether a peer that closes TLS without close_notify is a truncation (<see cref="TlsTruncatedException"/>), also after <c>StartTlsAsync</c>:
+    /// true by default. False treats it as EOF; an attacker on the path can then truncate what the peer sends.
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
     /// <summary>
-    /// A PROXY header, sent in one write before everything else, TLS included: it tells the peer for whom the connection is made. None by
-    /// default. Source: HAProxy's proxy-protocol.txt, 2.
+    /// A PROXY header with the address of the client for whom the connection is opened. It is sent in one write before any other byte, TLS
+    /// included. None by default. Source: HAProxy's proxy-protocol.txt, 2.
     /// </summary>
     /// <example>
     /// <code>
-    /// // Within a handler: the backend hears who the client is, also where a header told it here.
+    /// // Within a handler: sends the client's address to the backend; a received header is forwarded.
     /// var options = new ByteStreamClientOptions { ProxyHeader = ProxyHeader.For(writer.Transport!) };
     /// </code>
     /// </example>
     public ProxyHeader? ProxyHeader { get; set; }
 
-    /// <summary>Where the connection logs. Nowhere by default.</summary>
+    /// <summary>The logger factory of the connection. No logging by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
-    /// <summary>A copy that later changes do not reach.</summary>
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
+
+    /// <summary>Validates the options and returns a copy of them.</summary>
     internal ByteStreamClientOptions Snapshot()
     {
         Validate();
@@ -56,14 +65,11 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions
     internal override void Validate()
     {
         base.Validate();
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (ServerHostName is not null && Tls is null)
         {
-            throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");
+            throw new ArgumentException("ServerHostName requires Tls: no name is checked without TLS.");
         }
 
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
-        }
     }
 }

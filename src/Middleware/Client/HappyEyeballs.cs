@@ -4,15 +4,15 @@ using ByteStreams.Transport;
 namespace ByteStreams;
 
 /// <summary>
-/// Tries addresses as RFC 8305, 5 says: each next one beside the ones before when these have had their time or have failed; the
-/// first to connect wins, every other socket is closed.
+/// Connects to the first of several addresses that accepts (RFC 8305, 5): the next attempt starts when the previous one has failed or the delay
+/// has elapsed. The sockets of all other attempts are closed.
 /// </summary>
 internal static class HappyEyeballs
 {
-    /// <param name="candidates">In the order in which they are tried.</param>
-    /// <param name="connect">One attempt; tests put their own in.</param>
+    /// <param name="candidates">The addresses in the order of the attempts.</param>
+    /// <param name="connect">Performs one attempt; tests replace it.</param>
     /// <param name="options">The delay and the clock.</param>
-    /// <param name="cancellationToken">Ends every attempt.</param>
+    /// <param name="cancellationToken">Cancels every attempt.</param>
     public static async Task<TConnected> ConnectAsync<TConnected>(
         IReadOnlyList<EndPoint> candidates, Func<EndPoint, CancellationToken, Task<TConnected>> connect,
         ByteStreamConnectOptions options, CancellationToken cancellationToken)
@@ -35,17 +35,17 @@ internal static class HappyEyeballs
                     next++;
                 }
 
-                winner = await FirstOrTurnAsync(running, failures, next < candidates.Count ? delay : Timeout.InfiniteTimeSpan, options.TimeProvider, losers.Token)
+                winner = await WaitForNextAsync(running, failures, next < candidates.Count ? delay : Timeout.InfiniteTimeSpan, options.TimeProvider, losers.Token)
                     .ConfigureAwait(false);
             }
 
             if (winner is null)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                throw AllFailed(failures);
+                throw GetError(failures);
             }
 
-            // A cancellation that comes now is too late: thrown here, it would lose the connected socket.
+            // A cancellation after this point is ignored, because throwing would leak the connected socket.
             return winner;
         }
         finally
@@ -58,14 +58,14 @@ internal static class HappyEyeballs
         }
     }
 
-    /// <summary>Waits for a success (returned), a failure (noted; null) or the end of the delay (null), whichever comes first.</summary>
-    private static async Task<TConnected?> FirstOrTurnAsync<TConnected>(
+    /// <summary>Waits for the first of: a success (returned), a failure (recorded; returns null), the end of the delay (returns null).</summary>
+    private static async Task<TConnected?> WaitForNextAsync<TConnected>(
         List<(EndPoint EndPoint, Task<TConnected> Attempt)> running, List<(EndPoint EndPoint, Exception Error)> failures, TimeSpan delay, TimeProvider time, CancellationToken cancellationToken)
         where TConnected : class, IDisposable
     {
         using var done = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task turn = Task.Delay(delay, time, done.Token);
-        Task first = await Task.WhenAny([.. running.Select(started => started.Attempt), turn]).ConfigureAwait(false);
+        Task elapsed = Task.Delay(delay, time, done.Token);
+        Task first = await Task.WhenAny([.. running.Select(started => started.Attempt), elapsed]).ConfigureAwait(false);
         await done.CancelAsync().ConfigureAwait(false);
         if (first is not Task<TConnected> attempt)
         {
@@ -93,10 +93,10 @@ internal static class HappyEyeballs
         }
     }
 
-    /// <summary>An attempt for which there was no descriptor decides: its address may be fine, and the lack is this process's.</summary>
-    private static Exception AllFailed(List<(EndPoint EndPoint, Exception Error)> failures) => failures.Count == 1
+    /// <summary>Returns the error of all attempts. A descriptor shortage takes precedence, because it says nothing about the addresses.</summary>
+    private static Exception GetError(List<(EndPoint EndPoint, Exception Error)> failures) => failures.Count == 1
         ? failures[0].Error
         : failures.Find(failure => DescriptorLimit.IsShortage(failure.Error)).Error ?? new IOException(
-            "No address could be connected to: " + string.Join("; ", failures.Select(failure => $"{failure.EndPoint}: {failure.Error.Message}")),
+            "Connect failed to every address: " + string.Join("; ", failures.Select(failure => $"{failure.EndPoint}: {failure.Error.Message}")),
             new AggregateException(failures.Select(failure => failure.Error)));
 }

@@ -2,19 +2,19 @@ using System.Text;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>The tables of docs/configuration.md, made from <see cref="EndpointTable"/>; what stands around them is written by hand.</summary>
+/// <summary>Generates the tables of docs/configuration.md from <see cref="EndpointTable"/>. The text before them is written by hand.</summary>
 internal static class ConfigurationDocument
 {
-    /// <summary>The line behind which the tables begin.</summary>
+    /// <summary>The line after which the tables begin.</summary>
     public const string Begin = "<!-- Generated from src/Middleware/Configuration/EndpointTable.cs: do not edit down to the end. -->";
 
-    /// <summary>The tables for the text behind <see cref="Begin"/>.</summary>
-    /// <param name="descriptions">What the keys mean.</param>
-    /// <param name="others">What else the program reads.</param>
+    /// <summary>Generates the text after <see cref="Begin"/>.</summary>
+    /// <param name="descriptions">The descriptions of the keys.</param>
+    /// <param name="others">Further sections of the program.</param>
     public static string Generate(SettingDescriptions descriptions, params IReadOnlyList<OtherSection> others)
     {
         var text = new StringBuilder();
-        Head(text, "`ByteStreams`", "Beside this section appsettings.json may have any others, such as `Logging`.");
+        Head(text, "`ByteStreams`", "appsettings.json may have other sections too, such as `Logging`.");
         foreach (Setting setting in EndpointTable.Service.All)
         {
             Row(text, setting, descriptions.Of(EndpointTable.Service.Options, setting.Name));
@@ -25,9 +25,9 @@ internal static class ConfigurationDocument
             Row(text, section, "a section", null, descriptions.Of(typeof(EndpointConfiguration), section));
         }
 
-        Head(text, "`ByteStreams:Endpoints:<name>`", "An endpoint. All but `Url` may also stand in `ByteStreams:Defaults`.");
+        Head(text, "`ByteStreams:Endpoints:<name>`", "An endpoint. `ByteStreams:Defaults` takes the same keys except `Url`.");
         Rows(text, EndpointTable.Endpoint, descriptions);
-        Head(text, "`ByteStreams:Endpoints:<name>`: its sockets", "In the same section. When one of these changes, the endpoint listens anew.");
+        Head(text, "`ByteStreams:Endpoints:<name>`: its sockets", "In the same section. A change of one of these opens a new listener.");
         Rows(text, EndpointTable.Listening, descriptions);
         foreach (Setting section in EndpointTable.Endpoint.All.Where(setting => setting.Table is not null))
         {

@@ -6,32 +6,32 @@ using System.Text.Json;
 namespace ByteStreams.Configuration;
 
 /// <summary>
-/// The JSON schema of appsettings.json. It is made from <see cref="EndpointTable"/> and kept as docs/appsettings.schema.json, which
-/// this library carries along: the descriptions come from the XML documentation, which a running program does not have.
+/// The JSON schema of a file with a <c>ByteStreams</c> section. It is generated from <see cref="EndpointTable"/> into bytestreams.schema.json, a
+/// resource of this library: the descriptions come from the XML documentation, which a running program does not have.
 /// </summary>
 /// <remarks>
-/// It is stricter than the program, so that an editor can help: keys and names as they are documented, though case does not matter
-/// to the program; numbers and booleans as such, though a string is taken for one as well.
+/// It is stricter than the program, so that an editor can help: the program ignores the case of keys and names, and accepts numbers and
+/// booleans as strings.
 /// </remarks>
 internal static class ConfigurationSchema
 {
     private const string Root = "ByteStreams";
     private const string Endpoint = "Endpoint";
 
-    /// <summary>The schema, as it is in docs.</summary>
+    /// <summary>The generated schema.</summary>
     public static string Text
     {
         get
         {
-            using Stream resource = typeof(ConfigurationSchema).Assembly.GetManifestResourceStream("appsettings.schema.json")!;
+            using Stream resource = typeof(ConfigurationSchema).Assembly.GetManifestResourceStream("bytestreams.schema.json")!;
             using var reader = new StreamReader(resource);
             return reader.ReadToEnd();
         }
     }
 
-    /// <summary>Makes the schema anew.</summary>
-    /// <param name="descriptions">What the keys mean.</param>
-    /// <param name="others">What else the program reads.</param>
+    /// <summary>Generates the schema.</summary>
+    /// <param name="descriptions">The descriptions of the keys.</param>
+    /// <param name="others">Further sections of the program.</param>
     public static string Generate(SettingDescriptions descriptions, params IReadOnlyList<OtherSection> others)
     {
         using var stream = new MemoryStream();
@@ -82,7 +82,7 @@ internal static class ConfigurationSchema
     private static void WriteRoot(Utf8JsonWriter json, SettingDescriptions descriptions)
     {
         json.WriteStartObject(Root);
-        json.WriteString("description", "Byte-stream endpoints, and what holds for all of them.");
+        json.WriteString("description", "Byte-stream endpoints, and the keys that apply to all of them.");
         json.WriteString("type", "object");
         json.WriteBoolean("additionalProperties", false);
         json.WriteStartObject("properties");
@@ -169,7 +169,7 @@ internal static class ConfigurationSchema
         }
         else if (setting.IsList)
         {
-            // As an array, or as one text with commas.
+            // An array, or one text with commas.
             json.WriteStartArray("type");
             json.WriteStringValue("array");
             json.WriteStringValue("string");

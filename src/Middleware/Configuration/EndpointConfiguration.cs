@@ -1,16 +1,15 @@
 using System.Text;
-using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>Reads a <c>ByteStreams</c> section. Every error is noted, none is thrown: they are reported together.</summary>
+/// <summary>Reads a <c>ByteStreams</c> section. Errors are collected, so that they are reported together.</summary>
 internal static class EndpointConfiguration
 {
-    /// <summary>The endpoints, each a section under a name of its own: the name is in logs, metrics and traces.</summary>
+    /// <summary>The endpoints, one section each. The section's name is the endpoint's name in logs, metrics and traces.</summary>
     public const string Endpoints = "Endpoints";
 
-    /// <summary>What holds for every endpoint that does not say otherwise: any key of an endpoint but <c>Url</c>. A list replaces the default's.</summary>
+    /// <summary>Defaults for all endpoints: any key of an endpoint except <c>Url</c>. An endpoint's own list replaces the default list.</summary>
     public const string Defaults = "Defaults";
 
     private static readonly string[] Known = [.. EndpointTable.Service.All.Select(setting => setting.Name), Defaults, Endpoints];
@@ -19,8 +18,7 @@ internal static class EndpointConfiguration
         [.. EndpointTable.Endpoint.All.Select(setting => setting.Name), .. EndpointTable.Listening.All.Select(setting => setting.Name)];
 
     /// <summary>
-    /// A section as it is now. What is read of it twice, to be used and to see whether it has changed, then is the same even where it
-    /// changes meanwhile.
+    /// A snapshot of a section. It is read twice, to be applied and to compute the signature, and both reads have to see the same values.
     /// </summary>
     public static IConfiguration Copy(IConfiguration section)
     {
@@ -30,7 +28,7 @@ internal static class EndpointConfiguration
 
     /// <summary>The endpoints of a section.</summary>
     /// <param name="section">The section.</param>
-    /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>
+    /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>
     public static IEnumerable<EndpointRegistration> Read(IConfiguration section, ICollection<string> errors)
     {
         foreach (IConfigurationSection unknown in section.GetChildren().Where(child => !Known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
@@ -40,19 +38,19 @@ internal static class EndpointConfiguration
 
         ReadService(section, new ServiceSettings(), errors);
         IConfigurationSection defaults = section.GetSection(Defaults);
-        SettingTable.NoteValue(section.GetSection(Endpoints), errors);
+        SettingTable.RejectValue(section.GetSection(Endpoints), errors);
         if (defaults.GetSection(nameof(EndpointSettings.Url)) is { Value: not null } url)
         {
-            errors.Add($"{url.Path}: each endpoint has a Url of its own; it is no default.");
+            errors.Add($"{url.Path}: Url cannot be a default. Set it in each endpoint.");
         }
 
-        // Once for its mistakes; what it says is read again for each endpoint.
+        // Reads the defaults for their errors; each endpoint reads the values again.
         Apply(defaults, new EndpointSettings(), errors);
         return [.. section.GetSection(Endpoints).GetChildren().Select(endpoint => new EndpointRegistration(
             endpoint.Key, null, null, Callback: null, Configure: null, endpoint.Path, [defaults, endpoint]))];
     }
 
-    /// <summary>Sets what a section says beside its endpoints.</summary>
+    /// <summary>Reads the keys that apply to all endpoints.</summary>
     public static void ReadService(IConfiguration section, ServiceSettings settings, ICollection<string> errors)
     {
         foreach (IConfigurationSection child in section.GetChildren().Where(child => EndpointTable.Service.Knows(child.Key)))
@@ -61,10 +59,10 @@ internal static class EndpointConfiguration
         }
     }
 
-    /// <summary>Sets what a section of an endpoint, or the defaults, says.</summary>
+    /// <summary>Applies the section of an endpoint, or of the defaults.</summary>
     public static void Apply(IConfigurationSection section, EndpointSettings settings, ICollection<string> errors)
     {
-        SettingTable.NoteValue(section, errors);
+        SettingTable.RejectValue(section, errors);
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (EndpointTable.Listening.Knows(child.Key))
@@ -82,9 +80,9 @@ internal static class EndpointConfiguration
         }
     }
 
-    /// <summary>Everything that sections say, to see whether it has changed.</summary>
-    /// <param name="sections">The sections, the later ones over the earlier.</param>
-    /// <param name="keys">Which of their keys.</param>
+    /// <summary>The keys and values of sections as text, to detect changes.</summary>
+    /// <param name="sections">The sections; later ones override earlier ones.</param>
+    /// <param name="keys">Selects keys.</param>
     public static string Signature(IReadOnlyList<IConfigurationSection> sections, Func<string, bool> keys)
     {
         var text = new StringBuilder();

@@ -1,31 +1,41 @@
+using ByteStreams.Transport.Validation;
+
 namespace ByteStreams.Configuration;
 
-/// <summary>What a <c>ByteStreams</c> section says beside its endpoints.</summary>
+/// <summary>The keys of a <c>ByteStreams</c> section that apply to all endpoints.</summary>
 internal sealed class ServiceSettings
 {
     private TimeSpan? _drainDelay;
     private TimeSpan? _drainTimeout;
 
+    internal static OptionRanges<ServiceSettings> Ranges { get; } = new(
+        new NumberOption<ServiceSettings>(nameof(MaxConnections), NumberRange.AtLeastZero, o => o.MaxConnections),
+        new NumberOption<ServiceSettings>(
+            nameof(MaxBufferedBytes), new(Minimum: 1 << 20, NumberRange.MaximumBytes, AllowsZero: true), o => o.MaxBufferedBytes),
+        new DurationOption<ServiceSettings>(nameof(DrainDelay), DurationRange.ZeroOrMore, o => o.DrainDelay),
+        new DurationOption<ServiceSettings>(nameof(DrainTimeout), DurationRange.ZeroOrMore, o => o.DrainTimeout));
+
     /// <summary>
-    /// Connections of all endpoints together, 0 for no limit. By default as many as the process has descriptors and memory for, whichever
-    /// are fewer: the limit of open descriptors (<c>ulimit -n</c>, <c>LimitNOFILE</c>) less the reserves and those open at the start, and
-    /// half of that where an endpoint is a relay, whose connections take two; one connection for each 8 KiB of the memory that the process
-    /// may use, a relayed one for 16 KiB. The number is logged at the start. A change counts at once: who is connected stays, and new
-    /// connections are refused until there are fewer.
+    /// The maximum number of connections of all endpoints together, 0 for no limit. The default is the smaller of two numbers. The first is the
+    /// limit of open descriptors (<c>ulimit -n</c>, <c>LimitNOFILE</c>) less the reserves and the descriptors open at the start, halved if an
+    /// endpoint is a relay, whose connections take two. The second is one connection per 8 KiB of the memory that the process may use, or per 16
+    /// KiB if an endpoint is a relay. The number is logged at the start. A change applies at once: open connections stay, and new ones are refused
+    /// until the number is below the limit.
     /// </summary>
     public int? MaxConnections { get; set; }
 
     /// <summary>
-    /// Bytes that the buffers of all connections of the process may hold, 0 for no limit: received and not consumed, written and not sent,
-    /// counted by the pooled blocks that they lie in. By default an eighth of the memory that the process may use, as the garbage collector
-    /// knows it (three quarters of a container's limit, or <c>DOTNET_GCHeapHardLimit</c>). Above it connections that hold more than a small
-    /// block (1 KiB) are not read until the total has fallen by an eighth; others go on. Their timeouts count meanwhile. A change counts at once.
+    /// The maximum number of bytes in the buffers of all connections of the process, 0 for no limit: bytes received and not consumed, and bytes
+    /// written and not sent, counted by their pooled blocks. The default is an eighth of the memory that the process may use according to the
+    /// garbage collector (three quarters of a container's limit, or <c>DOTNET_GCHeapHardLimit</c>). Above the limit, connections that hold more
+    /// than a small block (1 KiB) are not read until the total has fallen by an eighth; other connections continue. Timeouts keep running. A
+    /// change applies at once.
     /// </summary>
     public long? MaxBufferedBytes { get; set; }
 
     /// <summary>
-    /// How long clients are still accepted when the program is told to end, while its health check fails already: the time that a load
-    /// balancer needs to notice. In Kubernetes, 5s.
+    /// How long clients are still accepted after a stop was requested, while the health check already fails: the time that a load balancer
+    /// needs to remove this instance. In Kubernetes, 5s.
     /// </summary>
     public TimeSpan DrainDelay
     {
@@ -34,9 +44,9 @@ internal sealed class ServiceSettings
     }
 
     /// <summary>
-    /// How long handlers have behind that, once no client is accepted any more and they have been told to end. Connections that are left
-    /// then are aborted, and logged. The host's own <c>ShutdownTimeout</c> is extended to fit; only where it was set in code, and neither
-    /// this nor <c>DrainDelay</c> is set, it counts before this.
+    /// How long handlers may run after <c>DrainDelay</c>, once no client is accepted any more and their <c>stopping</c> token is canceled.
+    /// Connections that remain are aborted and logged. The host's <c>ShutdownTimeout</c> is extended to fit. If it was set in code, and neither
+    /// this key nor <c>DrainDelay</c> is set, it bounds the drain.
     /// </summary>
     public TimeSpan DrainTimeout
     {
@@ -44,6 +54,6 @@ internal sealed class ServiceSettings
         set => _drainTimeout = value;
     }
 
-    /// <summary>Whether one of the drain's times was set.</summary>
-    public bool SaysHowToDrain() => _drainDelay is not null || _drainTimeout is not null;
+    /// <summary>Whether a drain time is configured.</summary>
+    public bool ConfiguresDrain() => _drainDelay is not null || _drainTimeout is not null;
 }

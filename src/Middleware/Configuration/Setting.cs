@@ -2,39 +2,39 @@ using Microsoft.Extensions.Configuration;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>One key of the configuration: reading it, the message about a wrong value, its documentation and its schema come from here.</summary>
-/// <param name="Name">As in the file; case does not matter.</param>
+/// <summary>A configuration key: how it is read, the error about an invalid value, its documentation and its schema.</summary>
+/// <param name="Name">The key; case does not matter.</param>
 internal abstract record Setting(string Name)
 {
-    /// <summary>What a value may be, for messages and documentation.</summary>
+    /// <summary>The valid values, for errors and documentation.</summary>
     public abstract string Takes { get; }
 
-    /// <summary>The value where nothing is said, as it would be written; null where there is none.</summary>
+    /// <summary>The default as text; null if there is none.</summary>
     public abstract string? Default { get; }
 
-    /// <summary>The keys within it, for a section or a list of them.</summary>
+    /// <summary>The keys of a section, or of each section in a list.</summary>
     public virtual SettingTable? Table => null;
 
     /// <summary>Whether it is a list.</summary>
     public virtual bool IsList => false;
 
-    /// <summary>What a value is in JSON, as far as a schema can say it.</summary>
+    /// <summary>The JSON schema of a value.</summary>
     public virtual SettingSchema Schema => new("string");
 }
 
-/// <summary>A value in a JSON schema.</summary>
+/// <summary>The JSON schema of a value.</summary>
 /// <param name="Type">string, integer or boolean.</param>
-/// <param name="Least">The least integer.</param>
-/// <param name="Most">The greatest integer.</param>
-/// <param name="Pattern">What a string matches.</param>
+/// <param name="Least">The minimum of an integer.</param>
+/// <param name="Most">The maximum of an integer.</param>
+/// <param name="Pattern">The pattern of a string.</param>
 /// <param name="Values">The only values.</param>
 internal sealed record SettingSchema(
     string Type, long? Least = null, long? Most = null, string? Pattern = null, IReadOnlyList<string>? Values = null);
 
-/// <summary>A key that sets something of <typeparamref name="TOptions"/>.</summary>
+/// <summary>A key that sets an option of <typeparamref name="TOptions"/>.</summary>
 internal abstract record Setting<TOptions>(string Name) : Setting(Name)
 {
-    /// <summary>Reads the key. A mistake is noted and changes nothing.</summary>
+    /// <summary>Reads the key. An invalid value adds an error and changes nothing.</summary>
     public abstract void Read(IConfigurationSection section, TOptions options, ICollection<string> errors);
 }
 
@@ -66,9 +66,8 @@ internal sealed record ValueSetting<TOptions>(
 }
 
 /// <summary>
-/// A key with a list of texts: an array, or one text with commas, as an environment variable has it. It replaces the default's list.
-/// Where sources give both, the text counts: a variable is there to replace what the file says, and to add to a list of who may
-/// connect would be the opposite.
+/// A key with a list of texts: an array, or one text with commas, such as an environment variable. It replaces the default list. The text
+/// wins over an array from another source: a variable that appended to the file's access list would allow more clients than it names.
 /// </summary>
 internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func<TOptions, IList<string>> List) : Setting<TOptions>(Name)
     where TOptions : new()
@@ -107,7 +106,7 @@ internal sealed record ListSetting<TOptions>(string Name, string TakesText, Func
     }
 }
 
-/// <summary>Several keys under a name.</summary>
+/// <summary>A section of keys.</summary>
 internal abstract record KeysSetting<TOptions, TSection>(string Name, SettingTable<TSection> Keys) : Setting<TOptions>(Name)
     where TSection : new()
 {
@@ -118,7 +117,7 @@ internal abstract record KeysSetting<TOptions, TSection>(string Name, SettingTab
     public override SettingTable Table => Keys;
 }
 
-/// <summary>A section of keys.</summary>
+/// <summary>A section that records whether it exists and is enabled.</summary>
 internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOptions, SectionState<TSection>> Get, SettingTable<TSection> Keys)
     : KeysSetting<TOptions, TSection>(Name, Keys)
     where TSection : new()
@@ -131,14 +130,14 @@ internal sealed record SectionSetting<TOptions, TSection>(string Name, Func<TOpt
     }
 }
 
-/// <summary>A section of keys within another, which is there or not as a whole with that.</summary>
+/// <summary>A section within another, which exists and is enabled with that one.</summary>
 internal sealed record InnerSectionSetting<TOptions, TSection>(string Name, Func<TOptions, TSection> Get, SettingTable<TSection> Keys)
     : KeysSetting<TOptions, TSection>(Name, Keys)
     where TSection : new()
 {
     public override void Read(IConfigurationSection section, TOptions options, ICollection<string> errors)
     {
-        SettingTable.NoteValue(section, errors);
+        SettingTable.RejectValue(section, errors);
         foreach (IConfigurationSection child in section.GetChildren())
         {
             Keys.Read(child, Get(options), errors);
@@ -146,7 +145,7 @@ internal sealed record InnerSectionSetting<TOptions, TSection>(string Name, Func
     }
 }
 
-/// <summary>A list of sections. It replaces the default's list.</summary>
+/// <summary>A list of sections. It replaces the default list.</summary>
 internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOptions, IList<TItem>> List, SettingTable<TItem> Keys)
     : Setting<TOptions>(Name)
     where TItem : new()
@@ -163,7 +162,7 @@ internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOp
     {
         IList<TItem> list = List(options);
         list.Clear();
-        SettingTable.NoteValue(section, errors);
+        SettingTable.RejectValue(section, errors);
         foreach (IConfigurationSection item in section.GetChildren())
         {
             var state = new SectionState<TItem>();
@@ -173,7 +172,7 @@ internal sealed record SectionListSetting<TOptions, TItem>(string Name, Func<TOp
     }
 }
 
-/// <summary>A section as it was read: its options, whether it stood there at all, and whether it was switched off.</summary>
+/// <summary>A section as it was read: its options, whether it exists, and whether it is enabled.</summary>
 internal sealed class SectionState<TSection>
     where TSection : new()
 {

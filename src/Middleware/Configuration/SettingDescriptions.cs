@@ -3,17 +3,17 @@ using System.Xml.Linq;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>What the keys mean: the summaries of the options of their names, out of the XML documentation.</summary>
-/// <param name="documentation">The files that the compiler writes, of each program that has keys.</param>
+/// <summary>The descriptions of the keys: the XML documentation summaries of the options of the same name.</summary>
+/// <param name="documentation">The XML documentation files that the compiler writes.</param>
 internal sealed partial class SettingDescriptions(params IReadOnlyList<XDocument> documentation)
 {
     private readonly Dictionary<string, XElement> _members =
         documentation.SelectMany(file => file.Descendants("member")).ToDictionary(member => member.Attribute("name")!.Value, member => member);
 
     /// <summary>The description of an option, with code in backticks.</summary>
-    /// <param name="options">The type that has it, itself or from its base.</param>
-    /// <param name="name">The property's name, or that of a constant.</param>
-    /// <exception cref="InvalidOperationException">It has no summary.</exception>
+    /// <param name="options">The type that declares or inherits it.</param>
+    /// <param name="name">The name of the property or constant.</param>
+    /// <exception cref="InvalidOperationException">The option has no summary.</exception>
     public string Of(Type options, string name)
     {
         for (Type? type = options; type is not null; type = type.BaseType)
@@ -27,7 +27,7 @@ internal sealed partial class SettingDescriptions(params IReadOnlyList<XDocument
             }
         }
 
-        throw new InvalidOperationException($"{options.Name}.{name} has no summary, from which its key would be described.");
+        throw new InvalidOperationException($"{options.Name}.{name} has no summary, which its key needs as description.");
     }
 
     private static string Text(XElement element) => string.Concat(element.Nodes().Select(node => node switch
@@ -42,8 +42,7 @@ internal sealed partial class SettingDescriptions(params IReadOnlyList<XDocument
     }));
 
     /// <summary>
-    /// <c>P:ByteStreams.AdmissionOptions.Burst</c> is the key Burst to a reader; a type, an enumeration's value, a constant, and a method without its
-    /// parameters as well.
+    /// The last part of a cref, without parameters: <c>P:ByteStreams.AdmissionOptions.Burst</c> is the key Burst.
     /// </summary>
     private static string ShortName(string cref)
     {

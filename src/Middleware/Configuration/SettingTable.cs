@@ -5,24 +5,24 @@ namespace ByteStreams.Configuration;
 /// <summary>The keys of a section.</summary>
 internal abstract class SettingTable
 {
-    /// <summary>Whether the section counts: <c>true</c> by default; <c>false</c> switches off what it is about, whatever else it says.</summary>
+    /// <summary>Enables this section, by default; <c>false</c> disables the feature.</summary>
     public const string Enabled = "Enabled";
 
-    /// <summary>The options that the keys set; each key's documentation is that of the property of its name.</summary>
+    /// <summary>The options type that the keys set; a key has the documentation of the property of its name.</summary>
     public abstract Type Options { get; }
 
     public abstract IReadOnlyList<Setting> All { get; }
 
-    /// <summary>Whether the section can be switched off by <see cref="Enabled"/>.</summary>
+    /// <summary>Whether the section has the key <see cref="Enabled"/>.</summary>
     public bool CanBeDisabled { get; init; }
 
-    /// <summary>Whether it has the key, in any case.</summary>
+    /// <summary>Whether the table has the key; case does not matter.</summary>
     public bool Knows(string key) => All.Any(setting => Is(setting.Name, key));
 
     public static bool Is(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Notes one value where a section is meant: it would say nothing, and look as if it did.</summary>
-    public static void NoteValue(IConfigurationSection section, ICollection<string> errors)
+    /// <summary>Adds an error if a section has a value, which would be ignored.</summary>
+    public static void RejectValue(IConfigurationSection section, ICollection<string> errors)
     {
         if (!string.IsNullOrEmpty(section.Value))
         {
@@ -30,13 +30,13 @@ internal abstract class SettingTable
         }
     }
 
-    /// <summary>The message about a key that is not there.</summary>
+    /// <summary>The error about an unknown key.</summary>
     public static string Unknown(IConfigurationSection key, IReadOnlyList<string> known) =>
         Nearest(key.Key, known) is string nearest
             ? $"{key.Path}: there is no such key. Did you mean '{nearest}'?"
             : $"{key.Path}: there is no such key. Known are {string.Join(", ", known)}.";
 
-    /// <summary>The known key that is nearest to a misspelt one; null where none is near.</summary>
+    /// <summary>The known key that is nearest to a misspelt one; null if none is near.</summary>
     public static string? Nearest(string name, IEnumerable<string> known) => known
         .Select(candidate => (candidate, distance: Distance(name.ToUpperInvariant(), candidate.ToUpperInvariant())))
         .Where(pair => pair.distance <= Math.Max(2, name.Length / 3))
@@ -44,7 +44,7 @@ internal abstract class SettingTable
         .Select(pair => pair.candidate)
         .FirstOrDefault();
 
-    /// <summary>Levenshtein's distance, on the one row that it needs.</summary>
+    /// <summary>The Levenshtein distance, computed in one row.</summary>
     private static int Distance(string left, string right)
     {
         int[] row = [.. Enumerable.Range(0, right.Length + 1)];
@@ -72,10 +72,10 @@ internal sealed class SettingTable<TOptions>(params IReadOnlyList<Setting<TOptio
 
     public override IReadOnlyList<Setting> All => settings;
 
-    /// <summary>Reads every key of a section; each mistake is a line.</summary>
+    /// <summary>Reads every key of a section; each error is a line.</summary>
     public void Read(IConfigurationSection section, SectionState<TOptions> state, ICollection<string> errors)
     {
-        NoteValue(section, errors);
+        RejectValue(section, errors);
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (CanBeDisabled && Is(child.Key, Enabled))

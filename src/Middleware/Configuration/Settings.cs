@@ -1,55 +1,41 @@
 using System.Globalization;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams.Configuration;
 
-/// <summary>The kinds of values, each with its range, message and schema.</summary>
+/// <summary>Creates keys by type of value, each with its errors and schema.</summary>
 internal static class Settings
 {
-    /// <summary>A pebibyte: beyond any machine's memory, and exact in every JSON reader.</summary>
-    private const long MostBytes = 1L << 50;
+    /// <summary>A number, whose range and default the options type declares.</summary>
+    public static ValueSetting<TOptions> Number<TOptions>(OptionRanges<TOptions> ranges, string name, Action<TOptions, int> set)
+        where TOptions : class, new() => LongNumber(ranges, name, (options, value) => set(options, (int)value));
 
-    public static ValueSetting<TOptions> Number<TOptions>(
-        string name, int least, int most, Func<TOptions, long?> get, Action<TOptions, int> set)
-        where TOptions : new() => new(
-        name,
-        most == int.MaxValue
-            ? string.Create(CultureInfo.InvariantCulture, $"a whole number, at least {least}")
-            : string.Create(CultureInfo.InvariantCulture, $"a whole number from {least} to {most}"),
-        new SettingSchema("integer", least, most == int.MaxValue ? null : most),
-        options => get(options)?.ToString(CultureInfo.InvariantCulture),
-        (text, options) =>
-        {
-            if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < least || value > most)
+    /// <summary>A number that may be above <see cref="int.MaxValue"/>.</summary>
+    public static ValueSetting<TOptions> LongNumber<TOptions>(OptionRanges<TOptions> ranges, string name, Action<TOptions, long> set)
+        where TOptions : class, new()
+    {
+        NumberOption<TOptions> option = ranges.Number(name);
+        return new ValueSetting<TOptions>(
+            option.Name,
+            option.Requirement,
+            new SettingSchema("integer", option.Range.SchemaMinimum, option.Range.Maximum),
+            options => option.Get(options)?.ToString(CultureInfo.InvariantCulture),
+            (text, options) =>
             {
-                return false;
-            }
+                if (!long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) || !option.Range.Contains(value))
+                {
+                    return false;
+                }
 
-            set(options, value);
-            return true;
-        });
-
-    /// <summary>An amount of memory: zero for no limit, or at least <paramref name="least"/>.</summary>
-    public static ValueSetting<TOptions> Bytes<TOptions>(string name, long least, Func<TOptions, long?> get, Action<TOptions, long> set)
-        where TOptions : new() => new(
-        name,
-        string.Create(CultureInfo.InvariantCulture, $"a whole number of bytes, 0 or at least {least}"),
-        new SettingSchema("integer", 0, MostBytes),
-        options => get(options)?.ToString(CultureInfo.InvariantCulture),
-        (text, options) =>
-        {
-            if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) || value > MostBytes || (value != 0 && value < least))
-            {
-                return false;
-            }
-
-            set(options, value);
-            return true;
-        });
+                set(options, value);
+                return true;
+            });
+    }
 
     public static ValueSetting<TOptions> Flag<TOptions>(string name, Func<TOptions, bool> get, Action<TOptions, bool> set)
         where TOptions : new() => OptionalFlag<TOptions>(name, options => get(options), set);
 
-    /// <summary>A flag whose default depends on something else.</summary>
+    /// <summary>A flag whose default depends on other options.</summary>
     public static ValueSetting<TOptions> OptionalFlag<TOptions>(string name, Func<TOptions, bool?> get, Action<TOptions, bool> set)
         where TOptions : new() => new(
         name,
@@ -76,7 +62,7 @@ internal static class Settings
         options => get(options).ToString(),
         (text, options) =>
         {
-            // A number would be taken for a name as well.
+            // TryParse accepts numbers too.
             if (!Enum.TryParse(text, ignoreCase: true, out TChoice value) || !Enum.GetNames<TChoice>().Contains(text, StringComparer.OrdinalIgnoreCase))
             {
                 return false;
@@ -86,30 +72,48 @@ internal static class Settings
             return true;
         });
 
-    /// <param name="name">The key.</param>
-    /// <param name="least">The least time; <see cref="TimeSpan.Zero"/> itself is taken only where <paramref name="orZero"/> says so.</param>
-    /// <param name="get">Shows the default.</param>
-    /// <param name="set">Sets the option.</param>
-    /// <param name="orZero">Whether zero is a value.</param>
-    public static ValueSetting<TOptions> Time<TOptions>(
-        string name, TimeSpan least, Func<TOptions, TimeSpan?> get, Action<TOptions, TimeSpan> set, bool orZero = false)
-        where TOptions : new() => new(
-        name,
-        orZero ? "a time such as 2s or 00:00:02, zero or more"
-            : least > TimeSpan.Zero ? $"a time such as 60s or 00:01:00, at least {Duration.Show(least)}"
-            : "a time such as 30s or 00:00:30, greater than zero",
-        new SettingSchema("string", Pattern: Duration.Pattern),
-        options => get(options) is TimeSpan time ? Duration.Show(time) : null,
-        (text, options) =>
-        {
-            if (!Duration.TryParse(text, out TimeSpan value) || value < least || (value == TimeSpan.Zero && !orZero) || value.TotalMilliseconds > int.MaxValue)
+    /// <summary>A time, whose range and default the options type declares.</summary>
+    public static ValueSetting<TOptions> Time<TOptions>(OptionRanges<TOptions> ranges, string name, Action<TOptions, TimeSpan> set)
+        where TOptions : class, new()
+    {
+        DurationOption<TOptions> option = ranges.Duration(name);
+        return new ValueSetting<TOptions>(
+            option.Name,
+            option.Requirement,
+            new SettingSchema("string", Pattern: Duration.Pattern),
+            options => option.Get(options) is TimeSpan time ? Duration.Show(time) : null,
+            (text, options) =>
             {
-                return false;
-            }
+                if (!Duration.TryParse(text, out TimeSpan value) || !option.Range.Contains(value))
+                {
+                    return false;
+                }
 
-            set(options, value);
-            return true;
-        });
+                set(options, value);
+                return true;
+            });
+    }
+
+    /// <summary>A time whose option is null for no limit, which configuration writes as 0s.</summary>
+    public static ValueSetting<TOptions> TimeOrNone<TOptions>(OptionRanges<TOptions> ranges, string name, Action<TOptions, TimeSpan?> set)
+        where TOptions : class, new()
+    {
+        ValueSetting<TOptions> time = Time(ranges, name, (options, value) => set(options, value));
+        return time with
+        {
+            TakesText = $"0s for no limit, or {time.TakesText}",
+            TryApply = (text, options) =>
+            {
+                if (!Duration.TryParse(text, out TimeSpan value) || value != TimeSpan.Zero)
+                {
+                    return time.TryApply(text, options);
+                }
+
+                set(options, null);
+                return true;
+            },
+        };
+    }
 
     public static ValueSetting<TOptions> Text<TOptions>(
         string name, string takes, Func<TOptions, string?> get, Action<TOptions, string> set, string? pattern = null)

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Epoll;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -224,7 +223,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     {
         if (_duration.Enabled)
         {
-            _duration.Record(duration.TotalSeconds, new(EndpointTag, connection.Reporter!.Counters.Name), new(ReasonTag, EndReasonText.Of(reason)));
+            _duration.Record(duration.TotalSeconds, new(EndpointTag, connection.Reporter!.Counters.Name), new(ReasonTag, EndReasonText.GetText(reason)));
         }
 
         Ended?.Invoke(ConnectionSnapshot.Create(connection));
@@ -249,7 +248,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
 
             if (failure != ConnectionEndReason.None)
             {
-                tags.Add(ErrorTag, EndReasonText.Of(failure));
+                tags.Add(ErrorTag, EndReasonText.GetText(failure));
             }
 
             _handshakes.Record(duration.TotalSeconds, tags);
@@ -356,7 +355,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     private IEnumerable<Measurement<long>> Rejected() =>
         from endpoint in _endpoints.Values
         from refused in endpoint.Refusals()
-        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.Of(refused.Reason)));
+        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.GetText(refused.Reason)));
 
     private IEnumerable<Measurement<long>> Bytes()
     {
@@ -394,14 +393,4 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
             }
         }
     }
-}
-
-/// <summary>A change of the endpoints with counters.</summary>
-internal enum EndpointChange
-{
-    /// <summary>A server has started.</summary>
-    Added,
-
-    /// <summary>An endpoint has no longer a server or a connection.</summary>
-    Forgotten,
 }

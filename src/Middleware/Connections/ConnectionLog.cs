@@ -1,4 +1,3 @@
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -7,14 +6,14 @@ namespace ByteStreams.Connections;
 /// <summary>What is logged of a connection and its handler. The server's ids 400 to 499, and 200 of TLS.</summary>
 internal static partial class ConnectionLog
 {
-    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}, server name {ServerName}: the TLS handshake failed ({Reason}): {Explanation}")]
+    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}: TLS handshake failed (server name {ServerName}, reason {Reason}): {Explanation}")]
     private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
 
     /// <summary>Logs a failed TLS handshake. The name and the explanation may be text of the peer.</summary>
     public static void HandshakeFailed(ILogger logger, ConnectionContext connection, ConnectionEndReason reason, string explanation, string? serverName) =>
         HandshakeFailed(
             logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint), serverName is null ? "-" : LogText.Escape(serverName),
-            EndReasonText.Of(reason), LogText.Escape(explanation));
+            EndReasonText.GetText(reason), LogText.Escape(explanation));
 
     [LoggerMessage(400, LogLevel.Error, "Connection {ConnectionId}: the handler failed; the connection is reset.")]
     public static partial void HandlerFailed(ILogger logger, Exception error, string connectionId);

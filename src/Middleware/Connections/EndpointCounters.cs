@@ -1,4 +1,3 @@
-using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Connections;
 

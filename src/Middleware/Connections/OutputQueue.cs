@@ -1,4 +1,7 @@
-namespace ByteStreams.Connections;
+using ByteStreams.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams;
 
 /// <summary>
 /// A bounded queue of log text and the thread that writes it. A caller never waits: standard output may be a pipe that is not read, and a
@@ -8,9 +11,12 @@ namespace ByteStreams.Connections;
 /// <param name="notice">Makes the text that reports a number of drops.</param>
 /// <param name="capacity">The most texts that wait.</param>
 /// <param name="time">The clock of the reports.</param>
-internal sealed class OutputQueue(Action<string> write, Func<long, string> notice, int capacity, TimeProvider time) : IDisposable
+public sealed class OutputQueue(Action<string> write, Func<long, string> notice, int capacity, TimeProvider time) : IDisposable
 {
-    /// <summary>How long the end of the program waits for an output that is not read.</summary>
+    /// <summary>The category of <see cref="LogDropped"/>.</summary>
+    public const string LogCategory = OutputLog.Category;
+
+    /// <summary>The time that <see cref="Dispose"/> waits for an output that is not read.</summary>
     public static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>The shortest time between two reports while the queue does not become empty.</summary>
@@ -28,10 +34,16 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
     private bool _isFailing;
     private bool _isClosed;
 
-    /// <summary>The number of texts that all queues of the process have dropped.</summary>
+    /// <summary>The number of texts that all queues of the process have dropped: the counter <c>bytestreams.dropped_log_messages</c>.</summary>
     public static long Dropped => Interlocked.Read(ref _dropped);
 
-    /// <summary>Adds a text, or drops it.</summary>
+    /// <summary>Logs the notice about dropped texts (event 720), to a logger that formats it for the output.</summary>
+    /// <param name="logger">The logger.</param>
+    /// <param name="count">The number of dropped texts.</param>
+    public static void LogDropped(ILogger logger, long count) => OutputLog.LogDropped(logger, count);
+
+    /// <summary>Adds a text, or drops it if the queue is full.</summary>
+    /// <param name="text">The text, with its line end.</param>
     public void Post(string text)
     {
         lock (_gate)
@@ -54,6 +66,7 @@ internal sealed class OutputQueue(Action<string> write, Func<long, string> notic
     }
 
     /// <summary>Waits until everything is written.</summary>
+    /// <param name="timeout">The longest wait.</param>
     /// <returns>False if it took longer than <paramref name="timeout"/>.</returns>
     public bool Flush(TimeSpan timeout)
     {

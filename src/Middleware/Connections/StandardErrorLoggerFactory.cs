@@ -1,5 +1,4 @@
 using System.Globalization;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Connections;

@@ -8,18 +8,18 @@ using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Serves endpoints of the application's own Kestrel with a reader and a writer.</summary>
+/// <summary>Adds byte-stream handlers to endpoints of the application's own Kestrel.</summary>
 public static class ByteStreamConnectionBuilderExtensions
 {
     /// <summary>
-    /// Ends the endpoint's middleware with a handler class, made in a dependency-injection scope of its own for each connection.
+    /// Adds a handler class as the last connection middleware. Each connection has its own instance in its own dependency-injection scope.
     /// </summary>
     /// <typeparam name="THandler">The class.</typeparam>
     /// <param name="builder">Kestrel's <c>ListenOptions</c>, or any other connection builder.</param>
     /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
     /// <returns>The same builder.</returns>
     /// <exception cref="InvalidOperationException">
-    /// The class can never be made: its constructor needs a service that is not registered. The application does not start then.
+    /// The class cannot be created: its constructor needs a service that is not registered. The application does not start.
     /// </exception>
     /// <remarks>On Kestrel's stock transport <see cref="ByteStreamWriter.CanWriteEof"/> is false.</remarks>
     /// <example>
@@ -45,7 +45,7 @@ public static class ByteStreamConnectionBuilderExtensions
         return UseByteStreamHandler(builder, handler, limit);
     }
 
-    /// <summary>Ends the endpoint's middleware with a callback.</summary>
+    /// <summary>Adds a callback as the last connection middleware.</summary>
     /// <param name="builder">Kestrel's <c>ListenOptions</c>, or any other connection builder.</param>
     /// <param name="clientConnected">Called for each connection.</param>
     /// <param name="limit">The readers' limit in bytes, greater than zero.</param>
@@ -55,7 +55,7 @@ public static class ByteStreamConnectionBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         var handler = new ByteStreamConnectionHandler(clientConnected, limit, builder.ApplicationServices.GetService<ILoggerFactory>());
-        KestrelEndpoint.ServesNoHttp(builder);
+        KestrelEndpoint.DisableHttp(builder);
         return builder.Use(_ => handler.OnConnectedAsync);
     }
 

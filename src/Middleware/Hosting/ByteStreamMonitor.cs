@@ -38,6 +38,21 @@ public sealed class ByteStreamMonitor
         remove => _metrics.Ended -= value;
     }
 
+    /// <summary>
+    /// Raised when an endpoint has got a server, or has no server and no connection any more. A handler must not block or throw.
+    /// </summary>
+    public event Action<EndpointChange>? EndpointsChanged
+    {
+        add => _metrics.EndpointsChanged += value;
+        remove => _metrics.EndpointsChanged -= value;
+    }
+
+    /// <summary>The number of endpoints that have a server.</summary>
+    public int EndpointCount => _metrics.ServerNames;
+
+    /// <summary>The outcome of the last read of the configuration; null before the host has started.</summary>
+    public ReloadOutcome? LastReload => _metrics.LastReload;
+
     /// <summary>Connections that are open.</summary>
     public int Active => _metrics.Endpoints.Sum(endpoint => endpoint.Active);
 
@@ -98,8 +113,8 @@ public sealed class ByteStreamMonitor
                 counted.Remove(name, out EndpointCounters? counts);
                 snapshots.Add(Describe(name, counts) with
                 {
-                    Url = _servers.Plan(name)?.Url.ToString(),
-                    Handler = _servers.Plan(name)?.Options.HandlerName,
+                    Url = _servers.GetDefinition(name)?.Url.ToString(),
+                    Handler = _servers.GetDefinition(name)?.Options.HandlerName,
                     Addresses = server.EndPoints,
                     IsServing = server.IsServing,
                 });

@@ -4,7 +4,7 @@ using ByteStreams.Transport.Epoll;
 
 namespace ByteStreams;
 
-/// <summary>The running servers of the application's endpoints, by name, and their common end; a service to ask for. Empty before the host has started.</summary>
+/// <summary>The running servers of the application's endpoints by name, and their drain; a service. Empty before the host has started.</summary>
 /// <remarks>All members may be called from any thread.</remarks>
 public sealed class ByteStreamServers
 {
@@ -13,7 +13,7 @@ public sealed class ByteStreamServers
 
     private volatile ByteStreamsService? _service;
     private volatile ByteStreamsState _state;
-    private volatile IReadOnlyList<EndpointPlan> _plans = [];
+    private volatile IReadOnlyList<EndpointDefinition> _definitions = [];
 
     internal ByteStreamServers()
     {
@@ -22,7 +22,7 @@ public sealed class ByteStreamServers
     /// <summary>The names of the endpoints, in the order in which they were added.</summary>
     public IEnumerable<string> Names => _running.Keys;
 
-    /// <summary>How far the endpoints are in their life.</summary>
+    /// <summary>The state of the endpoints.</summary>
     public ByteStreamsState State => _state;
 
     /// <summary>The server of an endpoint.</summary>
@@ -39,52 +39,85 @@ public sealed class ByteStreamServers
     public bool TryGet(string name, [NotNullWhen(true)] out ByteStreamServer? server) => _running.TryGetValue(name, out server);
 
     /// <summary>
-    /// Ends the endpoints, as the host does when it stops: <see cref="State"/> is <see cref="ByteStreamsState.Draining"/> at once, and the
-    /// health check fails; listeners stay open for <c>DrainDelay</c>, then no client is accepted any more and the handlers are told;
-    /// those that have not returned within <c>DrainTimeout</c> are aborted. The application runs on. Called again, it is the same drain.
+    /// Drains the endpoints, as the host does when it stops. <see cref="State"/> is <see cref="ByteStreamsState.Draining"/> at once, and the
+    /// health check fails. Listeners stay open for <c>DrainDelay</c>; then they close, and the handlers' <c>stopping</c> token is canceled.
+    /// Connections whose handlers have not returned within <c>DrainTimeout</c> are aborted. The application keeps running. Later calls join the
+    /// same drain.
     /// </summary>
-    /// <param name="cancellationToken">Ends the wait only.</param>
-    /// <returns>How it went, when it is over.</returns>
+    /// <param name="cancellationToken">Cancels the wait, and not the drain.</param>
+    /// <returns>The result of the drain, when it is complete.</returns>
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
     public Task<DrainReport> DrainAsync(CancellationToken cancellationToken = default) => Service.DrainAsync(abort: false).WaitAsync(cancellationToken);
 
-    /// <summary>Ends the endpoints without waiting for anybody: connections are aborted. A drain that is at work is over by it.</summary>
-    /// <param name="cancellationToken">Ends the wait only.</param>
-    /// <returns>How it went, within a second.</returns>
+    /// <summary>Aborts all connections and closes the endpoints. It completes a drain in progress.</summary>
+    /// <param name="cancellationToken">Cancels the wait, and not the drain.</param>
+    /// <returns>The result, within a second.</returns>
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
     public Task<DrainReport> AbortAsync(CancellationToken cancellationToken = default) => Service.DrainAsync(abort: true).WaitAsync(cancellationToken);
 
-    private ByteStreamsService Service => _service ?? throw new InvalidOperationException("The endpoints have not started; there is nothing to end.");
+    private ByteStreamsService Service => _service ?? throw new InvalidOperationException("The endpoints have not started.");
 
-    /// <summary>Takes the configuration over as it is now, and looks at the certificates' files.</summary>
-    /// <param name="read">Reads the sources anew.</param>
-    internal Task<ReloadReport> ReloadAsync(Action read) => Service.ReloadAsync(read);
-
-    /// <summary>Whether no event loop stands still for all of the time while somebody waits for it.</summary>
-    internal static async Task<bool> AnswersAsync(TimeSpan within, TimeProvider time, CancellationToken cancellationToken)
+    /// <summary>
+    /// Applies the configuration as it is now, and reads the certificate files again. Connections that are open keep their settings. A
+    /// configuration with errors changes nothing.
+    /// </summary>
+    /// <param name="read">Reads the configuration's sources again, such as <c>IConfigurationRoot.Reload</c>. Its exceptions are thrown, and nothing changes.</param>
+    /// <returns>What changed, or the errors.</returns>
+    /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
+    /// <exception cref="OperationCanceledException">The endpoints are stopping.</exception>
+    public Task<ReloadReport> ReloadAsync(Action read)
     {
+        ArgumentNullException.ThrowIfNull(read);
+        return Service.ReloadAsync(read);
+    }
+
+    /// <summary>
+    /// Records that the configuration's sources could not be read, for the metrics about the last reload and <see cref="ByteStreamMonitor.LastReload"/>.
+    /// Before the host has started it has no effect.
+    /// </summary>
+    /// <param name="reason">The cause.</param>
+    public void ReportUnreadableConfiguration(string reason)
+    {
+        ArgumentNullException.ThrowIfNull(reason);
+        _service?.RecordUnreadable(reason);
+    }
+
+    /// <summary>Whether every event loop of the process with waiting work makes progress; for watchdogs.</summary>
+    /// <param name="within">The time within which a loop has to make progress; the call takes as long.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Cancels the wait.</param>
+    /// <returns>False if a loop with waiting work made no progress at all.</returns>
+    public static async Task<bool> AreEventLoopsResponsiveAsync(TimeSpan within, TimeProvider time, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(time);
         (EventLoop Loop, long Place)[] before = [.. EventLoopGroup.All.Select(loop => (loop, loop.Place))];
         await Task.Delay(within, time, cancellationToken).ConfigureAwait(false);
         return !before.Any(seen => seen.Loop.IsStuckAt(seen.Place));
     }
 
-    /// <summary>Told of each new state, before anything else is done about it. It must not wait.</summary>
-    internal event Action<ByteStreamsState>? Advanced;
+    /// <summary>Raised with each new <see cref="State"/>, before anything else happens because of it. A handler must not block or throw.</summary>
+    public event Action<ByteStreamsState>? StateChanged;
+
+    /// <summary>
+    /// The number of descriptors that the process may have open, which bounds its connections: the limit at the start of the process
+    /// (<c>ulimit -n</c>); <see cref="long.MaxValue"/> if there is none.
+    /// </summary>
+    public static long DescriptorLimit => Transport.DescriptorLimit.Process.Most;
 
     internal void Advance(ByteStreamsState state)
     {
         _state = state;
-        Advanced?.Invoke(state);
+        StateChanged?.Invoke(state);
     }
 
     internal void RunBy(ByteStreamsService service) => _service = service;
 
-    /// <summary>What an endpoint runs by; null where it does not run.</summary>
-    internal EndpointPlan? Plan(string name) => _plans.FirstOrDefault(plan => plan.IsNamed(name));
+    /// <summary>The definition of a running endpoint; null if it does not run.</summary>
+    internal EndpointDefinition? GetDefinition(string name) => _definitions.FirstOrDefault(definition => definition.IsNamed(name));
 
-    internal void Set(IReadOnlyCollection<(EndpointPlan Plan, ByteStreamServer Server)> running)
+    internal void Set(IReadOnlyCollection<(EndpointDefinition Definition, ByteStreamServer Server)> running)
     {
-        _plans = [.. running.Select(endpoint => endpoint.Plan)];
-        _running = running.ToDictionary(endpoint => endpoint.Plan.Name, endpoint => endpoint.Server, StringComparer.OrdinalIgnoreCase);
+        _definitions = [.. running.Select(endpoint => endpoint.Definition)];
+        _running = running.ToDictionary(endpoint => endpoint.Definition.Name, endpoint => endpoint.Server, StringComparer.OrdinalIgnoreCase);
     }
 }

@@ -1,4 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -6,9 +8,9 @@ using Microsoft.Extensions.DependencyInjection;
 namespace ByteStreams;
 
 /// <summary>
-/// Registers handlers and endpoints. The application's host starts the endpoints with itself and drains them before it stops anything
-/// else (<see cref="ByteStreamServers.DrainAsync"/>): listeners first, handlers are told through their <c>stopping</c> token, and
-/// whoever has not returned within <c>DrainTimeout</c> is aborted.
+/// Registers handlers and endpoints. The application's host starts the endpoints, and drains them before it stops other services
+/// (<see cref="ByteStreamServers.DrainAsync"/>): it closes the listeners, cancels the handlers' <c>stopping</c> token, and aborts the connections
+/// whose handlers have not returned within <c>DrainTimeout</c>.
 /// </summary>
 /// <example>
 /// <code>
@@ -31,13 +33,13 @@ public sealed class ByteStreamsBuilder
     /// <summary>The application's services.</summary>
     public IServiceCollection Services { get; }
 
-    /// <summary>Registers a handler class: made in a dependency-injection scope of its own for each connection, and disposed with it.</summary>
+    /// <summary>Registers a handler class. Each connection has its own instance in its own dependency-injection scope, disposed with it.</summary>
     /// <typeparam name="THandler">The class. Its constructor's arguments come from the scope; a registration of its own wins.</typeparam>
-    /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
+    /// <param name="name">The name that endpoints use. Unique, case does not matter.</param>
     /// <returns>The same builder.</returns>
     /// <remarks>
-    /// The constructor's services, and those that they need, are checked when the host starts, without making an instance: a missing one is
-    /// an error of each endpoint that uses the handler (<see cref="EndpointConfigurationException"/>).
+    /// The constructor's services, and those that they need, are checked when the host starts, without creating an instance: a missing service
+    /// is an error of each endpoint that uses the handler (<see cref="EndpointConfigurationException"/>).
     /// </remarks>
     /// <exception cref="ArgumentException">The name is taken or empty.</exception>
     public ByteStreamsBuilder AddHandler<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(string name)
@@ -48,10 +50,10 @@ public sealed class ByteStreamsBuilder
     }
 
     /// <summary>Registers a callback as a handler.</summary>
-    /// <param name="name">The name that endpoints use. Unique, whatever its case.</param>
+    /// <param name="name">The name that endpoints use. Unique, case does not matter.</param>
     /// <param name="clientConnected">
-    /// Called for each connection, in parallel for different ones. A callback of two arguments has its waiting reads cancelled when the server
-    /// stops, unless they are given a token.
+    /// Called for each connection, concurrently for different connections. If the callback has two arguments, reads without a token are canceled
+    /// when the server stops.
     /// </param>
     /// <returns>The same builder.</returns>
     /// <exception cref="ArgumentException">The name is taken or empty.</exception>
@@ -64,11 +66,11 @@ public sealed class ByteStreamsBuilder
 
     /// <inheritdoc cref="AddHandler(string, ByteStreamDelegate)"/>
     public ByteStreamsBuilder AddHandler(string name, Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected) =>
-        AddHandler(name, ByteStream.Adapt(clientConnected));
+        AddHandler(name, CallbackAdapter.Adapt(clientConnected));
 
-    /// <summary>Adds an endpoint that a named handler serves. It is checked when the host starts, together with all others.</summary>
-    /// <param name="name">Its name, in logs and in <see cref="ByteStreamServers"/>. Unique, whatever its case.</param>
-    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd hands over.</param>
+    /// <summary>Adds an endpoint with a named handler. All endpoints are validated when the host starts.</summary>
+    /// <param name="name">Its name, in logs and in <see cref="ByteStreamServers"/>. Unique, case does not matter.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd passes.</param>
     /// <param name="handler">The handler's name.</param>
     /// <param name="configure">Sets options and adds connection middleware (<see cref="ByteStreamServerOptions.Use"/>).</param>
     /// <returns>The same builder.</returns>
@@ -80,9 +82,9 @@ public sealed class ByteStreamsBuilder
         return this;
     }
 
-    /// <summary>Adds an endpoint that a callback serves.</summary>
-    /// <param name="name">Its name. Unique, whatever its case.</param>
-    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd hands over.</param>
+    /// <summary>Adds an endpoint with a callback.</summary>
+    /// <param name="name">Its name. Unique, case does not matter.</param>
+    /// <param name="url"><c>tcp://host:port</c>, <c>unix:/path</c>, <c>unix:@name</c>, or <c>fd:name</c> for a socket that systemd passes.</param>
     /// <param name="clientConnected">Called for each connection.</param>
     /// <param name="configure">Sets options and adds connection middleware.</param>
     /// <returns>The same builder.</returns>
@@ -97,7 +99,7 @@ public sealed class ByteStreamsBuilder
     /// <inheritdoc cref="AddEndpoint(string, string, ByteStreamDelegate, Action{ByteStreamServerOptions}?)"/>
     public ByteStreamsBuilder AddEndpoint(
         string name, string url, Func<ByteStreamReader, ByteStreamWriter, Task> clientConnected, Action<ByteStreamServerOptions>? configure = null) =>
-        AddEndpoint(name, url, ByteStream.Adapt(clientConnected), configure);
+        AddEndpoint(name, url, CallbackAdapter.Adapt(clientConnected), configure);
 
     /// <summary>Sets options of, and adds middleware to, an endpoint that was added elsewhere, usually in configuration.</summary>
     /// <param name="name">The endpoint's name.</param>
@@ -112,10 +114,10 @@ public sealed class ByteStreamsBuilder
     }
 
     /// <summary>
-    /// Adds a check of something else that has to be right before the endpoints start. Its mistakes are told together with theirs, in one
-    /// <see cref="EndpointConfigurationException"/>, and nothing starts then; nor is a changed configuration taken over.
+    /// Adds a validation of other settings. Its errors are reported together with those of the endpoints, in one
+    /// <see cref="EndpointConfigurationException"/>. With errors, no endpoint starts, and a changed configuration is rejected.
     /// </summary>
-    /// <param name="check">Adds one line for each mistake: the key, the cause, the remedy. Called at the start, and at each change.</param>
+    /// <param name="check">Adds one line for each error: the key, the cause, the remedy. Called at the start, and at each reload.</param>
     /// <returns>The same builder.</returns>
     public ByteStreamsBuilder AddCheck(Action<ICollection<string>> check)
     {
@@ -131,8 +133,8 @@ public sealed class ByteStreamsBuilder
     /// <param name="section">Usually <c>configuration.GetSection("ByteStreams")</c>. Read when the host starts.</param>
     /// <returns>The same builder.</returns>
     /// <remarks>
-    /// A section that does not exist or is empty when the host starts is a warning (event 821), because a later reload may add it: its
-    /// endpoints are loaded then. Event 820 has the address of each endpoint that listens.
+    /// A section that does not exist or is empty when the host starts is a warning (event 821), because a later reload may add it. Event 820
+    /// reports the address of each endpoint.
     /// </remarks>
     public ByteStreamsBuilder LoadFromConfig(IConfiguration section)
     {

@@ -7,15 +7,15 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ByteStreamsHealthChecksBuilderExtensions
 {
     /// <summary>
-    /// Adds a check that says whether clients should be sent here: it fails until all endpoints have started, from the moment at which
-    /// the application is told to end, and while an endpoint does not accept clients.
+    /// Adds a readiness check: it fails until all endpoints have started, after a stop was requested, and while an endpoint does not accept
+    /// clients.
     /// </summary>
-    /// <param name="builder">What <c>AddHealthChecks()</c> returns.</param>
+    /// <param name="builder">The builder that <c>AddHealthChecks()</c> returns.</param>
     /// <param name="name">The check's name.</param>
-    /// <param name="failureStatus">What is reported when it fails: <see cref="HealthStatus.Unhealthy"/> if null.</param>
-    /// <param name="tags">Tags to choose checks by, such as <c>ready</c>.</param>
+    /// <param name="failureStatus">The status of a failure: <see cref="HealthStatus.Unhealthy"/> if null.</param>
+    /// <param name="tags">Tags to select checks, such as <c>ready</c>.</param>
     /// <returns>The same builder.</returns>
-    /// <remarks>It is about readiness. As a liveness check it would have a draining process killed.</remarks>
+    /// <remarks>It is no liveness check: an orchestrator would kill a draining process.</remarks>
     /// <example>
     /// <code>
     /// builder.Services.AddHealthChecks().AddByteStreams(tags: ["ready"]);

@@ -1,21 +1,15 @@
-using System.Collections.Concurrent;
-using System.Net;
-using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Server;
-using ByteStreams.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using Microsoft.Extensions.Primitives;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Starts the endpoints with the host, follows their configuration while they run, and drains them with the host.</summary>
+/// <summary>Starts the endpoints with the host, applies configuration changes while they run, and drains them when the host stops.</summary>
 internal sealed class ByteStreamsService(
     EndpointRegistry registry,
     ByteStreamServers servers,
@@ -25,70 +19,54 @@ internal sealed class ByteStreamsService(
     IEndpointAnnouncer announcer,
     IOptions<HostOptions> host) : IHostedLifecycleService, IDisposable, IAsyncDisposable
 {
-    /// <summary>What the host's other services have left of its shutdown time behind a drain that took all of its own.</summary>
+    /// <summary>The shutdown time of the host's other services, after a drain that took all of its own.</summary>
     private static readonly TimeSpan ForOthers = TimeSpan.FromSeconds(10);
-
-    /// <summary>
-    /// A listener whose address was narrowed stays open for so long, for the clients whose handshake with it has begun: more than the round
-    /// trip of nearly all networks.
-    /// </summary>
-    private static readonly TimeSpan Handshake = TimeSpan.FromSeconds(1);
 
     private readonly TimeProvider _time = services.GetService<TimeProvider>() ?? TimeProvider.System;
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
 
-    /// <summary>Resolved now: the end of a start that was broken off comes after the services' own.</summary>
+    /// <summary>Resolved early: after a failed start, disposal runs when the services are disposed.</summary>
     private readonly ByteStreamMetrics _metrics = services.GetRequiredService<ByteStreamMetrics>();
 
+    private readonly ServiceLimits _limits = new(total, loggerFactory.CreateLogger("ByteStreams.Hosting"));
+    private readonly ConfigurationChanges _changes = new();
+    private readonly RetiredServers _retired = new(services.GetService<TimeProvider>() ?? TimeProvider.System);
     private readonly Drain _drain = new(
         servers, services.GetService<TimeProvider>() ?? TimeProvider.System, loggerFactory.CreateLogger("ByteStreams.Hosting"));
 
-    private IReadOnlyList<RunningEndpoint> _running = [];
-
-    /// <summary>Servers that listen no more, and whose connections live on.</summary>
-    private readonly ConcurrentDictionary<ByteStreamServer, Task> _retired = new();
-
-    private readonly List<IDisposable> _subscriptions = [];
     private readonly CancellationTokenSource _stopped = new();
-    private ServiceSettings _settings = new();
-    private readonly Channel<bool> _changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
-    /// <summary>Held by who takes the configuration over, and for good by the drain.</summary>
+    /// <summary>Held while a configuration is applied; the drain keeps it.</summary>
     private readonly SemaphoreSlim _reloading = new(1);
 
+    private IReadOnlyList<RunningEndpoint> _running = [];
+    private ServiceSettings _settings = new();
+    private CancellationTokenRegistration _announcement;
     private Task _following = Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        // Before it is read: a change in between is then taken over behind the start.
-        Listen();
+        // Subscribe before reading: a change in between is applied after the start.
+        _changes.Subscribe(registry.Sections);
         var errors = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [], errors);
+        IReadOnlyList<EndpointDefinition> definitions = registry.Define(services, loggerFactory, [], errors);
         _settings = registry.ReadService();
-        bool relays = plans.Any(plan => plan.IsRelay);
-        total.Change(_settings.MaxConnections, relays);
-        BufferLimit.Process.Change(_settings.MaxBufferedBytes);
-        await using (var start = new EndpointTransition([], plans))
+        bool relays = definitions.Any(definition => definition.IsRelay);
+        _limits.Initialize(_settings, relays);
+        await using (var start = new EndpointTransition([], definitions))
         {
-            // Also where there is an error already: to report addresses that cannot be bound together with it.
+            // Also after an error, to report the addresses that cannot be bound together with it.
             await start.PrepareAsync(errors, cancellationToken).ConfigureAwait(false);
             if (errors.Count > 0)
             {
-                // All or nothing: a service of which half is up looks well from outside.
+                // All or nothing: a partly started service looks healthy.
                 throw new EndpointConfigurationException(errors);
             }
 
             _running = start.Commit();
         }
 
-        total.Measure(_settings.MaxConnections, relays);
-        if (_settings.MaxConnections is null)
-        {
-            AdmissionLog.TotalDerived(_logger, total.Most, total.Capacity.Limit.Most, total.Capacity.AtRest, total.Capacity.Memory >> 20);
-        }
-
-        CheckTotal(relays);
-        HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
+        _limits.Complete(_settings, relays);
         ExtendShutdown();
         Publish();
         Record([]);
@@ -97,8 +75,8 @@ internal sealed class ByteStreamsService(
         _following = Task.Run(() => FollowAsync(), CancellationToken.None);
         if (services.GetService<IHostApplicationLifetime>() is IHostApplicationLifetime lifetime)
         {
-            // When all services have started: the addresses are the last lines of a start.
-            _subscriptions.Add(lifetime.ApplicationStarted.UnsafeRegister(static self => ((ByteStreamsService)self!).AnnounceStart(), this));
+            // After all services have started, so that the addresses are the last log lines.
+            _announcement = lifetime.ApplicationStarted.UnsafeRegister(static self => ((ByteStreamsService)self!).AnnounceStart(), this);
         }
         else
         {
@@ -106,14 +84,14 @@ internal sealed class ByteStreamsService(
         }
     }
 
-    /// <summary>Drains here, and not when it is this service's turn to stop: the application's own HTTP side has to tell meanwhile that it is not ready.</summary>
+    /// <summary>Drains before any service stops: the application's HTTP side has to report meanwhile that it is not ready.</summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        using CancellationTokenRegistration late = cancellationToken.UnsafeRegister(static drain => ((Drain)drain!).End(), _drain);
+        using CancellationTokenRegistration late = cancellationToken.UnsafeRegister(static drain => ((Drain)drain!).Expire(), _drain);
         await DrainAsync(abort: false).ConfigureAwait(false);
     }
 
-    /// <summary>For hosts that know nothing of <see cref="IHostedLifecycleService"/>; elsewhere all is done by now.</summary>
+    /// <summary>For hosts that do not call <see cref="IHostedLifecycleService"/>; others have drained already.</summary>
     public Task StopAsync(CancellationToken cancellationToken) => StoppingAsync(cancellationToken);
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -122,7 +100,7 @@ internal sealed class ByteStreamsService(
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>A host that was not stopped, because another of its services did not start, leaves nobody connected and no socket file behind.</summary>
+    /// <summary>After a failed start the host does not call stop: disposal closes connections and removes socket files.</summary>
     public async ValueTask DisposeAsync()
     {
         if (_running.Count > 0)
@@ -135,17 +113,18 @@ internal sealed class ByteStreamsService(
 
     public void Dispose()
     {
-        Unsubscribe();
+        _announcement.Dispose();
+        _changes.Dispose();
         _stopped.Dispose();
         _drain.Dispose();
         _reloading.Dispose();
     }
 
-    /// <summary>Begins the drain, or joins it.</summary>
-    /// <param name="abort">Whether nobody is waited for, whoever has begun it.</param>
+    /// <summary>Starts the drain, or joins the one in progress.</summary>
+    /// <param name="abort">Whether connections are aborted at once, also if the drain is in progress.</param>
     internal Task<DrainReport> DrainAsync(bool abort)
     {
-        // Also where the start was broken off and this is its end: whoever asks for it from now on joins it.
+        // Also after a failed start: later calls join this drain.
         servers.RunBy(this);
         if (abort)
         {
@@ -155,44 +134,36 @@ internal sealed class ByteStreamsService(
         return _drain.RunAsync(SettleAsync);
     }
 
-    private async Task<DrainPlan> SettleAsync()
+    private async Task<DrainParameters> SettleAsync()
     {
-        Unsubscribe();
+        _announcement.Dispose();
+        _changes.Dispose();
         _metrics.Freeze();
 
-        // A reload that is at work ends first: it may be starting a server.
+        // Waits for a reload in progress, which may be starting a server.
         await _stopped.CancelAsync().ConfigureAwait(false);
         await _following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _reloading.WaitAsync(CancellationToken.None).ConfigureAwait(false);
-        return new DrainPlan([.. _running.Select(running => running.Server), .. _retired.Keys], _settings.DrainDelay, _settings.DrainTimeout);
-    }
-
-    private void CheckTotal(bool relays)
-    {
-        int capacity = total.Capacity.Derive(relays);
-        if (total.Most > capacity)
-        {
-            AdmissionLog.TotalTooHigh(_logger, total.Most, capacity, total.Capacity.Limit.Most);
-        }
+        return new DrainParameters([.. _running.Select(running => running.Server), .. _retired.Servers], _settings.DrainDelay, _settings.DrainTimeout);
     }
 
     /// <summary>
-    /// The host cuts everything at its own shutdown time, which the drain has to fit into. Who has set another than the default one, and
-    /// says nothing of the drain, has decided.
+    /// The host stops waiting at its own shutdown timeout, so the drain has to fit. A timeout that code has changed wins unless a drain time is
+    /// configured.
     /// </summary>
     private void ExtendShutdown()
     {
         TimeSpan needed = _settings.DrainDelay + _settings.DrainTimeout + ForOthers;
         if (host.Value.ShutdownTimeout < needed && host.Value.ShutdownTimeout != Timeout.InfiniteTimeSpan
-            && (_settings.SaysHowToDrain() || host.Value.ShutdownTimeout == new HostOptions().ShutdownTimeout))
+            && (_settings.ConfiguresDrain() || host.Value.ShutdownTimeout == new HostOptions().ShutdownTimeout))
         {
             host.Value.ShutdownTimeout = needed;
         }
     }
 
-    /// <summary>Takes over the configuration and the certificates' files as they are now, whether or not they are known to have changed.</summary>
-    /// <param name="read">Reads the configuration's sources anew. What it throws is thrown, and nothing has changed.</param>
-    /// <exception cref="OperationCanceledException">The endpoints end.</exception>
+    /// <summary>Applies the configuration and the certificate files as they are now, whether or not a change was reported.</summary>
+    /// <param name="read">Reads the configuration's sources again. Its exceptions are thrown, and nothing changes.</param>
+    /// <exception cref="OperationCanceledException">The endpoints are stopping.</exception>
     internal async Task<ReloadReport> ReloadAsync(Action read)
     {
         await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
@@ -208,10 +179,10 @@ internal sealed class ByteStreamsService(
                 throw;
             }
 
-            // The change that this has told is taken over here.
-            _changes.Reader.TryRead(out _);
+            // The change that the read reported is applied here.
+            _changes.TryTake();
             _metrics.LookAtCertificates();
-            return await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
+            return await ApplyAsync(_stopped.Token).ConfigureAwait(false);
         }
         finally
         {
@@ -219,70 +190,62 @@ internal sealed class ByteStreamsService(
         }
     }
 
-    /// <summary>Takes over the configuration as it is now. Nothing changes where it has a mistake (F46).</summary>
-    private async Task<ReloadReport> TakeOverAsync(CancellationToken cancellationToken)
+    /// <summary>Applies the configuration as it is now. Nothing changes if it has errors (F46).</summary>
+    private async Task<ReloadReport> ApplyAsync(CancellationToken cancellationToken)
     {
         var errors = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = registry.Plan(services, loggerFactory, [.. _running.Select(running => running.Plan)], errors);
-        if (_running.Any(running => running.Plan.IsConfigured) && !plans.Any(plan => plan.IsConfigured) && errors.Count == 0)
+        IReadOnlyList<EndpointDefinition> definitions = registry.Define(services, loggerFactory, [.. _running.Select(running => running.Definition)], errors);
+        if (_running.Any(running => running.Definition.IsConfigured) && !definitions.Any(definition => definition.IsConfigured) && errors.Count == 0)
         {
             errors.Add(
-                $"{EndpointConfiguration.Endpoints}: there is no endpoint any more. A file that is just being written, or gone, looks like this; "
-                + "to end all endpoints, stop the program.");
+                $"{EndpointConfiguration.Endpoints}: has no endpoint. A file that is being written, or is missing, looks like this; "
+                + "to stop all endpoints, stop the program.");
         }
 
         if (errors.Count > 0)
         {
-            Tell(errors);
-            return new ReloadReport(0, 0, 0, errors.Count);
+            Reject(errors);
+            return new ReloadReport(0, 0, 0, errors);
         }
 
-        await using var transition = new EndpointTransition(_running, plans);
+        await using var transition = new EndpointTransition(_running, definitions);
         await transition.PrepareAsync(errors, cancellationToken).ConfigureAwait(false);
         if (errors.Count > 0)
         {
-            // All or nothing, as at the start: which of the changes depend on each other, only the operator knows.
-            Tell(errors);
-            return new ReloadReport(0, 0, 0, errors.Count);
+            // All or nothing, as at the start: changes may depend on each other.
+            Reject(errors);
+            return new ReloadReport(0, 0, 0, errors);
         }
 
         _settings = registry.ReadService();
-        bool relays = plans.Any(plan => plan.IsRelay);
-        if (total.Change(_settings.MaxConnections, relays))
-        {
-            HostingLog.TotalChanged(_logger, total.Most);
-            CheckTotal(relays);
-        }
-
-        if (BufferLimit.Process.Change(_settings.MaxBufferedBytes))
-        {
-            HostingLog.BufferLimitSet(_logger, BufferLimit.Process.Limit);
-        }
-
+        _limits.Change(_settings, definitions.Any(definition => definition.IsRelay));
         IReadOnlyList<RunningEndpoint> removed = transition.Removed;
         _running = transition.Commit();
         Publish();
-        await RetireAsync(transition).ConfigureAwait(false);
+        await _retired.AddAsync(transition, _reloading, _stopped.Token).ConfigureAwait(false);
         foreach (RunningEndpoint gone in removed)
         {
-            HostingLog.EndpointRemoved(_logger, gone.Plan.Name);
+            HostingLog.EndpointRemoved(_logger, gone.Definition.Name);
         }
 
-        foreach (EndpointPlan plan in transition.Added)
+        foreach (EndpointDefinition definition in transition.Added)
         {
-            HostingLog.EndpointAdded(_logger, plan.Name);
+            HostingLog.EndpointAdded(_logger, definition.Name);
         }
 
-        foreach (EndpointPlan plan in transition.Changed)
+        foreach (EndpointDefinition definition in transition.Changed)
         {
-            HostingLog.EndpointChanged(_logger, plan.Name);
+            HostingLog.EndpointChanged(_logger, definition.Name);
         }
 
-        Announce(_running.Where(endpoint => transition.Moved.Contains(endpoint.Plan)));
+        Announce(_running.Where(endpoint => transition.Moved.Contains(endpoint.Definition)));
         Record([]);
         ExtendShutdown();
-        return new ReloadReport(transition.Added.Count, removed.Count, transition.Changed.Count, 0);
+        return new ReloadReport(transition.Added.Count, removed.Count, transition.Changed.Count, []);
     }
+
+    /// <summary>Called before a change is logged, so that a reader of the log finds it done.</summary>
+    private void Publish() => servers.Set([.. _running.Select(running => (running.Definition, running.Server))]);
 
     private void AnnounceStart()
     {
@@ -298,130 +261,40 @@ internal sealed class ByteStreamsService(
     {
         foreach (RunningEndpoint endpoint in endpoints)
         {
-            announcer.Announce(endpoint.Plan, endpoint.Server.EndPoints);
+            announcer.Announce(endpoint.Definition.Describe(), endpoint.Server.EndPoints);
         }
     }
 
-    /// <summary>Ends the servers and the listeners that a transition has replaced.</summary>
-    private async Task RetireAsync(EndpointTransition transition)
+    private void Reject(IReadOnlyList<string> errors)
     {
-        foreach (ByteStreamServer replaced in transition.Retired)
+        Record(errors);
+        foreach (string error in errors)
         {
-            Retire(replaced);
-        }
-
-        foreach (RunningEndpoint gone in transition.Removed)
-        {
-            Retire(gone.Server);
-            gone.Server.RequestCloseClients();
-        }
-
-        foreach ((ByteStreamServer server, AcceptLoop loop, Func<EndPoint?, bool>? accepts) in transition.Ending)
-        {
-            if (accepts is null)
-            {
-                await EndAsync(server, loop).ConfigureAwait(false);
-            }
-            else
-            {
-                _ = EndLaterAsync(server, loop, accepts, _stopped.Token);
-            }
+            HostingLog.ReloadRejected(_logger, error);
         }
     }
 
-    private static async Task EndAsync(ByteStreamServer server, AcceptLoop loop)
-    {
-        await loop.EndAsync().ConfigureAwait(false);
-        server.Listeners.Forget(loop);
-    }
+    /// <summary>Records that the configuration's sources could not be read.</summary>
+    internal void RecordUnreadable(string reason) => Record([reason]);
 
-    /// <summary>Not while a reload is at work, which may need the listener again. A host that stops closes it with its server.</summary>
-    private async Task EndLaterAsync(ByteStreamServer server, AcceptLoop loop, Func<EndPoint?, bool> accepts, CancellationToken stopped)
-    {
-        try
-        {
-            await Task.Delay(Handshake, _time, stopped).ConfigureAwait(false);
-            await _reloading.WaitAsync(stopped).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            return;
-        }
-
-        try
-        {
-            if (!stopped.IsCancellationRequested && loop.IsEnding(accepts))
-            {
-                await EndAsync(server, loop).ConfigureAwait(false);
-            }
-        }
-        finally
-        {
-            _reloading.Release();
-        }
-    }
-
-    private void Tell(IReadOnlyList<string> mistakes)
-    {
-        Record(mistakes);
-        foreach (string mistake in mistakes)
-        {
-            HostingLog.ConfigurationRefused(_logger, mistake);
-        }
-    }
-
-    /// <summary>Keeps how the configuration was read, for metrics and operators.</summary>
+    /// <summary>Keeps the outcome of the last read, for metrics and operators.</summary>
     private void Record(IReadOnlyList<string> errors) => _metrics.Reloaded(new ReloadOutcome(_time.GetUtcNow(), errors));
-
-    /// <summary>Ends the listeners at once, and all else of a server when its last connection has ended.</summary>
-    private void Retire(ByteStreamServer server)
-    {
-        server.Close();
-        _retired[server] = EndAsync();
-
-        async Task EndAsync()
-        {
-            await Task.Yield();
-            await server.WaitClosedAsync().ConfigureAwait(false);
-            _retired.TryRemove(server, out _);
-        }
-    }
-
-    /// <summary>Before the log tells of it: who has heard of a change finds it done.</summary>
-    private void Publish() => servers.Set([.. _running.Select(running => (running.Plan, running.Server))]);
-
-    /// <summary>Hears when a section changes. Changes that come while one is taken over are taken over together, behind it.</summary>
-    private void Listen()
-    {
-        foreach (IConfiguration section in registry.Sections)
-        {
-            _subscriptions.Add(ChangeToken.OnChange(section.GetReloadToken, () => _changes.Writer.TryWrite(true)));
-        }
-    }
-
-    private void Unsubscribe()
-    {
-        foreach (IDisposable subscription in _subscriptions)
-        {
-            subscription.Dispose();
-        }
-    }
 
     private async Task FollowAsync()
     {
-        while (await _changes.Reader.WaitToReadAsync(_stopped.Token).ConfigureAwait(false))
+        while (await _changes.WaitAsync(_stopped.Token).ConfigureAwait(false))
         {
             await _reloading.WaitAsync(_stopped.Token).ConfigureAwait(false);
             try
             {
-                if (_changes.Reader.TryRead(out _))
+                if (_changes.TryTake())
                 {
-                    await TakeOverAsync(_stopped.Token).ConfigureAwait(false);
+                    await ApplyAsync(_stopped.Token).ConfigureAwait(false);
                 }
             }
             catch (Exception error) when (error is not OperationCanceledException || !_stopped.IsCancellationRequested)
             {
-                // A provider that cannot read its file any more: what runs goes on running.
+                // A provider that cannot read its file: the running configuration stays.
                 HostingLog.ReloadFailed(_logger, error);
                 Record([error.Message]);
             }

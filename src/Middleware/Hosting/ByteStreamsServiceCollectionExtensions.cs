@@ -13,11 +13,10 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ByteStreamsServiceCollectionExtensions
 {
     /// <summary>
-    /// Adds what runs byte-stream endpoints beside whatever else the application hosts. Called again, it goes on with the same
-    /// registrations.
+    /// Adds the services of byte-stream endpoints. A second call returns a builder of the same registrations.
     /// </summary>
     /// <param name="services">The application's services.</param>
-    /// <returns>The builder that takes handlers and endpoints.</returns>
+    /// <returns>The builder for handlers and endpoints.</returns>
     public static ByteStreamsBuilder AddByteStreams(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
@@ -35,6 +34,7 @@ public static class ByteStreamsServiceCollectionExtensions
         services.TryAddSingleton(provider => new ByteStreamMonitor(
             provider.GetRequiredService<ByteStreamServers>(), provider.GetRequiredService<ByteStreamMetrics>()));
         services.TryAddSingleton(_ => new ConnectionTotal(registry.ReadService().MaxConnections));
+        services.TryAddSingleton(provider => new EndpointValidator(provider));
         services.TryAddSingleton<IEndpointAnnouncer, LoggingAnnouncer>();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ByteStreamsService>());
         return new ByteStreamsBuilder(services, registry);

@@ -1,6 +1,6 @@
 namespace ByteStreams;
 
-/// <summary>How far the application's endpoints are in their life. It only ever goes on to a later one.</summary>
+/// <summary>The state of the application's endpoints. It never returns to an earlier state.</summary>
 public enum ByteStreamsState
 {
     /// <summary>The endpoints do not accept clients yet.</summary>
@@ -9,9 +9,9 @@ public enum ByteStreamsState
     /// <summary>All endpoints have started.</summary>
     Serving,
 
-    /// <summary>The endpoints end: the application is not ready any more, whether or not it still accepts clients.</summary>
+    /// <summary>The endpoints are draining: the application is not ready, even while it still accepts clients.</summary>
     Draining,
 
-    /// <summary>No client is left, or those that were left have been aborted.</summary>
+    /// <summary>All connections are closed or aborted.</summary>
     Drained,
 }

@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// The end of all endpoints, once: not ready any more, then a while in which nothing else changes, then no new clients and the handlers
-/// are told, then whoever is left at the deadline is aborted.
+/// The drain of all endpoints, which runs once: readiness fails; after the delay listeners close and handlers are canceled; at the deadline
+/// the remaining connections are aborted.
 /// </summary>
 internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogger logger) : IDisposable
 {
@@ -13,15 +13,15 @@ internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogge
     private readonly CancellationTokenSource _hurry = new();
     private Task<DrainReport>? _task;
 
-    /// <summary>Begins, or joins what has begun.</summary>
-    /// <param name="settle">Ends what might still start servers, and says for how long and what is drained.</param>
-    public Task<DrainReport> RunAsync(Func<Task<DrainPlan>> settle)
+    /// <summary>Starts the drain, or joins the one in progress.</summary>
+    /// <param name="settle">Waits for what may still start servers, and returns the parameters.</param>
+    public Task<DrainReport> RunAsync(Func<Task<DrainParameters>> settle)
     {
         lock (_gate)
         {
             if (_task is null)
             {
-                // At once, and not when a thread has time for it: readiness has to fail first.
+                // Synchronously: readiness has to fail first.
                 servers.Advance(ByteStreamsState.Draining);
                 _task = Task.Run(() => DrainAsync(settle));
             }
@@ -30,10 +30,10 @@ internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogge
         }
     }
 
-    /// <summary>Waiting is over: whoever is left is aborted.</summary>
-    public void End() => _deadline.Cancel();
+    /// <summary>Ends the wait: the remaining connections are aborted.</summary>
+    public void Expire() => _deadline.Cancel();
 
-    /// <summary>As <see cref="End"/>, and clean-up code has hardly any time left.</summary>
+    /// <summary>As <see cref="Expire"/>, with a short time for handlers to clean up.</summary>
     public void Hurry()
     {
         _hurry.Cancel();
@@ -46,29 +46,29 @@ internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogge
         _hurry.Dispose();
     }
 
-    private async Task<DrainReport> DrainAsync(Func<Task<DrainPlan>> settle)
+    private async Task<DrainReport> DrainAsync(Func<Task<DrainParameters>> settle)
     {
-        DrainPlan plan = await settle().ConfigureAwait(false);
-        if (plan.Delay > TimeSpan.Zero)
+        DrainParameters parameters = await settle().ConfigureAwait(false);
+        if (parameters.Delay > TimeSpan.Zero)
         {
-            HostingLog.DrainDelayed(logger, plan.Delay.TotalSeconds);
-            await Task.Delay(plan.Delay, time, _deadline.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            HostingLog.DrainDelayed(logger, parameters.Delay.TotalSeconds);
+            await Task.Delay(parameters.Delay, time, _deadline.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        HostingLog.Draining(logger, plan.Servers.Sum(server => server.ClientCount), plan.Timeout.TotalSeconds);
-        using var late = new CancellationTokenSource(plan.Timeout, time);
+        HostingLog.Draining(logger, parameters.Servers.Sum(server => server.ClientCount), parameters.Timeout.TotalSeconds);
+        using var late = new CancellationTokenSource(parameters.Timeout, time);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _deadline.Token);
         long began = time.GetTimestamp();
         DrainReport report = DrainReport.Sum(
-            await Task.WhenAll(plan.Servers.Select(server => server.StopAsync(deadline.Token, _hurry.Token))).ConfigureAwait(false));
+            await Task.WhenAll(parameters.Servers.Select(server => server.StopAsync(deadline.Token, _hurry.Token))).ConfigureAwait(false));
         HostingLog.Drained(logger, Math.Round(time.GetElapsedTime(began).TotalSeconds, 3), report.Aborted, report.LeftBehind);
         servers.Advance(ByteStreamsState.Drained);
         return report;
     }
 }
 
-/// <summary>What is drained, and how patiently.</summary>
-/// <param name="Servers">Those that listen, and those that only have connections left.</param>
-/// <param name="Delay">How long their listeners stay open.</param>
-/// <param name="Timeout">How long handlers have behind that.</param>
-internal sealed record DrainPlan(IReadOnlyList<ByteStreamServer> Servers, TimeSpan Delay, TimeSpan Timeout);
+/// <summary>The servers and the times of a drain.</summary>
+/// <param name="Servers">The servers that listen, and those that only have open connections.</param>
+/// <param name="Delay">How long listeners stay open.</param>
+/// <param name="Timeout">How long handlers may run after the delay.</param>
+internal sealed record DrainParameters(IReadOnlyList<ByteStreamServer> Servers, TimeSpan Delay, TimeSpan Timeout);

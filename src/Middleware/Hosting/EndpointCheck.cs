@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using ByteStreams.Configuration;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -11,49 +10,49 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// Looks at everything that is registered and configured as a start would, and binds nothing. It is stricter in two things that keep no
-/// service from starting and all of its clients out: a certificate that is not valid now, and authorities without a root.
+/// Validates the registered and configured endpoints as a start would, and binds nothing. Two findings are errors here and warnings at the start,
+/// because they keep every client out: a certificate that is not valid now, and client authorities without a root.
 /// </summary>
 internal static class EndpointCheck
 {
-    /// <summary>Looks at all endpoints.</summary>
-    /// <param name="services">The application's.</param>
-    /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>
-    /// <param name="cancellationToken">Ends the resolving of names.</param>
-    /// <returns>The endpoints that are in order as far as they alone go.</returns>
-    public static async Task<IReadOnlyList<EndpointPlan>> RunAsync(IServiceProvider services, ICollection<string> errors, CancellationToken cancellationToken)
+    /// <summary>Validates all endpoints.</summary>
+    /// <param name="services">The application's services.</param>
+    /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>
+    /// <param name="cancellationToken">Cancels the resolving of host names.</param>
+    /// <returns>The endpoints that are valid by themselves.</returns>
+    public static async Task<IReadOnlyList<EndpointDefinition>> RunAsync(IServiceProvider services, ICollection<string> errors, CancellationToken cancellationToken)
     {
         DateTimeOffset now = Now(services);
-        IReadOnlyList<EndpointPlan> plans = services.GetRequiredService<EndpointRegistry>().Plan(services, NullLoggerFactory.Instance, [], errors);
-        var addresses = new List<(EndpointPlan Plan, ListenAddress Address)>();
-        foreach (EndpointPlan plan in plans)
+        IReadOnlyList<EndpointDefinition> definitions = services.GetRequiredService<EndpointRegistry>().Define(services, NullLoggerFactory.Instance, [], errors);
+        var addresses = new List<(EndpointDefinition Definition, ListenAddress Address)>();
+        foreach (EndpointDefinition definition in definitions)
         {
-            string key = $"{plan.Path}:{nameof(EndpointSettings.Url)}";
-            IReadOnlyList<EndPoint> endPoints = await ResolveAsync(plan, key, errors, cancellationToken).ConfigureAwait(false);
+            string key = $"{definition.Path}:{nameof(EndpointSettings.Url)}";
+            IReadOnlyList<EndPoint> endPoints = await ResolveAsync(definition, key, errors, cancellationToken).ConfigureAwait(false);
             foreach (EndPoint endPoint in endPoints)
             {
-                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.FindBindError(unix) is string mistake)
+                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.FindBindError(unix) is string error)
                 {
-                    errors.Add($"{key}: {mistake}");
+                    errors.Add($"{key}: {error}");
                 }
 
-                addresses.Add((plan, ListenAddress.From(endPoint, plan.Options, ListenAddress.IsBesideIPv4(endPoint, endPoints))));
+                addresses.Add((definition, ListenAddress.From(endPoint, definition.Options, ListenAddress.IsBesideIPv4(endPoint, endPoints))));
             }
 
-            if (UnknownGroup(plan) is string unknown)
+            if (UnknownGroup(definition) is string unknown)
             {
-                errors.Add($"{plan.Path}:{nameof(ByteStreamServerOptions.UnixSocketGroup)}: {unknown}");
+                errors.Add($"{definition.Path}:{nameof(ByteStreamServerOptions.UnixSocketGroup)}: {unknown}");
             }
 
-            foreach (string unfit in Unfit(plan, now))
+            foreach (string unfit in Unfit(definition, now))
             {
-                errors.Add($"{plan.Path}:{unfit}");
+                errors.Add($"{definition.Path}:{unfit}");
             }
         }
 
         EndpointOverlaps.Find(addresses, errors);
         var loops = new RelayLoops(addresses);
-        foreach (EndpointPlan relay in plans.Where(plan => plan.IsRelay))
+        foreach (EndpointDefinition relay in definitions.Where(definition => definition.IsRelay))
         {
             await loops.AddAsync(relay, cancellationToken).ConfigureAwait(false);
         }
@@ -63,31 +62,35 @@ internal static class EndpointCheck
             errors.Add(error);
         }
 
-        return plans;
+        return definitions;
     }
 
-    /// <summary>The certificates of an endpoint, and until when they are valid.</summary>
-    public static IEnumerable<(string Subject, DateTimeOffset NotAfter)> Certificates(EndpointPlan plan) =>
-        plan.Tls is null ? [] : CertificateCheck.Validity(plan.Tls).Select(certificate => (LogText.Escape(certificate.Subject), certificate.NotAfter));
+    /// <summary>The endpoint with its certificates.</summary>
+    public static EndpointDescription Describe(EndpointDefinition definition) => definition.Tls is null
+        ? definition.Describe()
+        : definition.Describe() with
+        {
+            Certificates = [.. CertificateCheck.GetValidity(definition.Tls).Select(certificate => new CertificateSnapshot(LogText.Escape(certificate.Subject), certificate.NotAfter))],
+        };
 
-    /// <summary>What an endpoint's certificates, and the rules for those of its clients, should be changed for although it serves. Each is a line.</summary>
-    public static IEnumerable<string> Warnings(IServiceProvider services, EndpointPlan plan) =>
-        plan.Tls is null ? [] : CertificateCheck.Warnings(plan.Tls, Now(services)).Select(warning => $"{plan.Path}:{warning}");
+    /// <summary>The warnings about an endpoint's certificates and client certificate rules, one line each.</summary>
+    public static IEnumerable<string> Warnings(IServiceProvider services, EndpointDefinition definition) =>
+        definition.Tls is null ? [] : CertificateCheck.GetWarnings(definition.Tls, Now(services)).Select(warning => $"{definition.Path}:{warning}");
 
     private static DateTimeOffset Now(IServiceProvider services) => (services.GetService<TimeProvider>() ?? TimeProvider.System).GetUtcNow();
 
-    private static IEnumerable<string> Unfit(EndpointPlan plan, DateTimeOffset now) =>
+    private static IEnumerable<string> Unfit(EndpointDefinition definition, DateTimeOffset now) =>
     [
-        .. plan.Tls is null ? [] : CertificateCheck.Unfit(plan.Tls, now),
-        .. plan.UpstreamTls is null ? [] : CertificateCheck.Unfit(plan.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
+        .. definition.Tls is null ? [] : CertificateCheck.GetRejections(definition.Tls, now),
+        .. definition.UpstreamTls is null ? [] : CertificateCheck.GetRejections(definition.UpstreamTls, now).Select(static unfit => $"Relay:{unfit}"),
     ];
 
     private static async Task<IReadOnlyList<EndPoint>> ResolveAsync(
-        EndpointPlan plan, string key, ICollection<string> errors, CancellationToken cancellationToken)
+        EndpointDefinition definition, string key, ICollection<string> errors, CancellationToken cancellationToken)
     {
         try
         {
-            return await plan.Url.ResolveAsync(plan.Options, cancellationToken).ConfigureAwait(false);
+            return await definition.Url.ResolveAsync(definition.Options, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception unknown) when (unknown is SocketException or IOException)
         {
@@ -96,9 +99,9 @@ internal static class EndpointCheck
         }
     }
 
-    private static string? UnknownGroup(EndpointPlan plan)
+    private static string? UnknownGroup(EndpointDefinition definition)
     {
-        if (plan.Options.UnixSocketGroup is not string group || plan.Url.EndPoint is not UnixDomainSocketEndPoint)
+        if (definition.Options.UnixSocketGroup is not string group || definition.Url.EndPoint is not UnixDomainSocketEndPoint)
         {
             return null;
         }
@@ -113,5 +116,4 @@ internal static class EndpointCheck
             return unknown.Message;
         }
     }
-
 }

@@ -1,7 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -9,17 +8,17 @@ using Microsoft.Extensions.DependencyInjection;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// The connection middleware of a configured endpoint, in this order: telemetry counts every connection; with PROXY headers a
-/// reservation bounds the connections that have none yet, and then the header names the client; the access list; the client's own rate
-/// and number; the endpoint's rate, permits and queue; TLS; timeouts. What refuses one client comes before what all clients share, so
-/// that no client can spend it for the others.
+/// The connection middleware of a configured endpoint, in this order: telemetry, which counts every connection; with PROXY headers a
+/// reservation, which limits the connections without a header, and the header, which has the client's address; the access list; the limits per
+/// client; the endpoint's rate, permits and queue; TLS; timeouts. Limits per client come before shared limits, so that one client cannot use
+/// up those of all.
 /// </summary>
 internal static class EndpointPipeline
 {
-    /// <summary>Adds it to the endpoint's options.</summary>
-    /// <param name="settings">What configuration says.</param>
-    /// <param name="isTls">Whether the endpoint speaks TLS.</param>
-    /// <param name="control">The endpoint's places and rates; null where admission is off.</param>
+    /// <summary>Adds the middleware to the endpoint's options.</summary>
+    /// <param name="settings">The configuration.</param>
+    /// <param name="isTls">Whether the endpoint has TLS.</param>
+    /// <param name="control">The endpoint's permits and rates; null if admission is disabled.</param>
     public static void Add(EndpointSettings settings, bool isTls, AdmissionControl? control)
     {
         ByteStreamServerOptions options = settings.Server;
@@ -59,7 +58,7 @@ internal static class EndpointPipeline
         });
     }
 
-    /// <summary>Makes the endpoint's handler a relay, which lives as long as the endpoint has these settings.</summary>
+    /// <summary>Makes a relay the endpoint's handler. It lives until the endpoint's settings change.</summary>
     public static Func<IServiceProvider, ByteStreamDelegate> AddRelay(EndpointSettings settings)
     {
         ByteStreamServerOptions server = settings.Server;
@@ -71,7 +70,7 @@ internal static class EndpointPipeline
         ByteStreamRelay? relay = null;
         server.Use(next =>
         {
-            // When the server is built, not when the configuration is looked at: it has health checks to end.
+            // Created with the server, not by a validation: it starts health checks.
             relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.For(server), server.Name ?? string.Empty);
             server.Own(relay);
             return next;
@@ -79,26 +78,26 @@ internal static class EndpointPipeline
         return _ => (reader, writer, stopping) => relay!.ServeAsync(reader, writer, stopping);
     }
 
-    /// <summary>Looks at everything that a start would find wrong, files included. Each mistake is a line that begins with its key.</summary>
+    /// <summary>Validates the settings as a start would, files included. Each error is a line that begins with its key.</summary>
     public static void Check(EndpointSettings settings, bool isTls, bool isRelay, string path, ICollection<string> errors)
     {
-        Note(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
-        Note(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
-        Note(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.Mistakes() : []);
-        Note(isTls ? Tls.CertificateCheck.Mistakes(settings.Tls.Options) : []);
-        Note(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
+        Add(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
+        Add(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
+        Add(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.Mistakes() : []);
+        Add(isTls ? Tls.CertificateCheck.Mistakes(settings.Tls.Options) : []);
+        Add(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
 
-        Note(isRelay ? [.. settings.Relay.Options.Mistakes(), .. TlsMistakes(settings.Relay.Options)] : []);
+        Add(isRelay ? [.. settings.Relay.Options.Mistakes(), .. TlsErrors(settings.Relay.Options)] : []);
         if (settings.Relay.IsPresent && !isRelay)
         {
-            errors.Add($"{path}:{nameof(EndpointSettings.Relay)}: the handler is '{settings.Handler}', and so this would do nothing. Set Handler to relay.");
+            errors.Add($"{path}:{nameof(EndpointSettings.Relay)}: the handler is '{settings.Handler}', so this section has no effect. Set Handler to relay.");
         }
 
-        void Note(IEnumerable<string> mistakes)
+        void Add(IEnumerable<string> found)
         {
-            foreach (string mistake in mistakes)
+            foreach (string error in found)
             {
-                errors.Add($"{path}:{mistake}");
+                errors.Add($"{path}:{error}");
             }
         }
     }
@@ -106,7 +105,7 @@ internal static class EndpointPipeline
     public static bool HasTlsUpstream(RelayOptions relay) =>
         relay.Upstreams.Any(upstream => EndpointUrl.Parse(upstream, out _) is { IsTls: true });
 
-    private static IEnumerable<string> TlsMistakes(RelayOptions relay)
+    private static IEnumerable<string> TlsErrors(RelayOptions relay)
     {
         if (!HasTlsUpstream(relay))
         {
@@ -124,8 +123,8 @@ internal static class EndpointPipeline
         }
     }
 
-    /// <summary>The places and rates of an endpoint; null where nothing is limited.</summary>
-    public static AdmissionControl? Control(EndpointSettings settings, IServiceProvider services) =>
+    /// <summary>The permits and rates of an endpoint; null if nothing is limited.</summary>
+    public static AdmissionControl? CreateControl(EndpointSettings settings, IServiceProvider services) =>
         settings.Admission.IsEnabled
             ? new AdmissionControl(settings.Admission.Options, services.GetService<ConnectionTotal>(), settings.Server.TimeProvider)
             : null;

@@ -1,16 +1,15 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Transport.Addresses;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>What was registered: handlers by name, endpoints, and configuration sections to read endpoints from.</summary>
+/// <summary>The registered handlers, endpoints, and configuration sections with endpoints.</summary>
 internal sealed class EndpointRegistry
 {
-    /// <summary>The handler that is always there, unless the application has one of the same name.</summary>
+    /// <summary>The built-in handler. A handler of the application with this name replaces it.</summary>
     private const string RelayHandler = "relay";
 
     private readonly Dictionary<string, Func<IServiceProvider, ByteStreamDelegate>> _handlers = new(StringComparer.OrdinalIgnoreCase);
@@ -19,7 +18,7 @@ internal sealed class EndpointRegistry
     private readonly List<(string Name, Action<ByteStreamServerOptions> Configure)> _configured = [];
     private readonly List<Action<ICollection<string>>> _checks = [];
 
-    /// <summary>What the application has registered; null where that is not known.</summary>
+    /// <summary>The application's service registrations; null if they are not known.</summary>
     public IServiceCollection? Services { get; init; }
 
     public void Add(string name, Func<IServiceProvider, ByteStreamDelegate> handler)
@@ -27,18 +26,18 @@ internal sealed class EndpointRegistry
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         if (!_handlers.TryAdd(name, handler))
         {
-            throw new ArgumentException($"There is a handler '{name}' already; names of handlers are unique, whatever their case.", nameof(name));
+            throw new ArgumentException($"A handler '{name}' is registered already; handler names are unique, and case does not matter.", nameof(name));
         }
     }
 
-    /// <summary>The sections that say nothing.</summary>
+    /// <summary>The paths of empty sections.</summary>
     public IEnumerable<string> Empty =>
         _sections.Where(section => !section.GetChildren().Any()).Select(section => section is IConfigurationSection { Path: string path } ? path : "(root)");
 
-    /// <summary>What to do about an empty section: the sections of the application's configuration that have endpoints.</summary>
+    /// <summary>The remedy for an empty section: the sections of the configuration that have endpoints.</summary>
     public static string Hint(IConfiguration? configuration)
     {
-        // Kestrel's own section has endpoints of HTTP.
+        // Kestrel's section has HTTP endpoints.
         string[] others =
         [
             .. configuration?.GetChildren().Where(child => !Is(child.Key, "Kestrel") && child.GetSection(EndpointConfiguration.Endpoints).GetChildren().Any())
@@ -49,10 +48,10 @@ internal sealed class EndpointRegistry
             : "Check the name. A section that a later reload adds is loaded then.";
     }
 
-    /// <summary>The sections, to hear when they change.</summary>
+    /// <summary>The sections, to subscribe to their changes.</summary>
     public IReadOnlyList<IConfiguration> Sections => _sections;
 
-    /// <summary>What configuration says beside the endpoints. Its mistakes are noted by <see cref="Plan(IServiceProvider, ILoggerFactory, IReadOnlyList{EndpointPlan}, ICollection{string})"/>.</summary>
+    /// <summary>Reads the keys that apply to all endpoints. Their errors are reported by <see cref="Define(IServiceProvider, ILoggerFactory, IReadOnlyList{EndpointDefinition}, ICollection{string})"/>.</summary>
     public ServiceSettings ReadService()
     {
         var settings = new ServiceSettings();
@@ -72,14 +71,14 @@ internal sealed class EndpointRegistry
 
     public void Configure(string name, Action<ByteStreamServerOptions> configure) => _configured.Add((name, configure));
 
-    /// <summary>Checks everything at once.</summary>
-    /// <param name="services">What handlers and middleware are made from.</param>
-    /// <param name="loggerFactory">Where servers log.</param>
-    /// <param name="running">What runs already, and hands its places on.</param>
-    /// <param name="errors">Gets one line for each mistake: the key, the cause, the remedy.</param>
-    /// <returns>The endpoints that are in order.</returns>
-    public IReadOnlyList<EndpointPlan> Plan(
-        IServiceProvider services, ILoggerFactory loggerFactory, IReadOnlyList<EndpointPlan> running, ICollection<string> errors)
+    /// <summary>Validates all endpoints.</summary>
+    /// <param name="services">The services for handlers and middleware.</param>
+    /// <param name="loggerFactory">The logger factory of the servers.</param>
+    /// <param name="running">The running endpoints, whose permits are kept.</param>
+    /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>
+    /// <returns>The valid endpoints.</returns>
+    public IReadOnlyList<EndpointDefinition> Define(
+        IServiceProvider services, ILoggerFactory loggerFactory, IReadOnlyList<EndpointDefinition> running, ICollection<string> errors)
     {
         foreach (Action<ICollection<string>> check in _checks)
         {
@@ -94,34 +93,34 @@ internal sealed class EndpointRegistry
 
         foreach (IGrouping<string, EndpointRegistration> same in all.GroupBy(endpoint => endpoint.Name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() > 1))
         {
-            errors.Add($"{same.First().Path}: there are {same.Count()} endpoints of this name. Give each a name of its own.");
+            errors.Add($"{same.First().Path}: there are {same.Count()} endpoints with this name. Give each endpoint its own name.");
         }
 
         foreach ((string name, _) in _configured.Where(configured => !all.Any(endpoint => Is(endpoint.Name, configured.Name))))
         {
-            errors.Add($"ConfigureEndpoint(\"{name}\"): there is no endpoint of this name. {Known("Endpoints", all.Select(endpoint => endpoint.Name))}");
+            errors.Add($"ConfigureEndpoint(\"{name}\"): there is no endpoint with this name. {Known("Endpoints", all.Select(endpoint => endpoint.Name))}");
         }
 
-        var plans = new List<EndpointPlan>();
+        var definitions = new List<EndpointDefinition>();
         foreach (EndpointRegistration endpoint in all)
         {
-            if (Plan(endpoint, services, loggerFactory, running, errors) is EndpointPlan plan)
+            if (Define(endpoint, services, loggerFactory, running, errors) is EndpointDefinition definition)
             {
-                plans.Add(plan);
+                definitions.Add(definition);
             }
         }
 
-        return plans;
+        return definitions;
     }
 
-    private EndpointPlan? Plan(
+    private EndpointDefinition? Define(
         EndpointRegistration endpoint,
         IServiceProvider services,
         ILoggerFactory loggerFactory,
-        IReadOnlyList<EndpointPlan> running,
+        IReadOnlyList<EndpointDefinition> running,
         ICollection<string> errors)
     {
-        int mistakes = errors.Count;
+        int errorsBefore = errors.Count;
         var options = new ByteStreamServerOptions { LoggerFactory = loggerFactory, ApplicationServices = services, Name = endpoint.Name };
         if (services.GetService<TimeProvider>() is TimeProvider time)
         {
@@ -131,13 +130,13 @@ internal sealed class EndpointRegistry
         var settings = new EndpointSettings { Server = options, Url = endpoint.Url, Handler = endpoint.Handler };
         for (int i = 0; i < endpoint.Sections.Count; i++)
         {
-            // The defaults come first; their mistakes were noted once, for all endpoints.
+            // The defaults come first; their errors are reported once for all endpoints.
             EndpointConfiguration.Apply(endpoint.Sections[i], settings, i < endpoint.Sections.Count - 1 ? [] : errors);
         }
 
         if (string.IsNullOrWhiteSpace(endpoint.Name))
         {
-            errors.Add($"{endpoint.Path}: the endpoint has an empty name. Give it one, such as echo: logs and metrics name it.");
+            errors.Add($"{endpoint.Path}: the endpoint has an empty name. Give it a name for logs and metrics, such as echo.");
         }
 
         EndpointUrl? url = EndpointUrl.Parse(settings.Url, out string? wrong);
@@ -155,8 +154,7 @@ internal sealed class EndpointRegistry
                 : $"{endpoint.Path}:{nameof(EndpointSettings.Handler)}: there is no handler '{settings.Handler}'. {Known("Handlers", _handlers.Keys.Append(RelayHandler))}");
         }
 
-        // The defaults may say how TLS is spoken; that it is, only the endpoint itself says.
-        // An empty section is one as well: who writes it does not expect plain text.
+        // The defaults configure TLS but do not enable it. An empty section of the endpoint does: its author does not expect plain text.
         bool hasOwnTls = endpoint.Sections.Count > 0 && endpoint.Sections[^1].GetChildren().Any(child => Is(child.Key, nameof(EndpointSettings.Tls)));
         bool isTls = (url is { IsTls: true } || hasOwnTls) && settings.Tls.IsEnabled;
         options.HandlerName = settings.Handler ?? "a delegate";
@@ -178,29 +176,29 @@ internal sealed class EndpointRegistry
         bool isTlsInCode = options.Tls is not null || options.UsedTls is not null;
         if (isTlsInCode && hasOwnTls && isTls)
         {
-            errors.Add($"{endpoint.Path}:{nameof(EndpointSettings.Tls)}: the code sets TLS as well (UseTls, or Tls). Remove one of the two.");
+            errors.Add($"{endpoint.Path}:{nameof(EndpointSettings.Tls)}: code sets TLS too (UseTls, or Tls). Remove one of them.");
         }
 
-        // What the code sets is the TLS that a tls:// URL promises.
+        // TLS that code sets satisfies a tls:// URL.
         isTls &= !isTlsInCode;
         if (options.UsedTls is not null)
         {
-            foreach (string mistake in Tls.CertificateCheck.Mistakes(options.UsedTls))
+            foreach (string error in Tls.CertificateCheck.Mistakes(options.UsedTls))
             {
-                errors.Add($"{endpoint.Path}:{mistake}");
+                errors.Add($"{endpoint.Path}:{error}");
             }
         }
 
         EndpointPipeline.Check(settings, isTls, isRelay, endpoint.Path, errors);
-        if (errors.Count > mistakes)
+        if (errors.Count > errorsBefore)
         {
             return null;
         }
 
-        // Its places are kept over a change of anything else, so that connections that are open stay counted.
+        // Permits are kept unless Admission changes, so that open connections stay counted.
         string admission = EndpointConfiguration.Signature(endpoint.Sections, key => Is(key, nameof(EndpointSettings.Admission)));
-        EndpointPlan? before = running.FirstOrDefault(plan => plan.IsNamed(endpoint.Name) && plan.AdmissionSignature == admission);
-        AdmissionControl? control = before is null ? EndpointPipeline.Control(settings, services) : before.Admission;
+        EndpointDefinition? before = running.FirstOrDefault(definition => definition.IsNamed(endpoint.Name) && definition.AdmissionSignature == admission);
+        AdmissionControl? control = before is null ? EndpointPipeline.CreateControl(settings, services) : before.Admission;
         try
         {
             handler ??= isRelay ? EndpointPipeline.AddRelay(settings) : null;
@@ -223,7 +221,7 @@ internal sealed class EndpointRegistry
             return null;
         }
 
-        return new EndpointPlan(
+        return new EndpointDefinition(
             endpoint.Name,
             endpoint.Path,
             url!,

@@ -10,12 +10,12 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Hosting;
 
 /// <summary>
-/// The way from the endpoints that run to those that configuration asks for. <see cref="PrepareAsync"/> does all that can fail, while what
-/// runs goes on; <see cref="Commit"/> only moves listeners between servers. Disposed without a commit, it leaves everything as it was.
+/// The transition from the running endpoints to the defined ones. <see cref="PrepareAsync"/> does everything that can fail while the running
+/// endpoints continue; <see cref="Commit"/> only moves listeners between servers. Disposal without a commit restores the previous state.
 /// </summary>
-/// <param name="running">The endpoints that run; none at the start.</param>
-/// <param name="plans">The endpoints that are asked for.</param>
-internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running, IReadOnlyList<EndpointPlan> plans) : IAsyncDisposable
+/// <param name="running">The running endpoints; none at the start.</param>
+/// <param name="definitions">The defined endpoints.</param>
+internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running, IReadOnlyList<EndpointDefinition> definitions) : IAsyncDisposable
 {
     private readonly List<Step> _steps = [];
     private readonly List<Leftover> _leftovers = [];
@@ -23,34 +23,34 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
     private readonly List<SocketListener> _shared = [];
     private bool _isCommitted;
 
-    /// <summary>Endpoints that are new.</summary>
-    public IReadOnlyList<EndpointPlan> Added => [.. _steps.Where(step => step.Before is null).Select(step => step.Plan)];
+    /// <summary>The new endpoints.</summary>
+    public IReadOnlyList<EndpointDefinition> Added => [.. _steps.Where(step => step.Before is null).Select(step => step.Definition)];
 
-    /// <summary>Endpoints that go on in another way.</summary>
-    public IReadOnlyList<EndpointPlan> Changed => [.. _steps.Where(step => step is { Before: not null, IsUnchanged: false }).Select(step => step.Plan)];
+    /// <summary>The endpoints with other settings.</summary>
+    public IReadOnlyList<EndpointDefinition> Changed => [.. _steps.Where(step => step is { Before: not null, IsUnchanged: false }).Select(step => step.Definition)];
 
-    /// <summary>Endpoints that end.</summary>
-    public IReadOnlyList<RunningEndpoint> Removed => [.. running.Where(endpoint => !plans.Any(plan => plan.IsNamed(endpoint.Plan.Name)))];
+    /// <summary>The endpoints that are removed.</summary>
+    public IReadOnlyList<RunningEndpoint> Removed => [.. running.Where(endpoint => !definitions.Any(definition => definition.IsNamed(endpoint.Definition.Name)))];
 
-    /// <summary>Endpoints that are new, or whose URL has changed.</summary>
-    public IReadOnlyList<EndpointPlan> Moved =>
-        [.. _steps.Where(step => step.Before is null || step.Before.Plan.Url != step.Plan.Url).Select(step => step.Plan)];
+    /// <summary>The endpoints that are new or have another URL.</summary>
+    public IReadOnlyList<EndpointDefinition> Moved =>
+        [.. _steps.Where(step => step.Before is null || step.Before.Definition.Url != step.Definition.Url).Select(step => step.Definition)];
 
-    /// <summary>Servers that listen no more; their connections go on.</summary>
+    /// <summary>The servers that lose their listeners; their connections continue.</summary>
     public IReadOnlyList<ByteStreamServer> Retired =>
         [.. _steps.Where(step => step is { Server: not null, Before: not null }).Select(step => step.Before!.Server)];
 
-    /// <summary>Binds what is new, changes what is handed over, and builds the pipelines.</summary>
-    /// <param name="errors">Gets one line for each error: the key, the cause, the remedy. If it has any, nothing listens anew.</param>
-    /// <param name="cancellationToken">Ends the resolving of names.</param>
+    /// <summary>Binds new listeners, changes those that are handed over, and builds the pipelines.</summary>
+    /// <param name="errors">Receives one line for each error: the key, the cause, the remedy. With errors, no new listener is opened.</param>
+    /// <param name="cancellationToken">Cancels the resolving of host names.</param>
     public async Task PrepareAsync(ICollection<string> errors, CancellationToken cancellationToken)
     {
-        foreach (EndpointPlan plan in plans)
+        foreach (EndpointDefinition definition in definitions)
         {
-            _steps.Add(await ClassifyAsync(plan, errors, cancellationToken).ConfigureAwait(false));
+            _steps.Add(await ClassifyAsync(definition, errors, cancellationToken).ConfigureAwait(false));
         }
 
-        IReadOnlySet<EndpointPlan> disputed = EndpointOverlaps.Find([.. _steps.SelectMany(step => step.Addresses.Select(address => (step.Plan, address.Address)))], errors);
+        IReadOnlySet<EndpointDefinition> disputed = EndpointOverlaps.Find([.. _steps.SelectMany(step => step.Addresses.Select(address => (step.Definition, address.Address)))], errors);
         if (running.Count > 0 && errors.Count > 0)
         {
             return;
@@ -59,7 +59,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         try
         {
             FindListeners();
-            foreach (Step step in _steps.Where(step => !step.IsUnchanged && !disputed.Contains(step.Plan)))
+            foreach (Step step in _steps.Where(step => !step.IsUnchanged && !disputed.Contains(step.Definition)))
             {
                 await AttemptAsync(step, errors, () => Open(step)).ConfigureAwait(false);
             }
@@ -78,8 +78,8 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         }
     }
 
-    /// <summary>Puts everything into effect.</summary>
-    /// <returns>What runs now.</returns>
+    /// <summary>Applies the transition.</summary>
+    /// <returns>The running endpoints.</returns>
     public IReadOnlyList<RunningEndpoint> Commit()
     {
         _isCommitted = true;
@@ -116,10 +116,10 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             Move(leftover.Owner, leftover.Loop, leftover.Successor.Server!);
         }
 
-        return [.. _steps.Select(step => new RunningEndpoint(step.Plan, step.Server ?? step.Before!.Server))];
+        return [.. _steps.Select(step => new RunningEndpoint(step.Definition, step.Server ?? step.Before!.Server))];
     }
 
-    /// <summary>The listeners that are to be closed: at once, or, where a decision on addresses is given, when handshakes that have begun are over.</summary>
+    /// <summary>The listeners to close: at once, or, with a predicate on addresses, after pending TCP handshakes.</summary>
     public IEnumerable<(ByteStreamServer Server, AcceptLoop Loop, Func<EndPoint?, bool>? Accepts)> Ending =>
         _leftovers.Where(leftover => leftover.Role == AcceptLoopRole.Ending)
             .Select(leftover => (leftover.Successor.Server!, leftover.Loop, leftover.Accepts));
@@ -141,7 +141,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             }
         }
 
-        // One listener that cannot be changed back leaves the others no options that were refused.
+        // Every listener is changed back, also after the failure of one.
         var failures = new List<Exception>();
         for (int i = _undo.Count - 1; i >= 0; i--)
         {
@@ -157,37 +157,37 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
 
         if (failures.Count > 0)
         {
-            throw new AggregateException("Listeners could not be given their former options.", failures);
+            throw new AggregateException("The options of listeners could not be restored.", failures);
         }
     }
 
-    private async Task<Step> ClassifyAsync(EndpointPlan plan, ICollection<string> errors, CancellationToken cancellationToken)
+    private async Task<Step> ClassifyAsync(EndpointDefinition definition, ICollection<string> errors, CancellationToken cancellationToken)
     {
-        RunningEndpoint? before = running.FirstOrDefault(endpoint => plan.IsNamed(endpoint.Plan.Name));
-        bool listensAlike = before is not null && plan.Url.IsSamePlace(before.Plan.Url) && plan.ListeningSignature == before.Plan.ListeningSignature;
+        RunningEndpoint? before = running.FirstOrDefault(endpoint => definition.IsNamed(endpoint.Definition.Name));
+        bool listensAlike = before is not null && definition.Url.IsSamePlace(before.Definition.Url) && definition.ListeningSignature == before.Definition.ListeningSignature;
         if (listensAlike)
         {
-            return new Step(plan, before)
+            return new Step(definition, before)
             {
-                IsUnchanged = before!.Plan.Signature == plan.Signature,
+                IsUnchanged = before!.Definition.Signature == definition.Signature,
                 Addresses = [.. before.Server.Listeners.Loops.Where(loop => loop.Role == AcceptLoopRole.Announced).Select(loop => new Wanted(loop.Requested, loop.Address))],
             };
         }
 
-        var step = new Step(plan, before) { Listens = true, Serves = plan.Options.StartServing };
+        var step = new Step(definition, before) { Listens = true, Serves = definition.Options.StartServing };
         await AttemptAsync(step, errors, async () =>
         {
-            IReadOnlyList<EndPoint> endPoints = await plan.Url.ResolveAsync(plan.Options, cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<EndPoint> endPoints = await definition.Url.ResolveAsync(definition.Options, cancellationToken).ConfigureAwait(false);
             step.Addresses =
             [
                 .. endPoints.Select(endPoint => new Wanted(
-                    endPoint, ListenAddress.From(endPoint, plan.Options, ListenAddress.IsBesideIPv4(endPoint, endPoints)))),
+                    endPoint, ListenAddress.From(endPoint, definition.Options, ListenAddress.IsBesideIPv4(endPoint, endPoints)))),
             ];
         }).ConfigureAwait(false);
         return step;
     }
 
-    /// <summary>Decides which listeners are handed over to which endpoint, and what becomes of the others.</summary>
+    /// <summary>Assigns existing listeners to endpoints, and decides about the others.</summary>
     private void FindListeners()
     {
         Step[] opened = [.. _steps.Where(step => step.Listens)];
@@ -196,11 +196,11 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             .SelectMany(endpoint => endpoint.Server.Listeners.Loops.Select(loop => (Owner: endpoint, Loop: loop)))
             .ToList();
 
-        // A port that the system has chosen is known to its own endpoint only.
+        // Only its own endpoint knows a port that the system has chosen.
         foreach (Step step in opened)
         {
             Take(step, (owner, loop, wanted) => ReferenceEquals(owner, step.Before) && loop.Requested.Equals(wanted.Requested));
-            if (step.Plan.Url.Descriptor is string name && step.Before?.Plan.Url.Descriptor == name)
+            if (step.Definition.Url.Descriptor is string name && step.Before?.Definition.Url.Descriptor == name)
             {
                 step.HandedOver.AddRange(free.Where(each => ReferenceEquals(each.Owner, step.Before)));
                 free.RemoveAll(each => ReferenceEquals(each.Owner, step.Before));
@@ -218,7 +218,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             if (Leave(owner, loop, opened) is Leftover leftover)
             {
                 _leftovers.Add(leftover);
-                // Its clients are the successor's from now on.
+                // The successor serves its clients.
                 leftover.Successor.Serves = true;
             }
         }
@@ -239,7 +239,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         }
     }
 
-    /// <summary>What becomes of a listener that has none of the addresses; null where it is closed with its endpoint.</summary>
+    /// <summary>The fate of a listener with none of the addresses; null if it is closed with its endpoint.</summary>
     private static Leftover? Leave(RunningEndpoint owner, AcceptLoop loop, Step[] opened)
     {
         if (loop.IsReachable && opened.FirstOrDefault(step => step.Addresses.Any(wanted => wanted.Address.Covers(loop.Address))) is Step wider)
@@ -263,21 +263,21 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
     {
         if (!step.Listens)
         {
-            step.Pipeline = step.Before!.Server.Prepare(step.Plan.Handler, step.Plan.Options);
+            step.Pipeline = step.Before!.Server.Prepare(step.Definition.Handler, step.Definition.Options);
             return Task.CompletedTask;
         }
 
-        step.Server = ByteStreamServer.Create(step.Plan.Handler, step.Plan.Options);
+        step.Server = ByteStreamServer.Create(step.Definition.Handler, step.Definition.Options);
         foreach ((_, AcceptLoop loop) in step.HandedOver.Concat(
             _leftovers.Where(leftover => ReferenceEquals(leftover.Successor, step)).Select(leftover => (leftover.Owner, leftover.Loop))))
         {
             var listener = (SocketListener)loop.Listener;
             ByteStreamListenOptions before = listener.Options;
             _undo.Add(() => listener.Change(before));
-            listener.Change(step.Plan.Options);
+            listener.Change(step.Definition.Options);
         }
 
-        if (step.Plan.Url.Descriptor is string name && step.HandedOver.Count == 0)
+        if (step.Definition.Url.Descriptor is string name && step.HandedOver.Count == 0)
         {
             foreach (Socket socket in InheritedSockets.OfThisProcess.Open(name))
             {
@@ -316,7 +316,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         }
     }
 
-    /// <summary>From here on the ports are this program's alone again.</summary>
+    /// <summary>Makes the ports exclusive again.</summary>
     private void EndSharing()
     {
         _shared.ForEach(listener => listener.Share(false));
@@ -337,24 +337,24 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         }
         catch (Exception error) when (error is AddressInUseException or IOException or SocketException or PlatformNotSupportedException)
         {
-            errors.Add($"{step.Plan.Path}:{nameof(EndpointSettings.Url)}: {error.Message}");
+            errors.Add($"{step.Definition.Path}:{nameof(EndpointSettings.Url)}: {error.Message}");
         }
         catch (ArgumentException error)
         {
-            errors.Add($"{step.Plan.Path}: {error.Message}");
+            errors.Add($"{step.Definition.Path}: {error.Message}");
         }
     }
 
-    /// <summary>What is done for one endpoint.</summary>
-    private sealed class Step(EndpointPlan plan, RunningEndpoint? before)
+    /// <summary>The transition of one endpoint.</summary>
+    private sealed class Step(EndpointDefinition definition, RunningEndpoint? before)
     {
-        public EndpointPlan Plan => plan;
+        public EndpointDefinition Definition => definition;
 
         public RunningEndpoint? Before => before;
 
         public bool IsUnchanged { get; init; }
 
-        /// <summary>Whether it gets a server of its own with listeners. Otherwise its server stays.</summary>
+        /// <summary>Whether it gets a new server with listeners. Otherwise it keeps its server.</summary>
         public bool Listens { get; init; }
 
         /// <summary>Whether clients are accepted at once.</summary>
@@ -364,10 +364,10 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
 
         public List<(RunningEndpoint Owner, AcceptLoop Loop)> HandedOver { get; } = [];
 
-        /// <summary>The server that serves it from the commit on, if it is a new one.</summary>
+        /// <summary>Its new server; null if it keeps its server.</summary>
         public ByteStreamServer? Server { get; set; }
 
-        /// <summary>What its server serves by from the commit on, if that changes.</summary>
+        /// <summary>The new pipeline of the server that it keeps.</summary>
         public ServerPipeline? Pipeline { get; set; }
     }
 
@@ -380,6 +380,6 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         public bool IsHandedOver { get; set; }
     }
 
-    /// <summary>A listener that another server keeps for a while, or as long as it has an address that covers it.</summary>
+    /// <summary>A listener that another server keeps, temporarily or while an address of that server covers it.</summary>
     private sealed record Leftover(RunningEndpoint Owner, AcceptLoop Loop, Step Successor, AcceptLoopRole Role, Func<EndPoint?, bool>? Accepts);
 }

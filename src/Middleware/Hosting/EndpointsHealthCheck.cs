@@ -3,7 +3,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Whether clients should be sent here.</summary>
+/// <summary>The readiness of the endpoints.</summary>
 internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStreamMetrics metrics) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
@@ -25,8 +25,8 @@ internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStream
             return $"Not serving: {string.Join(", ", closed)}.";
         }
 
-        string[] cut = [.. servers.Names.Where(name => servers.Plan(name)?.Relay is { Readiness: true } && !IsAnyUpstreamUp(name))];
-        return cut.Length == 0 ? null : $"No upstream is up: {string.Join(", ", cut)}.";
+        string[] down = [.. servers.Names.Where(name => servers.GetDefinition(name)?.Relay is { Readiness: true } && !IsAnyUpstreamUp(name))];
+        return down.Length == 0 ? null : $"No upstream is up: {string.Join(", ", down)}.";
     }
 
     private bool IsAnyUpstreamUp(string name) => metrics.UpstreamsOf(name).Any(upstream => upstream is { IsHealthy: true, IsEjected: false });

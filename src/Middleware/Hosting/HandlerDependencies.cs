@@ -48,11 +48,11 @@ internal sealed class HandlerDependencies
         if (check._missing.Count > 0)
         {
             throw new InvalidOperationException(
-                $"The handler {Name(handler)} cannot be made: {string.Join("; ", check._missing)}. Register what is missing, or give the parameter a default value.");
+                $"The handler {Name(handler)} cannot be created: {string.Join("; ", check._missing)}. Register what is missing, or give the parameter a default value.");
         }
     }
 
-    /// <summary>The constructor that <see cref="ActivatorUtilities"/> takes; null where it takes none, which it reports itself.</summary>
+    /// <summary>The constructor that <see cref="ActivatorUtilities"/> selects; null if there is none, which it reports itself.</summary>
     private static ConstructorInfo? Activated([DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] Type type)
     {
         ConstructorInfo[] constructors = type.GetConstructors();
@@ -79,7 +79,7 @@ internal sealed class HandlerDependencies
         }
     }
 
-    /// <summary>Looks at what a registered class needs in its turn: the last registration wins, and of several constructors one that can be called.</summary>
+    /// <summary>Checks the services of a registered class: the last registration counts, and one usable constructor is enough.</summary>
     private void VisitService(Type type, object? key)
     {
         ServiceDescriptor? last = _registered?.LastOrDefault(service => service.ServiceType == type && Equals(service.ServiceKey, key));
@@ -111,7 +111,7 @@ internal sealed class HandlerDependencies
     private static bool IsOptional(ParameterInfo parameter) =>
         parameter.HasDefaultValue || parameter.IsDefined(typeof(ServiceKeyAttribute), inherit: false);
 
-    /// <summary>As C# writes it, without namespaces.</summary>
+    /// <summary>The name in C# syntax, without namespaces.</summary>
     private static string Name(Type type) => type.IsGenericType
         ? $"{type.Name.Split('`')[0]}<{string.Join(", ", type.GetGenericArguments().Select(Name))}>"
         : type.Name;

@@ -2,7 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>One connection's dependency-injection scope and the handler in it. Disposing it disposes both.</summary>
+/// <summary>The dependency-injection scope of a connection and its handler, disposed together.</summary>
 internal sealed class HandlerScope<THandler>(AsyncServiceScope scope, ObjectFactory<THandler> make) : IAsyncDisposable
     where THandler : ByteStreamHandler
 {

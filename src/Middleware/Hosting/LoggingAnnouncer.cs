@@ -1,19 +1,18 @@
 using System.Net;
-using ByteStreams.Transport.Addresses;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Reports in the log, as Kestrel does for its own endpoints.</summary>
+/// <summary>Logs addresses, as Kestrel does for its endpoints.</summary>
 internal sealed class LoggingAnnouncer(ILoggerFactory loggerFactory) : IEndpointAnnouncer
 {
     private readonly ILogger _logger = loggerFactory.CreateLogger("ByteStreams.Hosting");
 
-    public void Announce(EndpointPlan plan, IReadOnlyList<EndPoint> endPoints)
+    public void Announce(EndpointDescription endpoint, IReadOnlyList<EndPoint> addresses)
     {
-        foreach (EndPoint endPoint in endPoints)
+        foreach (EndPoint address in addresses)
         {
-            HostingLog.Listening(_logger, EndpointUrl.Format(endPoint, plan.Tls is not null), plan.Name);
+            HostingLog.Listening(_logger, EndpointUrl.Format(address, endpoint.IsTls), endpoint.Name);
         }
     }
 }

@@ -6,21 +6,21 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Finds relays that pass connections on to themselves, as far as the configuration of one host shows it.</summary>
-/// <param name="listening">Where each endpoint listens.</param>
-internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress Address)> listening)
+/// <summary>Finds relays of one host that connect to themselves, directly or through other relays.</summary>
+/// <param name="listening">The addresses of each endpoint.</param>
+internal sealed class RelayLoops(IReadOnlyList<(EndpointDefinition Definition, ListenAddress Address)> listening)
 {
-    private readonly List<(EndpointPlan From, int Index, EndpointPlan To)> _hops = [];
+    private readonly List<(EndpointDefinition From, int Index, EndpointDefinition To)> _hops = [];
 
     /// <summary>Finds the endpoints to which the upstreams of a relay lead.</summary>
-    public async Task AddAsync(EndpointPlan relay, CancellationToken cancellationToken)
+    public async Task AddAsync(EndpointDefinition relay, CancellationToken cancellationToken)
     {
         IList<string> upstreams = relay.Relay!.Upstreams;
         for (int i = 0; i < upstreams.Count; i++)
         {
             foreach (EndPoint address in await AddressesAsync(upstreams[i], relay.Relay, cancellationToken).ConfigureAwait(false))
             {
-                foreach (EndpointPlan reached in listening.Where(other => Reaches(address, other.Address)).Select(other => other.Plan))
+                foreach (EndpointDefinition reached in listening.Where(other => Reaches(address, other.Address)).Select(other => other.Definition))
                 {
                     _hops.Add((relay, i, reached));
                 }
@@ -31,18 +31,18 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress
     /// <summary>An error for each upstream that leads back to its relay; it begins with the key.</summary>
     public IEnumerable<string> Errors()
     {
-        foreach ((EndpointPlan from, int index, EndpointPlan to) in _hops.DistinctBy(hop => (hop.From, hop.Index)))
+        foreach ((EndpointDefinition from, int index, EndpointDefinition to) in _hops.DistinctBy(hop => (hop.From, hop.Index)))
         {
             if (Way(to, from, []) is List<string> way)
             {
                 yield return $"{from.Path}:{nameof(EndpointSettings.Relay)}:{nameof(RelayOptions.Upstreams)}:{index}: '{from.Relay!.Upstreams[index]}' leads back to "
-                    + $"the endpoint itself ({string.Join(" -> ", way.Prepend(from.Name))}): each connection would open another one without end. Give the address of another service.";
+                    + $"the endpoint itself ({string.Join(" -> ", way.Prepend(from.Name))}): each connection would open another one, endlessly. Give the address of another service.";
             }
         }
     }
 
     /// <summary>The names on the way from one endpoint to another; null where there is none.</summary>
-    private List<string>? Way(EndpointPlan from, EndpointPlan to, HashSet<EndpointPlan> seen)
+    private List<string>? Way(EndpointDefinition from, EndpointDefinition to, HashSet<EndpointDefinition> seen)
     {
         if (from == to)
         {
@@ -54,7 +54,7 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress
             return null;
         }
 
-        foreach (EndpointPlan next in _hops.Where(hop => hop.From == from).Select(hop => hop.To))
+        foreach (EndpointDefinition next in _hops.Where(hop => hop.From == from).Select(hop => hop.To))
         {
             if (Way(next, to, seen) is List<string> rest)
             {
@@ -69,19 +69,19 @@ internal sealed class RelayLoops(IReadOnlyList<(EndpointPlan Plan, ListenAddress
     {
         try
         {
-            return await new Upstream(upstream, options, options.Connection.TimeProvider).AddressesAsync(cancellationToken).ConfigureAwait(false);
+            return await new Upstream(upstream, options, options.Connection.TimeProvider).GetAddressesAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception unresolved) when (unresolved is SocketException or IOException)
         {
-            // A name that cannot be resolved here leads nowhere; the relay reports it when it connects.
+            // An unknown host name is reported by the relay when it connects.
             return [];
         }
     }
 
-    /// <summary>Whether a connection to an address is taken by an endpoint.</summary>
+    /// <summary>Whether an endpoint accepts connections to an address.</summary>
     private static bool Reaches(EndPoint address, ListenAddress listens)
     {
-        if (LocalAddresses.Reached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
+        if (LocalAddresses.GetReached(address) is not IPEndPoint target || listens.EndPoint is not IPEndPoint own)
         {
             return address.Equals(listens.EndPoint);
         }

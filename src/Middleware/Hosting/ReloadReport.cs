@@ -1,8 +1,8 @@
-namespace ByteStreams.Hosting;
+namespace ByteStreams;
 
-/// <summary>What came of reading the configuration anew.</summary>
-/// <param name="Added">Endpoints that are new.</param>
-/// <param name="Removed">Endpoints that are gone.</param>
-/// <param name="Changed">Endpoints that go on in another way.</param>
-/// <param name="Mistakes">What was not taken over, and is in the log.</param>
-internal sealed record ReloadReport(int Added, int Removed, int Changed, int Mistakes);
+/// <summary>The result of <see cref="ByteStreamServers.ReloadAsync"/>.</summary>
+/// <param name="Added">The number of endpoints that were added.</param>
+/// <param name="Removed">The number of endpoints that were removed.</param>
+/// <param name="Changed">The number of endpoints that serve new connections with changed settings.</param>
+/// <param name="Errors">One line for each error: the key, the cause, the remedy. If there are any, nothing has changed. They are logged.</param>
+public sealed record ReloadReport(int Added, int Removed, int Changed, IReadOnlyList<string> Errors);

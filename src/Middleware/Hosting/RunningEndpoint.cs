@@ -1,6 +1,6 @@
 namespace ByteStreams.Hosting;
 
-/// <summary>An endpoint that is served.</summary>
-/// <param name="Plan">What it runs by.</param>
-/// <param name="Server">What serves it.</param>
-internal sealed record RunningEndpoint(EndpointPlan Plan, ByteStreamServer Server);
+/// <summary>A running endpoint.</summary>
+/// <param name="Definition">Its definition.</param>
+/// <param name="Server">Its server.</param>
+internal sealed record RunningEndpoint(EndpointDefinition Definition, ByteStreamServer Server);

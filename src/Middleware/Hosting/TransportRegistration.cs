@@ -9,7 +9,7 @@ using Microsoft.Extensions.Options;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>This library's transport in an application's services: its options, and its place among the transports.</summary>
+/// <summary>The registration of this library's transport: its options, and its order among the transports.</summary>
 /// <param name="services">The application's services, complete when the first transport is resolved.</param>
 internal sealed class TransportRegistration(IServiceCollection services)
 {
@@ -19,7 +19,7 @@ internal sealed class TransportRegistration(IServiceCollection services)
 
     public void Configure(Action<ByteStreamServerOptions> configure) => _configure.Add(configure);
 
-    /// <summary>The transport. Options given to it win over those of <c>UseSockets</c>.</summary>
+    /// <summary>The transport. Its own options override those of <c>UseSockets</c>.</summary>
     public ByteStreamTransportFactory GetFactory(IServiceProvider provider)
     {
         lock (_lock)
@@ -29,8 +29,8 @@ internal sealed class TransportRegistration(IServiceCollection services)
     }
 
     /// <summary>
-    /// All transports, with Kestrel's own sockets before every other: Kestrel asks the last one first, and <c>UseSockets</c> after
-    /// <c>AddByteStreamTransport</c> would hide this one.
+    /// All transports, Kestrel's own sockets first: Kestrel prefers the last one, and <c>UseSockets</c> after <c>AddByteStreamTransport</c> would
+    /// hide this one.
     /// </summary>
     public IEnumerable<IConnectionListenerFactory> GetFactories(IServiceProvider provider)
     {
@@ -58,7 +58,7 @@ internal sealed class TransportRegistration(IServiceCollection services)
 
         if (provider.GetService<IMemoryPoolFactory<byte>>() is IMemoryPoolFactory<byte> pools)
         {
-            // Kestrel's own pool of pinned blocks, for what HTTP takes from the connection's pool.
+            // Kestrel's pool of pinned blocks, from which HTTP takes memory.
             options.MemoryPool = pools.Create();
         }
 

@@ -3,17 +3,17 @@ using System.Net;
 namespace ByteStreams;
 
 /// <summary>
-/// On a connection that began with a PROXY header: what it said, and who said it. The connection's own <c>RemoteEndPoint</c> and
-/// <c>LocalEndPoint</c> are then the client's, where the header tells them.
+/// The PROXY header with which a connection began. Where the header has addresses, the connection's <c>RemoteEndPoint</c> and
+/// <c>LocalEndPoint</c> are those of the header.
 /// </summary>
 public interface IProxyProtocolFeature
 {
     /// <summary>The header.</summary>
     ProxyHeader Header { get; }
 
-    /// <summary>The address of the proxy itself.</summary>
+    /// <summary>The address of the proxy.</summary>
     EndPoint? ProxyEndPoint { get; }
 
-    /// <summary>The address that the proxy connected to.</summary>
+    /// <summary>The local address to which the proxy connected.</summary>
     EndPoint? ListeningEndPoint { get; }
 }

@@ -1,4 +1,4 @@
 namespace ByteStreams.ProxyProtocol;
 
-/// <summary>A header that breaks the protocol. The message says how, without the peer's own text.</summary>
+/// <summary>The header violates the protocol. The message has no text that the peer sent.</summary>
 internal sealed class ProxyHeaderException(string message) : Exception(message);

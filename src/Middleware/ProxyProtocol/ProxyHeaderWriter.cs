@@ -7,13 +7,10 @@ using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.ProxyProtocol;
 
-/// <summary>Writes a PROXY header, of either version.</summary>
+/// <summary>Writes a PROXY header of version 1 or 2.</summary>
 internal static class ProxyHeaderWriter
 {
-    private const int UnixPathLength = 108;
-    private const byte Local = 0x20;
-    private const byte Proxy = 0x21;
-    private const byte Stream = 0x01;
+    private const byte StreamTransport = 0x01;
 
     public static void Write(ProxyHeader header, IBufferWriter<byte> output, bool withChecksum)
     {
@@ -38,8 +35,8 @@ internal static class ProxyHeaderWriter
                 $"PROXY {family} {WithoutScope(source)} {WithoutScope(destination)} {source.Port} {destination.Port}\r\n");
         }
 
-        Span<byte> room = output.GetSpan(ProxyHeaderReader.LongestLine);
-        output.Advance(Encoding.ASCII.GetBytes(line, room));
+        Span<byte> target = output.GetSpan(ProxyHeaderFormat.MaxLineLength);
+        output.Advance(Encoding.ASCII.GetBytes(line, target));
     }
 
     private static void WriteBinary(ProxyHeader header, IBufferWriter<byte> output, bool withChecksum)
@@ -51,56 +48,56 @@ internal static class ProxyHeaderWriter
             if (TryPair(header, out IPEndPoint? source, out IPEndPoint? destination))
             {
                 bool isV4 = source.AddressFamily == AddressFamily.InterNetwork;
-                family = (byte)((isV4 ? 0x10 : 0x20) | Stream);
+                family = (byte)((isV4 ? 0x10 : 0x20) | StreamTransport);
                 addresses = Addresses(source, destination);
             }
             else if (header.Source is UnixDomainSocketEndPoint || header.Destination is UnixDomainSocketEndPoint)
             {
-                family = 0x30 | Stream;
+                family = 0x30 | StreamTransport;
                 addresses = [.. Path(header.Source), .. Path(header.Destination)];
             }
         }
 
-        // Behind unknown addresses nothing would be read.
+        // A receiver skips everything after unspecified addresses.
         bool hasTlvs = family != 0;
-        int sum = hasTlvs && withChecksum ? 7 : 0;
-        long length = addresses.Length + sum + (hasTlvs ? header.Tlvs.Sum(tlv => 3L + tlv.Value.Length) : 0);
+        int checksumLength = hasTlvs && withChecksum ? 7 : 0;
+        long length = addresses.Length + checksumLength + (hasTlvs ? header.Tlvs.Sum(tlv => 3L + tlv.Value.Length) : 0);
         if (length > ushort.MaxValue)
         {
-            throw new InvalidOperationException($"The additions make the PROXY header {length} bytes long; it can be {ushort.MaxValue}. Leave some out.");
+            throw new InvalidOperationException($"The TLVs make the PROXY header {length} bytes long; the maximum is {ushort.MaxValue}. Remove some of them.");
         }
 
-        int whole = ProxyHeaderReader.FixedLength + (int)length;
-        Span<byte> room = output.GetSpan(whole)[..whole];
-        ProxyHeaderReader.Signature.CopyTo(room);
-        room[12] = header.IsLocal ? Local : Proxy;
-        room[13] = family;
-        BinaryPrimitives.WriteUInt16BigEndian(room[14..], (ushort)length);
-        addresses.CopyTo(room[ProxyHeaderReader.FixedLength..]);
-        int offset = ProxyHeaderReader.FixedLength + addresses.Length;
+        int whole = ProxyHeaderFormat.FixedLength + (int)length;
+        Span<byte> target = output.GetSpan(whole)[..whole];
+        ProxyHeaderFormat.Signature.CopyTo(target);
+        target[12] = header.IsLocal ? ProxyHeaderFormat.LocalCommand : ProxyHeaderFormat.ProxyCommand;
+        target[13] = family;
+        BinaryPrimitives.WriteUInt16BigEndian(target[14..], (ushort)length);
+        addresses.CopyTo(target[ProxyHeaderFormat.FixedLength..]);
+        int offset = ProxyHeaderFormat.FixedLength + addresses.Length;
         if (hasTlvs)
         {
             foreach (ProxyTlv tlv in header.Tlvs)
             {
-                room[offset] = tlv.Type;
-                BinaryPrimitives.WriteUInt16BigEndian(room[(offset + 1)..], (ushort)tlv.Value.Length);
-                tlv.Value.Span.CopyTo(room[(offset + 3)..]);
+                target[offset] = tlv.Type;
+                BinaryPrimitives.WriteUInt16BigEndian(target[(offset + 1)..], (ushort)tlv.Value.Length);
+                tlv.Value.Span.CopyTo(target[(offset + 3)..]);
                 offset += 3 + tlv.Value.Length;
             }
         }
 
-        if (sum > 0)
+        if (checksumLength > 0)
         {
-            room[offset] = ProxyTlv.Crc32C;
-            BinaryPrimitives.WriteUInt16BigEndian(room[(offset + 1)..], 4);
-            uint crc = ProxyHeaderReader.Crc32C(room, offset + 3);
-            BinaryPrimitives.WriteUInt32BigEndian(room[(offset + 3)..], crc);
+            target[offset] = ProxyTlv.Crc32C;
+            BinaryPrimitives.WriteUInt16BigEndian(target[(offset + 1)..], 4);
+            uint crc = ProxyHeaderFormat.Crc32C(target, offset + 3);
+            BinaryPrimitives.WriteUInt32BigEndian(target[(offset + 3)..], crc);
         }
 
         output.Advance(whole);
     }
 
-    /// <summary>Both addresses in one family: IPv6 where only one is IPv4.</summary>
+    /// <summary>Returns both addresses in one family: IPv6 if only one of them is IPv4.</summary>
     private static bool TryPair(
         ProxyHeader header,
         [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPEndPoint? source,
@@ -135,12 +132,12 @@ internal static class ProxyHeaderWriter
 
     private static byte[] Path(EndPoint? endPoint)
     {
-        byte[] padded = new byte[UnixPathLength];
+        byte[] padded = new byte[ProxyHeaderFormat.UnixPathLength];
         if (endPoint is UnixDomainSocketEndPoint)
         {
-            // The system's own form: its bytes behind the family, an abstract name with its NUL.
+            // The kernel's representation after the family: an abstract name starts with its NUL.
             SocketAddress address = endPoint.Serialize();
-            for (int i = 2; i < Math.Min(address.Size, UnixPathLength + 2); i++)
+            for (int i = 2; i < Math.Min(address.Size, ProxyHeaderFormat.UnixPathLength + 2); i++)
             {
                 padded[i - 2] = address[i];
             }

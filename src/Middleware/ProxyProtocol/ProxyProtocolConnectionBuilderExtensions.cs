@@ -5,16 +5,16 @@ using Microsoft.AspNetCore.Connections;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Receives PROXY headers on any connection builder.</summary>
+/// <summary>Adds the PROXY protocol to connection builders.</summary>
 public static class ProxyProtocolConnectionBuilderExtensions
 {
     /// <summary>
-    /// Requires a PROXY header (version 1 or 2) at the beginning of every connection, and makes the client that it names the
-    /// connection's <c>RemoteEndPoint</c>; the rest is on <see cref="IProxyProtocolFeature"/>. Place it before TLS.
+    /// Requires a PROXY header (version 1 or 2) at the start of every connection. Its source address becomes the connection's
+    /// <c>RemoteEndPoint</c>; the whole header is on <see cref="IProxyProtocolFeature"/>. Call it before <c>UseTls</c>.
     /// </summary>
-    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
+    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or another connection builder.</typeparam>
     /// <param name="builder">The builder.</param>
-    /// <param name="configure">Sets the options: at least the trusted networks.</param>
+    /// <param name="configure">Sets the options. The trusted networks are required.</param>
     /// <returns>The same builder.</returns>
     /// <exception cref="ArgumentException">The options are not valid; thrown when the server starts.</exception>
     /// <example>

@@ -1,20 +1,20 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using System.Net;
 using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.ProxyProtocol;
 
-/// <summary>Takes the PROXY header off the connection before anything else runs, and sets the connection's addresses by it.</summary>
+/// <summary>Reads the PROXY header before the next middleware runs, and sets the connection's addresses from it.</summary>
 internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
 {
     private readonly NetworkList _trusted;
     private readonly TimeSpan _timeout;
-    private readonly int _most;
+    private readonly int _maxHeaderBytes;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
@@ -24,7 +24,7 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         options.Validate();
         _trusted = NetworkList.Parse(options.TrustedNetworks);
         _timeout = options.Timeout;
-        _most = options.MaxHeaderBytes;
+        _maxHeaderBytes = options.MaxHeaderBytes;
         _time = time;
         _logger = logger;
     }
@@ -34,7 +34,7 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         ConnectionContext context = connection.Connection;
         if (!_trusted.Contains(context.RemoteEndPoint))
         {
-            Refuse(context, ConnectionEndReason.ProxyUntrusted, "its address is not in TrustedNetworks");
+            Reject(context, ConnectionEndReason.ProxyUntrusted, "its address is not in TrustedNetworks");
             return;
         }
 
@@ -45,17 +45,17 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         }
         catch (ProxyHeaderException invalid)
         {
-            Refuse(context, ConnectionEndReason.ProxyInvalid, invalid.Message);
+            Reject(context, ConnectionEndReason.ProxyInvalid, invalid.Message);
             return;
         }
         catch (OperationCanceledException)
         {
-            Refuse(context, ConnectionEndReason.ProxyTimeout, $"the PROXY header took longer than {_timeout.TotalSeconds:0.###} s");
+            Reject(context, ConnectionEndReason.ProxyTimeout, $"no complete PROXY header within the timeout of {_timeout.TotalSeconds:0.###} s");
             return;
         }
         catch (Exception lost) when (lost is ConnectionResetException or ConnectionAbortedException)
         {
-            // Whoever looks whether the port is open does this; the connection's own end says the rest.
+            // A port scan or a TCP health check. The connection's close reason reports it.
             return;
         }
 
@@ -80,11 +80,11 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         CancellationTokenSource? deadline = null;
         try
         {
-            System.IO.Pipelines.PipeReader input = context.Transport.Input;
+            PipeReader input = context.Transport.Input;
             while (true)
             {
-                // Most headers lie there at once, and need no clock.
-                if (!input.TryRead(out System.IO.Pipelines.ReadResult read))
+                // Most headers have arrived by now: no timer.
+                if (!input.TryRead(out ReadResult read))
                 {
                     deadline ??= new CancellationTokenSource(_timeout, _time);
                     read = await input.ReadAsync(deadline.Token).ConfigureAwait(false);
@@ -99,7 +99,7 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
                     {
                         if (read.IsCompleted)
                         {
-                            throw new ProxyHeaderException(buffer.IsEmpty ? "The peer left without a PROXY header." : "The peer left within the PROXY header.");
+                            throw new ProxyHeaderException(buffer.IsEmpty ? "The peer closed the connection without a PROXY header." : "The peer closed the connection within the PROXY header.");
                         }
 
                         input.AdvanceTo(buffer.Start, buffer.End);
@@ -127,15 +127,15 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
     {
         if (buffer.IsSingleSegment)
         {
-            return ProxyHeaderReader.TryRead(buffer.FirstSpan, _most, out header, out length);
+            return ProxyHeaderReader.TryRead(buffer.FirstSpan, _maxHeaderBytes, out header, out length);
         }
 
-        int count = (int)Math.Min(buffer.Length, Math.Max(_most, ProxyHeaderReader.LongestLine));
+        int count = (int)Math.Min(buffer.Length, Math.Max(_maxHeaderBytes, ProxyHeaderFormat.MaxLineLength));
         byte[] copy = ArrayPool<byte>.Shared.Rent(count);
         try
         {
             buffer.Slice(0, count).CopyTo(copy);
-            return ProxyHeaderReader.TryRead(copy.AsSpan(0, count), _most, out header, out length);
+            return ProxyHeaderReader.TryRead(copy.AsSpan(0, count), _maxHeaderBytes, out header, out length);
         }
         finally
         {
@@ -143,9 +143,9 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         }
     }
 
-    private void Refuse(ConnectionContext context, ConnectionEndReason reason, string why)
+    private void Reject(ConnectionContext context, ConnectionEndReason reason, string why)
     {
-        ProxyProtocolLog.Refused(DebugLogger.For(context, _logger), context.ConnectionId, LogText.Of(context.RemoteEndPoint), why);
+        ProxyProtocolLog.Rejected(DebugLogger.For(context, _logger), context.ConnectionId, LogText.Of(context.RemoteEndPoint), why);
         ConnectionLink.Of(context).Abort(reason, new ConnectionAbortedException(why));
     }
 }

@@ -1,38 +1,46 @@
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
 /// <summary>
-/// Whose PROXY headers are believed, and how they are received. Every connection has to come from a trusted network and to begin
-/// with a valid header of version 1 or 2; it is never guessed whether one is there.
+/// Trusted proxies, and limits of PROXY headers. Every connection must come from a trusted network and begin with a valid header of
+/// version 1 or 2; a connection without a header is rejected.
 /// </summary>
 public sealed class ProxyProtocolOptions
 {
+    internal static OptionRanges<ProxyProtocolOptions> Ranges { get; } = new(
+        new DurationOption<ProxyProtocolOptions>(nameof(Timeout), DurationRange.Positive, o => o.Timeout),
+        new NumberOption<ProxyProtocolOptions>(
+            nameof(MaxHeaderBytes),
+            new(ProxyProtocol.ProxyHeaderFormat.FixedLength, ProxyProtocol.ProxyHeaderFormat.FixedLength + ushort.MaxValue),
+            o => o.MaxHeaderBytes));
+
     /// <summary>
-    /// The networks of the proxies, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> stands for whoever may connect to a Unix
-    /// socket. Required: whoever else may send a header may claim to be anybody.
+    /// The networks of the proxies, such as <c>10.0.0.0/8</c> or <c>::1</c>; <c>unix</c> allows all peers of a Unix socket. Required,
+    /// because a peer that may send a header can claim any client address.
     /// </summary>
     public IList<string> TrustedNetworks { get; } = [];
 
     /// <summary>
-    /// How long the whole header may take from the accept on: 5 s by default, greater than zero. An AWS Network Load Balancer sends it with the
-    /// client's first bytes by default: allow as long as a client may be silent.
+    /// The timeout for the whole header, from the accept: 5 s by default, greater than zero. An AWS Network Load Balancer sends the header with
+    /// the client's first bytes by default: allow as long as a client may be silent.
     /// </summary>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>The longest header of version 2 that is taken, in bytes: 4,096 by default, 16 to 65,551.</summary>
+    /// <summary>The maximum length of a version 2 header in bytes: 4,096 by default, 16 to 65,551.</summary>
     public int MaxHeaderBytes { get; set; } = 4096;
 
-    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
     internal void Validate() => Mistake.ThrowIfAny(Mistakes());
 
-    /// <summary>What is wrong; each begins with its key.</summary>
+    /// <summary>Returns the validation errors. Each begins with its key.</summary>
     internal IEnumerable<string> Mistakes()
     {
         if (TrustedNetworks.Count == 0)
         {
-            yield return "ProxyProtocol:TrustedNetworks is empty: name the networks of the proxies, such as 10.0.0.0/8, or unix.";
+            yield return "ProxyProtocol:TrustedNetworks is empty. Add the networks of the proxies, such as 10.0.0.0/8, or unix.";
         }
 
         foreach (string mistake in NetworkList.Mistakes(TrustedNetworks, "ProxyProtocol:TrustedNetworks"))
@@ -40,14 +48,9 @@ public sealed class ProxyProtocolOptions
             yield return mistake;
         }
 
-        if (Timeout <= TimeSpan.Zero)
+        foreach (string error in Ranges.Validate(this, "ProxyProtocol:"))
         {
-            yield return "ProxyProtocol:Timeout is greater than zero.";
-        }
-
-        if (MaxHeaderBytes is < ProxyProtocol.ProxyHeaderReader.FixedLength or > ProxyProtocol.ProxyHeaderReader.FixedLength + ushort.MaxValue)
-        {
-            yield return "ProxyProtocol:MaxHeaderBytes is 16 to 65,551.";
+            yield return error;
         }
     }
 }

@@ -3,10 +3,10 @@ using System.Text;
 
 namespace ByteStreams;
 
-/// <summary>What a proxy says about its client's TLS (PP2_TYPE_SSL).</summary>
+/// <summary>The client's TLS connection with the proxy (PP2_TYPE_SSL).</summary>
 public sealed class ProxySsl
 {
-    /// <summary>The client flags and the result of the verification.</summary>
+    /// <summary>The length of the client flags and the verification result.</summary>
     internal const int FixedLength = 5;
 
     private const byte ClientSsl = 0x01;
@@ -21,25 +21,25 @@ public sealed class ProxySsl
 
     internal ProxySsl(ReadOnlyMemory<byte> value) => _value = value;
 
-    /// <summary>Whether the client spoke TLS with the proxy.</summary>
+    /// <summary>Whether the client used TLS.</summary>
     public bool IsSsl => (_value.Span[0] & ClientSsl) != 0;
 
-    /// <summary>Whether the client has shown a certificate, on this connection or on an earlier one of its TLS session.</summary>
+    /// <summary>Whether the client presented a certificate, on this connection or on an earlier one of its TLS session.</summary>
     public bool HasClientCertificate => (_value.Span[0] & (ClientCertificateOnConnection | ClientCertificateInSession)) != 0;
 
     /// <summary>
-    /// Whether the client has shown a certificate and the proxy has found it valid. The zero with which the protocol says "valid"
-    /// stands there for a client without a certificate as well, and proves nothing then.
+    /// Whether the client presented a certificate that the proxy verified. The protocol's result field is also zero ("verified") for a
+    /// client without a certificate, so that the field alone proves nothing.
     /// </summary>
     public bool IsClientVerified => HasClientCertificate && BinaryPrimitives.ReadUInt32BigEndian(_value.Span[1..]) == 0;
 
-    /// <summary>The version, such as <c>TLSv1.3</c>.</summary>
+    /// <summary>The TLS version, such as <c>TLSv1.3</c>.</summary>
     public string? Version => Text(VersionType);
 
     /// <summary>The common name of the client's certificate.</summary>
     public string? CommonName => Text(CommonNameType);
 
-    /// <summary>The cipher's name.</summary>
+    /// <summary>The name of the cipher suite.</summary>
     public string? Cipher => Text(CipherType);
 
     private string? Text(byte type)

@@ -1,8 +1,8 @@
 namespace ByteStreams;
 
-/// <summary>One addition to a PROXY header of version 2: a type and a value.</summary>
-/// <param name="Type">The type; 0xE0 to 0xEF are an application's own, 0xF0 to 0xF7 experiments.</param>
-/// <param name="Value">At most 65,535 bytes.</param>
+/// <summary>A type-length-value field of a version 2 PROXY header.</summary>
+/// <param name="Type">The type; 0xE0 to 0xEF are for applications, 0xF0 to 0xF7 for experiments.</param>
+/// <param name="Value">The value, at most 65,535 bytes.</param>
 public readonly record struct ProxyTlv(byte Type, ReadOnlyMemory<byte> Value)
 {
     /// <summary>PP2_TYPE_ALPN.</summary>

@@ -1,24 +1,21 @@
-using System.Net;
 using System.Net.Sockets;
-using System.Security.Authentication;
 using ByteStreams.Relay;
 using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;
 
 /// <summary>
-/// Passes connections on to one of several upstreams, byte for byte in both directions. TCP, TLS and Unix sockets go together in any
-/// combination: a TLS terminator in front of a Unix-socket application, a TLS originator for a plain client, a port forwarder.
+/// Forwards connections to one of several upstreams, byte for byte in both directions. TCP, TLS and Unix sockets work in every combination:
+/// as a TLS terminator for a Unix-socket application, a TLS originator for a plain client, a port forwarder.
 /// </summary>
 /// <remarks>
-/// What one side does, the other sees: the end of a direction is passed on while the other goes on, a reset is a reset, and who does not
-/// read pauses who sends. An upstream that cannot be connected to is another's turn (<see cref="RelayOptions.Retries"/>); where none is
-/// left, the client's connection is reset. May be used for any number of connections at once, and for several servers.
+/// A half-close, a close and a reset on one side are forwarded to the other. Backpressure is forwarded: a side is not read while the other side
+/// does not accept its bytes. A failed connect is retried with another upstream (<see cref="RelayOptions.Retries"/>); if none is left, the
+/// client's connection is reset. One relay serves any number of connections at the same time, and several servers.
 /// </remarks>
 /// <example>
 /// <code>
@@ -29,21 +26,21 @@ namespace ByteStreams;
 public sealed class ByteStreamRelay : IDisposable
 {
     private readonly RelayOptions _options;
-    private readonly UpstreamGroup _group;
-    private readonly UpstreamTls? _tls;
-    private readonly ByteStreamClientOptions _plain;
+    private readonly UpstreamGroup _upstreams;
+    private readonly UpstreamConnector _connector;
+    private readonly UpstreamMonitor _monitor;
+    private readonly TimeSpan _lingerTimeout;
+    private readonly TimeProvider _time;
     private readonly ByteStreamMetrics? _metrics;
     private readonly string _endpoint;
     private readonly ILogger _logger;
     private readonly LogThrottle _shortages;
-    private readonly CancellationTokenSource _disposed = new();
-    private readonly CancellationToken _ended;
     private bool _isDisposed;
 
-    /// <summary>Makes a relay; health checks begin at once.</summary>
-    /// <param name="options">Where to, and how. Later changes do not reach the relay.</param>
-    /// <param name="loggerFactory">Where it logs, under <c>ByteStreams.Relay</c>; warnings go to standard error if null.</param>
-    /// <exception cref="ArgumentException">An option is out of its range, or a TLS file cannot be used; the message names it.</exception>
+    /// <summary>Creates a relay and starts its health checks.</summary>
+    /// <param name="options">The options. Later changes have no effect.</param>
+    /// <param name="loggerFactory">The logger factory, for the category <c>ByteStreams.Relay</c>; null writes warnings to standard error.</param>
+    /// <exception cref="ArgumentException">An option is out of range, or a TLS file is unusable; the message names it.</exception>
     public ByteStreamRelay(RelayOptions options, ILoggerFactory? loggerFactory = null)
         : this(options, loggerFactory, null, string.Empty)
     {
@@ -55,106 +52,62 @@ public sealed class ByteStreamRelay : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         _options = options;
-        _ended = _disposed.Token;
         _metrics = metrics;
         _endpoint = endpoint;
         _logger = (loggerFactory ?? DefaultLogging.For()).CreateLogger("ByteStreams.Relay");
-        _plain = options.Connection.Snapshot();
-        // Bounded as a whole, with the handshake.
-        _plain.ConnectTimeout = Timeout.InfiniteTimeSpan;
-        _plain.Tls = null;
-        _plain.TlsRequireCloseNotify = options.Tls.RequireCloseNotify;
-        TimeProvider time = _plain.TimeProvider;
-        _shortages = new LogThrottle(time, TimeSpan.FromSeconds(1));
-        _group = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, time, resolve))], options.LoadBalancing);
-        if (_group.All.Any(upstream => upstream.IsTls))
-        {
-            _tls = new UpstreamTls(options.Tls, time, _logger);
-        }
-
-        metrics?.Watch(_group, endpoint);
-        if (options.HealthCheckInterval is TimeSpan interval)
-        {
-            foreach (Upstream upstream in _group.All)
-            {
-                _ = RepeatAsync(interval, () => CheckAsync(upstream));
-            }
-        }
-
-        foreach (Upstream upstream in _group.All.Where(upstream => upstream.HasName))
-        {
-            _ = RepeatAsync(options.ResolveInterval, () => ResolveAsync(upstream));
-        }
+        ByteStreamClientOptions connection = options.Connection.Snapshot();
+        connection.ConnectTimeout = Timeout.InfiniteTimeSpan;
+        connection.Tls = null;
+        connection.TlsRequireCloseNotify = options.Tls.RequireCloseNotify;
+        _lingerTimeout = connection.LingerTimeout;
+        _time = connection.TimeProvider;
+        _shortages = new LogThrottle(_time, TimeSpan.FromSeconds(1));
+        _upstreams = new UpstreamGroup([.. options.Upstreams.Select(url => new Upstream(url, options, _time, resolve))], options.LoadBalancing);
+        UpstreamTls? tls = _upstreams.All.Any(upstream => upstream.IsTls) ? new UpstreamTls(options.Tls, _time, _logger) : null;
+        _connector = new UpstreamConnector(_upstreams, options, connection, tls, metrics, endpoint, _logger);
+        metrics?.Watch(_upstreams, endpoint);
+        _monitor = new UpstreamMonitor(_upstreams, _connector, options, _time, _logger);
     }
 
-    internal UpstreamGroup Upstreams => _group;
+    internal UpstreamGroup Upstreams => _upstreams;
 
-    /// <summary>Serves a client: a handler, for a server or an endpoint.</summary>
-    /// <param name="reader">What the client sends.</param>
-    /// <param name="writer">What is sent to the client. It is of a server's connection.</param>
+    /// <summary>Serves a client's connection: the handler for a server or an endpoint.</summary>
+    /// <param name="reader">The reader of the client's connection.</param>
+    /// <param name="writer">The writer of the client's connection, which a server has accepted.</param>
     /// <param name="stopping">
-    /// Fires when the server stops: the connection goes on until both sides have ended, or nothing has moved for
-    /// <see cref="RelayOptions.DrainQuiet"/> and no answer is awaited (<see cref="RelayOptions.DrainWaitsForAnswer"/>), or the server's deadline
-    /// aborts it.
+    /// Cancelled when the server stops. The connection then stays open until both sides have closed, until it is idle for
+    /// <see cref="RelayOptions.DrainQuiet"/> and no response is due (<see cref="RelayOptions.DrainWaitsForAnswer"/>), or until the server aborts it.
     /// </param>
-    /// <returns>Done when both directions have ended, or the connection is lost.</returns>
-    /// <exception cref="ArgumentException">The writer is of no connection.</exception>
+    /// <returns>Completes when both directions are closed, or the connection has failed.</returns>
+    /// <exception cref="ArgumentException">The writer has no connection.</exception>
     public async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
-        ConnectionContext client = writer.Transport ?? throw new ArgumentException("A relay needs a connection, and not a pipe alone.", nameof(writer));
-        IConnectionProgress progress = ConnectionLink.Progress(client);
-        var failures = new List<string>();
-        var gone = new ClientGone();
-        progress.ObserveEnd(gone);
-        Upstream? chosen;
-        ConnectionContext? upstream;
+        ConnectionContext client = writer.Transport ?? throw new ArgumentException("A relay needs the writer of a connection, not of a pipe.", nameof(writer));
+        if (await OpenUpstreamAsync(client, writer).ConfigureAwait(false) is not (Upstream upstream, ConnectionContext connection))
+        {
+            return;
+        }
+
+        ConnectionState.Get(client)?.EnsureMetadata().Upstream = upstream.Name;
+        // Read before the connection is disposed, which clears its features.
+        var tls = ConnectionLink.Of(connection) as TlsTransport;
         try
         {
-            (chosen, upstream) = await LossWatch.WaitAsync(OpenAsync(client, failures, gone.Token), progress, _plain.TimeProvider).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (gone.IsCancellationRequested)
-        {
-            RelayLog.ClientGone(_logger, writer.ConnectionId, EndReasonText.Of(ConnectionLink.Of(client).EndReason));
-            return;
-        }
-        catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
-        {
-            if (_shortages.Count() is > 0 and int count)
-            {
-                RelayLog.DescriptorsShort(_logger, count, shortage.Message);
-            }
-
-            writer.Abort(ConnectionEndReason.RefusedDescriptors, null);
-            return;
-        }
-
-        if (chosen is null || upstream is null)
-        {
-            RelayLog.NoUpstream(_logger, writer.ConnectionId, string.Join("; ", failures));
-            writer.Abort(ConnectionEndReason.UpstreamUnavailable, null);
-            return;
-        }
-
-        ConnectionState.Get(client)?.EnsureMetadata().Upstream = chosen.Name;
-        // Asked now: a disposed connection has lost its features.
-        var secured = ConnectionLink.Of(upstream) as TlsTransport;
-        try
-        {
-            await new RelayedConnection(client, upstream, _options.DrainQuiet, _options.DrainWaitsForAnswer, _plain.LingerTimeout, _plain.TimeProvider).RunAsync(stopping).ConfigureAwait(false);
+            await new RelayedConnection(client, connection, _options.DrainQuiet, _options.DrainWaitsForAnswer, _lingerTimeout, _time).RunAsync(stopping).ConfigureAwait(false);
         }
         finally
         {
-            chosen.Leave();
-            if (secured is { EndedWithoutCloseNotify: true })
+            upstream.Leave();
+            if (tls is { EndedWithoutCloseNotify: true })
             {
-                TlsLog.UpstreamTruncated(_logger, client.ConnectionId, chosen.Name);
-                _metrics?.TlsTruncated(_endpoint, chosen.Name);
+                TlsLog.UpstreamTruncated(_logger, client.ConnectionId, upstream.Name);
+                _metrics?.TlsTruncated(_endpoint, upstream.Name);
             }
         }
     }
 
-    /// <summary>Ends health checks and the resolving of names. Connections go on. A second call does nothing.</summary>
+    /// <summary>Stops health checks and name resolution. Connections stay open. A second call does nothing.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _isDisposed, true))
@@ -162,211 +115,46 @@ public sealed class ByteStreamRelay : IDisposable
             return;
         }
 
-        _metrics?.Forget(_group);
-        RelayMap.Forget(this);
-        _disposed.Cancel();
-        _disposed.Dispose();
+        _metrics?.Forget(_upstreams);
+        RelayLoopDetector.Remove(_upstreams);
+        _monitor.Dispose();
     }
 
-    private async Task<(Upstream? Upstream, ConnectionContext? Connection)> OpenAsync(
-        ConnectionContext client, List<string> failures, CancellationToken gone)
+    /// <summary>Opens the upstream connection. Returns null if the client has disconnected, or its connection was aborted because of a failure.</summary>
+    private async Task<(Upstream Upstream, ConnectionContext Connection)?> OpenUpstreamAsync(ConnectionContext client, ByteStreamWriter writer)
     {
-        List<Upstream> tried = [];
-        while (tried.Count <= _options.Retries && _group.Choose(tried) is Upstream upstream)
-        {
-            long began = _plain.TimeProvider.GetTimestamp();
-            try
-            {
-                ConnectionContext connection = await ConnectAsync(client, upstream, _options.ConnectTimeout, gone).ConfigureAwait(false);
-                _metrics?.UpstreamConnected(_endpoint, upstream.Name, null, _plain.TimeProvider.GetElapsedTime(began));
-                if (upstream.Succeeded())
-                {
-                    RelayLog.Back(_logger, upstream.Name);
-                }
-
-                return (upstream, connection);
-            }
-            catch (Exception failed) when (IsFailure(failed))
-            {
-                _metrics?.UpstreamConnected(_endpoint, upstream.Name, ErrorType(failed), _plain.TimeProvider.GetElapsedTime(began));
-                upstream.Leave();
-                tried.Add(upstream);
-                failures.Add($"{upstream.Name}: {failed.Message}");
-                RelayLog.AttemptFailed(_logger, client.ConnectionId, upstream.Name, failed.Message);
-                int row = upstream.Failed();
-                if (row > 0)
-                {
-                    RelayLog.Ejected(_logger, upstream.Name, row, _options.EjectFor.TotalSeconds, failed.Message);
-                }
-            }
-            catch
-            {
-                upstream.Leave();
-                throw;
-            }
-        }
-
-        return default;
-    }
-
-    /// <summary>What tells the upstream who the client is; for a check, which has no client, that it is the relay's own.</summary>
-    private ProxyHeader? Header(ConnectionContext? client) => _options.SendProxyHeader switch
-    {
-        SendProxyHeader.None => null,
-        SendProxyHeader.V1 => client is null ? new ProxyHeader { Version = 1, IsLocal = true } : ProxyHeader.For(client, 1),
-        _ => client is null ? ProxyHeader.Local : ProxyHeader.For(client),
-    };
-
-    /// <param name="client">Whose connection is to be passed on; null for a check.</param>
-    /// <param name="upstream">Where to.</param>
-    /// <param name="timeout">For all of it.</param>
-    /// <param name="gone">Fires where the connection is not needed any more.</param>
-    private async Task<ConnectionContext> ConnectAsync(ConnectionContext? client, Upstream upstream, TimeSpan timeout, CancellationToken gone)
-    {
-        using var timer = new CancellationTokenSource(timeout, _plain.TimeProvider);
-        using var late = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, gone);
+        IConnectionProgress progress = ConnectionLink.Progress(client);
+        var failures = new List<string>();
+        var gone = new ClientGone();
+        progress.ObserveEnd(gone);
         try
         {
-            IReadOnlyList<EndPoint> addresses = await upstream.AddressesAsync(late.Token).ConfigureAwait(false);
-            addresses = WithoutLoops(addresses, client);
-            ConnectionContext connection = await ByteStreamClient.OpenBesideAsync(client, addresses, _plain, late.Token).ConfigureAwait(false);
-            if (Turn.Current is null && connection is ChannelConnection opened)
+            if (await DisconnectPolling.WaitAsync(_connector.OpenAsync(client, failures, gone.Token), progress, _time).ConfigureAwait(false) is { } opened)
             {
-                // Back to the event loop, which both connections share from here on.
-                await StartAsync(opened).ConfigureAwait(false);
+                return opened;
             }
 
-            if (Header(client) is ProxyHeader header)
-            {
-                await ByteStreamClient.SendAsync(connection, header, late.Token).ConfigureAwait(false);
-            }
-
-            if (upstream.IsTls)
-            {
-                await ByteStreamClient.SecureAsync(connection, _tls!.Current, upstream.Host, _plain, late.Token).ConfigureAwait(false);
-            }
-
-            return connection;
+            RelayLog.NoUpstream(_logger, client.ConnectionId, string.Join("; ", failures));
+            writer.Abort(ConnectionEndReason.UpstreamUnavailable, null);
         }
-        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        catch (OperationCanceledException) when (gone.IsCancellationRequested)
         {
-            gone.ThrowIfCancellationRequested();
-            throw new TimeoutException($"no connection within {timeout.TotalSeconds:0.###} s");
-        }
-    }
-
-    /// <summary>The addresses that do not lead back here.</summary>
-    private IReadOnlyList<EndPoint> WithoutLoops(IReadOnlyList<EndPoint> addresses, ConnectionContext? client)
-    {
-        if (!addresses.Any(LocalAddresses.Contains))
-        {
-            return addresses;
-        }
-
-        if ((client as ChannelConnection)?.SocketLocal is EndPoint here)
-        {
-            RelayMap.Note(here, this);
-        }
-
-        EndPoint[] others = [.. addresses.Where(address => !RelayMap.LeadsTo(address, this))];
-        return others.Length == 0 ? throw new RelayLoopException() : others;
-    }
-
-    private static async Task StartAsync(ChannelConnection opened)
-    {
-        try
-        {
-            await opened.StartAsync().ConfigureAwait(false);
-        }
-        catch
-        {
-            await opened.DisposeAsync().ConfigureAwait(false);
-            throw;
-        }
-    }
-
-    private async Task CheckAsync(Upstream upstream)
-    {
-        string? failure = null;
-        try
-        {
-            ConnectionContext connection = await ConnectAsync(null, upstream, _options.HealthCheckTimeout, _ended).ConfigureAwait(false);
-            await connection.DisposeAsync().ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (_ended.IsCancellationRequested)
-        {
-            return;
+            RelayLog.ClientGone(_logger, client.ConnectionId, EndReasonText.GetText(ConnectionLink.Of(client).EndReason));
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
         {
-            // Not made, and so neither good nor bad.
-            return;
-        }
-        catch (Exception failed)
-        {
-            // Whatever it was: an exception that nobody sees would have been the last check.
-            failure = failed.Message;
-        }
-
-        if (!upstream.Checked(failure is null))
-        {
-            return;
-        }
-
-        if (failure is null)
-        {
-            RelayLog.Healthy(_logger, upstream.Name);
-        }
-        else
-        {
-            RelayLog.Unhealthy(_logger, upstream.Name, _options.UnhealthyAfter, failure);
-        }
-    }
-
-    private async Task ResolveAsync(Upstream upstream)
-    {
-        try
-        {
-            await upstream.ResolveAsync(_ended).ConfigureAwait(false);
-        }
-        catch (Exception failed) when (!_ended.IsCancellationRequested)
-        {
-            RelayLog.NotResolved(_logger, upstream.Name, failed.Message);
-        }
-    }
-
-    private async Task RepeatAsync(TimeSpan interval, Func<Task> work)
-    {
-        using var timer = new PeriodicTimer(interval, _plain.TimeProvider);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_ended).ConfigureAwait(false))
+            if (_shortages.Count() is > 0 and int count)
             {
-                await work().ConfigureAwait(false);
+                RelayLog.DescriptorShortage(_logger, count, shortage.Message);
             }
+
+            writer.Abort(ConnectionEndReason.RefusedDescriptors, null);
         }
-        catch (OperationCanceledException) when (_ended.IsCancellationRequested)
-        {
-            // The relay has ended.
-        }
+
+        return null;
     }
 
-    /// <summary>The kind of failure, for metrics: never a text that a peer chose.</summary>
-    private static string ErrorType(Exception failed) => failed switch
-    {
-        TimeoutException => "timeout",
-        AuthenticationException => "tls",
-        RelayLoopException => "loop",
-        SocketException { SocketErrorCode: not SocketError.SocketError } socket => socket.SocketErrorCode.ToString(),
-        { InnerException: SocketException { SocketErrorCode: not SocketError.SocketError } inner } => inner.SocketErrorCode.ToString(),
-        _ => "_OTHER",
-    };
-
-    /// <summary>Whether it tells of the upstream or the way to it, and not of a mistake in here or of this process's descriptors.</summary>
-    private static bool IsFailure(Exception error) => !DescriptorLimit.IsShortage(error) && error is IOException or SocketException or TimeoutException
-        or AuthenticationException or ConnectionAbortedException;
-
-    /// <summary>Fires when the client's connection ends while an upstream is being connected to. Without a timer, it needs no disposal.</summary>
+    /// <summary>Cancelled when the client's connection closes. Not disposed, because it has no timer.</summary>
     private sealed class ClientGone : CancellationTokenSource, IEndObserver
     {
         void IEndObserver.OnEnding() => _ = CancelAsync();

@@ -1,17 +1,17 @@
 namespace ByteStreams;
 
-/// <summary>Which of several upstreams gets a connection.</summary>
+/// <summary>The load balancing policy of a relay with several upstreams.</summary>
 public enum LoadBalancing
 {
-    /// <summary>The one with the fewest connections of this relay; among equals, one after the other.</summary>
+    /// <summary>The upstream with the fewest connections of this relay; round-robin among equals.</summary>
     LeastConnections,
 
-    /// <summary>One after the other.</summary>
+    /// <summary>Each upstream in turn.</summary>
     RoundRobin,
 
     /// <summary>
-    /// The less loaded of two that are drawn at random. Where many relays share the same upstreams they do not all choose the same one,
-    /// as they would by the fewest connections (Mitzenmacher, "The Power of Two Choices", 2001).
+    /// The upstream with fewer connections of two that are chosen at random. If many relays share the same upstreams, they do not all choose
+    /// the same one, as with <see cref="LeastConnections"/> (Mitzenmacher, "The Power of Two Choices", 2001).
     /// </summary>
-    RandomOfTwo,
+    PowerOfTwoChoices,
 }

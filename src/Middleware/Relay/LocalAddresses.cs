@@ -4,32 +4,32 @@ using System.Net.Sockets;
 
 namespace ByteStreams.Relay;
 
-/// <summary>The addresses of this machine. Thread-safe.</summary>
+/// <summary>The local addresses of this machine. Thread-safe.</summary>
 internal static class LocalAddresses
 {
-    /// <summary>How long the list is used: an address may move to another machine, as that of a failover pair does.</summary>
-    private static readonly TimeSpan Validity = TimeSpan.FromSeconds(30);
+    /// <summary>The lifetime of the cached list, because an address may move to another machine (failover pairs).</summary>
+    private static readonly TimeSpan CacheLifetime = TimeSpan.FromSeconds(30);
 
-    private static (HashSet<IPAddress> Addresses, long ReadAt)? _known;
     private static readonly Lock Gate = new();
+    private static (HashSet<IPAddress> Addresses, long ReadAt)? _known;
 
-    /// <summary>Whether a connection to an endpoint stays on this machine, as far as its addresses tell.</summary>
+    /// <summary>Returns whether an endpoint is on this machine, judged by its address.</summary>
     public static bool Contains(EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint || (endPoint is IPEndPoint ip && Contains(ip.Address));
 
-    public static bool Contains(IPAddress address) => IPAddress.IsLoopback(address) || IsAny(address) || All().Contains(address);
+    public static bool Contains(IPAddress address) => IPAddress.IsLoopback(address) || IsAny(address) || GetAll().Contains(address);
 
-    /// <summary>The endpoint that a connection reaches: on Linux the unspecified address is the loopback address.</summary>
-    public static EndPoint Reached(EndPoint endPoint) => endPoint is not IPEndPoint ip || !IsAny(ip.Address) ? endPoint
+    /// <summary>Returns the endpoint that a connection reaches: on Linux the unspecified address is the loopback address.</summary>
+    public static EndPoint GetReached(EndPoint endPoint) => endPoint is not IPEndPoint ip || !IsAny(ip.Address) ? endPoint
         : new IPEndPoint(ip.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Loopback : IPAddress.IPv6Loopback, ip.Port);
 
     private static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
 
-    private static HashSet<IPAddress> All()
+    private static HashSet<IPAddress> GetAll()
     {
         lock (Gate)
         {
             long now = Environment.TickCount64;
-            if (_known is not (HashSet<IPAddress> addresses, long readAt) || now - readAt > Validity.TotalMilliseconds)
+            if (_known is not (HashSet<IPAddress> addresses, long readAt) || now - readAt > CacheLifetime.TotalMilliseconds)
             {
                 addresses = [.. NetworkInterface.GetAllNetworkInterfaces()
                     .SelectMany(network => network.GetIPProperties().UnicastAddresses)

@@ -1,5 +1,5 @@
 namespace ByteStreams.Relay;
 
-/// <summary>An upstream is the relay itself, or passes connections on to it.</summary>
+/// <summary>The upstream is the relay itself, or forwards to it.</summary>
 internal sealed class RelayLoopException()
-    : IOException("it leads back to this relay, and each connection would open another one without end; give the address of another service");
+    : IOException("the address leads back to this relay, so that each connection would open another one; set the address of another service");

@@ -1,101 +1,112 @@
 using ByteStreams.Relay;
-using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
-/// <summary>Where a <see cref="ByteStreamRelay"/> passes connections on to, and how.</summary>
+/// <summary>The options of a <see cref="ByteStreamRelay"/>.</summary>
 public sealed class RelayOptions
 {
+    internal static OptionRanges<RelayOptions> Ranges { get; } = new(
+        new DurationOption<RelayOptions>(nameof(ConnectTimeout), DurationRange.Positive, o => o.ConnectTimeout),
+        new NumberOption<RelayOptions>(nameof(Retries), NumberRange.AtLeastZero, o => o.Retries),
+        new NumberOption<RelayOptions>(nameof(EjectAfter), NumberRange.AtLeastZero, o => o.EjectAfter),
+        new DurationOption<RelayOptions>(nameof(EjectFor), DurationRange.Positive, o => o.EjectFor),
+        new DurationOption<RelayOptions>(nameof(HealthCheckInterval), DurationRange.Positive, o => o.HealthCheckInterval),
+        new DurationOption<RelayOptions>(nameof(HealthCheckTimeout), DurationRange.Positive, o => o.HealthCheckTimeout),
+        new NumberOption<RelayOptions>(nameof(UnhealthyAfter), NumberRange.AtLeastOne, o => o.UnhealthyAfter),
+        new NumberOption<RelayOptions>(nameof(HealthyAfter), NumberRange.AtLeastOne, o => o.HealthyAfter),
+        new DurationOption<RelayOptions>(nameof(ResolveInterval), DurationRange.AtLeastOneSecond, o => o.ResolveInterval),
+        new DurationOption<RelayOptions>(nameof(DrainQuiet), DurationRange.Positive, o => o.DrainQuiet));
+
     /// <summary>
-    /// Where connections are passed on to: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>. At least one.
-    /// A host's addresses are taken in turn.
+    /// The upstreams: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>. At least one. The addresses of a
+    /// host name are used in turn.
     /// </summary>
     public IList<string> Upstreams { get; } = [];
 
-    /// <summary>Which upstream gets a connection: <c>LeastConnections</c> by default.</summary>
+    /// <summary>The load balancing policy: <c>LeastConnections</c> (the default), <c>RoundRobin</c> or <c>PowerOfTwoChoices</c>.</summary>
     public LoadBalancing LoadBalancing { get; set; }
 
-    /// <summary>How long one attempt to connect may take, TLS included: 5 s by default, greater than zero.</summary>
+    /// <summary>The timeout of one connect to an upstream, name resolution and TLS included: 5 s by default, greater than zero.</summary>
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// How many other upstreams are tried where one cannot be connected to: 2 by default, zero or more. Then the client's connection is
-    /// reset. A connection that stood is never moved: nobody knows what the upstream did with its bytes.
+    /// The number of other upstreams that are tried after a failed connect: 2 by default, zero or more. Then the client's connection is reset. An
+    /// established connection is never retried, because the upstream may have processed its bytes.
     /// </summary>
     public int Retries { get; set; } = 2;
 
     /// <summary>
-    /// After so many failed attempts in a row an upstream gets no connections for <see cref="EjectFor"/>: 3 by default; 0 never ejects.
-    /// Where all are out, all are tried: it cannot be worse than refusing.
+    /// The number of consecutive connect failures after which an upstream is ejected for <see cref="EjectFor"/>: 3 by default; 0 disables
+    /// ejection. If all upstreams are ejected, all are tried.
     /// </summary>
     public int EjectAfter { get; set; } = 3;
 
-    /// <summary>How long an upstream stays out: 10 s by default, greater than zero. Behind it one failure is enough to eject it again.</summary>
+    /// <summary>The duration of an ejection: 10 s by default, greater than zero. After it, one failure ejects the upstream again.</summary>
     public TimeSpan EjectFor { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How often each upstream is checked by a connection that is closed at once. No checks by default.</summary>
+    /// <summary>The interval of health checks. A check opens a connection, with TLS if configured, and closes it. No checks by default.</summary>
     public TimeSpan? HealthCheckInterval { get; set; }
 
-    /// <summary>How long a check may take: 2 s by default, greater than zero.</summary>
+    /// <summary>The timeout of a health check: 2 s by default, greater than zero.</summary>
     public TimeSpan HealthCheckTimeout { get; set; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>So many failed checks in a row make an upstream unhealthy: 3 by default, at least 1. It gets no connections then.</summary>
+    /// <summary>The number of consecutive failed health checks after which an upstream is unhealthy and gets no connections: 3 by default, at least 1.</summary>
     public int UnhealthyAfter { get; set; } = 3;
 
-    /// <summary>So many good checks in a row make it healthy again: 2 by default, at least 1.</summary>
+    /// <summary>The number of consecutive successful health checks after which an upstream is healthy again: 2 by default, at least 1.</summary>
     public int HealthyAfter { get; set; } = 2;
 
-    /// <summary>How often upstreams' names are resolved again: 30 s by default, at least 1 s. Addresses that were good stay where that fails.</summary>
+    /// <summary>The interval at which host names of upstreams are resolved again: 30 s by default, at least 1 s. The known addresses stay if that fails.</summary>
     public TimeSpan ResolveInterval { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Whether the health check <c>AddByteStreams</c>, and with it <c>/readyz</c> of StreamsHost, fails while no upstream is up: false by default. An
-    /// upstream is up while it is neither unhealthy nor ejected, so that <see cref="HealthCheckInterval"/> should be set: without checks
-    /// only connections of clients show that it is down, and an upstream counts as up again after <see cref="EjectFor"/>. Where several instances
-    /// share their upstreams, all of them fail at once, and a load balancer before them has none left.
+    /// Whether the health check <c>AddByteStreams</c>, and with it <c>/readyz</c> of StreamsHost, fails while no upstream is available: false by
+    /// default. An upstream is available while it is neither unhealthy nor ejected. Set <see cref="HealthCheckInterval"/> too: without checks only
+    /// clients' connections detect a failed upstream, and it counts as available again after <see cref="EjectFor"/>. If several instances share
+    /// their upstreams, all of them fail at the same time, and a load balancer in front of them has no instance left.
     /// </summary>
     public bool Readiness { get; set; }
 
     /// <summary>
-    /// Whether a PROXY header tells the upstream who the client is, before anything else is sent to it: not by default. Where a header
-    /// told it here, that client is forwarded; health checks say that they are the relay's own. The upstream has to expect it.
+    /// Whether a PROXY header with the client's address is sent to the upstream before any other byte: <c>None</c> (the default), <c>V1</c> or
+    /// <c>V2</c>. The addresses of a received header are forwarded; health checks send LOCAL. The upstream must expect the header.
     /// </summary>
     public SendProxyHeader SendProxyHeader { get; set; }
 
     /// <summary>
-    /// While the server stops, a connection on which nothing has moved for so long is closed cleanly: 1 s by default, greater than zero.
-    /// The relay cannot know where a message ends: a connection that is silent counts as between two, except as
-    /// <see cref="DrainWaitsForAnswer"/> says.
+    /// The idle time after which a connection is closed cleanly while the server stops: 1 s by default, greater than zero. A relay does not know
+    /// where messages end, so that an idle connection counts as between two messages; see <see cref="DrainWaitsForAnswer"/> for the exception.
     /// </summary>
     public TimeSpan DrainQuiet { get; set; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Whether a stop waits, within <c>DrainTimeout</c>, for a connection whose client was the last to send, because the answer has not begun:
-    /// true by default. False is for protocols without answers, such as a log's: their connections end after <see cref="DrainQuiet"/> too,
-    /// cleanly, also within a request.
+    /// Whether a stop waits, within <c>DrainTimeout</c>, for the response on a connection whose client sent the last bytes: true by default. Set it
+    /// to false for protocols without responses, such as log shipping: their connections are closed after <see cref="DrainQuiet"/>, also within a
+    /// message.
     /// </summary>
     public bool DrainWaitsForAnswer { get; set; } = true;
 
-    /// <summary>TLS towards <c>tls://</c> upstreams. Files are read when the relay starts, and again for new connections when they have changed.</summary>
+    /// <summary>The TLS options of <c>tls://</c> upstreams. Changed files are reloaded for new connections.</summary>
     public TlsClientOptions Tls { get; } = new();
 
     /// <summary>
-    /// The socket options of upstream connections. Keep-alive is on by default, with a first probe after 60 s and one each 10 s, and
-    /// <see cref="ByteStreamTransportOptions.TcpUserTimeout"/> is 5 min, so that an upstream that has vanished does not hold its connections.
-    /// Its <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.
+    /// The socket options of upstream connections. By default keep-alive is on, with the first probe after 60 s and further probes every 10 s, and
+    /// <see cref="ByteStreamTransportOptions.TcpUserTimeout"/> is 5 min, so that connections to an upstream that has vanished are closed.
+    /// <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.
     /// </summary>
     public ByteStreamClientOptions Connection { get; set; } = new UpstreamConnectionOptions();
 
-    /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
+    /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
     internal void Validate() => Mistake.ThrowIfAny(Mistakes());
 
-    /// <summary>What is wrong; each begins with its key.</summary>
+    /// <summary>Returns the validation errors. Each begins with its key.</summary>
     internal IEnumerable<string> Mistakes()
     {
         if (Upstreams.Count == 0)
         {
-            yield return "Relay:Upstreams is empty: give at least one, such as tcp://host:port or unix:/path.";
+            yield return "Relay:Upstreams is empty. Add at least one URL, such as tcp://host:port or unix:/path.";
         }
 
         for (int i = 0; i < Upstreams.Count; i++)
@@ -106,31 +117,9 @@ public sealed class RelayOptions
             }
         }
 
-        foreach ((string name, TimeSpan time) in new[]
+        foreach (string error in Ranges.Validate(this, "Relay:"))
         {
-            (nameof(ConnectTimeout), ConnectTimeout), (nameof(EjectFor), EjectFor), (nameof(HealthCheckTimeout), HealthCheckTimeout),
-            (nameof(HealthCheckInterval), HealthCheckInterval ?? TimeSpan.MaxValue), (nameof(DrainQuiet), DrainQuiet),
-        })
-        {
-            if (time <= TimeSpan.Zero)
-            {
-                yield return $"Relay:{name} is greater than zero.";
-            }
-        }
-
-        if (ResolveInterval < TimeSpan.FromSeconds(1))
-        {
-            yield return "Relay:ResolveInterval is at least 1 s.";
-        }
-
-        if (Retries < 0 || EjectAfter < 0)
-        {
-            yield return "Relay:Retries and EjectAfter are zero or more.";
-        }
-
-        if (UnhealthyAfter < 1 || HealthyAfter < 1)
-        {
-            yield return "Relay:UnhealthyAfter and HealthyAfter are at least 1.";
+            yield return error;
         }
     }
 }

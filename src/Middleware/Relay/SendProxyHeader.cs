@@ -1,14 +1,14 @@
 namespace ByteStreams;
 
-/// <summary>Whether upstreams are told who the client is.</summary>
+/// <summary>The PROXY header that a relay sends to its upstreams.</summary>
 public enum SendProxyHeader
 {
-    /// <summary>They are not.</summary>
+    /// <summary>No header.</summary>
     None,
 
-    /// <summary>By the line of the PROXY protocol's version 1: addresses of TCP clients only.</summary>
+    /// <summary>Version 1, a text line: the addresses of TCP clients only.</summary>
     V1,
 
-    /// <summary>By the binary header of version 2, with the additions that a header brought here.</summary>
+    /// <summary>Version 2, binary, with the TLVs of a received header.</summary>
     V2,
 }

@@ -4,7 +4,7 @@ using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Relay;
 
-/// <summary>One place to pass connections on to: its addresses, how many connections it has, and whether it is worth a try. Thread-safe.</summary>
+/// <summary>One upstream of a relay: its addresses, number of connections and health. Thread-safe.</summary>
 internal sealed class Upstream
 {
     private readonly EndpointUrl _url;
@@ -21,10 +21,10 @@ internal sealed class Upstream
     private int _checks;
     private bool _isHealthy = true;
 
-    /// <param name="text">As it is written in the options.</param>
-    /// <param name="options">The relay's.</param>
+    /// <param name="text">The URL of the options.</param>
+    /// <param name="options">The options of the relay.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="resolve">Finds a name's addresses; the system's resolver if null. For tests.</param>
+    /// <param name="resolve">Resolves a host name; the system's resolver if null. For tests.</param>
     public Upstream(string text, RelayOptions options, TimeProvider time, Resolver? resolve = null)
     {
         _resolve = resolve ?? HostAddresses.ForConnectingAsync;
@@ -42,29 +42,29 @@ internal sealed class Upstream
         }
     }
 
-    /// <summary>Finds the addresses of a name.</summary>
+    /// <summary>Resolves a host name.</summary>
     internal delegate Task<IReadOnlyList<IPAddress>> Resolver(string host, AddressFamily family, CancellationToken cancellationToken);
 
-    /// <summary>As it is written in the options.</summary>
+    /// <summary>The URL of the options.</summary>
     public string Name { get; }
 
     public bool IsTls => _url.IsTls;
 
-    /// <summary>The name that its certificate must have; null for a Unix socket.</summary>
+    /// <summary>The host name, which its certificate must have; null for a Unix socket.</summary>
     public string? Host => _url.Host;
 
-    /// <summary>Whether it is a name, whose addresses may change.</summary>
+    /// <summary>Whether the host is a name, which is resolved again periodically.</summary>
     public bool HasName => _url.EndPoint is null && !IPAddress.TryParse(_url.Host, out _);
 
-    /// <summary>Connections that are open, or being opened.</summary>
+    /// <summary>The number of connections that are open or being opened.</summary>
     public int Active => Volatile.Read(ref _active);
 
     public bool IsHealthy => Volatile.Read(ref _isHealthy);
 
-    /// <summary>Its addresses as they were resolved last; none before the first time.</summary>
-    public IReadOnlyList<EndPoint> Known => Volatile.Read(ref _addresses) ?? [];
+    /// <summary>The last resolved addresses; empty before the first resolution.</summary>
+    public IReadOnlyList<EndPoint> KnownAddresses => Volatile.Read(ref _addresses) ?? [];
 
-    /// <summary>Whether it has failed too often lately.</summary>
+    /// <summary>Whether it is ejected after consecutive failures (<see cref="RelayOptions.EjectAfter"/>).</summary>
     public bool IsEjected
     {
         get
@@ -80,8 +80,8 @@ internal sealed class Upstream
 
     public void Leave() => Interlocked.Decrement(ref _active);
 
-    /// <summary>Its addresses, beginning with another one each time; resolved now where they never were.</summary>
-    public async ValueTask<IReadOnlyList<EndPoint>> AddressesAsync(CancellationToken cancellationToken)
+    /// <summary>Returns the addresses, rotated by one on each call. The first call resolves them.</summary>
+    public async ValueTask<IReadOnlyList<EndPoint>> GetAddressesAsync(CancellationToken cancellationToken)
     {
         IReadOnlyList<EndPoint> addresses = Volatile.Read(ref _addresses) ?? await ResolveAsync(cancellationToken).ConfigureAwait(false);
         int count = addresses.Count;
@@ -94,7 +94,7 @@ internal sealed class Upstream
         return [.. addresses.Skip(first), .. addresses.Take(first)];
     }
 
-    /// <summary>Resolves its name again.</summary>
+    /// <summary>Resolves the host name.</summary>
     public async Task<IReadOnlyList<EndPoint>> ResolveAsync(CancellationToken cancellationToken)
     {
         IReadOnlyList<IPAddress> resolved = await _resolve(_url.Host!, _options.Connection.AddressFamily, cancellationToken)
@@ -104,9 +104,9 @@ internal sealed class Upstream
         return addresses;
     }
 
-    /// <summary>Notes an attempt that has succeeded.</summary>
-    /// <returns>Whether it had been ejected.</returns>
-    public bool Succeeded()
+    /// <summary>Records a successful connect.</summary>
+    /// <returns>Whether it was ejected before.</returns>
+    public bool RecordSuccess()
     {
         lock (_gate)
         {
@@ -117,15 +117,15 @@ internal sealed class Upstream
         }
     }
 
-    /// <summary>Notes an attempt that has failed.</summary>
-    /// <returns>How many have in a row, where that ejects it now; else zero.</returns>
-    public int Failed()
+    /// <summary>Records a failed connect.</summary>
+    /// <returns>The number of consecutive failures if this one ejects it; else zero.</returns>
+    public int RecordFailure()
     {
         lock (_gate)
         {
             _failures++;
-            bool isOut = _isEjected && _time.GetElapsedTime(_ejectedAt) < _options.EjectFor;
-            if (_options.EjectAfter == 0 || _failures < _options.EjectAfter || isOut)
+            bool isEjected = _isEjected && _time.GetElapsedTime(_ejectedAt) < _options.EjectFor;
+            if (_options.EjectAfter == 0 || _failures < _options.EjectAfter || isEjected)
             {
                 return 0;
             }
@@ -136,25 +136,25 @@ internal sealed class Upstream
         }
     }
 
-    /// <summary>Notes a health check.</summary>
-    /// <returns>Whether that has changed its health.</returns>
-    public bool Checked(bool good)
+    /// <summary>Records the result of a health check.</summary>
+    /// <returns>Whether <see cref="IsHealthy"/> has changed.</returns>
+    public bool RecordHealthCheck(bool isSuccess)
     {
         lock (_gate)
         {
-            if (good == _isHealthy)
+            if (isSuccess == _isHealthy)
             {
                 _checks = 0;
                 return false;
             }
 
-            if (++_checks < (good ? _options.HealthyAfter : _options.UnhealthyAfter))
+            if (++_checks < (isSuccess ? _options.HealthyAfter : _options.UnhealthyAfter))
             {
                 return false;
             }
 
             _checks = 0;
-            Volatile.Write(ref _isHealthy, good);
+            Volatile.Write(ref _isHealthy, isSuccess);
             return true;
         }
     }

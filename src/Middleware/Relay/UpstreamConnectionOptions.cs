@@ -1,6 +1,6 @@
 namespace ByteStreams.Relay;
 
-/// <summary>The defaults of connections to upstreams: an upstream that has vanished without a word is noticed.</summary>
+/// <summary>The defaults of upstream connections: keep-alive and TCP_USER_TIMEOUT detect an upstream that has vanished without a reset.</summary>
 internal sealed class UpstreamConnectionOptions : ByteStreamClientOptions
 {
     public UpstreamConnectionOptions()
@@ -9,7 +9,7 @@ internal sealed class UpstreamConnectionOptions : ByteStreamClientOptions
         KeepAliveTime = TimeSpan.FromSeconds(60);
         KeepAliveInterval = TimeSpan.FromSeconds(10);
 
-        // Also how long a living upstream may take nothing: longer than a pause that is meant.
+        // Also limits how long a working upstream may stop reading, so that it exceeds an intended pause.
         TcpUserTimeout = TimeSpan.FromMinutes(5);
     }
 }

@@ -2,24 +2,24 @@ using ByteStreams.Connections;
 
 namespace ByteStreams.Relay;
 
-/// <summary>Chooses among upstreams. Thread-safe.</summary>
-/// <param name="upstreams">All of them.</param>
-/// <param name="balancing">How.</param>
-/// <param name="draw">A random number below another; for tests.</param>
+/// <summary>Selects an upstream for each connection. Thread-safe.</summary>
+/// <param name="upstreams">The upstreams.</param>
+/// <param name="balancing">The load balancing policy.</param>
+/// <param name="draw">Returns a random number below its argument; for tests.</param>
 internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalancing balancing, Func<int, int>? draw = null) : IUpstreamReport
 {
     private readonly Func<int, int> _draw = draw ?? Random.Shared.Next;
     private readonly Lock _gate = new();
-    private int _turn = -1;
+    private int _last = -1;
 
     public IReadOnlyList<Upstream> All => upstreams;
 
     public IEnumerable<UpstreamSnapshot> Snapshots() =>
         upstreams.Select(static upstream => new UpstreamSnapshot(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected));
 
-    /// <summary>The next one to try; its connections are counted from now on.</summary>
-    /// <param name="tried">Those that have failed for this connection.</param>
-    /// <returns>Null where all have been tried.</returns>
+    /// <summary>Selects the next upstream to try, and counts its connection from now on.</summary>
+    /// <param name="tried">The upstreams that have failed for this connection.</param>
+    /// <returns>Null if all were tried.</returns>
     public Upstream? Choose(IReadOnlyCollection<Upstream> tried)
     {
         Upstream? chosen;
@@ -29,33 +29,33 @@ internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalan
         }
         else
         {
-            List<Upstream> left = [.. upstreams.Where(upstream => !tried.Contains(upstream))];
-            List<Upstream> good = left.FindAll(upstream => upstream.IsHealthy && !upstream.IsEjected);
-            // Where none is good any of them is worth a try, those that checks call healthy first.
-            good = good.Count > 0 ? good : left.FindAll(upstream => upstream.IsHealthy) is { Count: > 0 } healthy ? healthy : left;
-            chosen = good.Count == 0 ? null : Choose(good);
+            List<Upstream> remaining = [.. upstreams.Where(upstream => !tried.Contains(upstream))];
+            List<Upstream> available = remaining.FindAll(upstream => upstream.IsHealthy && !upstream.IsEjected);
+            // If none is available, every one is tried: those with good health checks first.
+            available = available.Count > 0 ? available : remaining.FindAll(upstream => upstream.IsHealthy) is { Count: > 0 } healthy ? healthy : remaining;
+            chosen = available.Count == 0 ? null : Choose(available);
         }
 
         chosen?.Enter();
         return chosen;
     }
 
-    private Upstream Choose(List<Upstream> among)
+    private Upstream Choose(List<Upstream> candidates)
     {
-        int turn = Turn(among);
+        int next = NextIndex(candidates);
         switch (balancing)
         {
             case LoadBalancing.RoundRobin:
-                return among[turn];
-            case LoadBalancing.RandomOfTwo:
-                int first = _draw(among.Count);
-                int second = among.Count == 1 ? 0 : (first + 1 + _draw(among.Count - 1)) % among.Count;
-                return among[second].Active < among[first].Active ? among[second] : among[first];
+                return candidates[next];
+            case LoadBalancing.PowerOfTwoChoices:
+                int first = _draw(candidates.Count);
+                int second = candidates.Count == 1 ? 0 : (first + 1 + _draw(candidates.Count - 1)) % candidates.Count;
+                return candidates[second].Active < candidates[first].Active ? candidates[second] : candidates[first];
             default:
-                Upstream least = among[turn];
-                for (int i = 1; i < among.Count; i++)
+                Upstream least = candidates[next];
+                for (int i = 1; i < candidates.Count; i++)
                 {
-                    Upstream other = among[(turn + i) % among.Count];
+                    Upstream other = candidates[(next + i) % candidates.Count];
                     if (other.Active < least.Active)
                     {
                         least = other;
@@ -66,18 +66,18 @@ internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalan
         }
     }
 
-    /// <summary>The place of the first one behind the last turn's, so that who fails or is out leaves its turn to the next.</summary>
-    private int Turn(List<Upstream> among)
+    /// <summary>Returns the index of the first candidate after the last choice: the turn of an upstream that is no candidate goes to the next one.</summary>
+    private int NextIndex(List<Upstream> candidates)
     {
         lock (_gate)
         {
             do
             {
-                _turn = (_turn + 1) % upstreams.Count;
+                _last = (_last + 1) % upstreams.Count;
             }
-            while (!among.Contains(upstreams[_turn]));
+            while (!candidates.Contains(upstreams[_last]));
 
-            return among.IndexOf(upstreams[_turn]);
+            return candidates.IndexOf(upstreams[_last]);
         }
     }
 }

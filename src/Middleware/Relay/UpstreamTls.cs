@@ -1,18 +1,17 @@
 using System.Net.Security;
 using System.Security.Cryptography;
 using ByteStreams.Tls;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Relay;
 
 /// <summary>
-/// The options of handshakes with upstreams, made anew when their files have changed: short-lived certificates are replaced every few
-/// hours. It looks when a connection is opened, at most once a second. Thread-safe.
+/// The options of TLS handshakes with upstreams. Changed files are reloaded, because short-lived certificates are replaced every few hours. The
+/// files are checked when a connection is opened, at most once per second. Thread-safe.
 /// </summary>
 internal sealed class UpstreamTls
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(1);
 
     private readonly TlsClientOptions _options;
     private readonly TimeProvider _time;
@@ -20,20 +19,20 @@ internal sealed class UpstreamTls
     private readonly Lock _gate = new();
     private SslClientAuthenticationOptions _current;
     private CertificateValidity? _validity;
-    private byte[] _content;
-    private long _lookedAt;
+    private byte[] _hash;
+    private long _checkedAt;
 
-    /// <exception cref="ArgumentException">A file is missing or is no certificate.</exception>
+    /// <exception cref="ArgumentException">A file is missing or unusable.</exception>
     public UpstreamTls(TlsClientOptions options, TimeProvider time, ILogger logger)
     {
         _options = options;
         _time = time;
         _logger = logger;
         _current = options.CreateAuthenticationOptions();
-        _validity = ValidityOf(_current);
-        _content = Content() ?? [];
-        _lookedAt = time.GetTimestamp();
-        WarnOfValidity();
+        _validity = GetValidity(_current);
+        _hash = HashFiles() ?? [];
+        _checkedAt = time.GetTimestamp();
+        WarnIfNotValid();
     }
 
     public SslClientAuthenticationOptions Current
@@ -42,11 +41,11 @@ internal sealed class UpstreamTls
         {
             lock (_gate)
             {
-                if (_time.GetElapsedTime(_lookedAt) >= Pause)
+                if (_time.GetElapsedTime(_checkedAt) >= CheckInterval)
                 {
-                    _lookedAt = _time.GetTimestamp();
-                    Look();
-                    WarnOfValidity();
+                    _checkedAt = _time.GetTimestamp();
+                    ReloadIfChanged();
+                    WarnIfNotValid();
                 }
 
                 return _current;
@@ -54,9 +53,9 @@ internal sealed class UpstreamTls
         }
     }
 
-    private void Look()
+    private void ReloadIfChanged()
     {
-        if (Content() is not byte[] content || content.AsSpan().SequenceEqual(_content))
+        if (HashFiles() is not byte[] hash || hash.AsSpan().SequenceEqual(_hash))
         {
             return;
         }
@@ -64,32 +63,32 @@ internal sealed class UpstreamTls
         try
         {
             _current = _options.CreateAuthenticationOptions();
-            _validity = ValidityOf(_current);
+            _validity = GetValidity(_current);
         }
         catch (ArgumentException unusable)
         {
-            RelayLog.TlsBroken(_logger, unusable.Message);
+            RelayLog.TlsReloadFailed(_logger, unusable.Message);
         }
 
-        // A broken file is told once, and looked at again when it has changed.
-        _content = content;
+        // An unusable file is logged once, and loaded again after its next change.
+        _hash = hash;
     }
 
-    private static CertificateValidity? ValidityOf(SslClientAuthenticationOptions options) =>
+    private static CertificateValidity? GetValidity(SslClientAuthenticationOptions options) =>
         options.ClientCertificateContext?.TargetCertificate is { } shown ? new CertificateValidity(shown.Subject, shown) : null;
 
-    /// <summary>Warns of the certificate that upstreams are shown, as <see cref="CertificateStore"/> does of those of endpoints.</summary>
-    private void WarnOfValidity()
+    /// <summary>Logs a warning about a client certificate that is not valid, as <see cref="CertificateWarnings"/> does for endpoints.</summary>
+    private void WarnIfNotValid()
     {
-        if (_validity is not null && _validity.Due(_time) != ValidityState.Valid)
+        if (_validity is not null && _validity.GetDueWarning(_time) != ValidityState.Valid)
         {
             RelayLog.CertificateNotValid(
                 _logger, LogText.Escape(_validity.Subject), _options.Certificate!.Path ?? "the store", _validity.NotBefore.UtcDateTime, _validity.NotAfter.UtcDateTime);
         }
     }
 
-    /// <summary>What the files contain, in short; null where one cannot be read just now.</summary>
-    private byte[]? Content()
+    /// <summary>Hashes the contents of the files. Returns null if a file cannot be read now.</summary>
+    private byte[]? HashFiles()
     {
         try
         {
@@ -104,7 +103,7 @@ internal sealed class UpstreamTls
 
             return hash.GetHashAndReset();
         }
-        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return null;
         }

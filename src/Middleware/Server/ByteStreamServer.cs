@@ -70,7 +70,7 @@ public sealed class ByteStreamServer : IAsyncDisposable
         if (options.Tls is not null)
         {
             inner = new TlsServerMiddleware(
-                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.For(options),
+                inner, handshake => handshake.Observe(options.Tls), options.Tls, ((ITlsSettingsSource)options).TlsSettings, limit: null, () => Label, ByteStreamMetrics.For(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 

@@ -1,7 +1,10 @@
 using System.Net.Security;
 using System.Runtime.CompilerServices;
 using ByteStreams.Connections;
+using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -20,12 +23,16 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices
+public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices, ITlsSettingsSource, ITlsEndpointBuilder
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
     private readonly StrongBox<ByteStreamServer?> _builtFor = new();
     private ILoggerFactory? _loggerFactory;
+    internal static new OptionRanges<ByteStreamServerOptions> Ranges { get; } = new(
+        new DurationOption<ByteStreamServerOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),
+        new DurationOption<ByteStreamServerOptions>(nameof(TlsShutdownTimeout), DurationRange.Positive, o => o.TlsShutdownTimeout));
+
 
     /// <summary>
     /// Whether clients are accepted at once. If false, addresses are bound and connections refused until
@@ -43,8 +50,8 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// <summary>TLS for every client: at least a certificate. Null, the default, is plain.</summary>
     public SslServerAuthenticationOptions? Tls { get; set; }
 
-    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 60 s by default, greater than zero.</summary>
-    public TimeSpan TlsHandshakeTimeout { get; set; } = TimeSpan.FromSeconds(60);
+    /// <summary>How long a TLS handshake may take, <c>StartTlsAsync</c>'s included: 10 s by default, greater than zero.</summary>
+    public TimeSpan TlsHandshakeTimeout { get; set; } = TlsServerOptions.DefaultHandshakeTimeout;
 
     /// <summary>
     /// How long a TLS close may take to send what was written and close_notify, before it is an abort: 30 s by default. Also after
@@ -101,6 +108,14 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
     internal TlsServerOptions? UsedTls { get; set; }
 
+    TlsServerOptions? ITlsEndpointBuilder.UsedTls
+    {
+        get => UsedTls;
+        set => UsedTls = value;
+    }
+
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
+
     /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
     internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);
 
@@ -150,6 +165,16 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// <summary>Called by middleware while it is built: the resource is disposed with the server.</summary>
     internal void Own(IDisposable resource) => _owned.Add(resource);
 
+    /// <summary>
+    /// Whether accepted connections may use the descriptors that are reserved for administration, so that health checks and status pages
+    /// answer when other connections have used up all others. False by default.
+    /// </summary>
+    public bool IsAdministrative
+    {
+        get => DescriptorUse == DescriptorUse.Administration;
+        set => DescriptorUse = value ? DescriptorUse.Administration : DescriptorUse.Accept;
+    }
+
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamServerOptions Snapshot()
     {
@@ -160,11 +185,7 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     internal override void Validate()
     {
         base.Validate();
-        if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");
-        }
-
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (ShutdownTimeout < TimeSpan.Zero && ShutdownTimeout != Timeout.InfiniteTimeSpan)
         {
             throw new ArgumentException("ShutdownTimeout is zero or more, or Timeout.InfiniteTimeSpan for no limit.");

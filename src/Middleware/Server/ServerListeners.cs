@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Memory;
 using ByteStreams.Transport.Sockets;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

@@ -112,7 +112,8 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <summary>The exception that every read throws, or null. Set when the connection fails, and by <see cref="SetException"/>.</summary>
     public Exception? Exception => _exception;
 
-    internal bool HasBuffered => Buffered > 0;
+    /// <summary>Whether the reader holds received bytes that no read has returned.</summary>
+    public bool HasBuffered => Buffered > 0;
 
     /// <summary>Whether a read waits for bytes.</summary>
     internal bool IsWaiting => Volatile.Read(ref _state) == Waiting;

@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -65,7 +64,7 @@ internal sealed class TelemetryReporter(
         TelemetryLog.ConnectionEnded(
             DebugLogger.For(connection, logger),
             connection.Connection.ConnectionId,
-            EndReasonText.Of(reason),
+            EndReasonText.GetText(reason),
             Counters.Name,
             HandlerName ?? "-",
             LogText.Of(proxy?.Source ?? connection.Peer),
@@ -82,7 +81,7 @@ internal sealed class TelemetryReporter(
 
     private static void EndActivity(Activity activity, ConnectionState connection, ConnectionEndReason reason)
     {
-        activity.SetTag("bytestreams.end_reason", EndReasonText.Of(reason));
+        activity.SetTag("bytestreams.end_reason", EndReasonText.GetText(reason));
         activity.SetTag("bytestreams.bytes_received", connection.Link!.BytesReceived);
         activity.SetTag("bytestreams.bytes_sent", connection.Link.BytesSent);
         if (connection.Metadata?.Tls is TlsMetadata tls)
@@ -99,8 +98,8 @@ internal sealed class TelemetryReporter(
 
         if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)
         {
-            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.Of(reason));
-            activity.SetTag("error.type", EndReasonText.Of(reason));
+            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.GetText(reason));
+            activity.SetTag("error.type", EndReasonText.GetText(reason));
         }
 
         activity.Dispose();

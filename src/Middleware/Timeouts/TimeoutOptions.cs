@@ -1,4 +1,5 @@
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -13,6 +14,18 @@ namespace ByteStreams;
 /// </remarks>
 public sealed class TimeoutOptions
 {
+    /// <summary>Timeouts are compared with a clock, and no timer bounds them.</summary>
+    private static readonly DurationRange _timeout = DurationRange.Positive with { Maximum = TimeSpan.FromDays(365) };
+
+    internal static OptionRanges<TimeoutOptions> Ranges { get; } = new(
+        new DurationOption<TimeoutOptions>(nameof(FirstByte), _timeout, o => o.FirstByte),
+        new DurationOption<TimeoutOptions>(nameof(ReceiveIdle), _timeout, o => o.ReceiveIdle),
+        new DurationOption<TimeoutOptions>(nameof(SendStall), _timeout, o => o.SendStall),
+        new NumberOption<TimeoutOptions>(nameof(MinReceiveRate), NumberRange.AtLeastOne, o => o.MinReceiveRate),
+        new DurationOption<TimeoutOptions>(nameof(MinReceiveRateGrace), _timeout, o => o.MinReceiveRateGrace),
+        new DurationOption<TimeoutOptions>(nameof(Lifetime), _timeout, o => o.Lifetime),
+        new DurationOption<TimeoutOptions>(nameof(HalfClosed), _timeout, o => o.HalfClosed));
+
     /// <summary>How long after its begin, behind TLS after the handshake, the first byte must have come. None by default (null).</summary>
     public TimeSpan? FirstByte { get; set; }
 
@@ -54,23 +67,5 @@ public sealed class TimeoutOptions
     internal void Validate() => Mistake.ThrowIfAny(Mistakes());
 
     /// <summary>What is wrong; each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes()
-    {
-        foreach ((string name, TimeSpan? value) in new (string, TimeSpan?)[]
-        {
-            (nameof(FirstByte), FirstByte), (nameof(ReceiveIdle), ReceiveIdle), (nameof(SendStall), SendStall),
-            (nameof(MinReceiveRateGrace), MinReceiveRateGrace), (nameof(Lifetime), Lifetime), (nameof(HalfClosed), HalfClosed),
-        })
-        {
-            if (value is TimeSpan time && (time <= TimeSpan.Zero || time > TimeSpan.FromDays(365)))
-            {
-                yield return $"Timeouts:{name} is greater than zero and at most 365 days; leave it out for none.";
-            }
-        }
-
-        if (MinReceiveRate < 1)
-        {
-            yield return "Timeouts:MinReceiveRate is at least 1 byte a second; leave it out for none.";
-        }
-    }
+    internal IEnumerable<string> Mistakes() => Ranges.Validate(this, "Timeouts:");
 }

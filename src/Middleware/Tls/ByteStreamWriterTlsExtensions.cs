@@ -14,42 +14,40 @@ public static class ByteStreamWriterTlsExtensions
     private const byte TlsHandshakeRecord = 22;
 
     /// <summary>
-    /// Upgrades the connection to TLS, as its server. Everything written before leaves first, in the clear; the reader and the
+    /// Upgrades the connection to TLS as a server (STARTTLS). Bytes written before the call are sent first, in plain text. The reader and the
     /// writer stay the same.
     /// </summary>
     /// <param name="writer">The writer of a connection.</param>
-    /// <param name="options">At least a certificate.</param>
+    /// <param name="options">The options. A certificate is required.</param>
     /// <param name="cancellationToken">
-    /// Ends the upgrade. Until the handshake begins, which is while bytes written before still leave, the connection stays plain and
-    /// open and no byte is lost; from then on it is closed.
+    /// Cancels the upgrade. Before the handshake, while earlier bytes are still being sent, the connection stays plain and open and no byte is
+    /// lost. During the handshake the connection is closed.
     /// </param>
-    /// <returns>Done when the handshake is.</returns>
+    /// <returns>Completes with the handshake.</returns>
     /// <remarks>
     /// <para>
-    /// From the call on, every write, <see cref="ByteStreamWriter.WriteEof"/>, every read and a second upgrade is an
-    /// <see cref="InvalidOperationException"/>, until the returned task has completed. <see cref="ByteStreamWriter.Close"/> and <see cref="ByteStreamWriter.Abort()"/>
-    /// end the upgrade.
+    /// Until the returned task has completed, writes, <see cref="ByteStreamWriter.WriteEof"/>, reads and a second upgrade throw
+    /// <see cref="InvalidOperationException"/>. <see cref="ByteStreamWriter.Close"/> and <see cref="ByteStreamWriter.Abort()"/> cancel the upgrade.
     /// </para>
     /// <para>
-    /// An upgrade that fails before its handshake leaves the connection as it was, plain and open: wrong arguments, an
-    /// <see cref="InvalidOperationException"/>, refused plain bytes, cancellation. One that fails in its handshake closes the
-    /// connection; <see cref="ByteStreamWriter.IsClosing"/> tells the two apart.
+    /// A failure before the handshake leaves the connection plain and open: wrong arguments, an <see cref="InvalidOperationException"/>, rejected
+    /// plain bytes, cancellation. A failure of the handshake closes the connection; <see cref="ByteStreamWriter.IsClosing"/> is true then.
     /// </para>
     /// <para>
     /// The timeouts and whether close_notify is required are those of the connection's options:
-    /// <c>TlsHandshakeTimeout</c> (60 s by default), <c>TlsShutdownTimeout</c> (30 s) and <c>TlsRequireCloseNotify</c> (true) of
-    /// <see cref="ByteStreamServerOptions"/> or <see cref="ByteStreamClientOptions"/>; on Kestrel's stock transport the defaults.
+    /// <c>TlsHandshakeTimeout</c> (10 s for a server, 60 s for a client), <c>TlsShutdownTimeout</c> (30 s) and <c>TlsRequireCloseNotify</c> (true) of
+    /// <see cref="ByteStreamServerOptions"/> or <see cref="ByteStreamClientOptions"/>; on Kestrel's transport the defaults.
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentException">The options have no certificate and no callback that selects one.</exception>
     /// <exception cref="InvalidDataException">
-    /// The client has sent plain bytes beyond what was read. They are not taken for encrypted ones (command injection into
-    /// STARTTLS, CVE-2011-0411); the connection is still plain.
+    /// The client has sent plain bytes that were not read. They are rejected, because an attacker may have injected them (CVE-2011-0411). The
+    /// connection stays plain.
     /// </exception>
-    /// <exception cref="System.Security.Authentication.AuthenticationException">The handshake failed or took longer than <c>TlsHandshakeTimeout</c>; the connection is closed.</exception>
-    /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side, also while this waits.</exception>
-    /// <exception cref="InvalidOperationException">A read waits, another upgrade is at work, or this direction has ended.</exception>
-    /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
+    /// <exception cref="System.Security.Authentication.AuthenticationException">The handshake failed or timed out (<c>TlsHandshakeTimeout</c>); the connection is closed.</exception>
+    /// <exception cref="ConnectionResetException">The peer reset the connection, or it was closed from this side.</exception>
+    /// <exception cref="InvalidOperationException">A read or another upgrade is pending, or this direction is closed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled; it is the exception's.</exception>
     public static Task StartTlsAsync(this ByteStreamWriter writer, SslServerAuthenticationOptions options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
@@ -59,29 +57,29 @@ public static class ByteStreamWriterTlsExtensions
             throw new ArgumentException("A server needs a ServerCertificate, a ServerCertificateContext or a ServerCertificateSelectionCallback.", nameof(options));
         }
 
-        var attempt = new TlsAttempt();
-        return StartTlsAsync(writer, attempt.Observe(options), options, attempt, cancellationToken);
+        var handshake = new TlsHandshakeContext();
+        return StartTlsAsync(writer, handshake.Observe(options), options, handshake, cancellationToken);
     }
 
-    /// <summary>Upgrades the connection to TLS, as its client.</summary>
+    /// <summary>Upgrades the connection to TLS as a client (STARTTLS).</summary>
     /// <param name="writer">The writer of a connection.</param>
-    /// <param name="options">At least the <c>TargetHost</c> that the server's certificate must name.</param>
+    /// <param name="options">The options. The <c>TargetHost</c>, which the server's certificate must have, is required.</param>
     /// <param name="cancellationToken">As <see cref="StartTlsAsync(ByteStreamWriter, SslServerAuthenticationOptions, CancellationToken)"/>.</param>
-    /// <returns>Done when the handshake is.</returns>
+    /// <returns>Completes with the handshake.</returns>
     /// <remarks>As <see cref="StartTlsAsync(ByteStreamWriter, SslServerAuthenticationOptions, CancellationToken)"/>.</remarks>
-    /// <exception cref="System.Security.Authentication.AuthenticationException">The handshake failed or took longer than <c>TlsHandshakeTimeout</c>; the connection is closed.</exception>
-    /// <exception cref="ConnectionResetException">The connection is lost, or closed from this side, also while this waits.</exception>
-    /// <exception cref="InvalidOperationException">A read waits, another upgrade is at work, or this direction has ended.</exception>
-    /// <exception cref="OperationCanceledException">The token fired; it is the exception's.</exception>
+    /// <exception cref="System.Security.Authentication.AuthenticationException">The handshake failed or timed out (<c>TlsHandshakeTimeout</c>); the connection is closed.</exception>
+    /// <exception cref="ConnectionResetException">The peer reset the connection, or it was closed from this side.</exception>
+    /// <exception cref="InvalidOperationException">A read or another upgrade is pending, or this direction is closed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled; it is the exception's.</exception>
     public static Task StartTlsAsync(this ByteStreamWriter writer, SslClientAuthenticationOptions options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
         ArgumentNullException.ThrowIfNull(options);
-        return StartTlsAsync(writer, options, options, new TlsAttempt(), cancellationToken);
+        return StartTlsAsync(writer, options, options, new TlsHandshakeContext(), cancellationToken);
     }
 
     private static async Task StartTlsAsync(
-        ByteStreamWriter writer, object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+        ByteStreamWriter writer, object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
     {
         if (writer.Transport is not ConnectionContext connection || writer.Reader is not ByteStreamReader reader)
         {
@@ -94,7 +92,7 @@ public static class ByteStreamWriterTlsExtensions
             throw stored;
         }
 
-        // No await comes before this: from the caller's next line on nothing else is written in the clear.
+        // No await before this line: the caller's next write must not be sent in plain text.
         Task drained = writer.BeginUpgrade();
         PipeReader? input = null;
         PipeWriter? output = null;
@@ -114,7 +112,7 @@ public static class ByteStreamWriterTlsExtensions
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);
-            TlsTransport tls = await HandshakeAsync(writer, connection, options, shown, attempt, cancellationToken).ConfigureAwait(false);
+            TlsTransport tls = await HandshakeAsync(writer, connection, options, shown, handshake, cancellationToken).ConfigureAwait(false);
             tls.Install();
             (input, output) = (tls.Input, tls.Output);
         }
@@ -129,12 +127,12 @@ public static class ByteStreamWriterTlsExtensions
     }
 
     private static async Task<TlsTransport> HandshakeAsync(
-        ByteStreamWriter writer, ConnectionContext connection, object options, object shown, TlsAttempt attempt, CancellationToken cancellationToken)
+        ByteStreamWriter writer, ConnectionContext connection, object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
     {
         try
         {
-            return await TlsTransport.AuthenticateAsync(
-                connection, connection.Transport, options, shown, TlsSettings.For(connection), attempt, cancellationToken).ConfigureAwait(false);
+            return await TlsHandshake.AuthenticateAsync(
+                connection, connection.Transport, options, shown, TlsSettings.For(connection), handshake, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception error) when (writer.IsClosedHere)
         {
@@ -143,13 +141,13 @@ public static class ByteStreamWriterTlsExtensions
                 throw;
             }
 
-            // Whatever the handshake has met: the pipe was completed under it.
+            // Any error of the handshake, because the close has completed its pipe.
             throw new ConnectionResetException("The connection was closed from this side.", error);
         }
         catch (Exception error)
         {
-            TlsFailure? failure = TlsFailure.From(error, attempt);
-            // The transport delivers the alert; the writer is closed at once, so that nothing is written in the clear from here on.
+            TlsFailure? failure = TlsFailure.From(error, handshake);
+            // The transport delivers the alert. The writer is closed at once, so that nothing is sent in plain text.
             connection.Features.Get<IByteStreamTransportFeature>()?.Close(failure?.Reason ?? ConnectionEndReason.TlsHandshakeFailed);
             writer.Close();
             if (failure is not null)
@@ -161,7 +159,7 @@ public static class ByteStreamWriterTlsExtensions
         }
     }
 
-    /// <summary>Notes that the peer has caused this error, for the log of a handler that lets it escape.</summary>
+    /// <summary>Records that the peer caused this error, for the log of a handler from which it escapes.</summary>
     private static Exception Failed(ConnectionContext connection, Exception error, TlsFailure failure)
     {
         connection.Features.Set(new TlsUpgradeFailure(error, failure.Reason, failure.Explanation, failure.ServerName));

@@ -4,10 +4,10 @@ using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Checks certificates and authorities without serving them. Each line begins with its key.</summary>
+/// <summary>Validates certificates and authorities without starting an endpoint. Each error begins with its key.</summary>
 internal static class CertificateCheck
 {
-    /// <summary>Lists what keeps an endpoint from starting.</summary>
+    /// <summary>Returns the errors with which an endpoint does not start.</summary>
     public static IReadOnlyList<string> Mistakes(TlsServerOptions options)
     {
         var mistakes = new List<string>(options.Mistakes());
@@ -16,13 +16,13 @@ internal static class CertificateCheck
             TlsCertificateOptions certificate = options.Certificates[i];
             if (!certificate.Mistakes().Any())
             {
-                Note($"Certificates:{i}", CertificateLocation.Of(certificate, staple: false), "a certificate and its key", () => Load(certificate).Leaf.Dispose());
+                Note($"Certificates:{i}", CertificateLocation.For(certificate, staple: false), "a certificate and its key", () => Load(certificate).Leaf.Dispose());
             }
         }
 
         if (options.ClientCaPath is not null)
         {
-            Note(nameof(TlsServerOptions.ClientCaPath), CertificateLocation.OfAuthorities(options.ClientCaPath), "certificates in PEM", () => LoadAuthorities(options.ClientCaPath));
+            Note(nameof(TlsServerOptions.ClientCaPath), CertificateLocation.ForAuthorities(options.ClientCaPath), "certificates in PEM", () => LoadAuthorities(options.ClientCaPath));
         }
 
         return mistakes;
@@ -39,13 +39,13 @@ internal static class CertificateCheck
             }
             catch (Exception error) when (CertificateSource.IsUnusable(error))
             {
-                mistakes.Add($"Tls:{key}: {location.Name} cannot be used: {Mistake.Text(error)} Name {needed}, that the program may read.");
+                mistakes.Add($"Tls:{key}: {location.Name} cannot be used: {Mistake.Text(error)} Set the path of {needed} that the process can read.");
             }
         }
     }
 
-    /// <summary>Names and times of certificates that can be used (<see cref="Mistakes"/>), in their order.</summary>
-    public static IReadOnlyList<CertificateValidity> Validity(TlsServerOptions options) =>
+    /// <summary>Returns the validity of the certificates in their order. They must be usable (<see cref="Mistakes"/>).</summary>
+    public static IReadOnlyList<CertificateValidity> GetValidity(TlsServerOptions options) =>
     [
         .. options.Certificates.Select(certificate =>
         {
@@ -55,45 +55,45 @@ internal static class CertificateCheck
         }),
     ];
 
-    /// <summary>Lists what an endpoint starts with, and what keeps all of its clients out.</summary>
-    public static IEnumerable<string> Unfit(TlsServerOptions options, DateTimeOffset now)
+    /// <summary>Returns the errors with which an endpoint starts and no client can connect.</summary>
+    public static IEnumerable<string> GetRejections(TlsServerOptions options, DateTimeOffset now)
     {
-        IReadOnlyList<CertificateValidity> certificates = Validity(options);
+        IReadOnlyList<CertificateValidity> certificates = GetValidity(options);
         for (int i = 0; i < certificates.Count; i++)
         {
-            if (Unfit($"Tls:Certificates:{i}", certificates[i], "clients", now) is string unfit)
+            if (DescribeInvalidity($"Tls:Certificates:{i}", certificates[i], "clients", now) is string invalid)
             {
-                yield return unfit;
+                yield return invalid;
             }
         }
 
-        if (options.ClientCaPath is string path && RootMissing($"Tls:{nameof(options.ClientCaPath)}", path, "every client is refused") is string missing)
+        if (options.ClientCaPath is string path && DescribeMissingRoot($"Tls:{nameof(options.ClientCaPath)}", path, "every client is rejected") is string missing)
         {
             yield return missing;
         }
     }
 
-    /// <summary>The same of a relay's TLS towards its upstreams.</summary>
-    public static IEnumerable<string> Unfit(TlsClientOptions options, DateTimeOffset now)
+    /// <summary>Returns the errors with which a relay starts and no upstream accepts it, or is trusted.</summary>
+    public static IEnumerable<string> GetRejections(TlsClientOptions options, DateTimeOffset now)
     {
         if (options.Certificate is not null)
         {
             ServerCertificate loaded = Load(options.Certificate);
             using X509Certificate2 leaf = loaded.Leaf;
-            if (Unfit("Tls:Certificate", new CertificateValidity(loaded.Subject, leaf), "upstreams", now) is string unfit)
+            if (DescribeInvalidity("Tls:Certificate", new CertificateValidity(loaded.Subject, leaf), "upstreams", now) is string invalid)
             {
-                yield return unfit;
+                yield return invalid;
             }
         }
 
-        if (options.CaPath is string path && RootMissing($"Tls:{nameof(options.CaPath)}", path, "every upstream is refused") is string missing)
+        if (options.CaPath is string path && DescribeMissingRoot($"Tls:{nameof(options.CaPath)}", path, "every upstream is rejected") is string missing)
         {
             yield return missing;
         }
     }
 
-    /// <summary>Lists what may keep clients out, now or later, or let in others than were meant.</summary>
-    public static IEnumerable<string> Warnings(TlsServerOptions options, DateTimeOffset now)
+    /// <summary>Returns warnings: conditions that may reject clients now or later, or accept unintended ones.</summary>
+    public static IEnumerable<string> GetWarnings(TlsServerOptions options, DateTimeOffset now)
     {
         X509Certificate2Collection authorities = options.ClientCaPath is null ? [] : LoadAuthorities(options.ClientCaPath);
         for (int i = 0; i < options.Certificates.Count; i++)
@@ -101,54 +101,54 @@ internal static class CertificateCheck
             ServerCertificate certificate = Load(options.Certificates[i]);
             using X509Certificate2 leaf = certificate.Leaf;
             var validity = new CertificateValidity(certificate.Subject, leaf);
-            if (validity.At(now) == ValidityState.Expiring)
+            if (validity.GetState(now) == ValidityState.Expiring)
             {
                 yield return string.Create(
-                    CultureInfo.InvariantCulture, $"Tls:Certificates:{i}: the certificate '{LogText.Escape(validity.Subject)}' expires at {validity.NotAfter:u}. Replace it before.");
+                    CultureInfo.InvariantCulture, $"Tls:Certificates:{i}: the certificate '{LogText.Escape(validity.Subject)}' expires at {validity.NotAfter:u}. Replace it before that time.");
             }
 
-            if (MissingIssuer(certificate, authorities) is string issuer)
+            if (FindMissingIssuer(certificate, authorities) is string issuer)
             {
-                yield return $"Tls:Certificates:{i}: the issuer '{LogText.Escape(issuer)}' is neither in the file nor a root that this system trusts. Unless it is a root that the "
-                    + "clients trust, they cannot build the chain: append the intermediate certificates to the file.";
+                yield return $"Tls:Certificates:{i}: the issuer '{LogText.Escape(issuer)}' is neither in the file nor a root that this system trusts. Clients that do not "
+                    + "trust this issuer themselves reject the certificate. Append the intermediate certificates to the file.";
             }
         }
 
         foreach (X509Certificate2 authority in authorities)
         {
             var validity = new CertificateValidity(authority.Subject, authority);
-            if (validity.At(now) is ValidityState.Expired or ValidityState.NotYetValid)
+            if (validity.GetState(now) is ValidityState.Expired or ValidityState.NotYetValid)
             {
                 yield return string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Tls:{nameof(options.ClientCaPath)}: the authority '{LogText.Escape(validity.Subject)}' is valid from {validity.NotBefore:u} to {validity.NotAfter:u}, and clients with its certificates are refused now. Replace it, or remove it.");
+                    $"Tls:{nameof(options.ClientCaPath)}: the authority '{LogText.Escape(validity.Subject)}' is valid from {validity.NotBefore:u} to {validity.NotAfter:u}; clients with its certificates are rejected now. Replace or remove it.");
             }
         }
 
         if (options.AllowedCommonNames.Count > 0)
         {
-            yield return $"Tls:{nameof(options.AllowedCommonNames)}: an authority's name constraints do not bind common names. {nameof(options.AllowedDnsNames)} and {nameof(options.AllowedUris)} are safe where an authority of {nameof(options.ClientCaPath)} is limited by them.";
+            yield return $"Tls:{nameof(options.AllowedCommonNames)}: name constraints of an authority do not apply to common names. Use {nameof(options.AllowedDnsNames)} or {nameof(options.AllowedUris)} if an authority of {nameof(options.ClientCaPath)} has name constraints.";
         }
     }
 
-    private static string? Unfit(string key, CertificateValidity validity, string others, DateTimeOffset now) =>
-        validity.At(now) is ValidityState.Expired or ValidityState.NotYetValid
+    private static string? DescribeInvalidity(string key, CertificateValidity validity, string peers, DateTimeOffset now) =>
+        validity.GetState(now) is ValidityState.Expired or ValidityState.NotYetValid
             ? string.Create(
                 CultureInfo.InvariantCulture,
-                $"{key}: the certificate '{LogText.Escape(validity.Subject)}' is valid from {validity.NotBefore:u} to {validity.NotAfter:u}, and {others} refuse it now. Replace it.")
+                $"{key}: the certificate '{LogText.Escape(validity.Subject)}' is valid from {validity.NotBefore:u} to {validity.NotAfter:u}; {peers} reject it now. Replace it.")
             : null;
 
-    /// <summary>.NET trusts a chain that ends in a self-signed certificate, and no other: an intermediate in the list only helps to build it.</summary>
-    private static string? RootMissing(string key, string path, string effect) =>
+    /// <summary>.NET trusts only a chain that ends in a self-signed certificate. Intermediates in the list only help to build the chain.</summary>
+    private static string? DescribeMissingRoot(string key, string path, string effect) =>
         LoadAuthorities(path).Any(IsRoot)
             ? null
-            : $"{key}: {path} has intermediate authorities and no root (a self-signed certificate), and {effect}. Add the root.";
+            : $"{key}: {path} contains intermediate authorities and no root (a self-signed certificate): {effect}. Add the root.";
 
     private static bool IsRoot(X509Certificate2 certificate) =>
         certificate.SubjectName.RawData.AsSpan().SequenceEqual(certificate.IssuerName.RawData);
 
-    /// <summary>The name of the authority at which the chain of a certificate breaks off; null if it is complete.</summary>
-    private static string? MissingIssuer(ServerCertificate certificate, X509Certificate2Collection authorities)
+    /// <summary>Returns the issuer that is missing in the chain of a certificate; null if the chain is complete.</summary>
+    private static string? FindMissingIssuer(ServerCertificate certificate, X509Certificate2Collection authorities)
     {
         using var chain = new X509Chain();
         chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
@@ -160,8 +160,8 @@ internal static class CertificateCheck
     }
 
     private static ServerCertificate Load(TlsCertificateOptions options) =>
-        ServerCertificate.Load(options, CertificateLocation.Of(options, staple: false).Read(), staple: false);
+        ServerCertificate.Load(options, CertificateLocation.For(options, staple: false).Read(), staple: false);
 
     private static X509Certificate2Collection LoadAuthorities(string path) =>
-        CertificateFile.LoadAuthorities(CertificateLocation.OfAuthorities(path).Read().File!);
+        CertificateFile.LoadAuthorities(CertificateLocation.ForAuthorities(path).Read().File!);
 }

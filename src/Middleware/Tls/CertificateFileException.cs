@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 
 namespace ByteStreams.Tls;
 
-/// <summary>A file of certificates or keys cannot be used. The message has the cause and the remedy.</summary>
+/// <summary>A certificate or key file cannot be used. The message has the cause and the remedy.</summary>
 internal sealed class CertificateFileException : CryptographicException
 {
     public CertificateFileException(string message)

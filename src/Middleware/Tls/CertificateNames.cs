@@ -4,22 +4,22 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Whom a certificate names.</summary>
+/// <summary>The names of a certificate.</summary>
 internal sealed record CertificateNames(string? CommonName, IReadOnlyList<string> DnsNames, IReadOnlyList<string> Uris)
 {
     /// <summary>subjectAltName (RFC 5280, 4.2.1.6).</summary>
     private const string AlternativeNames = "2.5.29.17";
 
-    /// <summary>The id of a common name in a subject (X.520).</summary>
+    /// <summary>The object identifier of a common name (X.520).</summary>
     private const string CommonNameId = "2.5.4.3";
 
     private static readonly Asn1Tag DnsName = new(TagClass.ContextSpecific, 2);
     private static readonly Asn1Tag Uri = new(TagClass.ContextSpecific, 6);
 
-    /// <summary>What it is called in a log.</summary>
-    public string? Best => Uris.Count > 0 ? Uris[0] : CommonName ?? (DnsNames.Count > 0 ? DnsNames[0] : null);
+    /// <summary>The name for logs: the first URI, else the common name, else the first host name.</summary>
+    public string? DisplayName => Uris.Count > 0 ? Uris[0] : CommonName ?? (DnsNames.Count > 0 ? DnsNames[0] : null);
 
-    /// <summary>All names, each with its kind, as a log shows them.</summary>
+    /// <summary>Returns all names, each with its type, for logs.</summary>
     public override string ToString()
     {
         string[] all =
@@ -28,11 +28,12 @@ internal sealed record CertificateNames(string? CommonName, IReadOnlyList<string
             .. DnsNames.Select(static name => $"DNS={name}"),
             .. Uris.Select(static name => $"URI={name}"),
         ];
-        return all.Length > 0 ? string.Join(", ", all) : "nothing";
+        return all.Length > 0 ? string.Join(", ", all) : "no names";
     }
 
+    /// <summary>Reads the names of a certificate.</summary>
     /// <exception cref="CryptographicException">The certificate's names are malformed.</exception>
-    public static CertificateNames Of(X509Certificate2 certificate)
+    public static CertificateNames From(X509Certificate2 certificate)
     {
         string? common = null;
         foreach (X500RelativeDistinguishedName part in certificate.SubjectName.EnumerateRelativeDistinguishedNames())
@@ -53,7 +54,7 @@ internal sealed record CertificateNames(string? CommonName, IReadOnlyList<string
         return new CertificateNames(common, dns, uris);
     }
 
-    /// <summary>The framework lists host names and addresses of this extension, and no URIs.</summary>
+    /// <summary>Parses the extension, because .NET exposes its host names and addresses, but not its URIs.</summary>
     private static void Read(byte[] extension, List<string> dns, List<string> uris)
     {
         try
@@ -78,7 +79,7 @@ internal sealed record CertificateNames(string? CommonName, IReadOnlyList<string
         }
         catch (AsnContentException malformed)
         {
-            throw new CryptographicException("The certificate's alternative names are malformed.", malformed);
+            throw new CryptographicException("The certificate's subjectAltName is malformed.", malformed);
         }
     }
 }

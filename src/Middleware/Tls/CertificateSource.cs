@@ -1,75 +1,9 @@
-using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Tls;
 
-/// <summary>What is in the files of a certificate: nothing for a certificate in the system's store.</summary>
-internal sealed record FileContents(byte[]? File, byte[]? Key)
-{
-    public bool Equals(FileContents? other) => other is not null && Same(File, other.File) && Same(Key, other.Key);
-
-    public override int GetHashCode() => HashCode.Combine(File?.Length, Key?.Length);
-
-    private static bool Same(byte[]? left, byte[]? right) => left.AsSpan().SequenceEqual(right);
-}
-
-/// <summary>What a location had when it was read: contents, or the error.</summary>
-internal readonly record struct FileReading(FileContents? Contents, ExceptionDispatchInfo? Error)
-{
-    public FileContents Get()
-    {
-        Error?.Throw();
-        return Contents!;
-    }
-}
-
-/// <summary>Where a certificate or authorities are. Sources that are equal are loaded once, for all endpoints.</summary>
-internal sealed record CertificateLocation(string? Path, string? KeyPath, string? Password, string? Store, string? Search, bool Staple, bool IsAuthorities)
-{
-    public string Name => Path is null ? "the store" : KeyPath is null ? Path : $"{Path} with {KeyPath}";
-
-    public static CertificateLocation Of(TlsCertificateOptions options, bool staple) => new(
-        Full(options.Path), Full(options.KeyPath), options.Password,
-        options.Store is null ? null : $"{options.StoreLocation}/{options.Store}", options.Thumbprint ?? options.Subject, staple, IsAuthorities: false);
-
-    public static CertificateLocation OfAuthorities(string path) => new(Full(path), null, null, null, null, Staple: false, IsAuthorities: true);
-
-    /// <summary>Without the password.</summary>
-    public override string ToString() => Name;
-
-    /// <exception cref="CertificateFileException">A path is that of a folder.</exception>
-    public FileContents Read() => new(Read(Path), Read(KeyPath));
-
-    /// <summary>Reads the files, or notes why they cannot be read. It may wait for as long as a file system does.</summary>
-    public FileReading TryRead()
-    {
-        try
-        {
-            return new(Read(), null);
-        }
-        catch (Exception error) when (CertificateSource.IsUnusable(error))
-        {
-            return new(null, ExceptionDispatchInfo.Capture(error));
-        }
-    }
-
-    private static string? Full(string? path) => path is null ? null : System.IO.Path.GetFullPath(path);
-
-    private static byte[]? Read(string? path)
-    {
-        try
-        {
-            return path is null ? null : File.ReadAllBytes(path);
-        }
-        catch (UnauthorizedAccessException) when (Directory.Exists(path))
-        {
-            throw new CertificateFileException($"{path} is a folder. Name the file in it.");
-        }
-    }
-}
-
-/// <summary>What one location has: what was loaded last, and what is wrong with the files since. Its <see cref="CertificateWatcher"/> calls one method at a time.</summary>
+/// <summary>The last loaded contents of a location, and the error of its files since. Its <see cref="CertificateWatcher"/> serialises the calls.</summary>
 internal abstract class CertificateSource(CertificateLocation location)
 {
     private FileContents? _last;
@@ -79,23 +13,23 @@ internal abstract class CertificateSource(CertificateLocation location)
 
     public string Name => location.Name;
 
-    /// <summary>Endpoints that use it.</summary>
+    /// <summary>The number of endpoints that use it.</summary>
     public int Users { get; set; }
 
-    /// <summary>Why the files as they are cannot be used; null if they can, or have just changed.</summary>
+    /// <summary>Why the current files cannot be used; null if they can, or have just changed.</summary>
     public string? Error { get; private set; }
 
-    /// <summary>Raised with the reason if changed files cannot be used; what was loaded last stays.</summary>
+    /// <summary>Raised with the reason if changed files cannot be used. The last loaded contents stay in use.</summary>
     public event Action<string>? Broken;
 
     public static bool IsUnusable(Exception error) =>
         error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
 
-    /// <summary>Counts the contents that were taken over: what was read before the last of them is outdated.</summary>
+    /// <summary>The number of accepted contents. A reading from before the last of them is stale.</summary>
     public int Version { get; private set; }
 
-    /// <summary>Loads the files, as they were read, if they are not what was loaded last.</summary>
-    /// <exception cref="ArgumentException">They cannot be used; the message names them. What was loaded last stays.</exception>
+    /// <summary>Loads a reading, unless it equals the last loaded contents.</summary>
+    /// <exception cref="ArgumentException">The files cannot be used; the message names them. The last loaded contents stay in use.</exception>
     public void LoadNow(FileReading reading)
     {
         try
@@ -114,16 +48,16 @@ internal abstract class CertificateSource(CertificateLocation location)
         }
     }
 
-    /// <summary>Loads the files, as they were read, if they have changed.</summary>
-    public void Look(FileReading reading)
+    /// <summary>Loads a reading if it has changed.</summary>
+    public void Refresh(FileReading reading)
     {
         try
         {
-            LoadIfChanged(GetAnew(reading));
+            LoadIfChanged(GetOrForget(reading));
         }
         catch (Exception error) when (IsUnusable(error))
         {
-            // A pair is replaced file by file: in between it does not fit together, and only a look later is that an error.
+            // A certificate and its key are replaced one after the other and do not match in between: an error only on the second poll.
             string text = Mistake.Text(error);
             if (Error is null && _pending == text)
             {
@@ -137,7 +71,7 @@ internal abstract class CertificateSource(CertificateLocation location)
 
     protected abstract void Load(FileContents content);
 
-    private FileContents GetAnew(FileReading reading)
+    private FileContents GetOrForget(FileReading reading)
     {
         try
         {
@@ -145,7 +79,7 @@ internal abstract class CertificateSource(CertificateLocation location)
         }
         catch
         {
-            // What comes back is a change, though it may be what was there before: the error is over, and the next one is a new one.
+            // Files that come back count as changed, even with the same contents: the error is over, and a later one is reported again.
             _last = null;
             throw;
         }
@@ -163,24 +97,25 @@ internal abstract class CertificateSource(CertificateLocation location)
             return;
         }
 
-        // Contents that could not be used are loaded a second time before that is an error.
+        // Unusable contents are loaded a second time before they are reported as an error.
         Load(now);
         (_pending, Error) = (null, null);
     }
 }
 
-/// <typeparam name="TLoaded">What the files are loaded as.</typeparam>
-/// <param name="location">Where they are.</param>
-/// <param name="load">Loads them.</param>
+/// <inheritdoc/>
+/// <typeparam name="TLoaded">The type of the loaded contents.</typeparam>
+/// <param name="location">The location.</param>
+/// <param name="load">Loads the contents.</param>
 internal sealed class CertificateSource<TLoaded>(CertificateLocation location, Func<FileContents, TLoaded> load) : CertificateSource(location)
     where TLoaded : class
 {
     private volatile TLoaded? _current;
 
-    /// <summary>What was loaded last. One field for all endpoints: they take a new one over at the same moment.</summary>
+    /// <summary>The last loaded contents. All endpoints read this one field, so that they switch at the same moment.</summary>
     public TLoaded Current => _current!;
 
-    /// <summary>Raised if changed files were loaded.</summary>
+    /// <summary>Raised when changed files were loaded.</summary>
     public event Action<TLoaded>? Replaced;
 
     protected override void Load(FileContents content)

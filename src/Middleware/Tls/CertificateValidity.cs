@@ -2,26 +2,26 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Whether a certificate's validity includes the present.</summary>
+/// <summary>The state of a certificate's validity period.</summary>
 internal enum ValidityState
 {
     Valid,
     NotYetValid,
 
-    /// <summary>Valid for no more than a tenth of its lifetime, and 14 days.</summary>
+    /// <summary>The rest of the validity period is less than a tenth of it and less than 14 days.</summary>
     Expiring,
 
     Expired,
 }
 
-/// <summary>When a certificate is valid, and when that was last warned of: at each change to a state that is not valid, and daily in it.</summary>
-/// <param name="subject">Its name.</param>
-/// <param name="notBefore">Valid from then.</param>
-/// <param name="notAfter">Valid until then.</param>
+/// <summary>A certificate's validity period, and when a warning is due: at each change to a state other than valid, then daily.</summary>
+/// <param name="subject">The certificate's name.</param>
+/// <param name="notBefore">The start of the period.</param>
+/// <param name="notAfter">The end of the period.</param>
 internal sealed class CertificateValidity(string subject, DateTimeOffset notBefore, DateTimeOffset notAfter)
 {
     private static readonly TimeSpan WarningPeriod = TimeSpan.FromDays(1);
-    private static readonly TimeSpan LongestNotice = TimeSpan.FromDays(14);
+    private static readonly TimeSpan MaxNotice = TimeSpan.FromDays(14);
 
     private ValidityState _state;
     private long _warnedAt;
@@ -37,19 +37,19 @@ internal sealed class CertificateValidity(string subject, DateTimeOffset notBefo
 
     public DateTimeOffset NotAfter => notAfter.ToUniversalTime();
 
-    public ValidityState At(DateTimeOffset now)
+    public ValidityState GetState(DateTimeOffset now)
     {
         TimeSpan tenth = (notAfter - notBefore) / 10;
         return now < notBefore ? ValidityState.NotYetValid
             : now > notAfter ? ValidityState.Expired
-            : now > notAfter - (tenth < LongestNotice ? tenth : LongestNotice) ? ValidityState.Expiring
+            : now > notAfter - (tenth < MaxNotice ? tenth : MaxNotice) ? ValidityState.Expiring
             : ValidityState.Valid;
     }
 
-    /// <summary>Answers the state that is due to be warned of; <see cref="ValidityState.Valid"/> if none is. Called by one thread at a time.</summary>
-    public ValidityState Due(TimeProvider time)
+    /// <summary>Returns the state for which a warning is due; <see cref="ValidityState.Valid"/> if none is. Called by one thread at a time.</summary>
+    public ValidityState GetDueWarning(TimeProvider time)
     {
-        ValidityState state = At(time.GetUtcNow());
+        ValidityState state = GetState(time.GetUtcNow());
         bool isDue = state != ValidityState.Valid && (state != _state || time.GetElapsedTime(_warnedAt) >= WarningPeriod);
         _state = state;
         if (!isDue)

@@ -4,42 +4,43 @@ using ByteStreams.Connections;
 namespace ByteStreams.Tls;
 
 /// <summary>
-/// Compares the contents of the process's certificate files each second, which works however they are replaced: in place, by a rename, or
-/// by Kubernetes' symbolic links. Endpoints with the same files share what is loaded.
+/// Polls the contents of the process's certificate files once per second. Polling detects every kind of replacement: in place, by rename, and by
+/// Kubernetes' symbolic links. Endpoints with the same files share the loaded contents.
 /// </summary>
-/// <param name="time">The clock. Endpoints share files if they share it.</param>
+/// <param name="time">The clock. Endpoints share files only if they share the clock.</param>
 internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReloader
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
     private static readonly ConditionalWeakTable<TimeProvider, CertificateWatcher> Watchers = [];
 
-    /// <summary>Taken by one look at a time. Files are read outside of <see cref="_gate"/>: a file system that hangs holds up no start and no end.</summary>
-    private readonly Lock _looking = new();
+    /// <summary>Held by one poll. Taken before <see cref="_gate"/>.</summary>
+    private readonly Lock _polling = new();
 
+    /// <summary>Guards the fields below. Not held while files are read: a hanging file system blocks neither start nor stop.</summary>
     private readonly Lock _gate = new();
     private readonly Dictionary<CertificateLocation, CertificateSource> _sources = [];
     private ITimer? _timer;
 
-    /// <summary>Raised after each look, in the watcher's exclusive access.</summary>
-    private event Action? Looked;
+    /// <summary>Raised after each poll, under <see cref="_gate"/>.</summary>
+    private event Action? Polled;
 
     public static CertificateWatcher For(TimeProvider time) => Watchers.GetValue(time, static time => new CertificateWatcher(time));
 
-    /// <summary>Loads what a location has, or shares what is loaded.</summary>
-    /// <exception cref="ArgumentException">A file is missing or cannot be used; the message names it.</exception>
+    /// <summary>Loads the contents of a location, or shares them if they are loaded.</summary>
+    /// <exception cref="ArgumentException">A file is missing or unusable; the message names it.</exception>
     public CertificateSource<TLoaded> Acquire<TLoaded>(CertificateLocation location, Func<FileContents, TLoaded> load)
         where TLoaded : class
     {
         while (true)
         {
-            int? version = VersionOf(location);
+            int? version = GetVersion(location);
             FileReading reading = location.TryRead();
             lock (_gate)
             {
                 CertificateSource? known = _sources.GetValueOrDefault(location);
                 if (known?.Version != version)
                 {
-                    // What was read may be older than what another thread has taken over since.
+                    // Another thread has loaded newer contents since the read.
                     continue;
                 }
 
@@ -47,7 +48,7 @@ internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReload
                 source.LoadNow(reading);
                 if (location.Path is not null)
                 {
-                    // The system's store is not watched: an endpoint has what was there when it started.
+                    // The system's store is not polled: an endpoint keeps the certificate that it started with.
                     _sources[location] = source;
                 }
 
@@ -68,13 +69,13 @@ internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReload
         }
     }
 
-    /// <summary>Calls <paramref name="looked"/> now, and after each look until it is <see cref="Unsubscribe">unsubscribed</see>.</summary>
-    public void Subscribe(Action looked)
+    /// <summary>Calls <paramref name="polled"/> now, and after each poll until <see cref="Unsubscribe"/>.</summary>
+    public void Subscribe(Action polled)
     {
         lock (_gate)
         {
-            Looked += looked;
-            looked();
+            Polled += polled;
+            polled();
             using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
             {
                 _timer ??= time.CreateTimer(static watcher => ((CertificateWatcher)watcher!).OnTimer(), this, Period, Period);
@@ -82,12 +83,12 @@ internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReload
         }
     }
 
-    public void Unsubscribe(Action looked)
+    public void Unsubscribe(Action polled)
     {
         lock (_gate)
         {
-            Looked -= looked;
-            if (Looked is null)
+            Polled -= polled;
+            if (Polled is null)
             {
                 _timer?.Dispose();
                 _timer = null;
@@ -95,32 +96,32 @@ internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReload
         }
     }
 
-    /// <summary>Looks whether files have changed, and loads those that have.</summary>
+    /// <summary>Polls now: loads the files that have changed.</summary>
     public void Look()
     {
-        lock (_looking)
+        lock (_polling)
         {
-            LookAtAll();
+            PollAll();
         }
     }
 
     private void OnTimer()
     {
-        // A file system that hangs holds up one thread, not one more each second.
-        if (_looking.TryEnter())
+        // A hanging file system blocks one thread, not one more each second.
+        if (_polling.TryEnter())
         {
             try
             {
-                LookAtAll();
+                PollAll();
             }
             finally
             {
-                _looking.Exit();
+                _polling.Exit();
             }
         }
     }
 
-    private void LookAtAll()
+    private void PollAll()
     {
         (CertificateSource Source, int Version)[] sources;
         lock (_gate)
@@ -135,18 +136,18 @@ internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReload
             {
                 if (source.Users > 0 && source.Version == version)
                 {
-                    source.Look(reading);
+                    source.Refresh(reading);
                 }
             }
         }
 
         lock (_gate)
         {
-            Looked?.Invoke();
+            Polled?.Invoke();
         }
     }
 
-    private int? VersionOf(CertificateLocation location)
+    private int? GetVersion(CertificateLocation location)
     {
         lock (_gate)
         {

@@ -1,6 +1,6 @@
 namespace ByteStreams.Tls;
 
-/// <summary>The names that a certificate serves: exact ones, and wildcards for one label.</summary>
+/// <summary>The host names of a certificate: exact names, and wildcards for one label.</summary>
 internal sealed class HostNames
 {
     private readonly HashSet<string> _hosts = new(StringComparer.OrdinalIgnoreCase);
@@ -14,15 +14,15 @@ internal sealed class HostNames
         }
     }
 
-    public bool Serves(string host) => _hosts.Contains(host);
+    public bool Contains(string host) => _hosts.Contains(host);
 
-    public bool ServesByWildcard(string host)
+    public bool MatchesWildcard(string host)
     {
         int dot = host.IndexOf('.', StringComparison.Ordinal);
         return dot > 0 && _wildcards.Contains(host[dot..]);
     }
 
-    /// <summary>Whether a text can be the name of a host in a ClientHello or a certificate: <c>*.</c> in front and addresses included, schemes and ports not.</summary>
-    public static bool IsName(string text) =>
+    /// <summary>Returns whether a text is a valid host name of a certificate: a DNS name, with or without <c>*.</c>, or an IP address; no scheme, no port.</summary>
+    public static bool IsValid(string text) =>
         Uri.CheckHostName(text.StartsWith("*.", StringComparison.Ordinal) ? text[2..] : text) is UriHostNameType.Dns or UriHostNameType.IPv4 or UriHostNameType.IPv6;
 }

@@ -5,8 +5,8 @@ using System.Text;
 namespace ByteStreams.Tls;
 
 /// <summary>
-/// A PEM file (RFC 7468) in its blocks. The framework's readers skip blocks that are malformed, that they do not know, or that follow a
-/// byte order mark: here each is found or reported.
+/// The blocks of a PEM file (RFC 7468). .NET's readers skip malformed and unknown blocks, and blocks after a byte order mark; this parser
+/// returns or reports each block.
 /// </summary>
 internal sealed class PemText
 {
@@ -28,12 +28,12 @@ internal sealed class PemText
         while (PemEncoding.TryFind(text.AsSpan(from), out PemFields found))
         {
             (int start, int length) = found.Location.GetOffsetAndLength(text.Length - from);
-            NoteMalformed(text, from, from + start);
+            FindMalformed(text, from, from + start);
             blocks.Add(new Block(text[from..][found.Label], Decode(text.AsSpan(from)[found.Base64Data], found.DecodedDataLength)));
             from += start + length;
         }
 
-        NoteMalformed(text, from, text.Length);
+        FindMalformed(text, from, text.Length);
         Text = text;
         Blocks = blocks;
     }
@@ -42,13 +42,13 @@ internal sealed class PemText
 
     public IReadOnlyList<Block> Blocks { get; }
 
-    /// <summary>The label of the first block that cannot be decoded, and the number of its line; null if all can.</summary>
+    /// <summary>The label and line number of the first malformed block; null if there is none.</summary>
     public (string Label, int Line)? Malformed { get; private set; }
 
-    /// <summary>Whether a private key is in the encrypted format of OpenSSL before 1.0, which has headers within the block.</summary>
+    /// <summary>Whether a private key uses the encryption of OpenSSL before 1.0, which has headers within the block.</summary>
     public bool HasTraditionalEncryption { get; private set; }
 
-    /// <summary>Parses a file in UTF-8 or UTF-16, with or without a byte order mark. Answers null if it has no block.</summary>
+    /// <summary>Parses a file in UTF-8 or UTF-16, with or without a byte order mark. Returns null if it contains no block.</summary>
     public static PemText? TryParse(byte[] file)
     {
         bool isUtf16 = file is [0xFF, 0xFE, ..] or [0xFE, 0xFF, ..];
@@ -64,13 +64,13 @@ internal sealed class PemText
 
     public bool Has(string label) => Blocks.Any(block => block.Label == label);
 
-    /// <summary>The certificates in their order.</summary>
-    /// <exception cref="CertificateFileException">One cannot be decoded.</exception>
-    public X509Certificate2Collection Certificates()
+    /// <summary>Loads the certificates in their order.</summary>
+    /// <exception cref="CertificateFileException">A certificate cannot be decoded.</exception>
+    public X509Certificate2Collection LoadCertificates()
     {
         if (Malformed is (Certificate, int line))
         {
-            throw new CertificateFileException($"the certificate that begins in line {line} is cut or damaged. Copy the file again.");
+            throw new CertificateFileException($"the certificate that begins in line {line} is truncated or damaged. Copy the file again.");
         }
 
         X509Certificate2Collection certificates = [];
@@ -82,7 +82,7 @@ internal sealed class PemText
             }
             catch (CryptographicException damaged)
             {
-                throw new CertificateFileException($"its certificate number {certificates.Count + 1} is damaged ({damaged.Message}). Copy the file again.", damaged);
+                throw new CertificateFileException($"certificate number {certificates.Count + 1} of the file is damaged ({damaged.Message}). Copy the file again.", damaged);
             }
         }
 
@@ -94,10 +94,10 @@ internal sealed class PemText
         var data = new byte[length];
         return Convert.TryFromBase64Chars(base64, data, out int written) && written == length
             ? data
-            : throw new InvalidOperationException("PemEncoding has found a block that is not in base64.");
+            : throw new InvalidOperationException("PemEncoding found a block that is not base64.");
     }
 
-    private void NoteMalformed(string text, int from, int to)
+    private void FindMalformed(string text, int from, int to)
     {
         for (int at = text.IndexOf(Begin, from, to - from, StringComparison.Ordinal); at >= 0 && at < to; at = Next(at))
         {
@@ -117,7 +117,7 @@ internal sealed class PemText
     }
 
     /// <param name="Label">Such as <see cref="Certificate"/>.</param>
-    /// <param name="Data">The decoded content, in DER.</param>
+    /// <param name="Data">The decoded contents (DER).</param>
     internal sealed record Block(string Label, byte[] Data)
     {
         public bool IsKey => Label is Key or EncryptedKey or RsaKey or EcKey;

@@ -4,17 +4,17 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Reads private keys, and joins them with the certificate that they belong to, wherever that is in its file.</summary>
+/// <summary>Reads private keys, and combines them with the matching certificate of a file.</summary>
 internal static class PrivateKeyReader
 {
     private const string Rsa = "1.2.840.113549.1.1.1";
     private const string EllipticCurve = "1.2.840.10045.2.1";
 
-    /// <summary>What OpenSSL answers for an algorithm that none of its loaded providers has.</summary>
+    /// <summary>OpenSSL's error code for an algorithm that no loaded provider implements.</summary>
     private const string Unsupported = "0308010C";
 
-    /// <summary>Keys that .NET does not use for TLS.</summary>
-    private static readonly Dictionary<string, string> Foreign = new(StringComparer.Ordinal)
+    /// <summary>Key types that .NET does not support for TLS.</summary>
+    private static readonly Dictionary<string, string> UnsupportedTypes = new(StringComparer.Ordinal)
     {
         ["1.3.101.112"] = "Ed25519",
         ["1.3.101.113"] = "Ed448",
@@ -22,36 +22,36 @@ internal static class PrivateKeyReader
         ["1.2.840.113549.1.1.10"] = "RSASSA-PSS",
     };
 
-    /// <summary>Whether an error means that a file is encrypted with an algorithm that OpenSSL 3 has moved to its legacy provider.</summary>
+    /// <summary>Returns whether an error means that a file is encrypted with an algorithm of OpenSSL's legacy provider.</summary>
     public static bool IsLegacyEncryption(Exception error) =>
         error.Message.Contains(Unsupported, StringComparison.Ordinal) || (error.InnerException is Exception inner && IsLegacyEncryption(inner));
 
-    /// <summary>The name of a certificate's or key's type.</summary>
-    public static string NameOf(string algorithm) => algorithm switch
+    /// <summary>Returns the name of a key type.</summary>
+    public static string GetName(string algorithm) => algorithm switch
     {
         Rsa => "RSA",
         EllipticCurve => "ECDSA",
-        _ => Foreign.GetValueOrDefault(algorithm, algorithm),
+        _ => UnsupportedTypes.GetValueOrDefault(algorithm, algorithm),
     };
 
-    /// <summary>Whether keys of a type are read here; others, such as ML-DSA, by the framework where it can.</summary>
-    public static bool Reads(string algorithm) => algorithm is Rsa or EllipticCurve;
+    /// <summary>Returns whether this class reads keys of a type. Others, such as ML-DSA, are left to .NET.</summary>
+    public static bool Supports(string algorithm) => algorithm is Rsa or EllipticCurve;
 
-    /// <exception cref="CertificateFileException">.NET has no TLS with keys of this type.</exception>
-    public static void ThrowIfForeign(string algorithm)
+    /// <exception cref="CertificateFileException">.NET does not support keys of this type for TLS.</exception>
+    public static void ThrowIfUnsupported(string algorithm)
     {
-        if (Foreign.TryGetValue(algorithm, out string? name))
+        if (UnsupportedTypes.TryGetValue(algorithm, out string? name))
         {
-            throw new CertificateFileException($"its key is {name}, which .NET does not support in TLS. Issue a certificate with an RSA or ECDSA key (P-256, P-384, P-521).");
+            throw new CertificateFileException($"the certificate's key is {name}, which .NET does not support in TLS. Issue a certificate with an RSA or ECDSA key (P-256, P-384, P-521).");
         }
     }
 
-    /// <summary>The certificate that a key of the file belongs to, with that key; null if none does.</summary>
-    /// <param name="certificates">Those of the file, in their order.</param>
-    /// <param name="file">The file of the key.</param>
+    /// <summary>Returns the first certificate that matches a key of the file, with that key; null if none does.</summary>
+    /// <param name="certificates">The certificates in their order.</param>
+    /// <param name="file">The key's file.</param>
     /// <param name="name">The path of the key's file.</param>
-    /// <param name="password">The key's; null for none.</param>
-    /// <param name="algorithm">The type of the last key that was read.</param>
+    /// <param name="password">The password of the key; null for none.</param>
+    /// <param name="algorithm">The type of the last key that was read; null if there is none.</param>
     /// <exception cref="CertificateFileException">A key cannot be read.</exception>
     public static X509Certificate2? TryJoin(X509Certificate2Collection certificates, PemText file, string name, string? password, out string? algorithm)
     {
@@ -99,18 +99,18 @@ internal static class PrivateKeyReader
     {
         if (block.Label == PemText.EncryptedKey && password is null)
         {
-            throw new CertificateFileException($"the key in {name} is encrypted, and Password is missing. Set it, or decrypt the key: openssl pkey -in {name} -out FILE.");
+            throw new CertificateFileException($"the key in {name} is encrypted and Password is not set. Set Password, or decrypt the key: openssl pkey -in {name} -out FILE.");
         }
 
         if (block.Label != PemText.EncryptedKey && password is not null)
         {
-            throw new CertificateFileException($"the key in {name} is not encrypted, and Password is set. Remove Password.");
+            throw new CertificateFileException($"the key in {name} is not encrypted and Password is set. Remove Password.");
         }
 
-        string? algorithm = block.Label == PemText.Key ? AlgorithmOf(block.Data) : null;
+        string? algorithm = block.Label == PemText.Key ? GetAlgorithm(block.Data) : null;
         if (algorithm is not null)
         {
-            ThrowIfForeign(algorithm);
+            ThrowIfUnsupported(algorithm);
         }
 
         try
@@ -127,13 +127,13 @@ internal static class PrivateKeyReader
         catch (CryptographicException error) when (IsLegacyEncryption(error))
         {
             throw new CertificateFileException(
-                $"the key in {name} is encrypted with an algorithm that OpenSSL 3 does not support without its legacy provider. Encrypt it anew: "
+                $"the key in {name} is encrypted with an algorithm that OpenSSL 3 supports only with its legacy provider. Encrypt it again: "
                 + $"openssl pkcs8 -topk8 -v2 aes-256-cbc -provider legacy -provider default -in {name} -out FILE.",
                 error);
         }
         catch (CryptographicException error) when (block.Label == PemText.EncryptedKey)
         {
-            throw new CertificateFileException($"Password is not that of the key in {name}, or the key is neither RSA nor ECDSA. Try: openssl pkey -in {name} -noout -text.", error);
+            throw new CertificateFileException($"Password does not decrypt the key in {name}, or the key is neither RSA nor ECDSA. Test it: openssl pkey -in {name} -noout -text.", error);
         }
         catch (CryptographicException error)
         {
@@ -141,7 +141,7 @@ internal static class PrivateKeyReader
         }
     }
 
-    /// <summary>What type an encrypted key has is known once it is decrypted: the second attempt is for the other type.</summary>
+    /// <summary>Decrypts a key. Its type is unknown until then, so that the second attempt is for the other type.</summary>
     private static AsymmetricAlgorithm Decrypt(byte[] data, string password)
     {
         try
@@ -169,8 +169,8 @@ internal static class PrivateKeyReader
         }
     }
 
-    /// <summary>The algorithm of a PKCS #8 key (RFC 5958); null if it is malformed, which its import reports.</summary>
-    private static string? AlgorithmOf(byte[] key)
+    /// <summary>Returns the algorithm of a PKCS #8 key (RFC 5958); null if the key is malformed, which the import reports.</summary>
+    private static string? GetAlgorithm(byte[] key)
     {
         try
         {

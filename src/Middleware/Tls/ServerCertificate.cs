@@ -4,7 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
 
-/// <summary>A certificate that was loaded, ready for handshakes, and the names that it has. Endpoints share it.</summary>
+/// <summary>A loaded certificate with its chain and names. Endpoints share it.</summary>
 internal sealed class ServerCertificate
 {
     private ServerCertificate(X509Certificate2 leaf, X509Certificate2Collection others, bool staple)
@@ -12,7 +12,7 @@ internal sealed class ServerCertificate
         Leaf = leaf;
         Others = others;
         Context = SslStreamCertificateContext.Create(leaf, others, offline: !staple);
-        CertificateNames names = CertificateNames.Of(leaf);
+        CertificateNames names = CertificateNames.From(leaf);
         Subject = names.CommonName ?? (names.DnsNames.Count > 0 ? names.DnsNames[0] : leaf.Subject);
         NotAfter = leaf.NotAfter;
         Names = new HostNames(
@@ -22,7 +22,7 @@ internal sealed class ServerCertificate
 
     public X509Certificate2 Leaf { get; }
 
-    /// <summary>The other certificates of its file.</summary>
+    /// <summary>The other certificates of the file.</summary>
     public X509Certificate2Collection Others { get; }
 
     public SslStreamCertificateContext Context { get; }
@@ -34,10 +34,10 @@ internal sealed class ServerCertificate
     public HostNames Names { get; }
 
     /// <summary>Loads a certificate and its key.</summary>
-    /// <param name="options">Where they are.</param>
-    /// <param name="content">The contents of the files; none for the store's.</param>
-    /// <param name="staple">Whether its status is fetched and stapled.</param>
-    /// <exception cref="CryptographicException">They are no certificate and key, or do not belong together.</exception>
+    /// <param name="options">The location and the password.</param>
+    /// <param name="content">The contents of the files; none for a certificate in the system's store.</param>
+    /// <param name="staple">Whether to fetch the OCSP status and staple it.</param>
+    /// <exception cref="CryptographicException">The certificate or its key cannot be loaded, or the two do not match.</exception>
     public static ServerCertificate Load(TlsCertificateOptions options, FileContents content, bool staple)
     {
         if (content.File is null)
@@ -58,6 +58,6 @@ internal sealed class ServerCertificate
             : store.Certificates.Find(X509FindType.FindBySubjectName, options.Subject!, validOnly: false);
         return found.Where(certificate => certificate.HasPrivateKey).MaxBy(certificate => certificate.NotAfter)
             ?? throw new CryptographicException(
-                $"The store {options.StoreLocation}/{options.Store} has no certificate '{options.Thumbprint ?? options.Subject}' with a private key.");
+                $"The store {options.StoreLocation}/{options.Store} contains no certificate '{options.Thumbprint ?? options.Subject}' with a private key.");
     }
 }

@@ -6,23 +6,23 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>TLS as a medium: what is sent is encrypted, what is received was decrypted, the end of a direction is a close_notify.</summary>
+/// <summary>The TLS layer as a channel: sends are encrypted, receives return decrypted bytes, a half-close is close_notify.</summary>
 /// <param name="tls">The TLS connection.</param>
-/// <param name="below">What it lies over.</param>
-internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteChannel
+/// <param name="below">The stream of encrypted bytes under it.</param>
+internal sealed class TlsChannel(SslStream tls, EncryptedPipeStream below) : ByteChannel
 {
-    private readonly TlsTurn _turn = below.BeginApplicationData();
+    private readonly TlsStateLock _stateLock = below.BeginApplicationData();
 
-    /// <summary>Whether an end without close_notify is a truncation. A record that is cut in the middle is one in any case.</summary>
+    /// <summary>Whether EOF without close_notify is a truncation. EOF within a record always is.</summary>
     public bool RequiresCloseNotify { get; set; } = true;
 
-    /// <summary>Called when the peer has sent too many records without application data, before the read fails.</summary>
+    /// <summary>Called before a read fails because the peer sent too many records without application data.</summary>
     public Action<ConnectionAbortedException>? OnFlood { get; init; }
 
-    /// <summary>Whether the peer has ended without close_notify, and that was a truncation.</summary>
+    /// <summary>Whether the peer closed without close_notify and that was a truncation.</summary>
     public bool IsTruncated { get; private set; }
 
-    /// <summary>Whether the peer has ended without close_notify.</summary>
+    /// <summary>Whether the peer closed without close_notify.</summary>
     public bool EndedWithoutCloseNotify { get; private set; }
 
     public override bool HasPeerEnded => below.HasPeerEnded;
@@ -33,7 +33,7 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReceiveAsync(Memory<byte> destination)
     {
-        _turn.Enter();
+        _stateLock.Enter();
         try
         {
             int count = await tls.ReadAsync(destination).ConfigureAwait(false);
@@ -47,7 +47,7 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
                 return count;
             }
 
-            // SslStream does not read on after close_notify: a read that has met the end below has not seen one.
+            // SslStream does not read after close_notify: if the read reached EOF below, there was none.
             EndedWithoutCloseNotify = true;
             return RequiresCloseNotify ? throw Truncated(null) : 0;
         }
@@ -60,13 +60,13 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
         {
             throw Truncated(error);
         }
-        catch (Exception error) when (AsLoss(error) is Exception loss)
+        catch (Exception error) when (ToTransportError(error) is Exception transportError)
         {
-            throw loss;
+            throw transportError;
         }
         finally
         {
-            _turn.Leave();
+            _stateLock.Exit();
         }
     }
 
@@ -79,15 +79,15 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
             await tls.WriteAsync(first).ConfigureAwait(false);
             return first.Length;
         }
-        catch (Exception error) when (AsLoss(error) is Exception loss)
+        catch (Exception error) when (ToTransportError(error) is Exception transportError)
         {
-            throw loss;
+            throw transportError;
         }
     }
 
     public override async ValueTask ShutdownSendAsync()
     {
-        while (!_turn.TryEnter())
+        while (!_stateLock.TryEnter())
         {
             // A record is being decrypted.
             await Task.Yield();
@@ -98,26 +98,26 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
         {
             sent = tls.ShutdownAsync();
         }
-        catch (Exception error) when (AsLoss(error) is Exception loss)
+        catch (Exception error) when (ToTransportError(error) is Exception transportError)
         {
-            throw loss;
+            throw transportError;
         }
         finally
         {
-            _turn.Leave();
+            _stateLock.Exit();
         }
 
         try
         {
             await sent.ConfigureAwait(false);
         }
-        catch (Exception error) when (AsLoss(error) is Exception loss)
+        catch (Exception error) when (ToTransportError(error) is Exception transportError)
         {
-            throw loss;
+            throw transportError;
         }
     }
 
-    /// <summary>The connection below does it: TLS has no reset of its own.</summary>
+    /// <summary>TLS has no reset: the connection below is reset.</summary>
     public override void Reset() => Close();
 
     public override void Close() => tls.Dispose();
@@ -125,19 +125,18 @@ internal sealed class TlsChannel(SslStream tls, DuplexPipeStream below) : ByteCh
     private TlsTruncatedException Truncated(Exception? error)
     {
         (IsTruncated, EndedWithoutCloseNotify) = (true, true);
-        return new TlsTruncatedException("The peer ended the TLS connection without close_notify; what it sent may have been cut.", error);
+        return new TlsTruncatedException("The peer closed the TLS connection without close_notify; the received data may be truncated.", error);
     }
 
-    /// <summary>What the layer above calls a lost connection; null for what is no loss.</summary>
-    private Exception? AsLoss(Exception error) => error switch
+    /// <summary>Returns the error of the transport's contract for an error of SslStream; null for an unrelated error.</summary>
+    private Exception? ToTransportError(Exception error) => error switch
     {
         ConnectionResetException or ConnectionAbortedException or TlsTruncatedException => error,
         IOException { InnerException: ConnectionResetException or ConnectionAbortedException } => error.InnerException,
-        // A completed pipe or a disposed stream. The stream is disposed with the connection below, which knows why it has ended; else it
-        // was closed from this side.
+        // A completed pipe or a disposed stream. The stream is disposed with the connection below, which has the cause unless this side closed.
         ObjectDisposedException or InvalidOperationException =>
-            below.FindLoss() ?? new ConnectionAbortedException("The connection was closed from this side.", error),
-        IOException => new ConnectionResetException($"The TLS connection was lost: {error.Message}", error),
+            below.FindError() ?? new ConnectionAbortedException("The connection was closed from this side.", error),
+        IOException => new ConnectionResetException($"The TLS connection failed: {error.Message}", error),
         _ => null,
     };
 }

@@ -6,7 +6,7 @@ using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 
-/// <summary>TLS towards a server, from files. For code that has certificates at hand there is <see cref="SslClientAuthenticationOptions"/>.</summary>
+/// <summary>The TLS options of a client, with certificates from files. Use <see cref="SslClientAuthenticationOptions"/> for loaded certificates.</summary>
 /// <example>
 /// <code>
 /// var tls = new TlsClientOptions { CaPath = "ca.pem", Certificate = new() { Path = "me.pem", KeyPath = "me.key" } };
@@ -18,46 +18,45 @@ public sealed class TlsClientOptions
     private static readonly Oid ServerAuthentication = new("1.3.6.1.5.5.7.3.1");
 
     /// <summary>
-    /// The file (PEM) of the authorities that servers' certificates must come from; the system's own list by default. It has at least one
-    /// root (a self-signed certificate): a chain that ends in an intermediate is not trusted. A revocation list in it is an error.
+    /// The file (PEM) of the authorities that are trusted to issue server certificates; the system's trusted roots by default. It must contain a
+    /// root (a self-signed certificate), because a chain that ends in an intermediate is not trusted. A revocation list in it is an error.
     /// </summary>
     public string? CaPath { get; set; }
 
-    /// <summary>The certificate that is shown to servers that ask for one. None by default.</summary>
+    /// <summary>The client certificate for servers that request one. None by default.</summary>
     public TlsCertificateOptions? Certificate { get; set; }
 
     /// <summary>
-    /// The name that the server's certificate must have and that it is asked for (SNI): a host name or an IP address. The host that is
-    /// connected to by default. Servers' certificates are not matched by URI, such as a SPIFFE ID.
+    /// The name that is requested (SNI) and that the server's certificate must have: a host name or an IP address. The host of the connection by
+    /// default. Server certificates are not matched by URI, such as a SPIFFE ID.
     /// </summary>
     public string? ServerName { get; set; }
 
-    /// <summary>The oldest version: 1.2 by default.</summary>
+    /// <summary>The minimum TLS version: 1.2 by default.</summary>
     public TlsVersion MinimumVersion { get; set; } = TlsVersion.Tls12;
 
-    /// <summary>The application protocols to offer (ALPN), best first. None by default.</summary>
+    /// <summary>The application protocols to offer (ALPN), in order of preference. None by default.</summary>
     public IList<string> ApplicationProtocols { get; } = [];
 
-    /// <summary>Whether the server's certificate is looked up as revoked: <c>NoCheck</c> by default, <c>Online</c>, <c>Offline</c>.</summary>
+    /// <summary>The revocation check of the server's certificate: <c>NoCheck</c> (the default), <c>Online</c> or <c>Offline</c>.</summary>
     public X509RevocationMode Revocation { get; set; } = X509RevocationMode.NoCheck;
 
     /// <summary>
-    /// Whether an end of the upstream without close_notify is a truncation: the client then gets a reset, after everything that came before.
-    /// False, the default, takes it for the end, which is passed on: an attacker on the path can then cut what the upstream sends, unnoticed.
-    /// A record that is cut in the middle is a truncation in any case. Read by a relay; a client of its own has
-    /// <see cref="ByteStreamClientOptions.TlsRequireCloseNotify"/>.
+    /// Whether an upstream that closes without close_notify is a truncation: the client's connection is reset after all received bytes. False, the
+    /// default, forwards it as EOF; an attacker on the path can then truncate what the upstream sends. EOF within a record always is a
+    /// truncation. Only a relay reads this; other clients use <c>ByteStreamClientOptions.TlsRequireCloseNotify</c>.
     /// </summary>
     public bool RequireCloseNotify { get; set; }
 
-    /// <summary>Reads the files, and makes the options of a handshake. May be used for any number of connections.</summary>
-    /// <exception cref="ArgumentException">A file is missing or is no certificate, or <see cref="ServerName"/> is not valid; the message names it.</exception>
+    /// <summary>Reads the files and creates handshake options, which any number of connections can share.</summary>
+    /// <exception cref="ArgumentException">A file is missing or unusable, or <see cref="ServerName"/> is not valid; the message names it.</exception>
     public SslClientAuthenticationOptions CreateAuthenticationOptions()
     {
         Mistake.ThrowIfAny(Mistakes());
         var options = new SslClientAuthenticationOptions
         {
             TargetHost = ServerName,
-            EnabledSslProtocols = ConfiguredTls.Protocols(MinimumVersion, TlsVersion.Tls13),
+            EnabledSslProtocols = TlsServerAuthenticator.GetProtocols(MinimumVersion, TlsVersion.Tls13),
             CertificateRevocationCheckMode = Revocation,
         };
         if (ApplicationProtocols.Count > 0)
@@ -68,14 +67,14 @@ public sealed class TlsClientOptions
         if (CaPath is not null)
         {
             X509Certificate2Collection authorities = Load(
-                CertificateLocation.OfAuthorities(CaPath), static content => CertificateFile.LoadAuthorities(content.File!));
-            options.CertificateChainPolicy = ConfiguredTls.Trusting(authorities, Revocation, ServerAuthentication);
+                CertificateLocation.ForAuthorities(CaPath), static content => CertificateFile.LoadAuthorities(content.File!));
+            options.CertificateChainPolicy = TlsServerAuthenticator.CreateChainPolicy(authorities, Revocation, ServerAuthentication);
         }
 
         if (Certificate is not null)
         {
             options.ClientCertificateContext = Load(
-                CertificateLocation.Of(Certificate, staple: false), content => ServerCertificate.Load(Certificate, content, staple: false)).Context;
+                CertificateLocation.For(Certificate, staple: false), content => ServerCertificate.Load(Certificate, content, staple: false)).Context;
         }
 
         return options;
@@ -94,8 +93,8 @@ public sealed class TlsClientOptions
         if (ServerName is { Length: > 0 } name && Uri.CheckHostName(name) is not (UriHostNameType.Dns or UriHostNameType.IPv4 or UriHostNameType.IPv6))
         {
             yield return name.Contains("://", StringComparison.Ordinal)
-                ? $"Tls:ServerName: '{name}' is a URI, and servers' certificates are matched by host name or IP address only. Name the host that the certificate has (a DNS name of its subjectAltName)."
-                : $"Tls:ServerName: '{name}' is no host name or IP address. Write the name alone, without scheme, port or wildcard.";
+                ? $"Tls:ServerName: '{name}' is a URI; servers' certificates are matched by host name or IP address only. Set a DNS name of the certificate's subjectAltName."
+                : $"Tls:ServerName: '{name}' is not a host name or IP address. Write the name only, without scheme, port or wildcard.";
         }
 
         foreach (string mistake in Certificate?.Mistakes() ?? [])

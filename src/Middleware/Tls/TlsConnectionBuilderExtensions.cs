@@ -1,5 +1,4 @@
 using ByteStreams;
-using ByteStreams.Hosting;
 using ByteStreams.Connections;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
@@ -7,25 +6,25 @@ using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Speaks TLS, on any connection builder.</summary>
+/// <summary>Adds TLS to connection builders.</summary>
 public static class TlsConnectionBuilderExtensions
 {
     /// <summary>
-    /// Speaks TLS with every client: certificates by name, client certificates with rules, files that are watched. Half-close is
-    /// close_notify, and each close sends it.
+    /// Requires TLS of every client: certificates by server name, client certificates with allow lists, certificate files that are reloaded.
+    /// A half-close and a close send close_notify.
     /// </summary>
     /// <remarks>
-    /// On an endpoint of the application's own Kestrel it takes the place of <c>UseHttps</c>: the address is announced as
-    /// <c>https://</c>, <c>Request.Scheme</c> is https, clients' certificates are in <c>HttpContext.Connection</c>, and where
-    /// <see cref="TlsServerOptions.ApplicationProtocols"/> is empty, the endpoint's <c>Protocols</c> are offered by ALPN. HTTP/3 needs
+    /// On an HTTP endpoint of the application's Kestrel it replaces <c>UseHttps</c>: the address is announced as <c>https://</c>,
+    /// <c>Request.Scheme</c> is https, and client certificates are in <c>HttpContext.Connection</c>. If
+    /// <see cref="TlsServerOptions.ApplicationProtocols"/> is empty, ALPN offers the endpoint's <c>Protocols</c>. HTTP/3 requires
     /// <c>UseHttps</c>.
     /// </remarks>
-    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
+    /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or another connection builder.</typeparam>
     /// <param name="builder">The builder.</param>
-    /// <param name="configure">Sets the options: at least a certificate.</param>
+    /// <param name="configure">Sets the options. A certificate is required.</param>
     /// <returns>The same builder.</returns>
-    /// <exception cref="NotSupportedException">The endpoint's <c>Protocols</c> contain HTTP/3; thrown when the server starts.</exception>
-    /// <exception cref="ArgumentException">The options are not valid, or a file cannot be used; thrown when the server starts.</exception>
+    /// <exception cref="NotSupportedException">The endpoint's <c>Protocols</c> include HTTP/3; thrown when the server starts.</exception>
+    /// <exception cref="ArgumentException">The options are not valid, or a file is unusable; thrown when the server starts.</exception>
     /// <example>
     /// <code>
     /// options.UseTls(tls =&gt; tls.Certificates.Add(new() { Path = "server.pem", KeyPath = "server.key" }));
@@ -38,13 +37,13 @@ public static class TlsConnectionBuilderExtensions
         ArgumentNullException.ThrowIfNull(configure);
         var options = new TlsServerOptions();
         configure(options);
-        if (builder is ByteStreamServerOptions server)
+        if (builder is ITlsEndpointBuilder endpoint)
         {
-            server.UsedTls = options;
+            endpoint.UsedTls = options;
         }
 
         builder.Use(next => Tls(next, options, builder));
-        KestrelEndpoint.AnnounceTls(builder);
+        KestrelHttps.Announce(builder);
         return builder;
     }
 
@@ -56,9 +55,9 @@ public static class TlsConnectionBuilderExtensions
         ByteStreamMetrics metrics = ByteStreamMetrics.For(builder);
         var store = new CertificateStore(options, builder.EndpointName() ?? "-", metrics, time, logger);
         builder.Own(store);
-        var configured = new ConfiguredTls(options, store, KestrelEndpoint.GetApplicationProtocols(builder));
+        var authenticator = new TlsServerAuthenticator(options, store, KestrelHttps.GetApplicationProtocols(builder));
         var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify, options.MaxHandshakeSize);
         return new TlsServerMiddleware(
-            next, configured.Options, options, settings, new TlsHandshakes(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
+            next, authenticator.GetOptions, options, settings, new TlsHandshakeLimit(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
     }
 }

@@ -3,19 +3,19 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Why a handshake has failed because of the peer.</summary>
+/// <summary>A handshake failure that the peer caused.</summary>
 /// <param name="Reason">The close reason.</param>
-/// <param name="Explanation">The same in words; may contain text that the peer chose.</param>
-/// <param name="ServerName">The name that the client asked for, as it sent it; null where it asked for none, or has sent no ClientHello.</param>
+/// <param name="Explanation">The reason in words; may contain text that the peer sent.</param>
+/// <param name="ServerName">The server name that the client sent (SNI); null if it sent none or no ClientHello.</param>
 internal sealed record TlsFailure(ConnectionEndReason Reason, string Explanation, string? ServerName)
 {
-    /// <summary>The failure; null where the peer has not caused the error.</summary>
-    public static TlsFailure? From(Exception error, TlsAttempt attempt) => error switch
+    /// <summary>Classifies an error of a handshake. Returns null if the peer has not caused it.</summary>
+    public static TlsFailure? From(Exception error, TlsHandshakeContext handshake) => error switch
     {
-        AuthenticationException when attempt.Verdict != ConnectionEndReason.None => new(attempt.Verdict, attempt.Explanation!, attempt.ServerName),
-        AuthenticationException { InnerException: OperationCanceledException } => new(ConnectionEndReason.TlsHandshakeTimeout, error.Message, attempt.ServerName),
-        AuthenticationException => new(ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message, attempt.ServerName),
-        IOException or ConnectionAbortedException => new(ConnectionEndReason.TlsHandshakeFailed, error.Message, attempt.ServerName),
+        AuthenticationException when handshake.Rejection != ConnectionEndReason.None => new(handshake.Rejection, handshake.Explanation!, handshake.ServerName),
+        AuthenticationException { InnerException: OperationCanceledException } => new(ConnectionEndReason.TlsHandshakeTimeout, error.Message, handshake.ServerName),
+        AuthenticationException => new(ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message, handshake.ServerName),
+        IOException or ConnectionAbortedException => new(ConnectionEndReason.TlsHandshakeFailed, error.Message, handshake.ServerName),
         _ => null,
     };
 }

@@ -1,4 +1,4 @@
 namespace ByteStreams.Tls;
 
-/// <summary>The peer has sent more in the handshake than it may.</summary>
+/// <summary>The peer has sent more bytes in the handshake than <c>MaxHandshakeSize</c>.</summary>
 internal sealed class TlsHandshakeSizeException(string message) : IOException(message);

@@ -2,7 +2,7 @@ using System.Net.Security;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Copies of a caller's TLS options, to change one property: the caller's object may serve many handshakes at once.</summary>
+/// <summary>Copies the caller's TLS options, because the caller's object may serve concurrent handshakes and must not be changed.</summary>
 internal static class TlsOptionsCopy
 {
     public static SslClientAuthenticationOptions From(SslClientAuthenticationOptions options)

@@ -3,15 +3,16 @@ using ByteStreams.Transport;
 namespace ByteStreams.Tls;
 
 /// <summary>
-/// Follows the headers of the records that are received (RFC 8446, 5.1), which SslStream does not report: whether one is incomplete, and
-/// how many in a row had no application data. Written by the flow that reads, read by the heartbeat.
+/// Tracks the headers of received records (RFC 8446, 5.1), which SslStream does not expose: whether a record is incomplete, and how many
+/// consecutive records had no application data. Written by the reading task, read by the heartbeat.
 /// </summary>
 internal sealed class TlsRecords
 {
     /// <summary>
-    /// Records in a row without application data, such as KeyUpdates, session tickets and empty ones; BoringSSL has the same bound, Go 16.
+    /// The maximum number of consecutive records without application data, such as KeyUpdates, session tickets and empty records. BoringSSL
+    /// has the same limit, Go 16.
     /// </summary>
-    public const int MostWithoutData = 32;
+    public const int MaxWithoutData = 32;
 
     private const int HeaderLength = 5;
 
@@ -20,22 +21,22 @@ internal sealed class TlsRecords
     private int _bodyMissing;
     private int _unfinished;
 
-    /// <summary>What is called when a record begins that is incomplete; null where no timeout counts from there.</summary>
+    /// <summary>Called when an incomplete record begins; null if no timeout starts there.</summary>
     public IProgressObserver? Observer { get; set; }
 
-    /// <summary>All bytes received.</summary>
+    /// <summary>The number of bytes received.</summary>
     public long Received { get; private set; }
 
-    /// <summary>Records that are complete, since the last application data.</summary>
+    /// <summary>The number of complete records since the last application data.</summary>
     public int WithoutData { get; private set; }
 
-    /// <summary>Bytes of the record that is incomplete; zero between two records.</summary>
+    /// <summary>The number of bytes of the incomplete record; zero between two records.</summary>
     public int Unfinished => Volatile.Read(ref _unfinished);
 
-    /// <summary>Application data was decrypted.</summary>
+    /// <summary>Called when application data was decrypted.</summary>
     public void OnData() => WithoutData = 0;
 
-    /// <summary>Notes received bytes, and reports a record that begins in them and is incomplete.</summary>
+    /// <summary>Parses received bytes, and reports an incomplete record that begins in them.</summary>
     public void Add(ReadOnlySpan<byte> bytes)
     {
         Received += bytes.Length;

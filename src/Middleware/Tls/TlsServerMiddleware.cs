@@ -5,17 +5,17 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Speaks TLS with the client before the next middleware sees the connection.</summary>
+/// <summary>Performs the TLS handshake with the client, and replaces the connection's transport for the next middleware.</summary>
 /// <param name="next">The next middleware.</param>
-/// <param name="options">What a handshake is made with: see <see cref="TlsTransport.AuthenticateAsync"/>.</param>
-/// <param name="shown">The options as <c>GetExtraInfo("sslcontext")</c> shows them.</param>
-/// <param name="settings">Times.</param>
-/// <param name="handshakes">The bound on handshakes in progress; null for none.</param>
-/// <param name="endpoint">The name of the endpoint under which handshakes are counted, called once it listens.</param>
-/// <param name="metrics">What counts them.</param>
-/// <param name="logger">Told why handshakes fail.</param>
+/// <param name="options">Returns the options of a handshake: see <see cref="TlsHandshake.AuthenticateAsync"/>.</param>
+/// <param name="shown">The options that <c>GetExtraInfo("sslcontext")</c> returns.</param>
+/// <param name="settings">The timeouts and limits.</param>
+/// <param name="limit">The limit of handshakes in progress; null for none.</param>
+/// <param name="endpoint">Returns the endpoint's name in metrics. Called only after the endpoint is bound.</param>
+/// <param name="metrics">Counts the handshakes.</param>
+/// <param name="logger">The logger.</param>
 internal sealed class TlsServerMiddleware(
-    ConnectionDelegate next, Func<TlsAttempt, object> options, object shown, TlsSettings settings, TlsHandshakes? handshakes,
+    ConnectionDelegate next, Func<TlsHandshakeContext, object> options, object shown, TlsSettings settings, TlsHandshakeLimit? limit,
     Func<string> endpoint, ByteStreamMetrics metrics, ILogger logger)
 {
     public async Task OnConnectionAsync(ConnectionContext context)
@@ -26,7 +26,7 @@ internal sealed class TlsServerMiddleware(
             return;
         }
 
-        ConnectionState.Get(context)?.EnsureMetadata().Tls = TlsFacts.Of(tls.SslStream);
+        ConnectionState.Get(context)?.EnsureMetadata().Tls = TlsMetadataReader.Read(tls.Features);
         tls.Install();
         try
         {
@@ -47,37 +47,37 @@ internal sealed class TlsServerMiddleware(
 
     private async ValueTask<TlsTransport?> HandshakeAsync(ConnectionContext context)
     {
-        var attempt = new TlsAttempt();
-        EndpointCounters counted = metrics.Endpoint(endpoint());
-        long began = settings.Time.GetTimestamp();
-        using TlsHandshakes.Handshake? place = handshakes?.Begin();
-        counted.BeginHandshake();
+        var handshake = new TlsHandshakeContext();
+        EndpointCounters counters = metrics.Endpoint(endpoint());
+        long began = settings.TimeProvider.GetTimestamp();
+        using TlsHandshakeLimit.Handshake? slot = limit?.Begin();
+        counters.BeginHandshake();
         TlsFailure failure;
         try
         {
-            TlsTransport tls = await TlsTransport.AuthenticateAsync(
-                context, context.Transport, options(attempt), shown, settings, attempt, place?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
+            TlsTransport tls = await TlsHandshake.AuthenticateAsync(
+                context, context.Transport, options(handshake), shown, settings, handshake, slot?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
             metrics.HandshakeEnded(
-                counted.Name, TlsFacts.VersionOf(tls.SslStream.SslProtocol), ConnectionEndReason.None, settings.Time.GetElapsedTime(began));
+                counters.Name, TlsMetadataReader.GetVersion(tls.Features.Protocol), ConnectionEndReason.None, settings.TimeProvider.GetElapsedTime(began));
             return tls;
         }
         catch (OperationCanceledException)
         {
-            failure = new(ConnectionEndReason.TlsHandshakeLimit, "it was the oldest of too many in progress (MaxHandshakes)", attempt.ServerName);
+            failure = new(ConnectionEndReason.TlsHandshakeLimit, "evicted as the oldest handshake at the limit (MaxHandshakes)", handshake.ServerName);
         }
-        catch (Exception error) when (TlsFailure.From(error, attempt) is TlsFailure known)
+        catch (Exception error) when (TlsFailure.From(error, handshake) is TlsFailure known)
         {
             failure = known;
         }
         finally
         {
-            counted.EndHandshake();
+            counters.EndHandshake();
         }
 
-        // Where there is an alert that says why, it has been written, and a clean close delivers it. (On Linux SslStream has one for
-        // what OpenSSL refuses, and none for a certificate that is refused here: to its client that is an end without close_notify.)
+        // A clean close delivers the alert, if one was written. (On Linux SslStream writes an alert for an error of OpenSSL, and none for a
+        // certificate that this side rejects: its client sees EOF without close_notify.)
         ConnectionLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure.Reason, failure.Explanation, failure.ServerName);
-        metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
+        metrics.HandshakeEnded(counters.Name, null, failure.Reason, settings.TimeProvider.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;
     }

@@ -1,5 +1,7 @@
 using System.Net.Sockets;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -7,6 +9,9 @@ namespace ByteStreams;
 public class ByteStreamListenOptions : ByteStreamTransportOptions
 {
     private int _backlog = 512;
+
+    internal static new OptionRanges<ByteStreamListenOptions> Ranges { get; } = new(
+        new NumberOption<ByteStreamListenOptions>(nameof(Backlog), NumberRange.AtLeastOne, o => o.Backlog));
 
     /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
     public string? Name { get; set; }
@@ -21,7 +26,7 @@ public class ByteStreamListenOptions : ByteStreamTransportOptions
         get => _backlog;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            NumberRange.AtLeastOne.ThrowIfOutside(value);
             _backlog = value;
         }
     }
@@ -56,6 +61,7 @@ public class ByteStreamListenOptions : ByteStreamTransportOptions
     internal override void Validate()
     {
         base.Validate();
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         Validate(AddressFamily);
     }
 }

@@ -2,6 +2,8 @@ using System.Buffers;
 using System.Net.Sockets;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
@@ -12,13 +14,29 @@ public class ByteStreamTransportOptions
     /// <summary>The reader's limit where no option sets it.</summary>
     internal const int DefaultLimit = 65536;
 
-    private const int SmallestBlock = 4096;
+    private static readonly NumberRange _eventLoopsRange = new(1, 1024);
+    private static readonly NumberRange _receiveBlockRange = new(4096);
 
     private int _writeBufferHighWater = 65536;
     private int? _writeBufferLowWater;
     private int _maxReceiveBlock = 262144;
     private int? _eventLoops;
     private int _limit = DefaultLimit;
+
+    internal static OptionRanges<ByteStreamTransportOptions> Ranges { get; } = new(
+        new NumberOption<ByteStreamTransportOptions>(nameof(Limit), NumberRange.AtLeastOne, o => o.Limit),
+        new NumberOption<ByteStreamTransportOptions>(nameof(EventLoops), _eventLoopsRange, o => o.EventLoops),
+        new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveTime), DurationRange.AtLeastOneSecond, o => o.KeepAliveTime),
+        new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveInterval), DurationRange.AtLeastOneSecond, o => o.KeepAliveInterval),
+        new NumberOption<ByteStreamTransportOptions>(nameof(KeepAliveCount), new(1, 127), o => o.KeepAliveCount),
+        new DurationOption<ByteStreamTransportOptions>(nameof(TcpUserTimeout), DurationRange.AtLeastOneSecond, o => o.TcpUserTimeout),
+        new NumberOption<ByteStreamTransportOptions>(nameof(ReceiveBufferSize), NumberRange.AtLeastOne, o => o.ReceiveBufferSize),
+        new NumberOption<ByteStreamTransportOptions>(nameof(SendBufferSize), NumberRange.AtLeastOne, o => o.SendBufferSize),
+        new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferHighWater), NumberRange.AtLeastZero, o => o.WriteBufferHighWater),
+        new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferLowWater), NumberRange.AtLeastZero, o => o.WriteBufferLowWater),
+        new NumberOption<ByteStreamTransportOptions>(nameof(MaxReceiveBlock), _receiveBlockRange, o => o.MaxReceiveBlock),
+        new DurationOption<ByteStreamTransportOptions>(nameof(LingerTimeout), DurationRange.ZeroOrMore, o => o.LingerTimeout),
+        new NumberOption<ByteStreamTransportOptions>(nameof(LingerBytes), new(0, NumberRange.MaximumBytes), o => o.LingerBytes));
 
     /// <summary>What drives the sockets: <see cref="ByteStreamEngine.Default"/> by default.</summary>
     public ByteStreamEngine Engine { get; set; }
@@ -35,11 +53,7 @@ public class ByteStreamTransportOptions
         get => _eventLoops;
         set
         {
-            if (value is < 1 or > 1024)
-            {
-                throw new ArgumentOutOfRangeException(nameof(value), value, "EventLoops is 1 to 1024, or null for one per processor.");
-            }
-
+            _eventLoopsRange.ThrowIfOutside(value);
             _eventLoops = value;
         }
     }
@@ -51,7 +65,7 @@ public class ByteStreamTransportOptions
         get => _limit;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            NumberRange.AtLeastOne.ThrowIfOutside(value);
             _limit = value;
         }
     }
@@ -97,7 +111,7 @@ public class ByteStreamTransportOptions
         get => _writeBufferHighWater;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            NumberRange.AtLeastZero.ThrowIfOutside(value);
             _writeBufferHighWater = value;
         }
     }
@@ -112,7 +126,7 @@ public class ByteStreamTransportOptions
         get => _writeBufferLowWater ?? _writeBufferHighWater / 4;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            NumberRange.AtLeastZero.ThrowIfOutside(value);
             _writeBufferLowWater = value;
         }
     }
@@ -128,7 +142,7 @@ public class ByteStreamTransportOptions
         get => _maxReceiveBlock;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, SmallestBlock);
+            _receiveBlockRange.ThrowIfOutside(value);
             _maxReceiveBlock = value;
         }
     }
@@ -163,11 +177,12 @@ public class ByteStreamTransportOptions
     internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : TransportEngine.Default;
 
     /// <summary>The largest block in effect: never so large that a receive brings much more than the reader's limit (R19).</summary>
-    internal int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(SmallestBlock, Limit));
+    internal int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max((int)_receiveBlockRange.Minimum, Limit));
 
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()
     {
+        Mistake.ThrowIfAny(Ranges.Validate(this));
         if (WriteBufferLowWater > WriteBufferHighWater)
         {
             throw new ArgumentException(
@@ -177,31 +192,6 @@ public class ByteStreamTransportOptions
         if (Engine == ByteStreamEngine.Epoll && !LibC.IsSupported)
         {
             throw new ArgumentException("Engine is Epoll, which needs Linux on x64 or arm64; use Socket, or leave it out, on this system.");
-        }
-
-        if (LingerTimeout < TimeSpan.Zero || LingerBytes < 0)
-        {
-            throw new ArgumentException("LingerTimeout and LingerBytes are zero or more.");
-        }
-
-        if (KeepAliveTime < TimeSpan.FromSeconds(1) || KeepAliveInterval < TimeSpan.FromSeconds(1))
-        {
-            throw new ArgumentException("KeepAliveTime and KeepAliveInterval are at least one second.");
-        }
-
-        if (TcpUserTimeout is TimeSpan timeout && (timeout < TimeSpan.FromSeconds(1) || timeout.TotalMilliseconds > int.MaxValue))
-        {
-            throw new ArgumentException("TcpUserTimeout is at least one second and at most 24 days.");
-        }
-
-        if (KeepAliveCount is < 1 or > 127)
-        {
-            throw new ArgumentException($"KeepAliveCount is 1 to 127, not {KeepAliveCount}.");
-        }
-
-        if (ReceiveBufferSize <= 0 || SendBufferSize <= 0)
-        {
-            throw new ArgumentException("ReceiveBufferSize and SendBufferSize are greater than zero; leave them out for the system's own.");
         }
     }
 

@@ -29,6 +29,9 @@ internal struct FlowControl
     /// <summary>Whether a flush waits. Can be read without the lock.</summary>
     public readonly bool IsWaiting => Volatile.Read(in _drained) is not null;
 
+    /// <summary>The bytes that can still be queued below the high-water mark; no limit where nothing is queued or a flush waits.</summary>
+    public readonly long GetAvailable(long queued) => queued == 0 || IsWaiting ? long.MaxValue : Math.Max(0, High - queued);
+
     /// <summary>Waits for the low-water mark. Any number of flushes may; all of them share the task.</summary>
     public Task<FlushResult> WaitAsync() =>
         (_drained ??= new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously)).Task;

@@ -5,36 +5,25 @@ namespace ByteStreams.Transport;
 /// </summary>
 internal struct LazyCompletion
 {
+    private static readonly TaskCompletionSource Done = MakeDone();
+
+    // Null until the event or the first caller, which comes first makes it.
     private TaskCompletionSource? _source;
-    private bool _isDone;
 
     /// <summary>Whether it has happened.</summary>
-    public readonly bool IsDone => Volatile.Read(in _isDone);
+    public readonly bool IsDone => Volatile.Read(in _source) is { Task.IsCompleted: true };
 
     /// <summary>Done when it happens; never faulted. Always the same task.</summary>
-    public Task GetTask()
+    public Task GetTask() => (Volatile.Read(ref _source)
+        ?? Interlocked.CompareExchange(ref _source, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), null)
+        ?? _source).Task;
+
+    public void Complete() => Interlocked.CompareExchange(ref _source, Done, null)?.TrySetResult();
+
+    private static TaskCompletionSource MakeDone()
     {
-        if (Volatile.Read(ref _source) is null && IsDone)
-        {
-            return Task.CompletedTask;
-        }
-
-        TaskCompletionSource source = Volatile.Read(ref _source)
-            ?? Interlocked.CompareExchange(ref _source, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), null)
-            ?? _source;
-        if (IsDone)
-        {
-            source.TrySetResult();
-        }
-
-        return source.Task;
-    }
-
-    public void Complete()
-    {
-        Volatile.Write(ref _isDone, true);
-        // A caller makes the source and then looks at the flag: one of the two sees the other.
-        Interlocked.MemoryBarrier();
-        Volatile.Read(ref _source)?.TrySetResult();
+        var done = new TaskCompletionSource();
+        done.SetResult();
+        return done;
     }
 }

@@ -10,7 +10,6 @@ internal struct OutputBuffer
 {
     private SegmentQueue _queue;
     private long _uncommitted;
-    private bool _isLeased;
 
     /// <summary>Bytes that were sent, from the queue or past it.</summary>
     public readonly long Sent => _queue.Taken;
@@ -26,7 +25,7 @@ internal struct OutputBuffer
     /// <param name="highWater">The high-water mark.</param>
     public Memory<byte> Lease(int sizeHint, int highWater)
     {
-        _isLeased = true;
+        _queue.IsTailInUse = true;
         return GetFree(sizeHint, sizeHint, highWater);
     }
 
@@ -35,7 +34,7 @@ internal struct OutputBuffer
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _queue.Free.Length);
-        _isLeased = false;
+        _queue.IsTailInUse = false;
         if (bytes > 0)
         {
             _queue.Advance(bytes);
@@ -46,7 +45,7 @@ internal struct OutputBuffer
     /// <summary>Copies bytes. A write gives up leased space.</summary>
     public void Append(ReadOnlySpan<byte> data, int highWater)
     {
-        _isLeased = false;
+        _queue.IsTailInUse = false;
         while (!data.IsEmpty)
         {
             // One block for a small write, so that it is one piece of the send; several for a large one.
@@ -73,7 +72,7 @@ internal struct OutputBuffer
     public void Take(int count)
     {
         _queue.Take(count);
-        if (!_isLeased)
+        if (!_queue.IsTailInUse)
         {
             _queue.ReleaseEmpty();
         }
@@ -90,7 +89,7 @@ internal struct OutputBuffer
     }
 
     /// <summary>Returns the blocks to the pool. Leased space is left to the collector.</summary>
-    public void Release() => _queue.Release(exceptLast: _isLeased);
+    public void Release() => _queue.Release(exceptLast: _queue.IsTailInUse);
 
     private Memory<byte> GetFree(int least, int following, int highWater)
     {

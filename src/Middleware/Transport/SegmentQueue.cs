@@ -11,6 +11,7 @@ internal struct SegmentQueue
     private Segment? _first;
     private Segment? _last;
     private int _start;
+    private bool _isTailInUse;
     private long _committed;
     private long _taken;
 
@@ -38,8 +39,12 @@ internal struct SegmentQueue
         }
     }
 
-    /// <summary>Whether no block is held.</summary>
-    public readonly bool IsEmpty => _first is null;
+    /// <summary>Whether something is being written to the last block, which then is not returned to the pool.</summary>
+    public bool IsTailInUse
+    {
+        readonly get => _isTailInUse;
+        set => _isTailInUse = value;
+    }
 
     /// <summary>The last block; null if none is held.</summary>
     public readonly Segment? Tail => _last;

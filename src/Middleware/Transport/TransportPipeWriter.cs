@@ -53,14 +53,7 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
     /// How many more bytes may be queued before a flush waits. No limit while the channel accepts everything. If a flush is pending, reads
     /// are not limited: reader and writer are different tasks.
     /// </summary>
-    public long AvailableCapacity
-    {
-        get
-        {
-            long queued = Queued;
-            return queued == 0 || _flow.IsWaiting ? long.MaxValue : Math.Max(0, _flow.High - queued);
-        }
-    }
+    public long AvailableCapacity => _flow.GetAvailable(Queued);
 
     /// <summary>
     /// How many bytes may be received at once to be answered. As <see cref="AvailableCapacity"/>, and half of the high-water mark while the

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using StreamsHost.Admin;
+using StreamsHost.Hosting;
 
 namespace StreamsHost.Tests.Admin;
 

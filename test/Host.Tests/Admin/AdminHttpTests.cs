@@ -141,8 +141,8 @@ public partial class AdminHttpTests
         }
         while (errors.Certificate is null || errors.Authorities is null);
 
-        Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Certificate);
-        Assert.Equal($"{authority.CaPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Authorities);
+        Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Certificate);
+        Assert.Equal($"{authority.CaPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Authorities);
 
         async Task<(string?, string?)> ErrorsAsync()
         {
@@ -216,7 +216,7 @@ public partial class AdminHttpTests
         Assert.Equal(HttpStatusCode.Accepted, drained.StatusCode);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
         Assert.Equal("failed\nbytestreams: failed, The endpoints end.\n", await ready.Content.ReadAsStringAsync(Cancel));
-        Assert.Equal("An operator at a Unix socket has begun to drain the host.", Assert.Single(admin.Log.GetSnapshot(), record => record.Id.Id == 921).Message);
+        Assert.Equal("An operator at a Unix socket started to drain the host.", Assert.Single(admin.Log.GetSnapshot(), record => record.Id.Id == 921).Message);
         Assert.Equal("ok\n", await GetAsync(admin, "/livez"));
     }
 

@@ -10,7 +10,7 @@ public class AdminSettingsTests
     {
         AdminSettings settings = Read();
 
-        Assert.Empty(settings.Mistakes);
+        Assert.Empty(settings.Errors);
         Assert.True(settings.IsEnabled);
         Assert.Equal("tcp://127.0.0.1:7000", Assert.Single(settings.Urls).ToString());
         Assert.False(settings.Options.AllowChanges);
@@ -40,20 +40,20 @@ public class AdminSettingsTests
     [InlineData("Url", "127.0.0.1:7000", "Admin:Url: '127.0.0.1:7000' has no known scheme. Write http://host:port, unix:/path or unix:@name.")]
     [InlineData("Url", "http://127.0.0.1", "Admin:Url: 'http://127.0.0.1' has no port. Write http://host:port; port 0 takes a free one.")]
     [InlineData("Url", "http://a b:1", "Admin:Url: 'http://a b:1' has the host 'a b', which is no name and no address. Write http://host:port, unix:/path or unix:@name.")]
-    [InlineData("Url", "https://127.0.0.1:7000", "Admin:Url: 'https://127.0.0.1:7000' is HTTPS, which is not spoken here. Write http://host:port, unix:/path or unix:@name, and put an endpoint with TLS and the handler relay in front of it.")]
+    [InlineData("Url", "https://127.0.0.1:7000", "Admin:Url: 'https://127.0.0.1:7000' is HTTPS, which is not supported here. Write http://host:port, unix:/path or unix:@name, and put an endpoint with TLS and the handler relay in front of it.")]
     [InlineData("Url", "unix:run/admin.sock", "Admin:Url: 'unix:run/admin.sock' is a relative path, which would depend on where the program is started. Write unix:/path with the whole path.")]
-    [InlineData("Url", "", "Admin:Url: names no address. Write http://host:port, unix:/path or unix:@name, or set Admin:Enabled to false.")]
-    [InlineData("AllowedHosts", "https://status.example", "Admin:AllowedHosts: 'https://status.example' is no host name. Write the name alone, such as status.example: no scheme, no port, no *.")]
+    [InlineData("Url", "", "Admin:Url: has no URL. Write http://host:port, unix:/path or unix:@name, or set Admin:Enabled to false.")]
+    [InlineData("AllowedHosts", "https://status.example", "Admin:AllowedHosts: 'https://status.example' is not a host name. Write the name alone, such as status.example: no scheme, no port, no *.")]
     [InlineData("UnixSocketMode", "999", "Admin:UnixSocketMode: '999' is not valid. It takes an octal file mode such as 0660.")]
     public void Read_Mistake_IsOneLineWithKeyCauseAndRemedy(string key, string value, string mistake) =>
-        Assert.Equal(mistake, Assert.Single(Read((key, value)).Mistakes));
+        Assert.Equal(mistake, Assert.Single(Read((key, value)).Errors));
 
     [Fact]
     public void Read_Disabled_ListensNowhere()
     {
         AdminSettings settings = Read(("Enabled", "false"), ("Url", "http://*:7000"));
 
-        Assert.Empty(settings.Mistakes);
+        Assert.Empty(settings.Errors);
         Assert.Empty(settings.Urls);
     }
 

@@ -5,7 +5,8 @@ using Microsoft.AspNetCore.TestHost;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
-using StreamsHost.Admin;
+using StreamsHost.Configuration;
+using StreamsHost.Hosting;
 
 namespace StreamsHost.Tests.Admin;
 

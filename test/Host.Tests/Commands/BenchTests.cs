@@ -37,7 +37,7 @@ public class BenchTests
 
         CliResult result = await Cli.RunAsync("bench", $"tcp://{server.EndPoints[0]}", "--connections", "2", "--size", "8", "--duration", "10s");
 
-        Assert.Equal((1, $"tcp://{server.EndPoints[0]}: an answer was no echo of what was sent (2 times){Environment.NewLine}"), (result.ExitCode, result.Errors));
+        Assert.Equal((1, $"tcp://{server.EndPoints[0]}: a response was not an echo (2 times){Environment.NewLine}"), (result.ExitCode, result.Errors));
         Assert.EndsWith($"errors   2{Environment.NewLine}", result.Output, StringComparison.Ordinal);
     }
 
@@ -49,7 +49,7 @@ public class BenchTests
 
         CliResult result = await Cli.RunAsync("bench", $"tcp://{server.EndPoints[0]}", "--connections", "2", "--duration", "100ms", "--timeout", "5s");
 
-        Assert.Equal((1, $"tcp://{server.EndPoints[0]}: no answer within 5 s of the end (2 times){Environment.NewLine}"), (result.ExitCode, result.Errors));
+        Assert.Equal((1, $"tcp://{server.EndPoints[0]}: no response within 5 s of the end (2 times){Environment.NewLine}"), (result.ExitCode, result.Errors));
     }
 
     [Theory(Timeout = 120000)]

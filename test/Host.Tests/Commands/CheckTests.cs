@@ -1,10 +1,11 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams;
-using ByteStreams.Hosting;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using StreamsHost.Configuration;
+using StreamsHost.Hosting;
 
 namespace StreamsHost.Tests.Commands;
 
@@ -52,7 +53,7 @@ public sealed class CheckTests : IDisposable
             "check", "--no-config", "--ByteStreams:Endpoints:own:Url=tcp://127.0.0.1:0", "--ByteStreams:Endpoints:own:Handler=echo");
 
         Assert.Equal((0, string.Empty), (result.ExitCode, result.Errors));
-        Assert.Matches("^own +tcp://127.0.0.1:0 +handler echo\nNo configuration file was read.\n1 endpoint is in order", result.Output);
+        Assert.Matches("^own +tcp://127.0.0.1:0 +handler echo\nNo configuration file was read.\n1 endpoint is valid", result.Output);
     }
 
     [Fact(Timeout = 120000)]
@@ -81,14 +82,13 @@ public sealed class CheckTests : IDisposable
             new HostArguments(null, ["--ByteStreams:Endpoints:a:Url=tcp://127.0.0.1:0", "--ByteStreams:Endpoints:a:Handler=needy"]));
         builder.Services.AddByteStreams().AddHandler<Needy>("needy");
         await using WebApplication host = builder.Build();
-        var errors = new List<string>();
 
-        await EndpointCheck.RunAsync(host.Services, errors, Cancel);
+        EndpointValidationResult result = await host.Services.GetRequiredService<EndpointValidator>().ValidateAsync(Cancel);
 
         Assert.Contains(
-            "ByteStreams:Endpoints:a:Handler: The handler Needy cannot be made: the service Lazy<String>, which the parameter 'name' of Needy needs, "
+            "ByteStreams:Endpoints:a:Handler: The handler Needy cannot be created: the service Lazy<String>, which the parameter 'name' of Needy needs, "
             + "is not registered. Register what is missing, or give the parameter a default value.",
-            errors);
+            result.Errors.Select(error => error.ToString()));
     }
 
     [Fact]
@@ -133,7 +133,7 @@ public sealed class CheckTests : IDisposable
             "Warning: ByteStreams:Endpoints:front:Tls:Certificates:0: the issuer 'CN=Test Authority' is neither in the file nor a root that this system trusts. "
             + "Unless it is a root that the clients trust, they cannot build the chain: append the intermediate certificates to the file.",
             $"Configuration file: {Path.GetFullPath(file, _authority.Folder)}.",
-            "2 endpoints are in order. Nothing was bound: whether the addresses are free was not looked at.",
+            "2 endpoints are valid. Nothing was bound: whether the addresses are free was not checked.",
             string.Empty,
         ];
         Assert.Equal((0, string.Join(Environment.NewLine, expected), string.Empty), (result.ExitCode, result.Output, result.Errors));

@@ -20,9 +20,9 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("--ByteStraems:MaxConnections: there is no section 'ByteStraems'. Did you mean 'ByteStreams'?", "--ByteStraems:MaxConnections", "1")]
     [InlineData("--ByteStreams:MaxConnections has no value. Write --ByteStreams:MaxConnections=value.", "--ByteStreams:MaxConnections")]
     [InlineData("Required argument missing for option: '--config'. See StreamsHost --help.", "--config")]
-    [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative one begins where the program is started.", "run", "--config", "/no/such.json")]
-    [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative one begins where the program is started.", "--config=/no/such.json", "run")]
-    [InlineData("--config: '/usr' is a folder. Name the file in it.", "--config=/usr")]
+    [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative path starts in the current folder.", "run", "--config", "/no/such.json")]
+    [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative path starts in the current folder.", "--config=/no/such.json", "run")]
+    [InlineData("--config: '/usr' is a folder. Give the file in it.", "--config=/usr")]
     public async Task Parse_Mistake_IsOneLineAndExitCode1(string message, params string[] arguments)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the paths are those of a Unix system");

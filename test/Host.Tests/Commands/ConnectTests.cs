@@ -122,7 +122,7 @@ public sealed class ConnectTests : IDisposable
         accepted.Shutdown(SocketShutdown.Send);
 
         Assert.Equal(
-            $"tcp://{listener.LocalEndPoint}: the peer has ended, and does not take what is sent to it any more.{Environment.NewLine}",
+            $"tcp://{listener.LocalEndPoint}: the peer closed and does not read the remaining bytes.{Environment.NewLine}",
             await process.StandardError.ReadToEndAsync(Cancel));
         Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(4.5), TimeSpan.FromSeconds(60));
         await process.WaitForExitAsync(Cancel);
@@ -148,7 +148,7 @@ public sealed class ConnectTests : IDisposable
         CliResult refused = await Cli.RunAsync(new CliStart { Input = "hello\n"u8.ToArray() }, "connect", url, "--ca", _authority.CaPath);
 
         Assert.Equal(1, refused.ExitCode);
-        Assert.Contains("The server asked for a client certificate and none was given: name one with --cert and --key.", refused.Errors, StringComparison.Ordinal);
+        Assert.Contains("The server requested a client certificate and none was given: add one with --cert and --key.", refused.Errors, StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 120000)]
@@ -247,9 +247,9 @@ public sealed class ConnectTests : IDisposable
     [InlineData("URL: 'tcp://*:7' can be listened on, and not connected to. Write a host and a port other than 0.", "tcp://*:7")]
     [InlineData("URL: 'tcp://127.0.0.1' has no port. Write tcp://host:port.", "tcp://127.0.0.1")]
     [InlineData("URL: 'tcp://127.0.0.1:0' can be listened on, and not connected to. Write a host and a port other than 0.", "tcp://127.0.0.1:0")]
-    [InlineData("--alpn is about TLS, which 'tcp://127.0.0.1:7' does not speak. Write tls://host:port, or add --tls.", "tcp://127.0.0.1:7", "--alpn", "x")]
+    [InlineData("--alpn needs TLS, which 'tcp://127.0.0.1:7' does not use. Write tls://host:port, or add --tls.", "tcp://127.0.0.1:7", "--alpn", "x")]
     [InlineData("--key needs --cert, the certificate that it belongs to.", "tls://127.0.0.1:7", "--key", "x.key")]
-    [InlineData("--insecure takes any certificate, and --ca only some. Leave one of them out.", "tls://127.0.0.1:7", "--insecure", "--ca", "x")]
+    [InlineData("--insecure accepts any certificate, and --ca only some. Remove one of them.", "tls://127.0.0.1:7", "--insecure", "--ca", "x")]
     [InlineData("--server-name is missing: a Unix socket has no host whose name the certificate could have.", "unix:/x", "--tls")]
     [InlineData("--timeout: '5' is not valid. It takes a time such as 10s or 500ms, 1h at most. See StreamsHost connect --help.", "tcp://127.0.0.1:7", "--timeout", "5")]
     [InlineData("connect takes no configuration keys, such as --Admin:Url.", "tcp://127.0.0.1:7", "--Admin:Url=x")]
@@ -283,7 +283,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Matches($"^connected to 127\\.0\\.0\\.1:{port} from 127\\.0\\.0\\.1:[0-9]+$", lines[0]);
         Assert.Matches("^TLS 1\\.[23], TLS_[A-Z0-9_]+, application protocol echo/1$", lines[1]);
         Assert.Matches("^certificate CN=server, issued by CN=Test Authority, valid until [-0-9]+ [:0-9]+Z$", lines[2]);
-        Assert.Equal(["the peer has ended: 6 bytes sent, 6 bytes received", string.Empty], lines[3..]);
+        Assert.Equal(["the peer closed: 6 bytes sent, 6 bytes received", string.Empty], lines[3..]);
     }
 
     [Fact(Timeout = 120000)]
@@ -301,7 +301,7 @@ public sealed class ConnectTests : IDisposable
         Assert.Equal(1, otherName.ExitCode);
         Assert.EndsWith($". Give the name that it has with --server-name.{Environment.NewLine}", otherName.Errors, StringComparison.Ordinal);
         Assert.Equal(
-            (0, "hello\n", $"warning: --insecure: the server's certificate is not checked, and whoever is in between may be the peer.{Environment.NewLine}"),
+            (0, "hello\n", $"warning: --insecure: the server's certificate is not verified; an attacker on the path may impersonate the server.{Environment.NewLine}"),
             (insecure.ExitCode, insecure.Output, insecure.Errors));
     }
 

@@ -95,8 +95,8 @@ public sealed class HealthcheckTests : IDisposable
 
     [Theory(Timeout = 120000)]
     [InlineData("http://127.0.0.1:1/readyz: Connection refused (127.0.0.1:1)", "--Admin:Url=http://*:1")]
-    [InlineData("Admin:Url has port 0, which is any free one: nobody knows which. Give it a port, or name a url.", "--Admin:Url=http://127.0.0.1:0")]
-    [InlineData("Admin:Enabled is false: there is nothing to ask. Set it to true, or name a url.", "--Admin:Enabled=false")]
+    [InlineData("Admin:Url has port 0, which is any free port. Set a port, or give a url.", "--Admin:Url=http://127.0.0.1:0")]
+    [InlineData("Admin:Enabled is false: there is no HTTP side. Set it to true, or give a url.", "--Admin:Enabled=false")]
     [InlineData("Admin:Url: 'ftp://x' has no known scheme. Write http://host:port, unix:/path or unix:@name.", "--Admin:Url=ftp://x")]
     [InlineData("unix:/no/such.sock: there is no such socket.", "unix:/no/such.sock")]
     [InlineData("url: 'localhost:7000' has no known scheme. Write http://host:port/path, unix:/path or unix:@name.", "localhost:7000")]

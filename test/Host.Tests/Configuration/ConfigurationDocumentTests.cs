@@ -4,7 +4,6 @@ using System.Xml.Linq;
 using ByteStreams;
 using ByteStreams.Configuration;
 using ByteStreams.Middleware.Tests;
-using StreamsHost.Admin;
 
 namespace StreamsHost.Tests.Configuration;
 
@@ -15,6 +14,7 @@ namespace StreamsHost.Tests.Configuration;
 public partial class ConfigurationDocumentTests
 {
     private const string Schema = "docs/appsettings.schema.json";
+    private const string LibrarySchema = "src/Middleware/Configuration/bytestreams.schema.json";
     private const string Document = "docs/configuration.md";
 
     private static readonly SettingDescriptions Descriptions = new(
@@ -34,8 +34,12 @@ public partial class ConfigurationDocumentTests
     });
 
     [Fact]
-    public void Text_OfTheSchemaInTheLibrary_IsWhatIsInDocs() =>
-        Assert.Equal(Repository.Read(Schema), ConfigurationSchema.Text.ReplaceLineEndings("\n"));
+    public void Generate_SchemaOfTheLibrary_IsItsResource() =>
+        Repository.Compare(LibrarySchema, typeof(ConfigurationDocumentTests), _ => ConfigurationSchema.Generate(Descriptions));
+
+    [Fact]
+    public void JsonSchema_OfTheLibrary_IsTheGeneratedOne() =>
+        Assert.Equal(Repository.Read(LibrarySchema), ByteStreamConfiguration.JsonSchema.ReplaceLineEndings("\n"));
 
     [Fact]
     public void Schema_OurOwnSettings_AreInOrder()
@@ -64,7 +68,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Access": { "Allow": ["::1"], "Deny": "10.0.0.0/8,unix" } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Path": "a.pem", "Hosts": ["a"] } ] } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Timeouts": { "ReceiveIdle": "1.5h", "SendStall": "1.02:03:04.5" } } } } }""")]
-    public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.Mistakes(ConfigurationSchema.Text, json));
+    public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), json));
 
     [Theory]
     [InlineData("""{ "Admin": { "Utl": "unix:/run/admin.sock" } }""", "Admin:Utl: there is no such key")]
@@ -76,7 +80,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Defaults": { "Url": "tcp://*:1" } } }""", "ByteStreams:Defaults:Url: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Pth": "" } ] } } } } }""", "ByteStreams:Endpoints:a:Tls:Certificates:0:Pth: there is no such key")]
     public void Schema_WhatTheProgramRefuses_IsAMistake(string json, string mistake) =>
-        Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, json)));
+        Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), json)));
 
     [Theory]
     [InlineData("Engine", "\"epol\"")]
@@ -84,7 +88,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("LingerTimeout", "\"2\"")]
     [InlineData("UnixSocketMode", "\"0999\"")]
     public void Schema_WrongText_IsAMistake(string key, string value) =>
-        Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
+        Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
 
     [Fact]
     public void Of_Property_IsItsSummaryAsMarkdown()

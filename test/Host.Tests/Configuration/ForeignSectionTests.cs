@@ -50,13 +50,13 @@ public sealed class ForeignSectionTests : IDisposable
         string[] expected =
         [
             "a            tcp://127.0.0.1:0                            handler echo",
-            "Note: AllowedHosts is ignored. The names under which the HTTP side may be asked are in Admin:AllowedHosts.",
-            "Note: Kestrel is ignored. The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.",
+            "Note: AllowedHosts is ignored. The host names of the HTTP side are in Admin:AllowedHosts.",
+            "Note: Kestrel is ignored. The HTTP side listens on Admin:Url, and endpoints on the URLs in ByteStreams:Endpoints.",
             "Note: PreferHostingUrls is ignored. StreamsHost does not read it.",
             "Note: Serilog is ignored. StreamsHost does not read it.",
-            "Note: Urls is ignored. The HTTP side listens where Admin:Url says, and endpoints where ByteStreams:Endpoints says.",
+            "Note: Urls is ignored. The HTTP side listens on Admin:Url, and endpoints on the URLs in ByteStreams:Endpoints.",
             $"Configuration file: {Path.GetFullPath(file, _folder)}.",
-            "1 endpoint is in order. Nothing was bound: whether the addresses are free was not looked at.",
+            "1 endpoint is valid. Nothing was bound: whether the addresses are free was not checked.",
             string.Empty,
         ];
         Assert.Equal((0, string.Join(Environment.NewLine, expected), string.Empty), (result.ExitCode, result.Output, result.Errors));

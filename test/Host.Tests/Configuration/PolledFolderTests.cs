@@ -2,6 +2,7 @@ using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.FileProviders.Physical;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Extensions.Time.Testing;
+using StreamsHost.Configuration;
 
 namespace StreamsHost.Tests.Configuration;
 
@@ -108,7 +109,7 @@ public sealed class PolledFolderTests : IDisposable
         HostConfiguration.AddSources(configuration, new HostArguments(file, []));
         var reasons = new List<string>();
 
-        HostConfiguration.TellUnreadable(configuration, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, reasons.Add);
+        HostConfiguration.ReportUnreadable(configuration, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, reasons.Add);
 
         IList<Microsoft.Extensions.Configuration.IConfigurationSource> sources = ((Microsoft.Extensions.Configuration.IConfigurationBuilder)configuration).Sources;
         var secrets = (PolledFolder)sources.OfType<Microsoft.Extensions.Configuration.KeyPerFile.KeyPerFileConfigurationSource>().Single().FileProvider!;

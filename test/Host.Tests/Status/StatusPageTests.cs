@@ -173,7 +173,7 @@ public sealed class StatusPageTests : IAsyncLifetime
         await _browser.UntilAsync($"{Row("certificates", "changed file rejected " + certificate.Path)} && {Row("certificates", "changed file rejected " + authority.CaPath)}", Cancel);
         string row = (string)(await _browser.RunAsync($"return {Row("certificates", certificate.Path!)}.textContent", Cancel))!;
         Assert.StartsWith("localhost", row, StringComparison.Ordinal);
-        Assert.Contains("cannot be used: it is empty.", row, StringComparison.Ordinal);
+        Assert.Contains("cannot be used: the file is empty.", row, StringComparison.Ordinal);
 
         await File.WriteAllTextAsync(certificate.Path!, good, Cancel);
         await File.WriteAllTextAsync(authority.CaPath, authorities, Cancel);

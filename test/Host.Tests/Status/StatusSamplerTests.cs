@@ -2,8 +2,8 @@ using System.Text.Json;
 using System.Threading.Channels;
 using ByteStreams;
 using Microsoft.Extensions.Time.Testing;
-using StreamsHost.Status;
 using StreamsHost.Tests.Admin;
+using StreamsHost.Admin;
 
 namespace StreamsHost.Tests.Status;
 

@@ -307,6 +307,6 @@ public sealed class AdmissionTests : ServedTest
         var options = new AdmissionOptions();
         typeof(AdmissionOptions).GetProperty(key)!.SetValue(options, 0);
 
-        Assert.Equal($"Admission:{key} is at least 1; leave it out for no limit.", Assert.Throws<ArgumentException>(options.Validate).Message);
+        Assert.Equal($"Admission:{key}: '0' is not valid. It takes a whole number, at least 1.", Assert.Throws<ArgumentException>(options.Validate).Message);
     }
 }

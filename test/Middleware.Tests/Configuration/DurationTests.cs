@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Validation;
 using CsCheck;
 
 namespace ByteStreams.Middleware.Tests.Configuration;

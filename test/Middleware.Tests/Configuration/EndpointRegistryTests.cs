@@ -1,3 +1,4 @@
+using ByteStreams.Configuration;
 using ByteStreams.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -12,7 +13,7 @@ public class EndpointRegistryTests
     [Fact]
     public void Plan_EveryKey_ReachesItsOption()
     {
-        EndpointPlan plan = Assert.Single(Plan(new()
+        EndpointDefinition plan = Assert.Single(Plan(new()
         {
             ["Endpoints:a:Url"] = "tcp://127.0.0.1:0",
             ["Endpoints:a:Handler"] = "ECHO",
@@ -55,7 +56,7 @@ public class EndpointRegistryTests
     {
         var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(new() { ["Endpoints::Url"] = "tcp://127.0.0.1:0", ["Endpoints::Handler"] = "echo" }));
 
-        Assert.Equal(["Endpoints:: the endpoint has an empty name. Give it one, such as echo: logs and metrics name it."], errors.Errors);
+        Assert.Equal(["Endpoints:: the endpoint has an empty name. Give it a name for logs and metrics, such as echo."], errors.Errors);
     }
 
     [Fact]
@@ -78,7 +79,7 @@ public class EndpointRegistryTests
                 "Endpoint: there is no such key. Did you mean 'Endpoints'?",
                 "Endpoints:a:Backlog: 'zero' is not valid. It takes a whole number, at least 1.",
                 "Endpoints:a:Limti: there is no such key. Did you mean 'Limit'?",
-                "Endpoints:a:LingerTimeout: '-00:00:01' is not valid. It takes a time such as 2s or 00:00:02, zero or more.",
+                "Endpoints:a:LingerTimeout: '-00:00:01' is not valid. It takes a time such as 30s or 00:00:30, zero or more, at most 24d.",
                 "Endpoints:a:UnixSocketMode: '0999' is not valid. It takes an octal file mode such as 0660.",
                 "Endpoints:a:Url: 'tcp://x' has no port. Write tcp://host:port; port 0 takes a free one.",
                 "Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: discard, echo, relay.",
@@ -111,7 +112,7 @@ public class EndpointRegistryTests
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints of this name. Give each a name of its own.", Assert.Single(mistakes.Errors));
+        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints with this name. Give each endpoint its own name.", Assert.Single(mistakes.Errors));
     }
 
     [Fact]
@@ -123,7 +124,7 @@ public class EndpointRegistryTests
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint of this name. Endpoints are: a.", Assert.Single(mistakes.Errors));
+        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint with this name. Endpoints are: a.", Assert.Single(mistakes.Errors));
     }
 
     [Fact]
@@ -132,7 +133,7 @@ public class EndpointRegistryTests
         EndpointRegistry registry = Registry();
         registry.Configure("A", options => options.Limit *= 2);
 
-        EndpointPlan plan = Assert.Single(Plan(
+        EndpointDefinition plan = Assert.Single(Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo", ["Endpoints:a:Limit"] = "21" }, registry));
 
         Assert.Equal(42, plan.Options.Limit);
@@ -154,12 +155,12 @@ public class EndpointRegistryTests
         return registry;
     }
 
-    private static IReadOnlyList<EndpointPlan> Plan(Dictionary<string, string?> settings, EndpointRegistry? registry = null)
+    private static IReadOnlyList<EndpointDefinition> Plan(Dictionary<string, string?> settings, EndpointRegistry? registry = null)
     {
         registry ??= Registry();
         registry.Add(new ConfigurationBuilder().AddInMemoryCollection(settings).Build());
         var errors = new List<string>();
-        IReadOnlyList<EndpointPlan> plans = registry.Plan(Services, NullLoggerFactory.Instance, [], errors);
+        IReadOnlyList<EndpointDefinition> plans = registry.Define(Services, NullLoggerFactory.Instance, [], errors);
         return errors.Count == 0 ? plans : throw new EndpointConfigurationException(errors);
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Validation;
 using Microsoft.Extensions.Configuration;
 
 namespace ByteStreams.Middleware.Tests.Configuration;
@@ -8,7 +9,7 @@ namespace ByteStreams.Middleware.Tests.Configuration;
 /// <summary>Each key of the table sets the option of its name, shows its default, and refuses what it does not take (F45).</summary>
 public class EndpointTableTests
 {
-    private const string Path = "ByteStreams:Endpoints:a";
+    internal const string Path = "ByteStreams:Endpoints:a";
 
     /// <summary>Options that are objects of the program, and which no text can say.</summary>
     private static readonly string[] OfCodeOnly =
@@ -19,7 +20,7 @@ public class EndpointTableTests
         "ByteStreamServerOptions.AddressFamily", // The host in the Url says it.
         "ByteStreamServerOptions.ShutdownTimeout", // The service's DrainTimeout takes its place.
         "ByteStreamServerOptions.StartServing", "ByteStreamServerOptions.LoggerFactory", "ByteStreamServerOptions.ApplicationServices",
-        "ByteStreamServerOptions.TimeProvider", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
+        "ByteStreamServerOptions.TimeProvider", "ByteStreamServerOptions.IsAdministrative", "TlsServerOptions.Configure", "AdmissionOptions.RateLimiter", "EndpointSettings.Server",
 
         // Of a relay's upstream connections, only TCP's own options are keys: the endpoint's engine and the section Relay say the rest.
         .. ((string[])[
@@ -227,7 +228,7 @@ public class EndpointTableTests
         Assert.Equal([$"{Path}{key}: 'true' is not valid. It takes a section of keys, not one value."], errors);
     }
 
-    private static IEnumerable<(string Path, SettingTable Table)> All()
+    internal static IEnumerable<(string Path, SettingTable Table)> All()
     {
         yield return ("service", EndpointTable.Service);
         yield return ("sockets", EndpointTable.Listening);
@@ -246,7 +247,7 @@ public class EndpointTableTests
         new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection(Path);
 
     /// <summary>Gives one key to the table; what is behind the key's path in <paramref name="written"/> is appended to it.</summary>
-    private static List<string> Read(SettingTable table, string key, Dictionary<string, string?> written, object options)
+    internal static List<string> Read(SettingTable table, string key, Dictionary<string, string?> written, object options)
     {
         var errors = new List<string>();
         IConfigurationSection child = Section(written.ToDictionary(pair => $"{Path}:{key}{pair.Key}", pair => pair.Value)).GetSection(key);
@@ -301,7 +302,8 @@ public class EndpointTableTests
             .. setting.Takes.Contains("0 or at least", StringComparison.Ordinal) ? (string[])["1"] : []],
         { Type: "boolean" } => ["yes", "1", string.Empty],
         { Values: not null } => ["0", "nonsense", string.Empty],
-        { Pattern: Duration.Pattern } => ["7", "-1s", "-00:00:01", "s", "x", "30 sec", "25d", string.Empty, .. setting.Takes.Contains("zero or more", StringComparison.Ordinal) ? (string[])[] : ["0s"]],
+        { Pattern: Duration.Pattern } => ["7", "-1s", "-00:00:01", "s", "x", "30 sec", setting.Takes.EndsWith("365d", StringComparison.Ordinal) ? "366d" : "25d", string.Empty,
+            .. setting.Takes.Contains("zero or more", StringComparison.Ordinal) || setting.Takes.StartsWith("0s", StringComparison.Ordinal) ? (string[])[] : ["0s"]],
         { Pattern: "^[0-7]{1,4}$" } => ["8", "1000", "rw", string.Empty],
         _ => [string.Empty],
     };

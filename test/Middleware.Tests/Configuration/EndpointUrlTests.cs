@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Middleware.Tests.Configuration;
 

@@ -24,7 +24,7 @@ public class HandlerDependenciesTests
 
         Assert.Equal(
             """
-            AddEndpoint("a"):Handler: The handler Needy cannot be made: the service IMissing, which the parameter 'missing' of Needy needs, is not registered; the service Lazy<String>, which the parameter 'name' of Needy needs, is not registered. Register what is missing, or give the parameter a default value.
+            AddEndpoint("a"):Handler: The handler Needy cannot be created: the service IMissing, which the parameter 'missing' of Needy needs, is not registered; the service Lazy<String>, which the parameter 'name' of Needy needs, is not registered. Register what is missing, or give the parameter a default value.
             """,
             Assert.Single(error.Errors));
     }
@@ -35,7 +35,7 @@ public class HandlerDependenciesTests
         EndpointConfigurationException error = await FailsAsync<UsesStore>(services => services.AddScoped<IStore, BrokenStore>());
 
         Assert.Contains(
-            "The handler UsesStore cannot be made: the service IMissing, which the parameter 'missing' of BrokenStore needs, is not registered.",
+            "The handler UsesStore cannot be created: the service IMissing, which the parameter 'missing' of BrokenStore needs, is not registered.",
             Assert.Single(error.Errors),
             StringComparison.Ordinal);
     }
@@ -97,7 +97,7 @@ public class HandlerDependenciesTests
 
         await EndpointCheck.RunAsync(host.Services, errors, Cancel);
 
-        Assert.StartsWith("AddEndpoint(\"a\"):Handler: The handler Needy cannot be made: the service IMissing", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.StartsWith("AddEndpoint(\"a\"):Handler: The handler Needy cannot be created: the service IMissing", Assert.Single(errors), StringComparison.Ordinal);
     }
 
     [Theory(Timeout = 120000)]
@@ -121,7 +121,7 @@ public class HandlerDependenciesTests
         });
 
         Assert.Equal(
-            "Endpoint 127.0.0.1:7007: The handler UsesStore cannot be made: the service IStore, which the parameter 'store' of UsesStore needs, "
+            "Endpoint 127.0.0.1:7007: The handler UsesStore cannot be created: the service IStore, which the parameter 'store' of UsesStore needs, "
             + "is not registered. Register what is missing, or give the parameter a default value.",
             error.Message);
     }

@@ -246,7 +246,7 @@ public sealed class HandoverTests
         await running.WaitForAsync(Refused);
 
         Assert.EndsWith(
-            $"ByteStreams:Endpoints:b:Url: tcp://0.0.0.0:{port} is where the endpoint 'a' listens as well. Give each an address of its own.",
+            $"ByteStreams:Endpoints:b:Url: tcp://0.0.0.0:{port} is also the address of the endpoint 'a'. Give each endpoint its own address.",
             running.Last(Refused), StringComparison.Ordinal);
     }
 
@@ -390,7 +390,7 @@ public sealed class HandoverTests
             ("a", "Url", $"tcp://127.0.0.1:{port}"), ("a", "Handler", "echo"), ("b", "Url", $"tcp://127.0.0.1:{port}"), ("b", "Handler", "echo")));
 
         Assert.Equal(
-            $"ByteStreams:Endpoints:b:Url: tcp://127.0.0.1:{port} is where the endpoint 'a' listens as well. Give each an address of its own.",
+            $"ByteStreams:Endpoints:b:Url: tcp://127.0.0.1:{port} is also the address of the endpoint 'a'. Give each endpoint its own address.",
             Assert.Single(errors.Errors));
     }
 

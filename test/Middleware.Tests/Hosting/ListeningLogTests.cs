@@ -57,7 +57,7 @@ public sealed class ListeningLogTests
 
         Assert.Equal(LogLevel.Warning, line.Level);
         Assert.Equal(
-            "The configuration section 'ByteStream' does not exist or is empty, so that no endpoint is loaded from it. "
+            "The configuration section 'ByteStream' does not exist or is empty; no endpoint is loaded from it. "
             + "Check the name; sections with endpoints are: 'ByteStreams'.",
             line.Message);
     }

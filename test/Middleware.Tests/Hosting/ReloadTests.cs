@@ -219,7 +219,7 @@ public class ReloadTests
                 "ByteStreams:Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: echo, limit, relay, shout, stubborn.",
                 "ByteStreams:Endpoints:d:Url: 'tcp://x' has no port. Write tcp://host:port; port 0 takes a free one.",
             ],
-            running.Log.GetSnapshot().Where(record => record.Id.Id == Refused).Select(record => record.GetStructuredStateValue("Mistake")).Order());
+            running.Log.GetSnapshot().Where(record => record.Id.Id == Refused).Select(record => record.GetStructuredStateValue("Error")).Order());
         Assert.All(running.Log.GetSnapshot().Where(record => record.Id.Id == Refused), record => Assert.Equal(LogLevel.Error, record.Level));
 
         // A change that is right is taken over behind it: by then the wrong one would have been.
@@ -294,7 +294,7 @@ public class ReloadTests
         running.Change(("quiet", "Url", null), ("quiet", "Handler", null));
         await running.WaitForAsync(Refused);
 
-        Assert.Contains("Endpoints: there is no endpoint any more.", running.Last(Refused), StringComparison.Ordinal);
+        Assert.Contains("Endpoints: has no endpoint.", running.Last(Refused), StringComparison.Ordinal);
         await running.IsUndisturbedAsync();
     }
 

@@ -105,7 +105,7 @@ public class ProxyHeaderReaderTests
     [Trait("Fault", "P4")]
     public void TryRead_LongerThanTaken_IsRefusedBeforeItHasArrived() =>
         Assert.Equal(
-            "The header is 65551 bytes long; 4096 are taken.",
+            "The header is 65551 bytes long; MaxHeaderBytes allows 4096.",
             Assert.Throws<ProxyHeaderException>(() => ProxyHeaderReader.TryRead(ProxyVectors.Hex(ProxyVectors.Signature + "2111FFFF"), Most, out _, out _)).Message);
 
     [Fact]

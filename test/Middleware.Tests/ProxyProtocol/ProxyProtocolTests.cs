@@ -146,7 +146,7 @@ public sealed class ProxyProtocolTests : ServedTest
 
         await AssertEndsAsync(served, connection, "proxy_invalid");
 
-        Assert.Contains("The peer left within the PROXY header.", Assert.Single(Lines(served)).Message, StringComparison.Ordinal);
+        Assert.Contains("The peer closed the connection within the PROXY header.", Assert.Single(Lines(served)).Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]

@@ -97,7 +97,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         [
             "ByteStreams:Endpoints:files:Relay:Tls: /no/such/ca.pem",
             "ByteStreams:Endpoints:none:Relay:Upstreams is empty: give at least one",
-            "ByteStreams:Endpoints:other:Relay: the handler is 'echo', and so this would do nothing. Set Handler to relay.",
+            "ByteStreams:Endpoints:other:Relay: the handler is 'echo', so this section has no effect. Set Handler to relay.",
             "ByteStreams:Endpoints:typing:Relay:Tls:CaPaht: there is no such key. Did you mean 'CaPath'?",
             "ByteStreams:Endpoints:typing:Relay:Upstream: there is no such key. Did you mean 'Upstreams'?",
             "ByteStreams:Endpoints:typing:Relay:Upstreams is empty: give at least one",
@@ -154,8 +154,8 @@ public sealed class ConfiguredRelayTests : ServedTest
             ("back:TcpUserTimeout", "7s"));
         await front.StartAsync(Soon);
         ByteStreamServers servers = front.Services.GetRequiredService<ByteStreamServers>();
-        ByteStreamClientOptions options = servers.Plan("front")!.Relay!.Connection;
-        Assert.Equal(TimeSpan.FromSeconds(7), servers.Plan("back")!.Options.TcpUserTimeout);
+        ByteStreamClientOptions options = servers.GetDefinition("front")!.Relay!.Connection;
+        Assert.Equal(TimeSpan.FromSeconds(7), servers.GetDefinition("back")!.Options.TcpUserTimeout);
 
         await using ByteStreamConnection upstream = await ByteStream.OpenConnectionAsync(servers["back"].EndPoints[0], options, Soon);
 

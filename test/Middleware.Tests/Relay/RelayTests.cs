@@ -243,7 +243,7 @@ public sealed class RelayTests : ServedTest
         Task<string> answer = AskAsync(await ConnectAsync("tcp", endPoint), "hello\n");
         await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
         Assert.Equal("hello\n", await answer);
-        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        Assert.Contains("connect timed out after 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -272,7 +272,7 @@ public sealed class RelayTests : ServedTest
         await AdvanceUntilAsync(time, () => _log.GetSnapshot().Any(record => record.Id.Id == 656));
 
         Assert.Equal("hello\n", await answer);
-        Assert.Contains("no connection within 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
+        Assert.Contains("connect timed out after 5 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 656).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -296,7 +296,7 @@ public sealed class RelayTests : ServedTest
         }
 
         Assert.Equal(2, _log.GetSnapshot().Count(record => record.Id.Id == 656));
-        Assert.Contains("failed 2 times in a row, and gets no connections for 10 s", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 651).Message, StringComparison.Ordinal);
+        Assert.Contains("ejected for 10 s after 2 consecutive connect failures", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 651).Message, StringComparison.Ordinal);
 
         await ServeUpstreamAsync("unix", Echo, path);
         time.Advance(TimeSpan.FromSeconds(10));
@@ -951,10 +951,10 @@ public sealed class RelayTests : ServedTest
             [
                 "Relay:Upstreams:0: 'tcp://*:80' can be listened on, and not connected to. Write a host and a port other than 0.",
                 "Relay:Upstreams:1: 'http://x:1' has no known scheme. Write tcp://host:port, tls://host:port, unix:/path or unix:@name.",
-                "Relay:ConnectTimeout is greater than zero.",
-                "Relay:ResolveInterval is at least 1 s.",
-                "Relay:Retries and EjectAfter are zero or more.",
-                "Relay:UnhealthyAfter and HealthyAfter are at least 1.",
+                "Relay:ConnectTimeout: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, greater than zero, at most 24d.",
+                "Relay:Retries: '-1' is not valid. It takes a whole number, at least 0.",
+                "Relay:HealthyAfter: '0' is not valid. It takes a whole number, at least 1.",
+                "Relay:ResolveInterval: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, at least 1s, at most 24d.",
             ],
             options.Mistakes());
         Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);

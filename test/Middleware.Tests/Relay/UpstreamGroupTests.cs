@@ -14,7 +14,7 @@ public class UpstreamGroupTests
     {
         var upstream = new Upstream("tcp://[::ffff:192.0.2.1]:80", _options, _time);
 
-        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.AddressesAsync(TestContext.Current.CancellationToken));
+        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.GetAddressesAsync(TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -23,7 +23,7 @@ public class UpstreamGroupTests
         var upstream = new Upstream(
             "tcp://app.example:80", _options, _time, (_, _, _) => Task.FromResult<IReadOnlyList<IPAddress>>([IPAddress.Parse("::ffff:192.0.2.1")]));
 
-        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.AddressesAsync(TestContext.Current.CancellationToken));
+        Assert.Equal([IPEndPoint.Parse("192.0.2.1:80")], await upstream.GetAddressesAsync(TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -49,10 +49,10 @@ public class UpstreamGroupTests
     }
 
     [Fact]
-    public void Choose_RandomOfTwo_TakesTheLessLoadedOfTwoThatDiffer()
+    public void Choose_PowerOfTwoChoices_TakesTheLessLoadedOfTwoThatDiffer()
     {
         var drawn = new Queue<int>([0, 1, 2, 0, 1, 1]);
-        UpstreamGroup group = Group(LoadBalancing.RandomOfTwo, 3, below =>
+        UpstreamGroup group = Group(LoadBalancing.PowerOfTwoChoices, 3, below =>
         {
             int number = drawn.Dequeue();
             Assert.InRange(number, 0, below - 1);
@@ -76,18 +76,18 @@ public class UpstreamGroupTests
     public void Choose_OneIsEjected_ComesBackWhenItsTimeIsOver()
     {
         UpstreamGroup group = Group(LoadBalancing.RoundRobin, 2);
-        Assert.Equal([0, 0, 3], [group.All[0].Failed(), group.All[0].Failed(), group.All[0].Failed()]);
+        Assert.Equal([0, 0, 3], [group.All[0].RecordFailure(), group.All[0].RecordFailure(), group.All[0].RecordFailure()]);
 
         Assert.Equal("1111", Choose(group, 4));
         _time.Advance(TimeSpan.FromSeconds(10));
         Assert.Contains('0', Choose(group, 2));
 
         // Behind it one failure is enough, and one success forgets all.
-        Assert.Equal(4, group.All[0].Failed());
+        Assert.Equal(4, group.All[0].RecordFailure());
         Assert.True(group.All[0].IsEjected);
-        Assert.True(group.All[0].Succeeded());
+        Assert.True(group.All[0].RecordSuccess());
         Assert.False(group.All[0].IsEjected);
-        Assert.Equal(0, group.All[0].Failed());
+        Assert.Equal(0, group.All[0].RecordFailure());
     }
 
     [Fact]
@@ -96,7 +96,7 @@ public class UpstreamGroupTests
         UpstreamGroup group = Group(LoadBalancing.RoundRobin, 2);
         foreach (Upstream upstream in group.All)
         {
-            _ = upstream.Failed() + upstream.Failed() + upstream.Failed();
+            _ = upstream.RecordFailure() + upstream.RecordFailure() + upstream.RecordFailure();
         }
 
         Assert.Equal("0101", Choose(group, 4));
@@ -108,7 +108,7 @@ public class UpstreamGroupTests
         _options.EjectAfter = 0;
         Upstream upstream = Group(LoadBalancing.RoundRobin, 1).All[0];
 
-        Assert.All(Enumerable.Range(0, 100), _ => Assert.Equal(0, upstream.Failed()));
+        Assert.All(Enumerable.Range(0, 100), _ => Assert.Equal(0, upstream.RecordFailure()));
         Assert.False(upstream.IsEjected);
     }
 
@@ -128,10 +128,10 @@ public class UpstreamGroupTests
     public void Choose_OneIsUnhealthy_TakesTheOthersAndEjectedOnesBeforeIt()
     {
         UpstreamGroup group = Group(LoadBalancing.RoundRobin, 2);
-        Assert.All(Enumerable.Range(0, 3), _ => group.All[0].Checked(false));
+        Assert.All(Enumerable.Range(0, 3), _ => group.All[0].RecordHealthCheck(false));
         Assert.Equal("111", Choose(group, 3));
 
-        _ = group.All[1].Failed() + group.All[1].Failed() + group.All[1].Failed();
+        _ = group.All[1].RecordFailure() + group.All[1].RecordFailure() + group.All[1].RecordFailure();
         Assert.Equal("111", Choose(group, 3));
         Assert.Equal(group.All[0], group.Choose([group.All[1]]));
     }
@@ -143,16 +143,16 @@ public class UpstreamGroupTests
         var upstream = new Upstream("tcp://app.example:80", _options, _time, (_, _, _) => Task.FromResult(known));
         EndPoint first = new IPEndPoint(known[0], 80), second = new IPEndPoint(known[1], 80);
 
-        IReadOnlyList<EndPoint> once = await upstream.AddressesAsync(TestContext.Current.CancellationToken);
-        IReadOnlyList<EndPoint> again = await upstream.AddressesAsync(TestContext.Current.CancellationToken);
+        IReadOnlyList<EndPoint> once = await upstream.GetAddressesAsync(TestContext.Current.CancellationToken);
+        IReadOnlyList<EndPoint> again = await upstream.GetAddressesAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal([first, second], once.OrderBy(address => address.ToString()));
         Assert.Equal([once[1], once[0]], again);
-        Assert.Equal(once, await upstream.AddressesAsync(TestContext.Current.CancellationToken));
+        Assert.Equal(once, await upstream.GetAddressesAsync(TestContext.Current.CancellationToken));
     }
 
     /// <summary>Good and failed checks; answers which of them have changed its health.</summary>
-    private static string Check(Upstream upstream, string checks) => string.Concat(checks.Select(check => upstream.Checked(check == '+') ? '1' : '0'));
+    private static string Check(Upstream upstream, string checks) => string.Concat(checks.Select(check => upstream.RecordHealthCheck(check == '+') ? '1' : '0'));
 
     private static string Choose(UpstreamGroup group, int count) =>
         string.Concat(Enumerable.Range(0, count).Select(_ => group.Choose([])!.Name[^1]));

@@ -81,7 +81,7 @@ public sealed class UpstreamTlsTests : IDisposable
         Assert.Equal("CN=before", Subject(_tls.Current));
         FakeLogRecord told = Assert.Single(_log.Collector.GetSnapshot());
         Assert.Equal((669, LogLevel.Warning), (told.Id.Id, told.Level));
-        Assert.StartsWith($"The certificate 'CN=before' in {_files.Path}, which upstreams are shown, is valid from ", told.Message, StringComparison.Ordinal);
+        Assert.StartsWith($"Client certificate 'CN=before' in {_files.Path} for upstreams is valid from ", told.Message, StringComparison.Ordinal);
         _time.Advance(TimeSpan.FromHours(23));
         Assert.Equal("CN=before", Subject(_tls.Current));
         Assert.Single(_log.Collector.GetSnapshot());

@@ -42,7 +42,7 @@ public class TelemetryDocumentTests
         Head(text, "Reasons", "Reason", "Meaning");
         foreach (ConnectionEndReason reason in Enum.GetValues<ConnectionEndReason>())
         {
-            Row(text, $"`{EndReasonText.Of(reason)}`", Descriptions.Of(typeof(ConnectionEndReason), reason.ToString()));
+            Row(text, $"`{EndReasonText.GetText(reason)}`", Descriptions.Of(typeof(ConnectionEndReason), reason.ToString()));
         }
 
         Head(text, "Log", "Id", "Level", "Message");

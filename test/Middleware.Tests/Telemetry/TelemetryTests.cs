@@ -5,7 +5,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Connections;
 using ByteStreams.Testing;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -384,12 +383,12 @@ public sealed class TelemetryTests : ServedTest
     [Fact]
     public void EndReasons_EachOfThem_HasATextOfItsOwn()
     {
-        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.Of)];
+        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.GetText)];
 
         Assert.Equal(texts.Length, texts.Distinct().Count());
         Assert.All(texts, text => Assert.Matches("^[a-z]+(_[a-z]+)*$", text));
-        Assert.Equal("send_stall_timeout", EndReasonText.Of(ConnectionEndReason.SendStallTimeout));
-        Assert.Equal("tls_handshake_failed", EndReasonText.Of(ConnectionEndReason.TlsHandshakeFailed));
+        Assert.Equal("send_stall_timeout", EndReasonText.GetText(ConnectionEndReason.SendStallTimeout));
+        Assert.Equal("tls_handshake_failed", EndReasonText.GetText(ConnectionEndReason.TlsHandshakeFailed));
     }
 
     [Theory]

@@ -276,7 +276,7 @@ public sealed class TimeoutsTests : ServedTest
         typeof(TimeoutOptions).GetProperty(key)!.SetValue(options, TimeSpan.Zero);
 
         Assert.Equal(
-            $"Timeouts:{key} is greater than zero and at most 365 days; leave it out for none.", Assert.Throws<ArgumentException>(options.Validate).Message);
+            $"Timeouts:{key}: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, greater than zero, at most 365d.", Assert.Throws<ArgumentException>(options.Validate).Message);
     }
 
     private Task<Served> ServeAsync(Carrier carrier, Action<TimeoutOptions> configure, ByteStreamDelegate? handler = null) =>

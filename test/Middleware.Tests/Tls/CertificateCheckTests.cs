@@ -16,7 +16,7 @@ public sealed class CertificateCheckTests : TlsTest
         using X509Certificate2 leaf = Authority.IssueAuthority("In between").IssueServer("localhost");
         var tls = new TlsServerOptions { Certificates = { Write("server", leaf) } };
 
-        string warning = Assert.Single(CertificateCheck.Warnings(tls, Now));
+        string warning = Assert.Single(CertificateCheck.GetWarnings(tls, Now));
 
         Assert.StartsWith("Tls:Certificates:0: the issuer 'CN=In between' is neither in the file nor a root that this system trusts.", warning, StringComparison.Ordinal);
     }
@@ -29,11 +29,11 @@ public sealed class CertificateCheckTests : TlsTest
         TlsCertificateOptions files = Write("server", leaf);
         File.AppendAllText(files.Path!, $"\n{intermediate.Pem}\n{Authority.Pem}");
 
-        Assert.Empty(CertificateCheck.Warnings(new TlsServerOptions { Certificates = { files } }, Now));
+        Assert.Empty(CertificateCheck.GetWarnings(new TlsServerOptions { Certificates = { files } }, Now));
     }
 
     [Fact]
-    public void Warnings_IssuerIsTheClientsAuthority_HasNone() => Assert.Empty(CertificateCheck.Warnings(WithClients(Authority.Pem), Now));
+    public void Warnings_IssuerIsTheClientsAuthority_HasNone() => Assert.Empty(CertificateCheck.GetWarnings(WithClients(Authority.Pem), Now));
 
     [Fact]
     public void Warnings_CommonNameRules_RecommendTheOthers()
@@ -41,9 +41,9 @@ public sealed class CertificateCheckTests : TlsTest
         TlsServerOptions tls = WithClients(Authority.Pem);
         tls.AllowedCommonNames.Add("alice");
 
-        string warning = Assert.Single(CertificateCheck.Warnings(tls, Now));
+        string warning = Assert.Single(CertificateCheck.GetWarnings(tls, Now));
 
-        Assert.StartsWith("Tls:AllowedCommonNames: an authority's name constraints do not bind common names.", warning, StringComparison.Ordinal);
+        Assert.StartsWith("Tls:AllowedCommonNames: name constraints of an authority do not apply to common names.", warning, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -52,9 +52,9 @@ public sealed class CertificateCheckTests : TlsTest
         // Its ten days end in five; its authority's twenty in ten.
         TlsServerOptions tls = WithClients(Authority.Pem);
 
-        string expires = Assert.Single(CertificateCheck.Warnings(tls, Now.AddDays(4.5)));
+        string expires = Assert.Single(CertificateCheck.GetWarnings(tls, Now.AddDays(4.5)));
         Assert.StartsWith("Tls:Certificates:0: the certificate 'localhost' expires at ", expires, StringComparison.Ordinal);
-        string expired = Assert.Single(CertificateCheck.Warnings(tls, Now.AddDays(11)));
+        string expired = Assert.Single(CertificateCheck.GetWarnings(tls, Now.AddDays(11)));
         Assert.StartsWith("Tls:ClientCaPath: the authority 'CN=Test Authority' is valid from ", expired, StringComparison.Ordinal);
     }
 
@@ -68,13 +68,13 @@ public sealed class CertificateCheckTests : TlsTest
 
         Assert.StartsWith(
             "Tls:Certificates:0: the certificate 'localhost' is valid from ",
-            Assert.Single(CertificateCheck.Unfit(new TlsServerOptions { Certificates = { files } }, Now.AddDays(days))),
+            Assert.Single(CertificateCheck.GetRejections(new TlsServerOptions { Certificates = { files } }, Now.AddDays(days))),
             StringComparison.Ordinal);
         Assert.StartsWith(
             "Tls:Certificate: the certificate 'localhost' is valid from ",
-            Assert.Single(CertificateCheck.Unfit(new TlsClientOptions { Certificate = files }, Now.AddDays(days))),
+            Assert.Single(CertificateCheck.GetRejections(new TlsClientOptions { Certificate = files }, Now.AddDays(days))),
             StringComparison.Ordinal);
-        Assert.Empty(CertificateCheck.Unfit(new TlsServerOptions { Certificates = { files } }, Now));
+        Assert.Empty(CertificateCheck.GetRejections(new TlsServerOptions { Certificates = { files } }, Now));
     }
 
     /// <summary>.NET builds a chain to a root, also where its list of trusted authorities has an intermediate.</summary>
@@ -85,11 +85,11 @@ public sealed class CertificateCheckTests : TlsTest
         TlsServerOptions tls = WithClients(intermediate.Pem);
 
         Assert.Equal(
-            $"Tls:ClientCaPath: {tls.ClientCaPath} has intermediate authorities and no root (a self-signed certificate), and every client is refused. Add the root.",
-            Assert.Single(CertificateCheck.Unfit(tls, Now)));
+            $"Tls:ClientCaPath: {tls.ClientCaPath} contains intermediate authorities and no root (a self-signed certificate): every client is rejected. Add the root.",
+            Assert.Single(CertificateCheck.GetRejections(tls, Now)));
         Assert.EndsWith(
-            "and every upstream is refused. Add the root.",
-            Assert.Single(CertificateCheck.Unfit(new TlsClientOptions { CaPath = tls.ClientCaPath }, Now)),
+            ": every upstream is rejected. Add the root.",
+            Assert.Single(CertificateCheck.GetRejections(new TlsClientOptions { CaPath = tls.ClientCaPath }, Now)),
             StringComparison.Ordinal);
 
         Served served = await ServeTlsAsync(Carrier.Own, options =>
@@ -103,14 +103,14 @@ public sealed class CertificateCheckTests : TlsTest
         Assert.Contains("is not trusted (PartialChain)", (await WaitForFailuresAsync(served, 1))[0].Message, StringComparison.Ordinal);
 
         File.AppendAllText(tls.ClientCaPath!, "\n" + Authority.Pem);
-        Assert.Empty(CertificateCheck.Unfit(tls, Now));
+        Assert.Empty(CertificateCheck.GetRejections(tls, Now));
     }
 
     [Theory]
-    [InlineData("AllowedDnsNames", "spiffe://example.org/a", "URIs belong to AllowedUris.")]
-    [InlineData("AllowedUris", "a.example", "host names belong to AllowedDnsNames.")]
-    [InlineData("Hosts", "https://a.example", "Write the name alone")]
-    [InlineData("Hosts", "a.example:443", "Write the name alone")]
+    [InlineData("AllowedDnsNames", "spiffe://example.org/a", "Move URIs to AllowedUris.")]
+    [InlineData("AllowedUris", "a.example", "move host names to AllowedDnsNames.")]
+    [InlineData("Hosts", "https://a.example", "Write the name only")]
+    [InlineData("Hosts", "a.example:443", "Write the name only")]
     public void Mistakes_NameCannotMatch_IsRefused(string key, string name, string expected)
     {
         TlsServerOptions tls = WithClients(Authority.Pem);
@@ -123,8 +123,8 @@ public sealed class CertificateCheckTests : TlsTest
 
         string mistake = Assert.Single(CertificateCheck.Mistakes(tls));
 
-        Assert.Contains($"{key}: '{name}' is no ", mistake, StringComparison.Ordinal);
-        Assert.EndsWith(expected, mistake.Replace(", with *. in front for one label.", string.Empty, StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains($"{key}: '{name}' is not a ", mistake, StringComparison.Ordinal);
+        Assert.EndsWith(expected, mistake.Replace(", with *. in front to match one label.", string.Empty, StringComparison.Ordinal), StringComparison.Ordinal);
     }
 
     private TlsServerOptions WithClients(string authorities)

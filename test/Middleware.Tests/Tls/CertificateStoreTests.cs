@@ -109,7 +109,7 @@ public sealed class CertificateStoreTests : TlsTest
     [InlineData("another key", "server.pem with ")]
     [InlineData("no key", "server.pem cannot be used: ")]
     [InlineData("no certificate", "server.pem with ")]
-    [InlineData("authorities", "ca.pem cannot be used: it is no certificate: it has no line that begins with -----BEGIN")]
+    [InlineData("authorities", "ca.pem cannot be used: the file is not a certificate: no line begins with -----BEGIN")]
     public async Task Start_FileCannotBeUsed_SaysWhich(string what, string expected)
     {
         using X509Certificate2 certificate = Authority.IssueServer("localhost");
@@ -287,7 +287,7 @@ public sealed class CertificateStoreTests : TlsTest
         Assert.Equal("hello\n", await AskAsync(before, "hello\n"));
         FakeLogRecord line = Assert.Single(Told(served));
         Assert.Equal((201, LogLevel.Information), (line.Id.Id, line.Level));
-        Assert.Contains("New connections get new, valid to ", line.Message, StringComparison.Ordinal);
+        Assert.Contains("New connections use new, valid until ", line.Message, StringComparison.Ordinal);
     }
 
     [Theory, Trait("Fault", "F23")]

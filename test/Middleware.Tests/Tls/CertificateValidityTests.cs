@@ -18,9 +18,9 @@ public sealed class CertificateValidityTests : TlsTest
     public CertificateValidityTests() => _metrics = Own(new ByteStreamMetrics(null));
 
     [Theory]
-    [InlineData(-5, -1, 204, "the certificate 'mine' in ")]
-    [InlineData(2, 5, 205, "the certificate 'mine' in ")]
-    [InlineData(-9, 0.5, 206, "the certificate 'mine' in ")]
+    [InlineData(-5, -1, 204, "certificate 'mine' in ")]
+    [InlineData(2, 5, 205, "certificate 'mine' in ")]
+    [InlineData(-9, 0.5, 206, "certificate 'mine' in ")]
     public void Start_CertificateIsNotValidOrExpires_IsServedWithAWarning(double notBefore, double notAfter, int id, string expected)
     {
         TlsCertificateOptions files = Issue("mine", notBefore, notAfter);
@@ -46,8 +46,8 @@ public sealed class CertificateValidityTests : TlsTest
         for (int i = 0; i < expected.Length; i++)
         {
             _clock.Advance(TimeSpan.FromHours(6) + TimeSpan.FromSeconds(1));
-            store.Look();
-            store.Look();
+            store.Reloader.Look();
+            store.Reloader.Look();
             Assert.Equal(expected[i], Lines().Count);
         }
 
@@ -61,14 +61,14 @@ public sealed class CertificateValidityTests : TlsTest
         CertificateStore store = Start("front", files);
 
         Issue("old", -5, -1);
-        store.Look();
+        store.Reloader.Look();
         Assert.Equal([201, 204], Lines().Select(line => line.Id.Id));
         Assert.Equal("old", store.Select(null)!.Subject);
 
         Issue("new", -5, 5);
-        store.Look();
+        store.Reloader.Look();
         _clock.Advance(TimeSpan.FromDays(2));
-        store.Look();
+        store.Reloader.Look();
         Assert.Equal([201, 204, 201], Lines().Select(line => line.Id.Id));
     }
 
@@ -80,7 +80,7 @@ public sealed class CertificateValidityTests : TlsTest
         Assert.Empty(Lines());
 
         _clock.Advance(TimeSpan.FromDays(11));
-        store.Look();
+        store.Reloader.Look();
 
         FakeLogRecord line = Assert.Single(Lines(), line => line.Id.Id == 207);
         Assert.Contains("'CN=Test Authority' in " + PathOf("ca.pem"), line.Message, StringComparison.Ordinal);
@@ -100,7 +100,7 @@ public sealed class CertificateValidityTests : TlsTest
         var seen = new List<(string, string, bool)>();
         _log.Written = () => seen.Add((one.Select(null)!.Subject, other.Select(null)!.Subject, ReferenceEquals(one.Authorities, other.Authorities)));
 
-        one.Look();
+        one.Reloader.Look();
 
         Assert.Equal(4, seen.Count);
         Assert.All(seen, now => Assert.Equal(("new", "new", true), now));
@@ -129,7 +129,7 @@ public sealed class CertificateValidityTests : TlsTest
         one.Dispose();
         Assert.Equal(1, _clock.Timers);
         Issue("new", -5, 5);
-        other.Look();
+        other.Reloader.Look();
         Assert.Equal("new", other.Select(null)!.Subject);
 
         other.Dispose();
@@ -148,18 +148,18 @@ public sealed class CertificateValidityTests : TlsTest
         string authorities = File.ReadAllText(PathOf("ca.pem"));
         File.WriteAllText(files.Path!, "broken");
         File.WriteAllText(PathOf("ca.pem"), "broken");
-        store.Look();
-        store.Look();
+        store.Reloader.Look();
+        store.Reloader.Look();
 
         CertificateSnapshot broken = Assert.Single(store.Snapshots());
         Assert.Equal("good", broken.Subject);
-        Assert.StartsWith($"{files.Path} with {files.KeyPath} cannot be used: it is no certificate", broken.Error, StringComparison.Ordinal);
-        Assert.StartsWith($"{PathOf("ca.pem")} cannot be used: it is no certificate", store.AuthoritiesError, StringComparison.Ordinal);
+        Assert.StartsWith($"{files.Path} with {files.KeyPath} cannot be used: the file is not a certificate", broken.Error, StringComparison.Ordinal);
+        Assert.StartsWith($"{PathOf("ca.pem")} cannot be used: the file is not a certificate", store.AuthoritiesError, StringComparison.Ordinal);
         Assert.Equal(store.AuthoritiesError, _metrics.ClientAuthoritiesErrorOf("front"));
 
         File.WriteAllBytes(files.Path!, good);
         File.WriteAllText(PathOf("ca.pem"), authorities);
-        store.Look();
+        store.Reloader.Look();
         Assert.Null(Assert.Single(store.Snapshots()).Error);
         Assert.Null(store.AuthoritiesError);
     }
@@ -191,7 +191,7 @@ public sealed class CertificateValidityTests : TlsTest
         string pipe = files.Path + ".pipe";
         Assert.Equal(0, MakePipe(pipe, 0x180));
         File.Move(pipe, files.Path!, overwrite: true);
-        var look = Task.Run(one.Look, Soon);
+        var look = Task.Run(one.Reloader.Look, Soon);
         // It can be opened once it is open for reading; the read ends when this is closed.
         await using FileStream writer = await Task.Run(() => new FileStream(files.Path!, FileMode.Open, FileAccess.Write), Soon).WaitAsync(Soon);
         using X509Certificate2 another = Authority.Issue("another", ["localhost"]);

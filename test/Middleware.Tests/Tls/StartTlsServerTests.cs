@@ -132,7 +132,7 @@ public sealed class StartTlsServerTests : TlsTest
         Served served = await ServeAsync(carrier, speaker, clientCertificate: true);
         await AssertNotServedAsync(served, Client());
 
-        await AssertFailureAsync(served, "tls_certificate_missing", "tls_certificate_missing", "the client has shown no certificate");
+        await AssertFailureAsync(served, "tls_certificate_missing", "tls_certificate_missing", "the client sent no certificate");
     }
 
     [Theory, MemberData(nameof(Speakers)), Trait("Fault", "F22")]
@@ -297,7 +297,7 @@ public sealed class StartTlsServerTests : TlsTest
         Assert.True(line.Exception is null, $"{line.Exception}");
         Assert.Equal((LogLevel.Information, 200, "ByteStreams.Tls"), (line.Level, line.Id.Id, line.Category));
         Assert.Null(line.Exception);
-        Assert.Matches($@"^Connection \S+ from 127\.0\.0\.1:\d+, server name \S+: the TLS handshake failed \({logged}\): .+$", line.Message);
+        Assert.Matches($@"^Connection \S+ from 127\.0\.0\.1:\d+: TLS handshake failed \(server name \S+, reason {logged}\): .+$", line.Message);
         Assert.Contains(explanation, line.Message, StringComparison.Ordinal);
     }
 

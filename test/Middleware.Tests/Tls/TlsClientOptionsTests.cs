@@ -67,9 +67,9 @@ public sealed class TlsClientOptionsTests : TlsTest
     }
 
     [Theory]
-    [InlineData("spiffe://example.org/upstream", "is a URI, and servers' certificates are matched by host name or IP address only.")]
-    [InlineData("upstream.example:443", "is no host name or IP address. Write the name alone, without scheme, port or wildcard.")]
-    [InlineData("*.example", "is no host name or IP address.")]
+    [InlineData("spiffe://example.org/upstream", "is a URI; servers' certificates are matched by host name or IP address only.")]
+    [InlineData("upstream.example:443", "is not a host name or IP address. Write the name only, without scheme, port or wildcard.")]
+    [InlineData("*.example", "is not a host name or IP address.")]
     public void CreateAuthenticationOptions_ServerNameIsNone_IsRefused(string name, string expected)
     {
         ArgumentException error = Assert.Throws<ArgumentException>(() => new TlsClientOptions { ServerName = name }.CreateAuthenticationOptions());
@@ -154,10 +154,10 @@ public sealed class TlsClientOptionsTests : TlsTest
 
     [Theory]
     [InlineData("no bundle", "missing.pem")]
-    [InlineData("empty bundle", "ca.pem cannot be used: it is no certificate: it has no line that begins with -----BEGIN")]
+    [InlineData("empty bundle", "ca.pem cannot be used: the file is not a certificate: no line begins with -----BEGIN")]
     [InlineData("no certificate", "missing.pem")]
     [InlineData("another key", "me.pem")]
-    [InlineData("both", "a Path or a Store")]
+    [InlineData("both", "either Path or Store")]
     public void Create_FileCannotBeUsed_SaysWhich(string what, string expected)
     {
         TlsClientOptions options = Options();

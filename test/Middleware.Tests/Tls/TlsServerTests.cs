@@ -61,7 +61,7 @@ public sealed class TlsServerTests : TlsTest
         Assert.True(answer is [] or [0x15, 0x03, _, 0, 2, 2, _], Convert.ToHexString(answer));
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
         Assert.Equal(LogLevel.Information, line.Level);
-        Assert.Matches(@"^Connection \S+ from 127\.0\.0\.1:\d+, server name \S+: the TLS handshake failed \(tls_handshake_failed\): .+$", line.Message);
+        Assert.Matches(@"^Connection \S+ from 127\.0\.0\.1:\d+: TLS handshake failed \(server name \S+, reason tls_handshake_failed\): .+$", line.Message);
         Assert.DoesNotContain(line.Message, char.IsControl);
         Assert.Single(Told(served));
         Assert.Equal("tls_handshake_failed", Assert.Single(handshakes.GetMeasurementSnapshot()).Tags["error.type"]);
@@ -115,7 +115,7 @@ public sealed class TlsServerTests : TlsTest
         time.Advance(TimeSpan.FromSeconds(0.2));
         Assert.All(await Task.WhenAll(stalled.Select(ReadToEndAsync)), Assert.Empty);
         IReadOnlyList<FakeLogRecord> lines = await WaitForFailuresAsync(served, Stalled);
-        Assert.All(lines, line => Assert.EndsWith("(tls_handshake_timeout): The TLS handshake took longer than 10 s.", line.Message, StringComparison.Ordinal));
+        Assert.All(lines, line => Assert.EndsWith("reason tls_handshake_timeout): The TLS handshake timed out after 10 s.", line.Message, StringComparison.Ordinal));
         Assert.Equal(
             Stalled, handshakes.GetMeasurementSnapshot().Count(each => each.Tags.TryGetValue("error.type", out object? type) && type is "tls_handshake_timeout"));
         await UntilAsync(() => InProgress(served) == 0);
@@ -148,7 +148,7 @@ public sealed class TlsServerTests : TlsTest
         Assert.Equal("hello\n", await AskAsync(client, "hello\n"));
         Assert.All(
             await WaitForFailuresAsync(served, 6),
-            line => Assert.Contains("(tls_handshake_limit): it was the oldest of too many in progress", line.Message, StringComparison.Ordinal));
+            line => Assert.Contains("reason tls_handshake_limit): evicted as the oldest handshake at the limit", line.Message, StringComparison.Ordinal));
     }
 
     [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F22")]
@@ -200,15 +200,15 @@ public sealed class TlsServerTests : TlsTest
 
         (string reason, string explanation) = shown switch
         {
-            "missing" => ("tls_certificate_missing", "the client has shown no certificate"),
+            "missing" => ("tls_certificate_missing", "the client sent no certificate"),
             "expired" => ("tls_certificate_expired", "the client's certificate is valid from "),
             "unknown" => ("tls_certificate_untrusted", "the client's certificate is not trusted ("),
             "server's" => ("tls_certificate_untrusted", "the client's certificate is not trusted (NotValidForUsage)"),
-            _ => ("tls_name_not_allowed", "the client's certificate names CN=mallory, which is not allowed"),
+            _ => ("tls_name_not_allowed", "no name of the client's certificate is allowed (CN=mallory)"),
         };
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
         Assert.Equal(LogLevel.Information, line.Level);
-        Assert.Contains($": the TLS handshake failed ({reason}): {explanation}", line.Message, StringComparison.Ordinal);
+        Assert.Contains($", reason {reason}): {explanation}", line.Message, StringComparison.Ordinal);
         Assert.Equal(reason, Assert.Single(handshakes.GetMeasurementSnapshot()).Tags["error.type"]);
         Assert.Equal(reason, (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
         Assert.False(handled);
@@ -348,7 +348,7 @@ public sealed class TlsServerTests : TlsTest
         Assert.Equal("1\n", await AskAsync(client, "1\n"));
 
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
-        Assert.Contains("(tls_handshake_failed): the peer has sent more than 32768 bytes in the handshake (MaxHandshakeSize)", line.Message, StringComparison.Ordinal);
+        Assert.Contains("reason tls_handshake_failed): the peer sent more than 32768 bytes in the handshake (MaxHandshakeSize)", line.Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]

@@ -1,23 +1,27 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Unix;
 
-namespace ByteStreams.Transport.Addresses;
+namespace ByteStreams;
 
 /// <summary>
-/// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,
-/// <c>unix:/path</c>, <c>unix:@name</c> in Linux' abstract namespace, or <c>fd:name</c> for a socket that systemd has opened.
-/// <c>{temp}</c> in a path stands for the temporary folder.
+/// The URL of an endpoint: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free port), <c>tls://host:port</c>, <c>unix:/path</c>,
+/// <c>unix:@name</c> in Linux's abstract namespace, or <c>fd:name</c> for a socket that systemd passes. <c>{temp}</c> in a path is the
+/// temporary folder.
 /// </summary>
-internal sealed record EndpointUrl
+public sealed record EndpointUrl
 {
-    /// <summary>For schemas: it tells a wrong scheme, and leaves the rest to <see cref="Parse"/>.</summary>
-    public const string Pattern = "^(tcp://|tls://|unix:|fd:).+$";
+    /// <summary>For schemas: it rejects an unknown scheme, and leaves the rest to <see cref="Parse"/>.</summary>
+    internal const string Pattern = "^(tcp://|tls://|unix:|fd:).+$";
 
-    /// <summary>What an endpoint's key takes.</summary>
-    public const string Takes = "tcp://host:port, tls://host:port, unix:/path, unix:@name or fd:name";
+    /// <summary>The forms that an endpoint's key takes.</summary>
+    internal const string Takes = "tcp://host:port, tls://host:port, unix:/path, unix:@name or fd:name";
+
+    private const string SchemeDelimiter = "://";
 
     /// <summary>A hint for a URL that is listened on.</summary>
     private const string AnyPort = "; port 0 takes a free one";
@@ -31,31 +35,34 @@ internal sealed record EndpointUrl
         EndPoint = endPoint;
     }
 
-    /// <summary>The host of a tcp URL, still to be resolved; empty is all interfaces. Null for any other.</summary>
+    /// <summary>The host name or address of a TCP URL; empty for all interfaces. Null for other URLs.</summary>
     public string? Host { get; }
 
+    /// <summary>The port of a TCP URL, 0 for a free one. 0 for other URLs.</summary>
     public int Port { get; }
 
-    /// <summary>Whether it says that the endpoint speaks TLS.</summary>
+    /// <summary>Whether the scheme is <c>tls</c>.</summary>
     public bool IsTls { get; private init; }
 
-    /// <summary>The name of a socket that was handed over. Null for any other.</summary>
+    /// <summary>The name of a socket that systemd passes. Null for other URLs.</summary>
     public string? Descriptor { get; private init; }
 
-    /// <summary>The endpoint of a Unix URL. Null for any other.</summary>
+    /// <summary>The address of a Unix URL. Null for other URLs.</summary>
     public EndPoint? EndPoint { get; }
 
-    /// <summary>Whether another one stands for the same listeners, whatever is spoken there.</summary>
-    public bool IsSamePlace(EndpointUrl other) => this with { IsTls = false } == other with { IsTls = false };
+    /// <summary>Whether another URL has the same listeners, with or without TLS.</summary>
+    internal bool IsSamePlace(EndpointUrl other) => this with { IsTls = false } == other with { IsTls = false };
 
-    /// <summary>As it would be written.</summary>
+    /// <summary>The URL as text; parsing it returns an equal URL.</summary>
     public override string ToString() => Descriptor is not null
         ? $"fd:{Descriptor}"
         : Host is null
         ? $"unix:{EndPoint!.ToString()!.Replace('\0', '@')}"
         : string.Create(CultureInfo.InvariantCulture, $"{(IsTls ? "tls" : "tcp")}://{(Host.Length == 0 ? "*" : Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
 
-    /// <summary>An address that is listened on, as a URL would be written.</summary>
+    /// <summary>Formats the address of a listener as a URL.</summary>
+    /// <param name="endPoint">The address, such as one of <see cref="ByteStreamServer.EndPoints"/>.</param>
+    /// <param name="isTls">Whether clients speak TLS.</param>
     public static string Format(EndPoint endPoint, bool isTls) => endPoint switch
     {
         // The runtime writes an abstract name with a leading zero or @.
@@ -63,8 +70,51 @@ internal sealed record EndpointUrl
         _ => $"{(isTls ? "tls" : "tcp")}://{endPoint}",
     };
 
-    /// <summary>Reads a URL; <paramref name="error"/> names the cause and the remedy where that fails.</summary>
-    public static EndpointUrl? Parse(string? text, out string? error)
+    /// <summary>Parses the URL of an endpoint.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="url">The URL; null if the text is not valid.</param>
+    /// <param name="error">The cause and the remedy; null if the text is valid.</param>
+    /// <returns>Whether the text is valid. Whether the host exists is not examined.</returns>
+    public static bool TryParse(string? text, [NotNullWhen(true)] out EndpointUrl? url, [NotNullWhen(false)] out string? error)
+    {
+        url = Parse(text, out error);
+        return url is not null;
+    }
+
+    /// <summary>Parses a URL to connect to: a host and a port other than 0, or a Unix socket.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="url">The URL; null if the text is not valid.</param>
+    /// <param name="error">The cause and the remedy; null if the text is valid.</param>
+    /// <returns>Whether the text is valid. Whether the host exists is not examined.</returns>
+    public static bool TryParseTarget(string? text, [NotNullWhen(true)] out EndpointUrl? url, [NotNullWhen(false)] out string? error)
+    {
+        url = ParseTarget(text, out error);
+        return url is not null;
+    }
+
+    /// <summary>Parses <c>scheme://host:port</c> with a scheme of the program's own, such as <c>http</c>.</summary>
+    /// <param name="text">The text, with its scheme.</param>
+    /// <param name="forms">The forms that the program accepts, for the error.</param>
+    /// <param name="url">The host and the port; null if the text is not valid.</param>
+    /// <param name="error">The cause and the remedy; null if the text is valid.</param>
+    /// <returns>Whether the text is valid.</returns>
+    /// <exception cref="ArgumentException">The text has no scheme.</exception>
+    public static bool TryParseHostAndPort(
+        string text, string forms, [NotNullWhen(true)] out EndpointUrl? url, [NotNullWhen(false)] out string? error)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        int scheme = text.IndexOf(SchemeDelimiter, StringComparison.Ordinal);
+        if (scheme < 1)
+        {
+            throw new ArgumentException($"'{text}' has no scheme.", nameof(text));
+        }
+
+        url = ParseTcp(text, text[(scheme + SchemeDelimiter.Length)..], forms, out error);
+        return url is not null;
+    }
+
+    /// <summary>As <see cref="TryParse"/>.</summary>
+    internal static EndpointUrl? Parse(string? text, out string? error)
     {
         EndpointUrl? url;
         if (string.IsNullOrWhiteSpace(text))
@@ -96,8 +146,8 @@ internal sealed record EndpointUrl
         return url;
     }
 
-    /// <summary>Reads a URL to connect to: a host and a port, or a Unix socket.</summary>
-    public static EndpointUrl? ParseTarget(string? text, out string? error)
+    /// <summary>As <see cref="TryParseTarget"/>.</summary>
+    internal static EndpointUrl? ParseTarget(string? text, out string? error)
     {
         EndpointUrl? url = Parse(text, out error);
         if (url is null)
@@ -116,7 +166,7 @@ internal sealed record EndpointUrl
     }
 
     /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
-    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamListenOptions options, CancellationToken cancellationToken) =>
+    internal async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamListenOptions options, CancellationToken cancellationToken) =>
         EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
 
     private static EndpointUrl? ParseDescriptor(string name, out string? error)
@@ -133,7 +183,7 @@ internal sealed record EndpointUrl
     }
 
     /// <summary>Reads what follows the scheme of <paramref name="text"/>.</summary>
-    public static EndpointUrl? ParseTcp(string text, string authority, string forms, out string? error)
+    private static EndpointUrl? ParseTcp(string text, string authority, string forms, out string? error)
     {
         string scheme = text[..text.IndexOf(':', StringComparison.Ordinal)].ToLowerInvariant();
         string rest = authority.TrimEnd('/');

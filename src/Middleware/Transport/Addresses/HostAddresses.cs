@@ -4,10 +4,10 @@ using System.Net.Sockets;
 
 namespace ByteStreams.Transport.Addresses;
 
-/// <summary>From the host as it is written to addresses.</summary>
+/// <summary>Resolves hosts to addresses.</summary>
 internal static class HostAddresses
 {
-    /// <summary>The addresses to listen on (S8): duplicates dropped, all interfaces for an empty host.</summary>
+    /// <summary>Returns the addresses to listen on (S8), without duplicates; all interfaces for an empty host.</summary>
     public static async Task<IReadOnlyList<EndPoint>> ForListeningAsync(
         IReadOnlyList<string> hosts, int port, ByteStreamListenOptions options, CancellationToken cancellationToken)
     {
@@ -16,7 +16,7 @@ internal static class HostAddresses
         foreach (string? host in hosts)
         {
             foreach (IPAddress address in string.IsNullOrEmpty(host)
-                ? Everywhere(options.AddressFamily)
+                ? GetAnyAddress(options.AddressFamily)
                 : await ResolveAsync(host, options.AddressFamily, cancellationToken).ConfigureAwait(false))
             {
                 var endPoint = new IPEndPoint(address, port);
@@ -27,10 +27,10 @@ internal static class HostAddresses
             }
         }
 
-        return endPoints.Count > 0 ? endPoints : throw new ArgumentException("At least one host is needed.", nameof(hosts));
+        return endPoints.Count > 0 ? endPoints : throw new ArgumentException("At least one host is required.", nameof(hosts));
     }
 
-    /// <summary>The addresses to connect to, in the order of RFC 8305, 4: families alternate, beginning with the resolver's first.</summary>
+    /// <summary>Returns the addresses to connect to in the order of RFC 8305, 4: families alternate, starting with the resolver's first.</summary>
     public static async Task<IReadOnlyList<IPAddress>> ForConnectingAsync(
         string host, AddressFamily family, CancellationToken cancellationToken) =>
         Interleave(await ResolveAsync(host, family, cancellationToken).ConfigureAwait(false));
@@ -59,7 +59,7 @@ internal static class HostAddresses
         if (port is < 0 or > 65535)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(port), port, string.Create(CultureInfo.InvariantCulture, $"A port is 0 to 65535, not {port}."));
+                nameof(port), port, string.Create(CultureInfo.InvariantCulture, $"The port is {port}; the range is 0 to 65535."));
         }
     }
 
@@ -70,7 +70,7 @@ internal static class HostAddresses
             literal = PlainAddress.From(literal);
             return family == AddressFamily.Unspecified || family == literal.AddressFamily
                 ? [literal]
-                : throw new IOException($"'{host}' is no address of the family {family}, to which the options restrict it.");
+                : throw new IOException($"'{host}' is not an address of the family {family}. Change AddressFamily or the address.");
         }
 
         IPAddress[] addresses;
@@ -87,7 +87,7 @@ internal static class HostAddresses
         return addresses.Length > 0 ? [.. addresses.Select(PlainAddress.From).Distinct()] : throw new IOException($"The host '{host}' has no address.");
     }
 
-    /// <summary>One dual-mode listener where the system has IPv6, so that both families have the same port.</summary>
-    private static IPAddress[] Everywhere(AddressFamily family) =>
+    /// <summary>Returns the IPv6 wildcard address if the system has IPv6, because a dual-mode socket has the same port for both families.</summary>
+    private static IPAddress[] GetAnyAddress(AddressFamily family) =>
         family == AddressFamily.InterNetwork || !Socket.OSSupportsIPv6 ? [IPAddress.Any] : [IPAddress.IPv6Any];
 }

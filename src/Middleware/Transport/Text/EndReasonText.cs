@@ -1,18 +1,21 @@
 using System.Text;
 
-namespace ByteStreams.Transport.Text;
+namespace ByteStreams;
 
-/// <summary>Reasons as logs, metrics and traces write them: <c>closed_by_peer</c>.</summary>
-internal static class EndReasonText
+/// <summary>The texts of close reasons in logs, metrics and traces, such as <c>closed_by_peer</c>.</summary>
+public static class EndReasonText
 {
     private static readonly string[] Texts = [.. Enum.GetValues<ConnectionEndReason>().Select(reason => SnakeCase(reason.ToString()))];
 
-    public static string Of(ConnectionEndReason reason) => Texts[(int)reason];
+    /// <summary>The reason's text, in snake case.</summary>
+    /// <param name="reason">The reason.</param>
+    public static string GetText(ConnectionEndReason reason) => Texts[(int)reason];
 
     /// <summary>
-    /// Whether the connection never reached its handler because a limit, a list or the rules for client certificates refuse it. A protocol error
-    /// is no refusal.
+    /// Whether the connection was refused: it never reached its handler because of a limit, an access list or the rules for client
+    /// certificates. A protocol error is not a refusal.
     /// </summary>
+    /// <param name="reason">The reason.</param>
     public static bool IsRefusal(ConnectionEndReason reason) =>
         reason is (>= ConnectionEndReason.RefusedTotal and <= ConnectionEndReason.RefusedUser)
             or ConnectionEndReason.ProxyUntrusted

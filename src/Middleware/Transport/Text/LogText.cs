@@ -2,23 +2,26 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 
-namespace ByteStreams.Transport.Text;
+namespace ByteStreams;
 
 /// <summary>
-/// Text from peers as it may stand in a log: one event stays one line, and nothing that it contains changes how the others look
-/// (F17).
+/// Escapes text from peers for logs and terminals: one event stays one line, and no control character changes how other lines look (F17).
 /// </summary>
-internal static class LogText
+public static class LogText
 {
     /// <summary>What a peer may write into a log with one field: certificates name hosts of at most 253 characters.</summary>
     private const int Longest = 256;
 
-    /// <summary>The text with control and format characters, line ends and lone surrogates as \u{…}, and a backslash doubled; cut after 256.</summary>
+    /// <summary>Escapes control and format characters, line ends and lone surrogates as <c>\u{…}</c>, doubles backslashes, and truncates to 256 characters.</summary>
+    /// <param name="text">The text.</param>
     public static string Escape(string text) => Escape(text, Longest);
 
-    /// <summary>The same, cut after <paramref name="longest"/>.</summary>
+    /// <summary>Escapes and truncates to a length.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="longest">The number of characters after which the escaped text is truncated.</param>
     public static string Escape(string text, int longest)
     {
+        ArgumentNullException.ThrowIfNull(text);
         if (text.Length <= longest && !text.AsSpan().ContainsAnyExceptInRange(' ', '~') && !text.Contains('\\', StringComparison.Ordinal))
         {
             return text;
@@ -50,7 +53,7 @@ internal static class LogText
     }
 
     /// <summary>An address; a Unix client's path is the client's own text.</summary>
-    public static string Of(EndPoint? endPoint) => endPoint?.ToString() is { Length: > 0 } text ? Escape(text) : "-";
+    internal static string Of(EndPoint? endPoint) => endPoint?.ToString() is { Length: > 0 } text ? Escape(text) : "-";
 
     private static bool IsHarmless(Rune rune) => rune != Rune.ReplacementChar && Rune.GetUnicodeCategory(rune) is not (
         UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
