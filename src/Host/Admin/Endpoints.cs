@@ -1,5 +1,9 @@
 using System.Reflection;
 using ByteStreams;
+using ByteStreams.Connections;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
+using StreamsHost.Status;
 
 namespace StreamsHost.Admin;
 

@@ -27,7 +27,7 @@ public class TelemetryDocumentTests
 
     [Fact]
     public void Generate_ReasonThatNamesAMethod_HasNoParameters() =>
-        Assert.Equal("An operator ended it (`Abort`).", Descriptions.Of(typeof(ConnectionEndReason), nameof(ConnectionEndReason.ClosedByOperator)));
+        Assert.Equal("An operator aborted it (`Abort`).", Descriptions.Of(typeof(ConnectionEndReason), nameof(ConnectionEndReason.ClosedByOperator)));
 
     private static string Generate()
     {
