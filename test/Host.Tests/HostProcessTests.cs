@@ -137,7 +137,7 @@ public class HostProcessTests
             $"{endpoints}:secure:Access:Allow: '10.0.0.0/33' is no network.",
             $"{endpoints}:secure:Access:Allow: 'nowhere' is no network.",
             $"{endpoints}:secure:Tls:Certificates:0: /no/such/tls.crt cannot be used: ",
-            $"{endpoints}:secure:Tls:ClientCertificates is Require and needs ClientCaPath",
+            $"{endpoints}:secure:Tls:ClientCertificates is Require and requires ClientCaPath",
         ];
         string[] lines = [.. errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal)];
         Assert.Equal(expected.Length, lines.Length);

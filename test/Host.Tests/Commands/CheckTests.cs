@@ -131,7 +131,7 @@ public sealed class CheckTests : IDisposable
             "front        tls://*:0                                    handler relay",
             $"             certificate localhost, valid until {Utc(certificate.NotAfter)}",
             "Warning: ByteStreams:Endpoints:front:Tls:Certificates:0: the issuer 'CN=Test Authority' is neither in the file nor a root that this system trusts. "
-            + "Unless it is a root that the clients trust, they cannot build the chain: append the intermediate certificates to the file.",
+            + "Clients that do not trust this issuer themselves reject the certificate. Append the intermediate certificates to the file.",
             $"Configuration file: {Path.GetFullPath(file, _authority.Folder)}.",
             "2 endpoints are valid. Nothing was bound: whether the addresses are free was not checked.",
             string.Empty,

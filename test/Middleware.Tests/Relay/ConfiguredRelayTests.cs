@@ -96,11 +96,11 @@ public sealed class ConfiguredRelayTests : ServedTest
         string[] expected =
         [
             "ByteStreams:Endpoints:files:Relay:Tls: /no/such/ca.pem",
-            "ByteStreams:Endpoints:none:Relay:Upstreams is empty: give at least one",
+            "ByteStreams:Endpoints:none:Relay:Upstreams is empty. Add at least one URL",
             "ByteStreams:Endpoints:other:Relay: the handler is 'echo', so this section has no effect. Set Handler to relay.",
             "ByteStreams:Endpoints:typing:Relay:Tls:CaPaht: there is no such key. Did you mean 'CaPath'?",
             "ByteStreams:Endpoints:typing:Relay:Upstream: there is no such key. Did you mean 'Upstreams'?",
-            "ByteStreams:Endpoints:typing:Relay:Upstreams is empty: give at least one",
+            "ByteStreams:Endpoints:typing:Relay:Upstreams is empty. Add at least one URL",
         ];
         string[] errors = [.. error.Errors.Order(StringComparer.Ordinal)];
         Assert.Equal(expected.Length, errors.Length);

@@ -75,7 +75,7 @@ public sealed class TlsServerTests : TlsTest
         (await ConnectPlainAsync(served)).Dispose();
 
         FakeLogRecord line = Assert.Single(await WaitForFailuresAsync(served, 1));
-        Assert.Contains("(tls_handshake_failed): ", line.Message, StringComparison.Ordinal);
+        Assert.Contains("reason tls_handshake_failed): ", line.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level > LogLevel.Information);
     }
 
