@@ -83,7 +83,7 @@ public sealed class ConnectionRunnerTests
         await handler.OnConnectedAsync(context);
 
         Assert.Equal(["before", "handler", "after"], handler.Steps);
-        Assert.True((await output.Reader.ReadAsync()).IsCompleted);
+        Assert.True((await output.Reader.ReadAsync(TestContext.Current.CancellationToken)).IsCompleted);
     }
 
     private static ConnectionState Create() => ConnectionState.Create(new DefaultConnectionContext(), completesHandler: false);
