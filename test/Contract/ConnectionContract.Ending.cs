@@ -194,7 +194,7 @@ public abstract partial class ConnectionContract
         long before = link.ServerLink.BytesReceived;
         link.Client.Writer.Write("anybody?"u8);
         await link.Client.Writer.DrainAsync(Soon);
-        await UntilAsync(() => link.ServerLink.BytesReceived > before);
+        await Patience.UntilAsync(() => link.ServerLink.BytesReceived, now => now > before);
         Assert.False(closed.IsCompleted);
         await AdvanceUntilAsync(time, closed);
         await closed;
@@ -213,7 +213,7 @@ public abstract partial class ConnectionContract
         Assert.Empty(await link.Client.Reader.ReadAsync(cancellationToken: Soon));
         // The sender is paused at last: what arrives is not taken for ever. (How much was on its way is the medium's affair.)
         _ = await FillAsync(link.Client.Writer);
-        await UntilAsync(() => link.ServerLink.BytesReceived - before >= bound);
+        await Patience.UntilAsync(() => link.ServerLink.BytesReceived - before, now => now >= bound);
         Assert.False(closed.IsCompleted);
         await AdvanceUntilAsync(time, closed);
         await closed;
@@ -274,7 +274,7 @@ public abstract partial class ConnectionContract
         Link link = await ConnectAsync();
         Task closed = link.Writer.WaitClosedAsync(Soon);
         link.Client.Writer.Write(new byte[300000]);
-        await UntilAsync(() => link.ServerLink.BytesReceived >= 65536);
+        await Patience.UntilAsync(() => link.ServerLink.BytesReceived, now => now >= 65536);
         await link.Reader.ReadExactlyAsync(300000, Soon);
         await ResetByClientAsync(link);
         await Assert.ThrowsAsync<ConnectionResetException>(() => closed);
@@ -324,13 +324,13 @@ public abstract partial class ConnectionContract
             await client.Writer.DrainAsync(Soon);
             if (NeedsUnread)
             {
-                await UntilAsync(() => client.Writer.GetExtraInfo("socket") is Socket { Available: > 0 });
+                await Patience.UntilAsync(() => client.Writer.GetExtraInfo("socket") is Socket { Available: > 0 });
             }
 
             client.Writer.Abort();
             await client.DisposeAsync();
         });
-        await UntilAsync(() => seen.Count == Runs);
+        await Patience.UntilAsync(() => seen.Count, now => now == Runs);
         Assert.All(seen, error => Assert.IsType<ConnectionResetException>(error));
     }
 
@@ -359,7 +359,7 @@ public abstract partial class ConnectionContract
             client.Writer.Abort();
             await client.DisposeAsync();
         });
-        await UntilAsync(() => seen.Count == Runs);
+        await Patience.UntilAsync(() => seen.Count, now => now == Runs);
         Assert.All(seen, error => Assert.IsType<ConnectionResetException>(error));
     }
 
@@ -448,14 +448,6 @@ public abstract partial class ConnectionContract
                 room.Release();
             }
         }));
-    }
-
-    private async Task UntilAsync(Func<bool> condition)
-    {
-        while (!condition())
-        {
-            await Task.Delay(5, Soon);
-        }
     }
 
     /// <summary>Advances the clock again and again: the wait that it is to end may begin a moment after the first time.</summary>

@@ -145,7 +145,7 @@ public abstract partial class ConnectionContract
         await Record.ExceptionAsync(() => link.ClientLink.WaitClosedAsync().WaitAsync(Soon));
         if (ServerTls is not null)
         {
-            await UntilAsync(() => IsDisposed(server.SslStream!));
+            await Patience.UntilAsync(() => IsDisposed(server.SslStream!));
         }
 
         Assert.Equal(peer, server.LocalEndPoint);
@@ -191,7 +191,7 @@ public abstract partial class ConnectionContract
             return;
         }
 
-        await UntilAsync(() => IsDisposed(stream));
+        await Patience.UntilAsync(() => IsDisposed(stream));
         ITlsHandshakeFeature handshake = features.Get<ITlsHandshakeFeature>()!;
         Assert.Equal(cipher, handshake.NegotiatedCipherSuite);
         Assert.Equal(link.Client.Writer.TlsProtocol, handshake.Protocol);
@@ -213,18 +213,13 @@ public abstract partial class ConnectionContract
         });
         // Not in the test framework's own context, whose threads remember the last task that they ran.
         await Task.Run(() => OpenAndForgetAsync(server, log), Soon);
-        while (!read.Task.IsCompleted)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            await Task.Delay(10, Soon);
-        }
+        await Patience.UntilAsync(() => IsAfterCollection(() => read.Task.IsCompleted));
 
         // What was written before it was forgotten has arrived, and then the end; a cut where TLS could have said that it was meant.
         (byte[] arrived, Exception? end) = await read.Task;
         Assert.Equal("forgotten", Text(arrived));
         Assert.IsType(ServerTls is null ? typeof(IncompleteReadException) : typeof(TlsTruncatedException), end);
-        await UntilAsync(() => log.Count > 0);
+        await Patience.UntilAsync(() => log.Count, now => now > 0);
         FakeLogRecord warning = Assert.Single(log.GetSnapshot(), record => record.Level == LogLevel.Warning);
         Assert.Equal(101, warning.Id.Id);
 #if DEBUG
@@ -238,14 +233,16 @@ public abstract partial class ConnectionContract
         var log = new FakeLogCollector();
         ByteStreamServer server = await ServeAsync(async (reader, _, _) => await reader.ReadAsync(cancellationToken: Soon));
         WeakReference writer = await Task.Run(() => OpenAndCloseAsync(server, log), Soon);
-        while (writer.IsAlive)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            await Task.Delay(10, Soon);
-        }
+        await Patience.UntilAsync(() => IsAfterCollection(() => !writer.IsAlive));
 
         Assert.DoesNotContain(log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+    }
+
+    private static bool IsAfterCollection(Func<bool> condition)
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return condition();
     }
 
     private static bool IsDisposed(SslStream stream) => !stream.IsAuthenticated;

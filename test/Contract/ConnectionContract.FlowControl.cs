@@ -212,7 +212,7 @@ public abstract partial class ConnectionContract
         Task closed = link.Writer.WaitClosedAsync(Soon);
         _ = await FillAsync(link.Client.Writer);
         // It receives, though nobody reads: only so is the peer's end noticed.
-        await UntilAsync(() => link.ServerLink.BytesReceived > 0);
+        await Patience.UntilAsync(() => link.ServerLink.BytesReceived, now => now > 0);
         Assert.InRange(link.ServerLink.BytesReceived, 1, (2 * 65536) + Slack);
         Assert.False(closed.IsCompleted);
     }

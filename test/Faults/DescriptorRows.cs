@@ -65,11 +65,11 @@ public sealed partial class DescriptorRows : ProcessTest
             Assert.False(await IsServedAsync(relay.EndPoint));
         }
 
-        await UntilAsync(() => relay.Host.Reasons.GetValueOrDefault("refused_total") == Beyond);
+        await Patience.UntilAsync(() => relay.Host.Reasons.GetValueOrDefault("refused_total"), now => now == Beyond);
         await AssertAliveAsync(relay);
         await EchoAsync(clients[^1], "still there\n");
         Array.ForEach(clients, client => client.Dispose());
-        await UntilAsync(() => relay.Host.Reasons.GetValueOrDefault("closed_by_peer") == clients.Length);
+        await Patience.UntilAsync(() => relay.Host.Reasons.GetValueOrDefault("closed_by_peer"), now => now == clients.Length);
         await EchoAsync(relay.EndPoint);
         Assert.DoesNotContain("refused_descriptors", relay.Host.Reasons.Keys);
         Figure($"{clients.Length} relayed connections at {Limit} descriptors");
@@ -144,10 +144,10 @@ public sealed partial class DescriptorRows : ProcessTest
         return new Relay(host, new IPEndPoint(IPAddress.Loopback, port), new Uri($"{admin}/livez"), most);
     }
 
-    private async Task<string> PrintedAsync(ServerProcess host, Regex expression)
+    private static async Task<string> PrintedAsync(ServerProcess host, Regex expression)
     {
-        Match? match = null;
-        await UntilAsync(() => (match = host.Output.Select(line => expression.Match(line)).FirstOrDefault(found => found.Success)) is not null);
+        Match? match = await Patience.UntilAsync(
+            () => host.Output.Select(line => expression.Match(line)).FirstOrDefault(found => found.Success), found => found is not null, awaited: expression.ToString());
         return match!.Groups[1].Value;
     }
 

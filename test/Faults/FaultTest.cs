@@ -16,6 +16,9 @@ namespace ByteStreams.Faults.Tests;
 /// </summary>
 public abstract class FaultTest : ServedTest
 {
+    /// <summary>The most that a server may take to release what a fault's connections held.</summary>
+    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(15);
+
     private Served? _canary;
     private PooledMemory? _pooled;
     private int _sockets;
@@ -67,11 +70,9 @@ public abstract class FaultTest : ServedTest
         Assert.True(watch.Elapsed < Patience.OnThisMachine(TimeSpan.FromSeconds(1)), $"The canary's echo took {watch.ElapsedMilliseconds} ms.");
 
         int expected = reasons.Sum(reason => reason.Count);
-        await SettleAsync(() => served.Summaries.Count >= expected && Active(served) == 0, () => $"{served.Summaries.Count} of {expected} summary lines, {Active(served)} connections open");
-        await SettleAsync(
-            () => Descriptors.SocketsOf(Environment.ProcessId) <= _sockets,
-            () => $"{Descriptors.SocketsOf(Environment.ProcessId)} sockets are open, {_sockets} were before");
-        await SettleAsync(() => PooledBytes <= 0, () => $"{PooledBytes} bytes of the pool are still out: {_pooled}");
+        await Patience.UntilAsync(() => (Lines: served.Summaries.Count, Active: Active(served)), now => now.Lines >= expected && now.Active == 0, Settling);
+        await Patience.UntilAsync(() => Descriptors.SocketsOf(Environment.ProcessId), sockets => sockets <= _sockets, Settling);
+        await Patience.UntilAsync(() => PooledBytes <= 0, observed: () => $"{PooledBytes} bytes: {_pooled}", limit: Settling);
         Assert.Equal(expected + refusedAtAccept, served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted));
         Assert.Equal(
             reasons.Where(reason => reason.Count > 0).Select(reason => $"{reason.Count} {reason.Reason}").Order(),
@@ -146,13 +147,5 @@ public abstract class FaultTest : ServedTest
         }
         while (Descriptors.SocketsOf(Environment.ProcessId) != sockets);
         return sockets;
-    }
-
-    private static async Task SettleAsync(Func<bool> condition, Func<string> otherwise)
-    {
-        for (var watch = Stopwatch.StartNew(); !condition(); await Task.Delay(10))
-        {
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(15), otherwise());
-        }
     }
 }

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using ByteStreams.Middleware.Tests;
 
 namespace ByteStreams.Faults.Tests;
 

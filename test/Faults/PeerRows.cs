@@ -214,7 +214,7 @@ public sealed class PeerRows : FaultTest
                 Assert.Empty(await client.Reader.ReadAsync(cancellationToken: Soon));
             }
 
-            await UntilAsync(() => relay.Open == 0);
+            await Patience.UntilAsync(() => relay.Open, now => now == 0);
         }
 
         await AssertRecoveredAsync(served, ("closed_locally", 1));
@@ -286,7 +286,7 @@ public sealed class PeerRows : FaultTest
             outcomes.Enqueue((second, await Record.ExceptionAsync(() => first), await Record.ExceptionAsync(() => drain)));
         });
         Socket[] sockets = await ConnectManyAsync(served.EndPoint, Count);
-        await UntilAsync(() => outcomes.Count == Count);
+        await Patience.UntilAsync(() => outcomes.Count, now => now == Count);
         await Task.WhenAll(sockets.Select(UntilEndedAsync));
 
         Assert.All(outcomes, outcome =>

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
-using ByteStreams.Middleware.Tests;
 using Xunit.Sdk;
 
 namespace ByteStreams.Faults.Tests;
@@ -25,7 +24,7 @@ public sealed class ProcessRows : ProcessTest
         (double stock, Socket[] others) = await StallAsync(kestrel, Peers, sendBuffer);
         Array.ForEach(others, other => other.Dispose());
 
-        await UntilAsync(() => host.Reasons.GetValueOrDefault("send_stall_timeout") == Peers);
+        await Patience.UntilAsync(() => host.Reasons.GetValueOrDefault("send_stall_timeout"), now => now == Peers, limit: TimeSpan.FromMinutes(2));
         Array.ForEach(peers, peer => peer.Dispose());
         Figure($"{each:0.0} KiB per stalled peer (stock Kestrel {stock:0.0}; {Peers:N0} peers that send {sendBuffer / 1024} KiB at a time)");
         if (each > 128)
@@ -46,7 +45,7 @@ public sealed class ProcessRows : ProcessTest
         ServerProcess host = await HostAsync(["/usr/bin/prlimit", $"--nofile={Limit}"], 0, ("MaxConnections", "10000"));
         ServerProcess kestrel = await KestrelAsync("/usr/bin/prlimit", $"--nofile={Limit}");
         await EchoAsync(host.EndPoint);
-        await UntilAsync(() => host.Reasons.Count == 1);
+        await Patience.UntilAsync(() => host.Reasons.Count, now => now == 1);
         int sockets = host.Sockets;
         int accepted = 0;
         double here = await ExhaustAsync(host);
@@ -76,7 +75,7 @@ public sealed class ProcessRows : ProcessTest
             catch (Exception e) when (server == kestrel && e is SocketException or TrueException)
             {
                 // Only its end may keep it from that; otherwise this waits for the deadline.
-                await UntilAsync(() => server.HasExited);
+                await Patience.UntilAsync(() => server.HasExited);
                 return double.NaN;
             }
 
@@ -134,7 +133,7 @@ public sealed class ProcessRows : ProcessTest
             ["/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=accept4", "-e", $"inject=accept4:error={error}:when=1+2"], 0);
         var watch = Stopwatch.StartNew();
         await EchoAsync(host.EndPoint);
-        await UntilAsync(() => host.Reasons.Count == 1);
+        await Patience.UntilAsync(() => host.Reasons.Count, now => now == 1);
         int sockets = host.Sockets;
         for (int i = 0; i < Count; i++)
         {
@@ -142,7 +141,7 @@ public sealed class ProcessRows : ProcessTest
         }
 
         string line = $"{host.EndPoint}: {told}";
-        await UntilAsync(() => host.Output.Any(printed => printed.Contains(line, StringComparison.Ordinal)));
+        await Patience.UntilAsync(() => host.Output.Any(printed => printed.Contains(line, StringComparison.Ordinal)));
         // One a second, from its start on.
         Assert.InRange(host.Output.Count(printed => printed.Contains(line, StringComparison.Ordinal)), 1, 3 + (int)watch.Elapsed.TotalSeconds);
         await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Count + 1));
@@ -181,7 +180,7 @@ public sealed class ProcessRows : ProcessTest
         // Put right, it starts; and who had the port has noticed nothing.
         ServerProcess mended = await HostAsync(right);
         await EchoAsync(new UnixDomainSocketEndPoint(path));
-        await UntilAsync(() => mended.Reasons.Count == 1);
+        await Patience.UntilAsync(() => mended.Reasons.Count, now => now == 1);
         await EchoAsync(open, "behind\n");
         open.Dispose();
         await AssertRecoveredAsync(other, sockets, ("closed_by_peer", 1));
@@ -221,11 +220,12 @@ public sealed class ProcessRows : ProcessTest
     public async Task F49_EighteenThousandIdleConnections_CostLittleAndDisturbNobody()
     {
         const int Connections = 18_000;
+        TakeTime(TimeSpan.FromMinutes(10));
         Assert.SkipUnless(MostDescriptors() >= Connections + 500, $"18,000 connections need as many descriptors here and there; the limit is {MostDescriptors():N0} (ulimit -n).");
         ServerProcess host = await HostAsync(("MaxConnections", "0"));
         int sockets = host.Sockets;
         (double each, double p99) = await IdleAsync(host);
-        await UntilAsync(() => host.Reasons.GetValueOrDefault("closed_by_peer") >= Connections + 1000);
+        await Patience.UntilAsync(() => host.Reasons.GetValueOrDefault("closed_by_peer"), now => now >= Connections + 1000, limit: TimeSpan.FromMinutes(2));
         ServerProcess kestrel = await KestrelAsync();
         (double stock, double stockP99) = await IdleAsync(kestrel);
 
@@ -236,7 +236,7 @@ public sealed class ProcessRows : ProcessTest
             Missed($"3 KiB each ({each:0.0})");
         }
 
-        // What it is on this machine, and a fifth for threads that a busy one adds.
+        // Measured: 3.8 to 4.2, and 4.8 for stock Kestrel.
         Assert.InRange(each, 0, 4.6);
         Assert.InRange(p99, 0, 50);
         await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Connections + 1000));
@@ -244,16 +244,16 @@ public sealed class ProcessRows : ProcessTest
         async Task<(double KiBEach, double P99)> IdleAsync(ServerProcess server)
         {
             await WarmUpAsync(server);
-            long before = await SettledMemoryAsync(server);
+            long before = await CollectedMemoryAsync(server);
             Socket[] idle = [.. Enumerable.Range(0, Connections).Select(_ => Connect(server.EndPoint))];
-            await UntilAsync(() => server.Sockets >= Connections);
-            long after = await SettledMemoryAsync(server);
+            await Patience.UntilAsync(() => server.Sockets, now => now >= Connections);
             var times = new List<double>();
             for (int i = 0; i < 800; i++)
             {
                 times.Add((await EchoAsync(server.EndPoint)).TotalMilliseconds);
             }
 
+            long after = await CollectedMemoryAsync(server);
             Array.ForEach(idle, socket => socket.Dispose());
             return ((after - before) / KiB / Connections, times.Order().ElementAt(times.Count * 99 / 100));
         }

@@ -44,7 +44,7 @@ public sealed class ProxyRows : FaultTest
             using Socket socket = await ConnectPlainAsync(served.EndPoint);
             long before = Received(served);
             await socket.SendAsync(header.AsMemory(..cut), Soon);
-            await UntilAsync(() => Received(served) == before + cut);
+            await Patience.UntilAsync(() => Received(served), now => now == before + cut);
             Assert.Equal(cut - 1, _handled);
             await socket.SendAsync((byte[])[.. header[cut..], .. "bytes behind it\n"u8], Soon);
             Assert.Equal("192.0.2.1:51324 bytes behind it\n", Text(await AnswerAsync(socket)));

@@ -300,7 +300,7 @@ public sealed class RelayRows : FaultTest
             }
 
             int expected = (round + 1) * Count;
-            await UntilAsync(() => served.Summaries.Count == expected);
+            await Patience.UntilAsync(() => served.Summaries.Count, now => now == expected);
             Figure($"{Count} clients gone after {watch.ElapsedMilliseconds} ms");
             Assert.True(watch.Elapsed < Patience.OnThisMachine(limit + TimeSpan.FromSeconds(2)), $"It took {watch.ElapsedMilliseconds} ms.");
         }
@@ -335,7 +335,7 @@ public sealed class RelayRows : FaultTest
             await AssertRefusedAsync(new IPEndPoint(IPAddress.Loopback, port));
         }
 
-        await UntilAsync(() => served.Summaries.Count == served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted));
+        await Patience.UntilAsync(() => served.Summaries.Count == served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted));
         Figure($"{peak} sockets at most, {served.Summaries.Count} connections accepted for {Count} clients");
         Assert.InRange(peak, 1, 10);
         // One hop leads to the address that the relay did not know: its end is met within the connect, or after it.

@@ -13,8 +13,6 @@ namespace ByteStreams.Faults.Tests;
 /// <summary>A server in a process of its own, which can be measured and killed: StreamsHost, or stock Kestrel to compare with.</summary>
 internal sealed partial class ServerProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly Process _process;
     private readonly TaskCompletionSource _up = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ConcurrentDictionary<string, int> _reasons = new();
@@ -93,7 +91,7 @@ internal sealed partial class ServerProcess : IAsyncDisposable
         var host = new ServerProcess(start, port, "try: ");
         try
         {
-            await host._up.Task.WaitAsync(Patience);
+            await host._up.Task.WaitAsync(Patience.Limit);
             return host;
         }
         catch
@@ -109,7 +107,7 @@ internal sealed partial class ServerProcess : IAsyncDisposable
         int port = Ports.Free();
         var kestrel = new ServerProcess(
             Command([.. wrapper, Path.Combine(AppContext.BaseDirectory, "Benchmarks.Kestrel"), "--line", port.ToString(CultureInfo.InvariantCulture)]), port, "ready");
-        await kestrel._up.Task.WaitAsync(Patience);
+        await kestrel._up.Task.WaitAsync(Patience.Limit);
         return kestrel;
     }
 
@@ -130,10 +128,10 @@ internal sealed partial class ServerProcess : IAsyncDisposable
             }
         };
         Task listening = Task.Run(events.Process);
-        await collected.Task.WaitAsync(Patience);
+        await collected.Task.WaitAsync(Patience.Limit);
         // The stream ends by it.
-        await session.StopAsync(CancellationToken.None).WaitAsync(Patience);
-        await listening.WaitAsync(Patience);
+        await session.StopAsync(CancellationToken.None).WaitAsync(Patience.Limit);
+        await listening.WaitAsync(Patience.Limit);
     }
 
     /// <summary>Has it drain by a SIGTERM.</summary>
@@ -142,10 +140,10 @@ internal sealed partial class ServerProcess : IAsyncDisposable
     {
         using (Process kill = Process.Start("kill", ["-TERM", Id.ToString(CultureInfo.InvariantCulture)]))
         {
-            await kill.WaitForExitAsync().WaitAsync(Patience);
+            await kill.WaitForExitAsync().WaitAsync(Patience.Limit);
         }
 
-        await _process.WaitForExitAsync().WaitAsync(Patience);
+        await _process.WaitForExitAsync().WaitAsync(Patience.Limit);
         return _process.ExitCode;
     }
 
@@ -153,7 +151,7 @@ internal sealed partial class ServerProcess : IAsyncDisposable
     public async Task KillAsync()
     {
         _process.Kill();
-        await _process.WaitForExitAsync().WaitAsync(Patience);
+        await _process.WaitForExitAsync().WaitAsync(Patience.Limit);
     }
 
     public async ValueTask DisposeAsync()

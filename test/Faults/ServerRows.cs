@@ -103,7 +103,7 @@ public sealed class ServerRows : FaultTest
                 await sockets[^1].SendAsync("block\n"u8.ToArray(), Soon);
             }
 
-            await UntilAsync(() => Volatile.Read(ref blocked) == Count);
+            await Patience.UntilAsync(() => Volatile.Read(ref blocked), now => now == Count);
             var watch = Stopwatch.StartNew();
             await AskCanaryAsync();
             await using (ByteStreamConnection same = await ByteStream.OpenConnectionAsync(served.EndPoint, cancellationToken: Soon))
@@ -162,7 +162,7 @@ public sealed class ServerRows : FaultTest
                 await blocker.SendAsync("block\n"u8.ToArray(), Soon);
             }
 
-            await UntilAsync(() => Volatile.Read(ref blocked) == BlockingHandlers.Most && BlockingHandlers.Shared.IsFull);
+            await Patience.UntilAsync(() => Volatile.Read(ref blocked) == BlockingHandlers.Most && BlockingHandlers.Shared.IsFull, limit: TimeSpan.FromMinutes(2));
             await AskEachAsync(older);
             await AskCanaryAsync();
             await AssertRefusedAsync(served.EndPoint);
@@ -178,7 +178,7 @@ public sealed class ServerRows : FaultTest
                 blocker.Dispose();
             }
 
-            await UntilAsync(() => !BlockingHandlers.Shared.IsFull);
+            await Patience.UntilAsync(() => !BlockingHandlers.Shared.IsFull, limit: TimeSpan.FromMinutes(2));
             await using (ByteStreamConnection late = await ByteStream.OpenConnectionAsync(served.EndPoint, cancellationToken: Soon))
             {
                 Assert.Equal("late\n", await AskAsync(late, "late\n"));
@@ -230,7 +230,7 @@ public sealed class ServerRows : FaultTest
         Assert.InRange(slowest, TimeSpan.Zero, Patience.OnThisMachine(TimeSpan.FromSeconds(1)));
         Figure($"another connection's echo took {slowest.TotalMilliseconds:0} ms at most; {string.Join("; ", rates.Select(rate => rate.Trim()))}");
         int accepted = (int)served.Metrics.Endpoints.Sum(endpoint => endpoint.Accepted);
-        await UntilAsync(() => served.Summaries.Count >= accepted);
+        await Patience.UntilAsync(() => served.Summaries.Count, now => now >= accepted, limit: TimeSpan.FromMinutes(2));
         // It leaves with answers still on their way to it, which resets a connection now and then.
         int resets = served.Summaries.Count(line => line.GetStructuredStateValue("Reason") == "reset_by_peer");
         await AssertRecoveredAsync(served, ("closed_by_peer", accepted - resets), ("reset_by_peer", resets));
@@ -267,7 +267,7 @@ public sealed class ServerRows : FaultTest
         elsewhere.Vanish();
         // Neither FIN nor RST gets out.
         Array.ForEach(sockets, socket => socket.Dispose());
-        await UntilAsync(() => probed.Summaries.Count == Each);
+        await Patience.UntilAsync(() => probed.Summaries.Count, now => now == Each);
         Figure($"keep-alive (1 s, 2 probes) noticed after {watch.Elapsed.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s");
         Assert.All(probed.Summaries, line => Assert.Contains("ended: timed_out.", line.Message, StringComparison.Ordinal));
 

@@ -36,7 +36,7 @@ public sealed class SoakRows : ProcessTest
         TakeTime(Budget * 2 + TimeSpan.FromMinutes(2));
         ServerProcess host = await HostAsync(CollectEarly, 0);
         await CycleAsync(host, Clients, Budget / 4);
-        await UntilAsync(() => host.Reasons.Values.Sum() > 0);
+        await Patience.UntilAsync(() => host.Reasons.Values.Sum(), now => now > 0);
         (int sockets, long before) = (await SettledSocketsAsync(host), await CollectedMemoryAsync(host));
 
         long cycles = await CycleAsync(host, Clients, Budget * 3 / 4);
@@ -68,13 +68,13 @@ public sealed class SoakRows : ProcessTest
             EndWithin = Exchange.Bytes,
         });
         Totals warm = await ExchangeAsync(relay, Clients, Budget / 4);
-        await UntilAsync(() => relay.Open == 0);
+        await Patience.UntilAsync(() => relay.Open, now => now == 0, limit: TimeSpan.FromMinutes(2));
         (int sockets, long before) = (await SettledSocketsAsync(host), await CollectedMemoryAsync(host));
 
         Totals totals = await ExchangeAsync(relay, Clients, Budget * 3 / 4);
 
-        await UntilAsync(() => relay.Open == 0);
-        await UntilAsync(() => host.Reasons.Values.Sum() == relay.Accepted);
+        await Patience.UntilAsync(() => relay.Open, now => now == 0, limit: TimeSpan.FromMinutes(2));
+        await Patience.UntilAsync(() => host.Reasons.Values.Sum(), now => now == relay.Accepted, limit: TimeSpan.FromMinutes(2));
         int socketsAfter = await SettledSocketsAsync(host);
         long after = await CollectedMemoryAsync(host);
         int resets = relay.Count(ChaosAction.Reset);
@@ -87,13 +87,6 @@ public sealed class SoakRows : ProcessTest
         Assert.InRange(socketsAfter, 0, sockets);
         Assert.InRange(after, 0, (long)(before * 1.05) + Noise);
         Assert.Subset(new HashSet<string> { "closed_by_peer", "reset_by_peer" }, host.Reasons.Keys.ToHashSet());
-    }
-
-    /// <summary>Resident memory without garbage.</summary>
-    private async Task<long> CollectedMemoryAsync(ServerProcess host)
-    {
-        await host.CollectAsync();
-        return await SettledMemoryAsync(host);
     }
 
     private async Task<int> SettledSocketsAsync(ServerProcess host)

@@ -90,7 +90,7 @@ public sealed class SurroundingRows : FaultTest
         const int Stalled = 2000;
         Served served = await BeginTlsAsync(tls => (tls.MaxHandshakes, tls.HandshakeTimeout) = (Cap, TimeSpan.FromSeconds(4)), Echo);
         Socket[] stalled = await ConnectManyAsync(served.EndPoint, Stalled);
-        await UntilAsync(() => served.Summaries.Count >= Stalled - Cap);
+        await Patience.UntilAsync(() => served.Summaries.Count, now => now >= Stalled - Cap);
         Assert.InRange(served.Metrics.Endpoints.Sum(endpoint => endpoint.Handshakes), 1, Cap);
 
         // Others are served meanwhile, each of which takes the place of one more.
@@ -291,7 +291,7 @@ public sealed class SurroundingRows : FaultTest
                 Assert.Equal("192.0.2.1:51324 hello\n", await AskAsync(connection, "hello\n"));
             }
 
-            await UntilAsync(() => relay.Open == 0);
+            await Patience.UntilAsync(() => relay.Open, now => now == 0);
         }
 
         await AssertRecoveredAsync(served, ("closed_by_peer", Count));

@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using ByteStreams;
-using ByteStreams.Middleware.Tests;
 using Microsoft.AspNetCore.Connections;
 using StreamsHost.Lifetime;
 
@@ -195,10 +194,7 @@ public sealed class HostProcessLifeTests : IDisposable
             ["/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=listen", "-e", "inject=listen:delay_enter=2000000:when=1"],
             $"--ByteStreams:Endpoints:a:Url=unix:{first}",
             "--ByteStreams:Endpoints:a:Handler=echo");
-        while (!File.Exists(first))
-        {
-            await Task.Delay(10, Cancel);
-        }
+        await Patience.UntilAsync(() => File.Exists(first));
 
         host.Signal(PosixSignal.SIGTERM);
 
@@ -277,10 +273,7 @@ public sealed class HostProcessLifeTests : IDisposable
         await open.DisposeAsync();
         await quiet.DisposeAsync();
         await host.WaitForSummariesAsync(3);
-        while (host.Sockets > sockets)
-        {
-            await Task.Delay(10, Cancel);
-        }
+        await Patience.UntilAsync(() => host.Sockets, now => now <= sockets);
 
         long began = Stopwatch.GetTimestamp();
         await using (ByteStreamConnection canary = await ConnectAsync(host.Port("quiet")))

@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams;
 using ByteStreams.Interop.Tests;
-using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 
 namespace StreamsHost.Tests;
@@ -199,7 +198,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     private static async Task<ByteStreamConnection> ConnectAsync(Peer peer, int port)
     {
         using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-        late.CancelAfter(Peer.Patience);
+        late.CancelAfter(Patience.Limit);
         while (true)
         {
             try

@@ -107,10 +107,7 @@ public class OpenSslTests
 
         Assert.DoesNotContain(log.GetSnapshot(), record => record.Id.Id == 700);
         _ = UpdateKeysAsync(client, sent, 13, place.Late);
-        while (!log.GetSnapshot().Any(record => record.Id.Id == 700))
-        {
-            await Task.Delay(10, place.Late);
-        }
+        await Patience.UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == 700));
 
         Assert.Contains("ended: tls_record_flood.", log.GetSnapshot().Single(record => record.Id.Id == 700).Message, StringComparison.Ordinal);
     }
@@ -151,10 +148,7 @@ public class OpenSslTests
         {
             await client.Input.WriteAsync("k\n"u8.ToArray(), cancellationToken);
             await client.Input.FlushAsync(cancellationToken);
-            while (client.Errors.Split("KEYUPDATE").Length - 1 < i)
-            {
-                await Task.Delay(5, cancellationToken);
-            }
+            await Patience.UntilAsync(() => client.Errors.Split("KEYUPDATE").Length - 1, now => now >= i);
         }
 
         return before + count;

@@ -7,9 +7,6 @@ namespace ByteStreams.Interop.Tests;
 /// <summary>A program at the other end, in a process of its own, that is killed with its children when the test is over.</summary>
 internal sealed class Peer : IAsyncDisposable
 {
-    /// <summary>How long a single answer of a peer may take; Python needs a second to start on a busy machine.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly Process _process;
     private readonly StringBuilder _errors = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -75,18 +72,18 @@ internal sealed class Peer : IAsyncDisposable
     public async Task<byte[]> ReadToEndAsync()
     {
         using var all = new MemoryStream();
-        await Output.CopyToAsync(all, TestContext.Current.CancellationToken).WaitAsync(Patience);
+        await Output.CopyToAsync(all, TestContext.Current.CancellationToken).WaitAsync(Patience.Limit);
         return all.ToArray();
     }
 
     public async Task<string> ReadLineAsync() =>
-        await _process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(Patience)
+        await _process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(Patience.Limit)
         ?? throw new EndOfStreamException($"The peer ended without another line. {Errors}");
 
     /// <summary>Waits until the program has printed <paramref name="text"/> among its errors, and answers that line.</summary>
     public async Task<string> WaitForErrorAsync(string text)
     {
-        using var late = new CancellationTokenSource(Patience);
+        using var late = new CancellationTokenSource(Patience.Limit);
         while (true)
         {
             Task changed = _changed.Task;
@@ -110,8 +107,8 @@ internal sealed class Peer : IAsyncDisposable
     /// <summary>Waits for the program's end, whatever it thinks of it; answers its exit code and what it printed and was not read yet.</summary>
     public async Task<(int ExitCode, string Output)> ExitAsync()
     {
-        string output = await _process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
-        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
+        string output = await _process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken).WaitAsync(Patience.Limit);
+        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(Patience.Limit);
         return (_process.ExitCode, output);
     }
 
@@ -120,7 +117,7 @@ internal sealed class Peer : IAsyncDisposable
     {
         await using Peer kill = Start("kill", $"-{signal}", ProcessId.ToString(CultureInfo.InvariantCulture));
         await kill.FinishAsync();
-        await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(Patience);
+        await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(Patience.Limit);
     }
 
     public async ValueTask DisposeAsync()
@@ -130,7 +127,7 @@ internal sealed class Peer : IAsyncDisposable
             _process.Kill(entireProcessTree: true);
         }
 
-        await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(Patience);
+        await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(Patience.Limit);
         _process.Dispose();
     }
 

@@ -89,7 +89,7 @@ internal sealed class Place : IAsyncDisposable
         if (Server is not null)
         {
             Server.AbortClients();
-            await Server.DisposeAsync().AsTask().WaitAsync(Peer.Patience);
+            await Server.DisposeAsync().AsTask().WaitAsync(Patience.Limit);
         }
 
         _late.Dispose();

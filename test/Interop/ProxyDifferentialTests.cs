@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -20,8 +19,6 @@ public sealed class ProxyDifferentialTests : IDisposable
     private const string Refused = "refused";
     private const string Real = "the real addresses";
     private const string Request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private static readonly byte[] Signature = [.. "\r\n\r\n\0\r\nQUIT\n"u8];
 
@@ -112,7 +109,7 @@ public sealed class ProxyDifferentialTests : IDisposable
     private static async Task<string> AskAsync(int port, byte[] header, CancellationToken cancel)
     {
         using var late = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        late.CancelAfter(Patience);
+        late.CancelAfter(Patience.Limit);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPAddress.Loopback, port, late.Token);
         string real = ((IPEndPoint)socket.LocalEndPoint!).Port.ToString(CultureInfo.InvariantCulture);
@@ -300,14 +297,10 @@ public sealed class ProxyDifferentialTests : IDisposable
 
             """, Cancel);
         Peer haproxy = Peer.Start("haproxy", "-db", "-f", file);
-        long begun = Stopwatch.GetTimestamp();
         string local = string.Create(CultureInfo.InvariantCulture, $"0100007F:{port:X4} 00000000:0000 0A");
-        // As /proc says, since a connection to try it would be one of the test's.
-        while (!(await File.ReadAllLinesAsync("/proc/net/tcp", Cancel)).Any(line => line.Contains(local, StringComparison.Ordinal)))
-        {
-            Assert.True(Stopwatch.GetElapsedTime(begun) < Patience, haproxy.Errors);
-            await Task.Delay(20, Cancel);
-        }
+        // In /proc: a probing connection would be one of the test's.
+        await Patience.UntilAsync(
+            () => File.ReadLines("/proc/net/tcp").Any(line => line.Contains(local, StringComparison.Ordinal)), observed: () => haproxy.Errors);
 
         return haproxy;
     }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text;
@@ -11,8 +10,6 @@ namespace ByteStreams.Interop.Tests;
 [Trait("Fault", "P7")]
 public sealed class ProxyProtocolTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly AuthorityFiles _authority = new();
     private readonly TaskCompletionSource<(ProxyHeader Header, string? Remote)> _heard = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -43,7 +40,7 @@ public sealed class ProxyProtocolTests : IDisposable
 
         await AnswersAsync(client);
 
-        (ProxyHeader header, string? remote) = await _heard.Task.WaitAsync(Patience, Cancel);
+        (ProxyHeader header, string? remote) = await _heard.Task.WaitAsync(Patience.Limit, Cancel);
         Assert.Equal((version, client.Writer.LocalEndPoint!.ToString(), $"127.0.0.1:{front}"), (header.Version, remote, header.Destination!.ToString()));
         if (how.Contains("unique-id", StringComparison.Ordinal))
         {
@@ -75,7 +72,7 @@ public sealed class ProxyProtocolTests : IDisposable
 
         await AnswersAsync(client);
 
-        ProxyHeader header = (await _heard.Task.WaitAsync(Patience, Cancel)).Header;
+        ProxyHeader header = (await _heard.Task.WaitAsync(Patience.Limit, Cancel)).Header;
         Assert.Equal(("TLSv1.3", "billing", "localhost"), (header.Ssl!.Version, header.Ssl.CommonName, header.Authority));
         Assert.StartsWith("TLS_", header.Ssl.Cipher, StringComparison.Ordinal);
         Assert.True(header.Ssl is { IsSsl: true, IsClientVerified: true });
@@ -101,7 +98,7 @@ public sealed class ProxyProtocolTests : IDisposable
               server ours {server.EndPoints[0]} send-proxy-v2 check inter 100ms
             """);
 
-        (ProxyHeader header, string? _) = await _heard.Task.WaitAsync(Patience, Cancel);
+        (ProxyHeader header, string? _) = await _heard.Task.WaitAsync(Patience.Limit, Cancel);
 
         Assert.True(header.IsLocal);
         Assert.Null(header.Source);
@@ -129,7 +126,7 @@ public sealed class ProxyProtocolTests : IDisposable
             "127.0.0.1", front, new() { ProxyHeader = new ProxyHeader { Version = version, Source = from, Destination = to, Tlvs = tlvs } }, Cancel);
 
         client.Writer.Write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        string answer = Encoding.ASCII.GetString(await client.Reader.ReadAsync(cancellationToken: Cancel).AsTask().WaitAsync(Patience, Cancel));
+        string answer = Encoding.ASCII.GetString(await client.Reader.ReadAsync(cancellationToken: Cancel).AsTask().WaitAsync(Patience.Limit, Cancel));
 
         Assert.EndsWith($"\r\n\r\n{from.Address} {from.Port} {to.Address} {to.Port}", answer, StringComparison.Ordinal);
     }
@@ -151,7 +148,7 @@ public sealed class ProxyProtocolTests : IDisposable
 
         Assert.EndsWith(
             $"\r\n\r\n{client.Writer.LocalEndPoint}",
-            Encoding.ASCII.GetString(await client.Reader.ReadAsync(cancellationToken: Cancel).AsTask().WaitAsync(Patience, Cancel)),
+            Encoding.ASCII.GetString(await client.Reader.ReadAsync(cancellationToken: Cancel).AsTask().WaitAsync(Patience.Limit, Cancel)),
             StringComparison.Ordinal);
     }
 
@@ -177,13 +174,13 @@ public sealed class ProxyProtocolTests : IDisposable
         string[] output = (await curl.FinishAsync()).Split(' ');
 
         Assert.Equal(output[1], output[0]);
-        Assert.Equal(1, (await _heard.Task.WaitAsync(Patience, Cancel)).Header.Version);
+        Assert.Equal(1, (await _heard.Task.WaitAsync(Patience.Limit, Cancel)).Header.Version);
     }
 
     private static async Task AnswersAsync(ByteStreamConnection client)
     {
         client.Writer.Write("hello\n");
-        Assert.Equal("hello\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel).AsTask().WaitAsync(Patience, Cancel));
+        Assert.Equal("hello\n"u8.ToArray(), await client.Reader.ReadLineAsync(Cancel).AsTask().WaitAsync(Patience.Limit, Cancel));
     }
 
     /// <summary>Starts HAProxy, and waits until it listens.</summary>
@@ -201,17 +198,12 @@ public sealed class ProxyProtocolTests : IDisposable
 
             """, Cancel);
         Peer haproxy = Peer.Start("haproxy", "-db", "-f", file);
-        long begun = Stopwatch.GetTimestamp();
-        while (!Listens(port))
-        {
-            Assert.True(Stopwatch.GetElapsedTime(begun) < Patience, haproxy.Errors);
-            await Task.Delay(20, Cancel);
-        }
+        await Patience.UntilAsync(() => Listens(port), observed: () => haproxy.Errors);
 
         return haproxy;
     }
 
-    /// <summary>As /proc says, since a connection to try it would be passed on.</summary>
+    /// <summary>Looks into /proc: a probing connection would be forwarded.</summary>
     private static bool Listens(int port)
     {
         string local = string.Create(CultureInfo.InvariantCulture, $"0100007F:{port:X4} 00000000:0000 0A");

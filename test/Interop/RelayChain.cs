@@ -52,7 +52,7 @@ internal sealed class RelayChain : IAsyncDisposable
         foreach (ByteStreamServer server in _servers)
         {
             server.AbortClients();
-            await server.DisposeAsync().AsTask().WaitAsync(Peer.Patience);
+            await server.DisposeAsync().AsTask().WaitAsync(Patience.Limit);
         }
 
         _relays.ForEach(relay => relay.Dispose());

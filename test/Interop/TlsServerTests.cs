@@ -190,16 +190,6 @@ public sealed class TlsServerTests : IAsyncDisposable
     private Peer Connect(params string[] more) => Peer.Start(
         "openssl", ["s_client", "-connect", $"127.0.0.1:{_place.Port}", "-CAfile", PathOf("ca.pem"), "-verify_return_error", .. more]);
 
-    private async Task<string> WaitForLogAsync(int id)
-    {
-        while (true)
-        {
-            if (_log.GetSnapshot().FirstOrDefault(record => record.Id.Id == id) is FakeLogRecord found)
-            {
-                return found.Message;
-            }
-
-            await Task.Delay(10, _place.Late);
-        }
-    }
+    private async Task<string> WaitForLogAsync(int id) =>
+        (await Patience.UntilAsync(() => _log.GetSnapshot().FirstOrDefault(record => record.Id.Id == id), record => record is not null))!.Message;
 }

@@ -53,7 +53,7 @@ public sealed class EventLoopTests
             Assert.Equal($"{i}\n", Encoding.ASCII.GetString(await client.Line()));
         }
 
-        await Given.Until(() => Volatile.Read(ref blocked) == 200);
+        await Patience.UntilAsync(() => Volatile.Read(ref blocked), now => now == 200);
         await using (ByteStreamConnection late = await Given.Connect(echo))
         {
             late.Writer.Write("late\n");
@@ -105,7 +105,7 @@ public sealed class EventLoopTests
             await using ByteStreamConnection client = await Given.Connect(server);
             client.Writer.Write("go\n");
             int thread = 0;
-            await Given.Until(() => threads.TryDequeue(out thread));
+            await Patience.UntilAsync(() => threads.TryDequeue(out thread));
             return thread;
         }
     }
@@ -288,7 +288,7 @@ public sealed class EventLoopTests
             server.CloseClients();
             Assert.Equal(0, await client.ReceiveAsync(new byte[1], TestContext.Current.CancellationToken).AsTask().Soon());
             client.Dispose();
-            await Given.Until(() => server.ClientCount == 0);
+            await Patience.UntilAsync(() => server.ClientCount, now => now == 0);
         }
     }
 
@@ -343,12 +343,12 @@ public sealed class EventLoopTests
             });
         }
 
-        await Given.Until(() => Volatile.Read(ref running) >= 10);
+        await Patience.UntilAsync(() => Volatile.Read(ref running), now => now >= 10);
         Assert.Equal(10, Volatile.Read(ref running));
         Assert.True(handlers.IsFull);
         release.Set();
-        await Given.Until(() => Volatile.Read(ref done) == 11);
-        await Given.Until(() => handlers.Count == 0);
+        await Patience.UntilAsync(() => Volatile.Read(ref done), now => now == 11);
+        await Patience.UntilAsync(() => handlers.Count, now => now == 0);
     }
 
     [Fact]
@@ -368,7 +368,7 @@ public sealed class EventLoopTests
         handlers.Enter();
         Assert.False(handlers.MayRiskLoop);
         handlers.Run(_ => Interlocked.Increment(ref running));
-        await Given.Until(() => Volatile.Read(ref running) == 1);
+        await Patience.UntilAsync(() => Volatile.Read(ref running), now => now == 1);
 
         // Beyond the limit a thread that is free ends; within it, it does what waits.
         var turn = new Turn();
@@ -378,7 +378,7 @@ public sealed class EventLoopTests
         handlers.Leave(turn);
         Assert.Equal((1, 2), (handlers.Count, Volatile.Read(ref running)));
         release.Set();
-        await Given.Until(() => handlers.Count == 0);
+        await Patience.UntilAsync(() => handlers.Count, now => now == 0);
     }
 
     /// <summary>Once this is answered, another thread leads the loop that a handler blocks.</summary>

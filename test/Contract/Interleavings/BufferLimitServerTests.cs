@@ -19,14 +19,14 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
     private static readonly byte[] Unfinished = [.. Enumerable.Repeat((byte)'x', 60_000)];
 
     private readonly List<Socket> _sockets = [];
-    private readonly long _before = BufferedBytes.Total;
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
-    public ValueTask InitializeAsync()
+    /// <summary>Waits until the blocks of earlier tests are released: those that closing connections return, and those that are left to the collector.</summary>
+    public async ValueTask InitializeAsync()
     {
-        BufferLimit.Process.Change(_before + Limit);
-        return default;
+        await Patience.UntilAsync(CollectedTotal, total => total == 0);
+        BufferLimit.Process.Change(Limit);
     }
 
     public ValueTask DisposeAsync()
@@ -41,7 +41,7 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
     {
         await using ByteStreamServer server = await StartAsync();
         Socket[] peers = await FillAsync(server);
-        Assert.InRange(BufferedBytes.Total - _before, Limit - (Limit / 8), Limit * 3 / 2);
+        Assert.InRange(BufferedBytes.Total, Limit - (Limit / 8), Limit * 3 / 2);
 
         Socket honest = await ConnectAsync(server);
         await SendAsync(honest, "hello\n"u8.ToArray());
@@ -60,8 +60,7 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
             Assert.Equal(Unfinished, answer[..^1]);
         }
 
-        await UntilAsync(() => BufferLimit.Process is { Paused: 0, IsExceeded: false });
-        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+        await UntilReleasedAsync();
     }
 
     [Theory(Timeout = 60000), Trait("Fault", "F83")]
@@ -76,8 +75,8 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
             peer.Dispose();
         }
 
-        await UntilAsync(() => server.ClientCount == 0 && BufferLimit.Process is { Paused: 0, IsExceeded: false });
-        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+        await Patience.UntilAsync(() => server.ClientCount, count => count == 0);
+        await UntilReleasedAsync();
     }
 
     [Fact(Timeout = 60000), Trait("Fault", "F83")]
@@ -86,8 +85,8 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
         await using ByteStreamServer server = await StartAsync(TimeSpan.FromSeconds(2));
         await FillAsync(server);
 
-        await UntilAsync(() => server.ClientCount == 0 && BufferLimit.Process is { Paused: 0, IsExceeded: false });
-        Assert.InRange(BufferedBytes.Total - _before, 0, 65536);
+        await Patience.UntilAsync(() => server.ClientCount, count => count == 0);
+        await UntilReleasedAsync();
     }
 
     [Fact(Timeout = 60000), Trait("Fault", "F83")]
@@ -126,12 +125,7 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
     {
         BufferLimit.Process.Change(null);
         await Task.Run(Abandon, Test);
-        await UntilAsync(() =>
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            return BufferedBytes.Total - _before < 65536;
-        });
+        await Patience.UntilAsync(CollectedTotal, total => total < 65536);
 
         static void Abandon()
         {
@@ -156,7 +150,7 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
 
         await FillAsync(server);
 
-        await UntilAsync(() => running.GetSnapshot().Any(line => line.Id.Id == 305));
+        await Patience.UntilAsync(() => running.GetSnapshot().Any(line => line.Id.Id == 305));
         Assert.DoesNotContain(stopped.GetSnapshot(), line => line.Id.Id == 305);
     }
 
@@ -202,7 +196,7 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
             peers.Add(peer);
         }
 
-        await UntilAsync(() => BufferLimit.Process.Paused > Peers / 4);
+        await Patience.UntilAsync(() => BufferLimit.Process.Paused, paused => paused > Peers / 4);
         return [.. peers];
     }
 
@@ -235,11 +229,19 @@ public sealed class BufferLimitServerTests : IAsyncLifetime
         return received;
     }
 
-    private static async Task UntilAsync(Func<bool> condition)
+    /// <summary>Returns the buffered bytes once the finalizers of abandoned blocks have run.</summary>
+    private static long CollectedTotal()
     {
-        while (!condition())
-        {
-            await Task.Delay(10, Test);
-        }
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return BufferedBytes.Total;
     }
+
+    /// <summary>
+    /// Waits until no connection is paused and at most one large block is held. A peer can have received an answer before the thread that
+    /// sent it has returned the block.
+    /// </summary>
+    private static async Task UntilReleasedAsync() => await Patience.UntilAsync(
+        () => (BufferLimit.Process.Paused, BufferLimit.Process.IsExceeded, BufferedBytes.Total),
+        now => now is { Paused: 0, IsExceeded: false, Total: <= 65536 });
 }

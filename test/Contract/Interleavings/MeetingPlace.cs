@@ -42,7 +42,7 @@ internal sealed class MeetingPlace : IAsyncDisposable
             _ => new IPEndPoint(IPAddress.Loopback, 0),
         };
         // Longer than any scenario: a peer that is slow to read is not to lose what was sent to it.
-        var options = new ByteStreamServerOptions { Engine = place.Engine, LingerTimeout = Scenario.Patience, LingerBytes = 1 << 30 };
+        var options = new ByteStreamServerOptions { Engine = place.Engine, LingerTimeout = Patience.Limit, LingerBytes = 1 << 30 };
         options.Tls = place.IsTls ? TestCertificate.Server : null;
         place.Server = await ByteStream.StartServerAsync(place.HandleAsync, endPoint, options);
         return place;
@@ -50,7 +50,7 @@ internal sealed class MeetingPlace : IAsyncDisposable
 
     public async Task<(ByteStreamConnection Client, Handler Handler)> ConnectAsync(CancellationToken late)
     {
-        var options = new ByteStreamClientOptions { Engine = Engine, LingerTimeout = Scenario.Patience, LingerBytes = 1 << 30 };
+        var options = new ByteStreamClientOptions { Engine = Engine, LingerTimeout = Patience.Limit, LingerBytes = 1 << 30 };
         options.Tls = IsTls ? TestCertificate.Client : null;
         ByteStreamConnection client = await ByteStream.OpenConnectionAsync(Server.EndPoints[0], options, late);
         return (client, await _handlers.Reader.ReadAsync(late));
@@ -60,7 +60,7 @@ internal sealed class MeetingPlace : IAsyncDisposable
     {
         Server.Close();
         Server.AbortClients();
-        await Server.DisposeAsync().AsTask().WaitAsync(Scenario.Patience);
+        await Server.DisposeAsync().AsTask().WaitAsync(Patience.Limit);
         Directory.Delete(_folder, recursive: true);
     }
 

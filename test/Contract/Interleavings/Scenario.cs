@@ -9,11 +9,8 @@ internal sealed class Scenario(int seed, MeetingPlace place) : IDisposable
     public const int Writers = 3;
     public const int LongestFrame = 70_000;
 
-    /// <summary>A hang is longer than this, on however busy a machine.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly Random _random = new(seed);
-    private readonly CancellationTokenSource _late = new(Patience);
+    private readonly CancellationTokenSource _late = new(Patience.Limit);
     private readonly List<(string What, Task Task)> _tasks = [];
 
     private enum Ending
@@ -362,7 +359,7 @@ internal sealed class Scenario(int seed, MeetingPlace place) : IDisposable
         return task;
     }
 
-    private static Task AllAsync(Task[] tasks) => Task.WhenAll(tasks).WaitAsync(Patience + TimeSpan.FromSeconds(5));
+    private static Task AllAsync(Task[] tasks) => Task.WhenAll(tasks).WaitAsync(Patience.Limit + TimeSpan.FromSeconds(5));
 
     /// <summary>What a scenario puts into a reader, or throws from a handler.</summary>
     internal sealed class StoredException() : Exception("A scenario's own.");

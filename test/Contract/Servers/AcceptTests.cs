@@ -46,7 +46,7 @@ public sealed class AcceptTests : IDisposable
         for (int i = 1; i <= 50; i++)
         {
             _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Given.Until(() => Volatile.Read(ref _accepts) == i + 1 && _time.Timers == i + 1);
+            await Patience.UntilAsync(() => Volatile.Read(ref _accepts) == i + 1 && _time.Timers == i + 1);
         }
 
         // Nothing more without the clock.
@@ -110,7 +110,7 @@ public sealed class AcceptTests : IDisposable
         for (int i = 1; i <= 20; i++)
         {
             _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Given.Until(() => Volatile.Read(ref _accepts) == 101 + i && _time.Timers == 1 + i);
+            await Patience.UntilAsync(() => Volatile.Read(ref _accepts) == 101 + i && _time.Timers == 1 + i);
         }
 
         Assert.InRange(_collector.Count, 2, 3);
@@ -157,7 +157,7 @@ public sealed class AcceptTests : IDisposable
                 Assert.Equal(SocketError.ConnectionReset, reset.SocketErrorCode);
             }
 
-            await Given.Until(() => counted.Snapshot().Refused == 10 * (second + 1));
+            await Patience.UntilAsync(() => counted.Snapshot().Refused, now => now == 10 * (second + 1));
             _time.Advance(TimeSpan.FromSeconds(1));
         }
 

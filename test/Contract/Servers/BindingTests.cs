@@ -125,7 +125,7 @@ public sealed class BindingTests
             port = first.Port();
             await using ByteStreamConnection client = await Given.Connect(first);
             // The server closes first: the TIME_WAIT is on its side.
-            await Given.Until(() => first.ClientCount == 1);
+            await Patience.UntilAsync(() => first.ClientCount, now => now == 1);
             first.CloseClients();
             Assert.Empty(await client.Rest());
         }
@@ -147,7 +147,7 @@ public sealed class BindingTests
         static async Task<(int ReuseAddress, int ReusePort)> AcceptedOptions(ByteStreamServer server)
         {
             using Socket client = await Given.RawClient(server);
-            await Given.Until(() => server.ClientCount == 1);
+            await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
             Socket accepted = server.Sockets().Single();
             return (Raw(accepted, 2), Raw(accepted, 15));
         }
@@ -185,7 +185,7 @@ public sealed class BindingTests
             SendBufferSize = 30_000,
         });
         using Socket client = await Given.RawClient(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         AssertOptions(server.Sockets().Single());
     }
 
@@ -211,7 +211,7 @@ public sealed class BindingTests
     {
         await using var server = await Start("127.0.0.1", 0);
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         foreach (Socket socket in (Socket[])[server.Sockets().Single(), (Socket)client.Writer.GetExtraInfo("socket")!])
         {
             Assert.True(socket.NoDelay);

@@ -30,9 +30,9 @@ public sealed class ConnectTests
         await Task.Yield();
         Assert.Equal([A], race.Started);
         _time.Advance(TimeSpan.FromMilliseconds(1));
-        await Given.Until(() => race.Started.Count == 2 && _time.Timers == 2);
+        await Patience.UntilAsync(() => race.Started.Count == 2 && _time.Timers == 2);
         _time.Advance(TimeSpan.FromMilliseconds(250));
-        await Given.Until(() => race.Started.Count == 3);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 3);
         Assert.Equal([A, B, C], race.Started);
 
         using Socket winner = NewSocket();
@@ -49,7 +49,7 @@ public sealed class ConnectTests
         var race = new Race(A, B);
         Task<Socket> connect = race.Run(new() { TimeProvider = _time });
         race.Fail(A, SocketError.HostUnreachable);
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         using Socket winner = NewSocket();
         race.Succeed(B, winner);
         Assert.Same(winner, await connect.Soon());
@@ -62,9 +62,9 @@ public sealed class ConnectTests
         var race = new Race(A, B, C);
         Task<Socket> connect = race.Run(new() { TimeProvider = _time });
         race.Fail(A, SocketError.HostUnreachable);
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         race.Fail(B, SocketError.TooManyOpenSockets);
-        await Given.Until(() => race.Started.Count == 3);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 3);
         race.Fail(C, SocketError.ConnectionRefused);
 
         Assert.True(DescriptorLimit.IsShortage(await Assert.ThrowsAsync<SocketException>(connect.Soon)));
@@ -77,7 +77,7 @@ public sealed class ConnectTests
         var race = new Race(A, B) { IgnoresCancellation = true };
         Task<Socket> connect = race.Run(new() { TimeProvider = _time });
         _time.Advance(TimeSpan.FromMilliseconds(250));
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         using Socket a = NewSocket();
         using Socket b = NewSocket();
         race.Succeed(A, a);
@@ -100,7 +100,7 @@ public sealed class ConnectTests
         await Task.Yield();
         Assert.Equal([A], race.Started);
         race.Fail(A, SocketError.ConnectionRefused);
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         using Socket winner = NewSocket();
         race.Succeed(B, winner);
         Assert.Same(winner, await connect.Soon());
@@ -210,7 +210,7 @@ public sealed class ConnectTests
         var race = new Race(A, B);
         Task<Socket> connect = race.Run(new() { TimeProvider = _time });
         race.Fail(A, SocketError.HostUnreachable);
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         race.Fail(B, SocketError.ConnectionRefused);
         IOException error = await Assert.ThrowsAsync<IOException>(() => connect.Soon());
         var causes = Assert.IsType<AggregateException>(error.InnerException).InnerExceptions.Cast<SocketException>().ToList();
@@ -320,7 +320,7 @@ public sealed class ConnectTests
         using var hole = await BlackHole.DigAsync();
         using var cancel = new CancellationTokenSource();
         Task<ByteStreamConnection> connect = ByteStream.OpenConnectionAsync(hole.EndPoint, null, cancel.Token);
-        await Given.Until(() => !OperatingSystem.IsLinux() || hole.Attempts() == 1);
+        await Patience.UntilAsync(() => !OperatingSystem.IsLinux() || hole.Attempts() == 1);
         await cancel.CancelAsync();
         OperationCanceledException error = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connect.Soon());
         Assert.Equal(cancel.Token, error.CancellationToken);
@@ -335,7 +335,7 @@ public sealed class ConnectTests
         using var cancel = new CancellationTokenSource();
         Task<Socket> connect = race.RunUntil(new() { TimeProvider = _time }, cancel.Token);
         _time.Advance(TimeSpan.FromMilliseconds(250));
-        await Given.Until(() => race.Started.Count == 2);
+        await Patience.UntilAsync(() => race.Started.Count, now => now == 2);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connect.Soon());
         Assert.True(race.IsCancelled(A));

@@ -155,7 +155,7 @@ public sealed class DescriptorLimitTests
         _time,
         cancellationToken);
 
-    private Task AdvanceUntil(Func<bool> condition) => Given.Until(() =>
+    private Task AdvanceUntil(Func<bool> condition) => Patience.UntilAsync(() =>
     {
         _time.Advance(TimeSpan.FromMilliseconds(1));
         return condition();

@@ -30,30 +30,18 @@ internal static class Given
     /// <summary>Reads to the end and answers nothing.</summary>
     public static readonly ByteStreamDelegate UntilEnd = (reader, _, _) => reader.ReadAsync(-1, CancellationToken.None).AsTask();
 
-    /// <summary>The bound of every wait here: a signal that has not come by then never comes.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static Task Soon(this Task task) => task.WaitAsync(Patience.Limit);
 
-    public static Task Soon(this Task task) => task.WaitAsync(Patience);
+    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(Patience.Limit);
 
-    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(Patience);
+    public static Task<T> Soon<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(Patience.Limit);
 
-    public static Task<T> Soon<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(Patience);
-
-    public static Task Soon(this ValueTask task) => task.AsTask().WaitAsync(Patience);
+    public static Task Soon(this ValueTask task) => task.AsTask().WaitAsync(Patience.Limit);
 
     /// <summary>Reads to the end.</summary>
     public static Task<byte[]> Rest(this ByteStreamConnection connection) => connection.Reader.ReadAsync(-1, TestContext.Current.CancellationToken).Soon();
 
     public static Task<byte[]> Line(this ByteStreamConnection connection) => connection.Reader.ReadLineAsync(TestContext.Current.CancellationToken).Soon();
-
-    /// <summary>Waits for a state that nothing signals.</summary>
-    public static async Task Until(Func<bool> condition)
-    {
-        for (long start = Environment.TickCount64; !condition(); await Task.Delay(5))
-        {
-            Assert.True(Environment.TickCount64 - start < Patience.TotalMilliseconds, $"The awaited state has not come within {Patience.TotalSeconds} s.");
-        }
-    }
 
     public static EndPoint Address(Medium medium, TemporaryFolder folder) => medium switch
     {

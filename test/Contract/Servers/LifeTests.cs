@@ -66,7 +66,7 @@ public sealed class LifeTests : IDisposable
         ByteStreamConnection client = await Given.Connect(server);
         await Echoes(client);
         await client.DisposeAsync();
-        await Given.Until(() => server.ClientCount == 0);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 0);
         Task closed = server.WaitClosedAsync(TestContext.Current.CancellationToken);
         await using (ByteStreamConnection another = await Given.Connect(server))
         {
@@ -193,7 +193,7 @@ public sealed class LifeTests : IDisposable
 
         server.AbortClients();
 
-        await Given.Until(() => causes.Count == 2);
+        await Patience.UntilAsync(() => causes.Count, now => now == 2);
         Assert.Equal(2, causes.Distinct().Count());
     }
 
@@ -211,7 +211,7 @@ public sealed class LifeTests : IDisposable
         server.AbortClients();
         await Assert.ThrowsAsync<ConnectionResetException>(() => first.Rest());
         await Assert.ThrowsAsync<ConnectionResetException>(() => second.Rest());
-        await Given.Until(() => server.ClientCount == 0);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 0);
         Assert.True(server.IsServing);
     }
 
@@ -225,7 +225,7 @@ public sealed class LifeTests : IDisposable
         using var cancel = new CancellationTokenSource();
         Task forever = server.ServeForeverAsync(cancel.Token);
         await cancel.CancelAsync();
-        await Given.Until(() => !server.IsServing);
+        await Patience.UntilAsync(() => !server.IsServing);
         await Echoes(client);
         Assert.False(forever.IsCompleted);
         await client.DisposeAsync();
@@ -243,7 +243,7 @@ public sealed class LifeTests : IDisposable
     {
         await using var server = await Start(medium, SayGoodbye);
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         using var cancel = new CancellationTokenSource();
         Task forever = server.ServeForeverAsync(cancel.Token);
 
@@ -261,7 +261,7 @@ public sealed class LifeTests : IDisposable
     {
         await using var server = await Start(Medium.Tcp, SayGoodbye);
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         using var cancel = new CancellationTokenSource();
         Task forever = server.ServeForeverAsync(cancel.Token);
         server.Close();
@@ -284,16 +284,16 @@ public sealed class LifeTests : IDisposable
         await using var server = await Start(
             Medium.Tcp, Given.UntilEnd, new() { TimeProvider = time, ShutdownTimeout = TimeSpan.FromSeconds(5) });
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         using var cancel = new CancellationTokenSource();
         Task stopped = forever ? server.ServeForeverAsync(cancel.Token) : server.DisposeAsync().AsTask();
         await cancel.CancelAsync();
-        await Given.Until(() => !server.IsServing);
+        await Patience.UntilAsync(() => !server.IsServing);
 
         time.Advance(TimeSpan.FromSeconds(4.9));
         await Task.Yield();
         Assert.False(stopped.IsCompleted);
-        await Given.Until(() =>
+        await Patience.UntilAsync(() =>
         {
             time.Advance(TimeSpan.FromSeconds(0.1));
             return stopped.IsCompleted;
@@ -341,7 +341,7 @@ public sealed class LifeTests : IDisposable
     {
         await using var server = await Start(Medium.Tcp, Given.Echo, new() { StartServing = false });
         Task forever = server.ServeForeverAsync(TestContext.Current.CancellationToken);
-        await Given.Until(() => server.IsServing);
+        await Patience.UntilAsync(() => server.IsServing);
         await using (ByteStreamConnection client = await Given.Connect(server))
         {
             await Echoes(client);
@@ -485,7 +485,7 @@ public sealed class LifeTests : IDisposable
         EndPoint endPoint = server.EndPoints[0];
         await using ByteStreamConnection first = await Given.Connect(server);
         await using ByteStreamConnection second = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 2);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 2);
 
         Task<DrainReport> stop = server.StopAsync(Timeout.InfiniteTimeSpan, TestContext.Current.CancellationToken);
 
@@ -507,7 +507,7 @@ public sealed class LifeTests : IDisposable
         var time = new FakeTimeProvider();
         await using var server = await Start(Medium.Tcp, Given.UntilEnd, new() { TimeProvider = time });
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         using var cancel = new CancellationTokenSource();
         Task<DrainReport> stop = server.StopAsync(TimeSpan.FromSeconds(5), cancel.Token);
         time.Advance(TimeSpan.FromSeconds(4.9));
@@ -533,7 +533,7 @@ public sealed class LifeTests : IDisposable
     {
         await using var server = await Start(Medium.Tcp, Given.UntilEnd);
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
 
         Assert.Equal(1, (await server.StopAsync(TimeSpan.Zero, TestContext.Current.CancellationToken).Soon()).Aborted);
 
@@ -558,7 +558,7 @@ public sealed class LifeTests : IDisposable
     {
         await using var server = await Start(medium, SayGoodbye);
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
 
         Task disposed = server.DisposeAsync().AsTask();
 
@@ -615,7 +615,7 @@ public sealed class LifeTests : IDisposable
         await using ByteStreamConnection client = await Given.Connect(server);
         client.Writer.Write("x\n");
         await client.Writer.DrainAsync(CancellationToken.None);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         Task<DrainReport> stop = server.StopAsync(CancellationToken.None);
         Assert.Equal("bye\n"u8.ToArray(), await client.Rest());
         Assert.True((await stop.Soon()).IsClean);
@@ -630,7 +630,7 @@ public sealed class LifeTests : IDisposable
         string name = server.EndPoints[0].ToString()!;
         await using ByteStreamConnection client = await Given.Connect(server);
         string peer = client.Writer.LocalEndPoint!.ToString()!;
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         using var deadline = new CancellationTokenSource();
         Task<DrainReport> stop = server.StopAsync(deadline.Token);
         Assert.False(stop.IsCompleted);
@@ -652,10 +652,10 @@ public sealed class LifeTests : IDisposable
         var released = new TaskCompletionSource();
         await using var server = await Start(Medium.Tcp, (_, _, _) => released.Task, new() { LoggerFactory = logs, TimeProvider = time });
         await using ByteStreamConnection client = await Given.Connect(server);
-        await Given.Until(() => server.ClientCount == 1);
+        await Patience.UntilAsync(() => server.ClientCount, now => now == 1);
         Task<DrainReport> stop = server.StopAsync(new CancellationToken(canceled: true));
         await Assert.ThrowsAsync<ConnectionResetException>(() => client.Rest());
-        await Given.Until(() =>
+        await Patience.UntilAsync(() =>
         {
             time.Advance(TimeSpan.FromSeconds(1));
             return stop.IsCompleted;

@@ -71,7 +71,7 @@ public sealed class UnixSocketTests : IDisposable
         using Socket listening = Listen(backlog: 1);
         Task<ByteStreamConnection>[] connects = [.. Enumerable.Range(0, 20).Select(_ => ByteStream.OpenUnixConnectionAsync(
             _path, new() { Engine = engine }, TestContext.Current.CancellationToken))];
-        await Given.Until(() => connects.Count(connect => connect.IsCompletedSuccessfully) == 2);
+        await Patience.UntilAsync(() => connects.Count(connect => connect.IsCompletedSuccessfully), now => now == 2);
 
         for (int i = 0; i < connects.Length; i++)
         {

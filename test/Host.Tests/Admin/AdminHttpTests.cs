@@ -133,18 +133,12 @@ public partial class AdminHttpTests
 
         await File.WriteAllTextAsync(certificate.Path!, string.Empty, Cancel);
         await File.WriteAllTextAsync(authority.CaPath, string.Empty, Cancel);
-        (string? Certificate, string? Authorities) errors;
-        do
-        {
-            await Task.Delay(50, Cancel);
-            errors = await ErrorsAsync();
-        }
-        while (errors.Certificate is null || errors.Authorities is null);
+        (string? Certificate, string? Authorities) errors = await Patience.UntilAsync(ErrorsAsync, now => now is { Certificate: not null, Authorities: not null });
 
         Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Certificate);
         Assert.Equal($"{authority.CaPath} cannot be used: it is empty. Write the certificates into it (PEM).", errors.Authorities);
 
-        async Task<(string?, string?)> ErrorsAsync()
+        async Task<(string? Certificate, string? Authorities)> ErrorsAsync()
         {
             using JsonDocument json = await JsonAsync(admin, "/endpoints");
             JsonElement secure = json.RootElement.GetProperty("endpoints").EnumerateArray().Single(endpoint => endpoint.GetProperty("name").GetString() == "secure");

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using ByteStreams.Middleware.Tests;
 
 namespace StreamsHost.Tests.Commands;
 

@@ -16,8 +16,6 @@ internal sealed partial class Browser : IAsyncDisposable
     private const string Chromium = "/usr/bin/chromium";
     private const string Driver = "/usr/bin/chromedriver";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly Process _driver;
     private readonly HttpClient _client;
     private readonly string _folder;
@@ -47,7 +45,7 @@ internal sealed partial class Browser : IAsyncDisposable
         // Nobody reads on: it would wait when the pipe is full.
         _ = driver.StandardOutput.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
         _ = driver.StandardError.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
-        var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{Port().Match(line).Groups[1].Value}"), Timeout = Patience };
+        var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{Port().Match(line).Groups[1].Value}"), Timeout = Patience.Limit };
         var browser = new Browser(driver, client, folder);
         try
         {

@@ -2,7 +2,6 @@ using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using ByteStreams;
-using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 

@@ -241,11 +241,6 @@ public sealed class DrainTests : IAsyncDisposable
         return $"{(int)answer.StatusCode} {answer.StatusCode}";
     }
 
-    private async Task WaitForAsync(int id)
-    {
-        while (!_log.GetSnapshot().Any(record => record.Id.Id == id))
-        {
-            await Task.Delay(5, Cancel);
-        }
-    }
+    private Task WaitForAsync(int id) => Patience.UntilAsync(
+        () => _log.GetSnapshot().Any(record => record.Id.Id == id), awaited: $"log event {id}");
 }

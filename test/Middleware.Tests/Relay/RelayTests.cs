@@ -372,7 +372,7 @@ public sealed class RelayTests : ServedTest
 
         await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => AssertRefusedAsync(endPoint)));
 
-        await UntilAsync(() => _log.GetSnapshot().Count(record => record.Message.Contains("ended: refused_descriptors", StringComparison.Ordinal)) == 5);
+        await Patience.UntilAsync(() => _log.GetSnapshot().Count(record => record.Message.Contains("ended: refused_descriptors", StringComparison.Ordinal)) == 5);
         Assert.DoesNotContain(_log.GetSnapshot(), record => record.Id.Id is 650 or 651 or 656);
         Assert.InRange(_log.GetSnapshot().Count(record => record.Id.Id == 658), 1, 5);
     }
@@ -439,7 +439,7 @@ public sealed class RelayTests : ServedTest
         Assert.Equal([653, 654], _log.GetSnapshot().Select(record => record.Id.Id).Where(id => id is 653 or 654));
 
         // A relay that has ended looks no more, but for the look it is at.
-        await UntilAsync(() => Volatile.Read(ref checks) >= 2);
+        await Patience.UntilAsync(() => Volatile.Read(ref checks) >= 2);
         relay.Dispose();
         for (int i = 0; i < 10; i++)
         {
@@ -622,7 +622,7 @@ public sealed class RelayTests : ServedTest
         // A resolver that fails changes nothing, and is told.
         Volatile.Write(ref addresses, []);
         time.Advance(TimeSpan.FromSeconds(30));
-        await UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 655));
+        await Patience.UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 655));
         Assert.Equal("127.0.0.2\n", await AskAsync(await ConnectAsync("tcp", endPoint), "where\n"));
     }
 
@@ -1090,7 +1090,7 @@ public sealed class RelayTests : ServedTest
 
     private async Task AssertEndedAsync(string reason)
     {
-        await UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 700));
+        await Patience.UntilAsync(() => _log.GetSnapshot().Any(record => record.Id.Id == 700));
         Assert.Contains($"ended: {reason}.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 700).Message, StringComparison.Ordinal);
     }
 

@@ -34,7 +34,7 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.TryGetConnection(open.Id, out ConnectionSnapshot? same));
         Assert.Equal(open.Number, same.Number);
         await connection.DisposeAsync();
-        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Equal(open.Id, summary.GetStructuredStateValue("ConnectionId"));
         Assert.Empty(monitor.Connections());
         Assert.False(monitor.TryGetConnection(open.Id, out _));
@@ -75,7 +75,7 @@ public sealed class MonitorTests : ServedTest
         string[] newestFirst = [.. Enumerable.Reverse(connections).Select(connection => connection.Writer.LocalEndPoint!.ToString()!)];
         IReadOnlyList<ConnectionSnapshot> first = monitor.Connections(limit: 2);
         await connections[3].DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         IReadOnlyList<ConnectionSnapshot> second = monitor.Connections(limit: 2, before: first[^1].Number);
         IReadOnlyList<ConnectionSnapshot> third = monitor.Connections(limit: 2, before: second[^1].Number);
 
@@ -122,7 +122,7 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.Abort(id));
 
         Assert.IsType<ConnectionResetException>(await Record.ExceptionAsync(async () => await connection.Reader.ReadAsync(cancellationToken: Soon)));
-        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Equal("closed_by_operator", summary.GetStructuredStateValue("Reason"));
         Assert.Equal("closed_by_operator", (await traced.Task.WaitAsync(Soon)).GetTagItem("bytestreams.end_reason"));
         EndpointSnapshot endpoint = Assert.Single(monitor.Endpoints());
@@ -151,7 +151,7 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.Abort(listed.Id));
 
         left.SetResult();
-        Assert.Equal("aborted", Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal("aborted", Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         Assert.False(monitor.Abort(listed.Id));
     }
 
@@ -164,10 +164,10 @@ public sealed class MonitorTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         monitor.ConnectionEnded -= ended.Enqueue;
         await (await ConnectAsync(served)).DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
 
         ConnectionSnapshot told = Assert.Single(ended);
         Assert.Equal(ConnectionEndReason.ClosedByPeer, told.EndReason);
@@ -215,7 +215,7 @@ public sealed class MonitorTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(endPoint);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
         await AssertRefusedAsync(endPoint);
-        await UntilAsync(() => monitor.Endpoints()[0].Refused == 1);
+        await Patience.UntilAsync(() => monitor.Endpoints()[0].Refused, now => now == 1);
         await UntilSentAsync(monitor, 6);
 
         IReadOnlyList<EndpointSnapshot> endpoints = monitor.Endpoints();
@@ -264,7 +264,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     /// <summary>The peer may have an answer before this side has counted that it was sent.</summary>
-    private Task UntilSentAsync(ByteStreamMonitor monitor, long bytes) => UntilAsync(() => monitor.Connections()[0].BytesSent == bytes);
+    private static Task<long> UntilSentAsync(ByteStreamMonitor monitor, long bytes) => Patience.UntilAsync(() => monitor.Connections()[0].BytesSent, now => now == bytes);
 
     private async Task<(Served Served, ByteStreamMonitor Monitor)> MonitorAsync(Carrier carrier, Action<IConnectionBuilder> surround, TimeProvider? time = null)
     {

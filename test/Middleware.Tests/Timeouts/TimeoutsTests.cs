@@ -148,7 +148,7 @@ public sealed class TimeoutsTests : ServedTest
 
         Assert.InRange(seconds, 5, 19);
         await connection.DisposeAsync();
-        Assert.Contains("receive_rate_too_low", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("receive_rate_too_low", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -162,7 +162,7 @@ public sealed class TimeoutsTests : ServedTest
             connection.Writer.Write("twenty bytes a secon"u8);
             await connection.Writer.DrainAsync(Soon);
             sent += 20;
-            await UntilAsync(() => Received(served) == sent);
+            await Patience.UntilAsync(() => Received(served), now => now == sent);
             await BeatAsync(1);
         }
 
@@ -222,7 +222,7 @@ public sealed class TimeoutsTests : ServedTest
         // A close delivers what was written and then the end; the handler does not know, and is left alone.
         Assert.Empty(await connection.Reader.ReadAsync(cancellationToken: Soon));
         end.SetResult();
-        Assert.Contains("ended: half_closed_timeout.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("ended: half_closed_timeout.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -260,7 +260,7 @@ public sealed class TimeoutsTests : ServedTest
         Assert.Equal(1, Heartbeat.Of(_time).Count);
 
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         _time.Advance(Second);
 
         Assert.Equal(0, Heartbeat.Of(_time).Count);
@@ -324,11 +324,11 @@ public sealed class TimeoutsTests : ServedTest
             await BeatAsync(1);
         }
 
-        Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     /// <summary>So many bytes were received, everything was sent, and the handler reads again: before that a beat sees it at work.</summary>
-    private Task UntilReadingAsync(int received) => UntilAsync(() => _connection is not null
+    private Task UntilReadingAsync(int received) => Patience.UntilAsync(() => _connection is not null
         && ConnectionLink.Of(_connection).BytesReceived >= received
         && ConnectionLink.Of(_connection).WriteBufferSize == 0
         && ConnectionLink.Progress(_connection).IsWaitingForInput);

@@ -1,4 +1,4 @@
-namespace ByteStreams.Middleware.Tests;
+namespace ByteStreams.Tests;
 
 /// <summary>The files that the tests were built from.</summary>
 internal static class Repository
