@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Makes stand-ins, under the same names, for the images that docker/'s files build upon and start, where they cannot be pulled.
+# Makes substitute images, under the same names, for the base images of docker/'s files where they cannot be pulled.
 #   docker/base-images.sh
 # Needs root on Debian (or Ubuntu) with debootstrap, a .NET 10 SDK, and a Docker daemon (DOCKER_HOST as for docker itself).
-# They are Debian, not Ubuntu: good to try the Dockerfiles and compose files with, not to deploy. The machine's certificate
-# authorities are in them, so that what restores on the machine restores in a build.
-# DEBIAN_MIRROR is where debootstrap takes its packages from, if not from its own default. What it made is kept in
-# ${XDG_CACHE_HOME:-~/.cache}/streamshost and used again for a week.
+# They are Debian, not Ubuntu: for tests of the Dockerfiles and compose files, not for deployment. They contain the machine's
+# certificate authorities, so that a restore that works on the machine works in a build.
+# DEBIAN_MIRROR replaces debootstrap's default mirror. The result is cached in ${XDG_CACHE_HOME:-~/.cache}/streamshost for a week.
 set -euo pipefail
 docker=${DOCKER:-docker}
 
@@ -20,7 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 if [[ -z $(find "$system" -mtime -7 2>/dev/null) ]]; then
-  # Out of the box the log goes where it is made, into the new system.
+  # By default the log is written into the new system.
   debootstrap --variant=minbase --include="$packages" "$suite" "$work/system" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
     >"$work/debootstrap.log" 2>&1 || { cat "$work/debootstrap.log" >&2; exit 1; }
   rm -rf "$work"/system/var/cache/apt/* "$work"/system/var/lib/apt/lists/* "$work"/system/usr/share/{doc,man,locale}/*
@@ -49,7 +48,7 @@ import() {
   echo "made $name"
 }
 
-# What a "chiseled" image has: the libraries that .NET loads, certificates, time zones' absence, a user; no shell.
+# Like a "chiseled" image: the libraries that .NET loads, certificates and a user; no shell and no time zones.
 chiseled() {
   local to=$work/chiseled library
   mkdir -p "$to"/{etc/ssl/certs,tmp,home/app,usr/lib,usr/bin,dev,proc,sys}
@@ -80,7 +79,7 @@ aspnet() {
 
 sdk() {
   local revocation=()
-  # What the machine needs to restore packages, the build needs as well.
+  # The build restores packages with the settings of the machine.
   [[ -z ${NUGET_CERT_REVOCATION_MODE:-} ]] || revocation=("ENV NUGET_CERT_REVOCATION_MODE=$NUGET_CERT_REVOCATION_MODE")
   ln -s /usr/share/dotnet/dotnet "$work/system/usr/bin/dotnet"
   import mcr.microsoft.com/dotnet/sdk:10.0-noble-aot -C "$work/system" . -C "$(dirname "$dotnet")" "${dotnet##*/}" -- \

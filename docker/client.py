@@ -1,10 +1,10 @@
-"""Traffic for docker/test.sh and for whoever tries the compose files: needs Python alone.
+"""Traffic for docker/test.sh and for the walkthroughs of the compose files. Needs only Python.
 
-client.py HOST:PORT [--tls CA.crt] ask TEXT    sends a line, prints the answer, and on standard error from where
-client.py HOST:PORT [--tls CA.crt] hold N      opens N connections, sends 4 MiB over each and takes them back slowly; prints
-                                               "under way" when each has begun, and at the end how many came back whole
-client.py HOST:PORT [--tls CA.crt] knock N     N at a time connect, ask one line and end, until its input ends; prints how many
-                                               asked and how many got no answer
+client.py HOST:PORT [--tls CA.crt] ask TEXT    sends a line and prints the answer, and its own address on standard error
+client.py HOST:PORT [--tls CA.crt] hold N      opens N connections, sends 4 MiB over each and reads the echo slowly; prints
+                                               "under way" when each has begun, and at the end how many were whole
+client.py HOST:PORT [--tls CA.crt] knock N     N tasks connect, send one line and close, until standard input ends; prints how
+                                               many requests were sent and how many were not answered
 """
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ LINE = b"x" * 1023 + b"\n"
 
 def connect(arguments):
     host, _, port = arguments.address.rpartition(":")
-    # The certificate is localhost's, whatever address it is reached by.
+    # The certificate is for localhost, also if the address is another one.
     tls = {"ssl": ssl.create_default_context(cafile=arguments.tls), "server_hostname": "localhost"} if arguments.tls else {}
     return asyncio.wait_for(asyncio.open_connection(host, int(port), limit=1 << 20, **tls), 30)
 
@@ -42,7 +42,7 @@ async def hold(arguments):
             while len(received) < SIZE and (some := await asyncio.wait_for(reader.read(65536), 30)):
                 received += some
                 begun.set()
-                await asyncio.sleep(0.05)  # about 1.3 MB/s: a stop comes in the middle
+                await asyncio.sleep(0.05)  # about 1.3 MB/s, so that a stop falls into the transfer
             await asyncio.wait_for(sending, 30)
             writer.close()
             return received == sent

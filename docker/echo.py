@@ -1,4 +1,4 @@
-"""The application of compose.sidecar.yml: an echo on a Unix socket, which knows nothing of TLS, ports or clients' addresses.
+"""The application of compose.sidecar.yml: an echo on a Unix socket, without TLS or ports.
 
 python3 echo.py /run/app/app.sock
 """

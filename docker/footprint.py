@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the host costs a machine: the size of its files, the time from its start to its first echo, its memory at rest.
+"""Measures the host: the size of its files, the time from its start to the first echo, its memory at rest.
 
     dotnet publish src/Host --use-current-runtime -p:PublishAot=true -o /tmp/aot
     docker/footprint.py /tmp/aot/StreamsHost
@@ -17,7 +17,7 @@ REST = 5
 
 
 def files(executable):
-    # Symbols and documentation are for developers, and are not deployed.
+    # Symbols and documentation are not deployed.
     return sum(path.stat().st_size for path in executable.parent.rglob("*")
                if path.is_file() and path.suffix not in (".dbg", ".pdb", ".xml"))
 
@@ -28,7 +28,7 @@ def free_port():
 
 
 def echo(port):
-    """Whether the host has answered; until it listens, it is asked again every millisecond."""
+    """Returns whether the host has answered. While it does not listen yet, waits a millisecond before the next attempt."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(b"hello\n")
@@ -41,7 +41,7 @@ def echo(port):
 def resident(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as facts:
         kib = {line.split()[0]: int(line.split()[1]) for line in facts if line.split()[-1] == "kB"}
-    # What only this process has: the rest is the libraries' code, which all processes share.
+    # Private pages: the rest is the code of libraries, which processes share.
     return kib["Rss:"] / 1024, (kib["Private_Clean:"] + kib["Private_Dirty:"]) / 1024
 
 
@@ -65,7 +65,7 @@ def main(executable):
         host, milliseconds = start(executable)
         starts.append(milliseconds)
         if run % 5 == 0:
-            time.sleep(REST)  # at rest: what the start has used is done with
+            time.sleep(REST)  # the activity of the start has ended by then
             memory.append(resident(host.pid))
         host.terminate()
         if host.wait(30) != 0:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Tries everything in this folder for real: builds both images, starts both compose files, sends traffic, stops them under load.
-#   docker/test.sh [EXECUTABLE]      leaves the host that the first image contains as the file EXECUTABLE
-# Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables: it starts one of its own then, apart from any
-# other. Where the base images cannot be pulled, base-images.sh makes stand-ins (debootstrap and the .NET SDK).
-# Removes all that it started. The last line is "N passed, N failed"; the exit code is not 0 if anything failed.
+# Tests the files of this folder: builds both images, starts both compose files, sends traffic, stops them under load.
+#   docker/test.sh [EXECUTABLE]      copies the host out of the first image to the file EXECUTABLE
+# Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables to start a separate one. Where the base images
+# cannot be pulled, base-images.sh makes substitute images (debootstrap and the .NET SDK). Removes everything that it started.
+# The last line is "N passed, N failed"; the exit code is not 0 if anything failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -51,7 +51,7 @@ trap finish EXIT
 
 remove() {
   local containers
-  # A client that still waits would wait for its deadline.
+  # A client that is still waiting would wait until its deadline.
   [[ -z ${client:-} ]] || kill "$client" 2>/dev/null || true
   if [[ -n ${docker:-} ]] && "$docker" info >/dev/null 2>&1; then
     for file in sidecar haproxy; do compose "$file" down --volumes --timeout 5 >/dev/null 2>&1 || true; done
@@ -76,7 +76,7 @@ compose() {
   "${compose[@]}" -f "$file" "$@"
 }
 
-# The daemon's networks, chains and forwarding stay when it ends: what was there before comes back.
+# The daemon leaves its networks, chains and forwarding: restores the state from before.
 restore_network() {
   local table
   ip link delete docker0 2>/dev/null || true
@@ -90,7 +90,7 @@ restore_network() {
   sysctl -qw net.ipv4.ip_forward="$(<"$temp/ip_forward")"
 }
 
-# A docker that builds with BuildKit: of two on the path the newer one may lack the plug-in for it.
+# Finds a docker that builds with BuildKit: of two on the path, the newer one may lack the plug-in.
 find_docker() {
   local candidate
   docker=
@@ -118,7 +118,7 @@ start_daemon() {
   eventually 60 "$docker" info >"$temp/info.log" 2>&1 || { cat "$temp/dockerd.log"; return 1; }
 }
 
-# The images that are built upon and started, as the files name them.
+# The base images and service images that the files name.
 base_images() {
   sed -nE 's/^ARG [A-Z]+_IMAGE=//p; s/^ *image: ([^$]+)$/\1/p' docker/Dockerfile docker/Dockerfile.framework docker/compose.*.yml | sort -u
 }
@@ -140,12 +140,12 @@ have_base_images() {
 
 build() {
   local secret=()
-  # Where packages come from is the machine's affair.
+  # The machine configures the package source.
   [[ ! -e $HOME/.nuget/NuGet/NuGet.Config ]] || secret=(--secret "id=nuget,src=$HOME/.nuget/NuGet/NuGet.Config")
   "$docker" build --progress plain "${secret[@]}" -f "docker/$1" -t "$2" .
 }
 
-# run NAME IMAGE ARGUMENTS...: as locked up as the compose files do it, on a free port of the loopback interface.
+# run NAME IMAGE ARGUMENTS...: with the restrictions of the compose files, on a free port of the loopback interface.
 run() {
   local name=$project-$1 image=$2
   shift 2
@@ -153,7 +153,7 @@ run() {
     -p 127.0.0.1::7007 "$image" "$@"
 }
 
-# What the kernel says of a container's first process, not what was asked for.
+# The kernel's state of a container's first process, and not the requested settings.
 process() {
   "$docker" inspect --format '{{.State.Pid}}' "$1"
 }
@@ -172,7 +172,7 @@ is_healthy() {
   [[ $("$docker" inspect --format '{{.State.Health.Status}}' "$1") == healthy ]]
 }
 
-# It does, or what has ended or says no will not become it.
+# Healthy, or no longer able to become it: exited or unhealthy.
 is_decided() {
   is_healthy "$1" || [[ $("$docker" inspect --format '{{.State.Running}} {{.State.Health.Status}}' "$1") != "true starting" ]]
 }
@@ -181,7 +181,7 @@ becomes_healthy() {
   eventually 60 is_decided "$1" && is_healthy "$1" || { "$docker" inspect --format '{{json .State.Health}}' "$1"; "$docker" logs "$1"; return 1; }
 }
 
-# ends CONTAINER: docker stop, and then nobody had to kill it.
+# ends CONTAINER: docker stop ends it with exit code 0, without a kill.
 ends() {
   local code
   "$docker" stop -t 30 "$1"
@@ -205,12 +205,12 @@ answers() {
   [[ $answer == hello ]]
 }
 
-# publishes CONTAINER PORT: where the machine reaches it.
+# published CONTAINER PORT: the address on the machine.
 published() {
   "$docker" port "$1" "$2/tcp" | head -n 1
 }
 
-# under_way COMMAND...: traffic in the background that goes on until fd 5 is closed, $client; returns when it flows.
+# under_way COMMAND...: starts traffic in the background ($client) that lasts until fd 5 is closed; returns when it flows.
 under_way() {
   rm -f "$temp/input"
   mkfifo "$temp/input"
@@ -220,8 +220,8 @@ under_way() {
   eventually 60 grep -q 'under way' "$temp/client.log" || { cat "$temp/client.log"; return 1; }
 }
 
-# client_tells LINE: lets the traffic end, which tells this.
-client_tells() {
+# client_reports LINE: ends the traffic, which then prints this line.
+client_reports() {
   exec 5>&-
   wait "$client" || true
   client=
@@ -229,7 +229,7 @@ client_tells() {
   grep -qE "$1" "$temp/client.log"
 }
 
-# container FILE SERVICE: its id.
+# container FILE SERVICE: prints its id.
 container() {
   compose "$1" ps -q "$2"
 }
@@ -275,12 +275,12 @@ sidecar() {
   check "sidecar: the application runs as 1654, without capabilities, on a read-only root" is_locked_up "$(container sidecar app)"
   check "sidecar: a line goes over TLS to the Unix socket and back" answers "$address" --tls "$TLS/tls.crt"
   check "sidecar: 20 transfers are under way" under_way "$address" --tls "$TLS/tls.crt" hold 20
-  check "sidecar: docker stop in their midst ends the relay with exit code 0" ends "$relay"
-  check "sidecar: no transfer lost a byte" client_tells '^20 of 20 whole$'
-  check "compose.sidecar.yml goes" compose sidecar down --volumes
+  check "sidecar: docker stop during the transfers ends the relay with exit code 0" ends "$relay"
+  check "sidecar: no transfer lost a byte" client_reports '^20 of 20 whole$'
+  check "compose.sidecar.yml is removed" compose sidecar down --volumes
 }
 
-# A client in a container of its own, whose address HAProxy sees; each host logs one line for each connection.
+# A client in a separate container, whose address HAProxy sees. Each host logs one line per connection.
 address_is_logged() {
   local address
   "$docker" run --rm --label "$project" --network "${project}_front" -v "$PWD/docker/client.py:/client.py:ro" \
@@ -307,11 +307,11 @@ haproxy() {
   check "haproxy: HAProxy runs without capabilities" has_no_capability "$(container haproxy haproxy)"
   check "haproxy: 8 clients at a time are under way" under_way "127.0.0.1:$PORT" knock 8
   check "haproxy: docker stop ends host2 with exit code 0" ends "$(container haproxy host2)"
-  check "haproxy: it was taken out when its readiness failed" eventually 10 logged 'host2 is DOWN, reason: Layer7 wrong status, code: 503'
+  check "haproxy: host2 was taken out of rotation when its readiness failed" eventually 10 logged 'host2 is DOWN, reason: Layer7 wrong status, code: 503'
   check "haproxy: host2 starts again" "$docker" start "$(container haproxy host2)"
-  check "haproxy: and is taken in again" eventually 30 logged 'host2 is UP'
-  check "haproxy: no question was left without its answer" client_tells '^[0-9]+ asked, 0 lost$'
-  check "compose.haproxy.yml goes" compose haproxy down --volumes
+  check "haproxy: host2 is back in rotation" eventually 30 logged 'host2 is UP'
+  check "haproxy: every request was answered" client_reports '^[0-9]+ asked, 0 lost$'
+  check "compose.haproxy.yml is removed" compose haproxy down --volumes
 }
 
 has_no_capability() {

@@ -1,6 +1,6 @@
 #:project ../src/Middleware/ByteStreams.csproj
 
-// Sends one line and prints the answer: the asyncio page's "TCP echo client using streams".
+// Sends one line and prints the answer. It is "TCP echo client using streams" of the asyncio documentation.
 //
 //   dotnet run samples/echo-client.cs
 //

@@ -1,10 +1,10 @@
 #:project ../src/Middleware/ByteStreams.csproj
 
-// Echoes every line that a client sends: the asyncio page's "TCP echo server using streams".
+// Echoes every line that a client sends. It is "TCP echo server using streams" of the asyncio documentation.
 //
 //   dotnet run samples/echo-server.cs
 //
-// Prints "Serving on 127.0.0.1:8888", and each line with the address that it came from; Ctrl-C ends it.
+// Prints "Serving on 127.0.0.1:8888", and each line with its client's address. Stop it with Ctrl+C.
 // Try it with samples/echo-client.cs, or with: nc -N 127.0.0.1 8888
 
 using System.Text;

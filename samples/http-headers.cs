@@ -1,10 +1,10 @@
 #:project ../src/Middleware/ByteStreams.csproj
 
-// Asks a server for the headers of a page, as the asyncio page's "Get HTTP headers".
+// Requests the headers of a page over HTTP or HTTPS. It is "Get HTTP headers" of the asyncio documentation.
 //
 //   dotnet run samples/http-headers.cs https://example.com/path/page.html
 //
-// Prints one line for each header: "HTTP header> HTTP/1.1 200 OK" and so on.
+// Prints one line per header: "HTTP header> HTTP/1.1 200 OK" and so on.
 
 using System.Net.Security;
 using System.Text;
@@ -16,7 +16,7 @@ if (args.Length != 1 || !Uri.TryCreate(args[0], UriKind.Absolute, out Uri? url) 
     return 2;
 }
 
-// The certificate must name the host: TargetHost is filled in from it.
+// The certificate must match the host: TargetHost defaults to it.
 var options = new ByteStreamClientOptions { Tls = url.Scheme == "https" ? new SslClientAuthenticationOptions() : null };
 await using ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(url.IdnHost, url.Port, options);
 var (reader, writer) = connection;

@@ -1,6 +1,6 @@
 #:project ../src/Middleware/ByteStreams.csproj
 
-// Waits for data on a socket that is open already, as the asyncio page's "Register an open socket to wait for data using streams".
+// Waits for data on an open socket. It is "Register an open socket to wait for data using streams" of the asyncio documentation.
 //
 //   dotnet run samples/wait-for-data.cs
 //
@@ -11,7 +11,7 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams;
 
-// A pair of connected sockets; the first could come from anywhere: a library, an accept loop, a parent process.
+// A pair of connected sockets. The first one could also come from a library, an accept loop or a parent process.
 (Socket ours, Socket theirs) = await ConnectedPairAsync();
 
 await using ByteStreamConnection connection = await ByteStream.OpenConnectionAsync(ours);

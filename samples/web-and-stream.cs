@@ -1,14 +1,14 @@
 #:sdk Microsoft.NET.Sdk.Web
 #:project ../src/Middleware/ByteStreams.csproj
 
-// An ASP.NET application that serves HTTP and a byte-stream endpoint side by side. Both use the same services.
+// An ASP.NET application that serves HTTP and a byte-stream endpoint. Both use the same services.
 //
 //   dotnet run samples/web-and-stream.cs
 //
 // Then:  printf 'one\ntwo\n' | nc -N 127.0.0.1 7080     prints "ONE" and "TWO"
 //        curl http://127.0.0.1:5080/                    prints "Lines so far: 2"
 //
-// Prints ASP.NET's own start-up lines; Ctrl-C ends it.
+// Prints ASP.NET's startup messages. Stop it with Ctrl+C.
 
 using ByteStreams;
 
@@ -23,7 +23,7 @@ WebApplication app = builder.Build();
 app.MapGet("/", (LineCount count) => $"Lines so far: {count.Value}\n");
 app.Run();
 
-// Made for each connection, in a scope of its own.
+// One instance per connection, in its own dependency-injection scope.
 internal sealed class Shout(LineCount count) : ByteStreamHandler
 {
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)

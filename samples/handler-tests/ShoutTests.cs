@@ -1,4 +1,4 @@
-// Puts a handler through what peers do to it. Run it with: dotnet test --project samples/handler-tests
+// Tests a handler against the behaviour of real peers. Run it with: dotnet test --project samples/handler-tests
 using System.Text;
 using ByteStreams;
 using ByteStreams.Testing;
@@ -11,11 +11,11 @@ public sealed class ShoutTests
 
     public static TheoryData<string> Cases => [.. HandlerContract.Cases];
 
-    /// <summary>Cut at every byte, through a chaos relay, with peers that leave, reset and do not read, and when the server stops.</summary>
+    /// <summary>Input split at every byte, a chaos relay, peers that close, reset and do not read, and a server that stops.</summary>
     [Theory, MemberData(nameof(Cases))]
     public Task Shout_KeepsTheContract(string name) => Contract.RunAsync(name, TestContext.Current.CancellationToken);
 
-    /// <summary>A conversation of its own, in memory.</summary>
+    /// <summary>A scripted conversation in memory.</summary>
     [Fact]
     public async Task Shout_TwoLinesAndTheEnd_AnswersBoth()
     {

@@ -1,7 +1,7 @@
 using System.Net;
 using ByteStreams;
-using ByteStreams.Configuration;
 using ByteStreams.Hosting;
+using ByteStreams.Transport.Addresses;
 
 namespace StreamsHost;
 

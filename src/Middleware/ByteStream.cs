@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Fuzz;
 

@@ -10,6 +10,15 @@ internal static class Repository
 
     public static string Read(string path) => File.ReadAllText(Path.Combine(Root, path)).ReplaceLineEndings("\n");
 
+    /// <summary>The source files under a folder, by their paths within it.</summary>
+    public static IEnumerable<string> Files(string folder, string pattern)
+    {
+        string root = Path.Combine(Root, folder);
+        return Directory.EnumerateFiles(root, pattern, SearchOption.AllDirectories)
+            .Select(path => Path.GetRelativePath(root, path))
+            .Where(path => !path.StartsWith("obj", StringComparison.Ordinal) && !path.StartsWith("bin", StringComparison.Ordinal));
+    }
+
     /// <summary>
     /// Fails where a file is not what the code says; with <c>BYTESTREAMS_REGENERATE=1</c> in the environment it is written instead.
     /// </summary>

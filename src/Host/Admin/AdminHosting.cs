@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
-using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;

@@ -1,4 +1,5 @@
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace StreamsHost.Admin;
 

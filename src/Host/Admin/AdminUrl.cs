@@ -1,4 +1,4 @@
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace StreamsHost.Admin;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Net;
 using ByteStreams;
-using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Admin;
 

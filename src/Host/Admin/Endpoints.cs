@@ -1,7 +1,8 @@
 using System.Reflection;
 using ByteStreams;
-using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using StreamsHost.Status;
 
 namespace StreamsHost.Admin;

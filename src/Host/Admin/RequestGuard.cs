@@ -1,5 +1,5 @@
 using System.Net;
-using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Admin;
 

@@ -5,7 +5,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace StreamsHost.Commands;
 

@@ -3,8 +3,8 @@ using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ByteStreams;
-using ByteStreams.Telemetry;
 using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
 
 namespace StreamsHost.Commands;
 

@@ -1,5 +1,5 @@
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Configuration.CommandLine;
 using Microsoft.Extensions.Configuration.EnvironmentVariables;
 using Microsoft.Extensions.Configuration.Json;

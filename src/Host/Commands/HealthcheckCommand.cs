@@ -4,8 +4,9 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using StreamsHost.Admin;
 
 namespace StreamsHost.Commands;

@@ -1,7 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

@@ -1,6 +1,6 @@
-using ByteStreams.Admission;
-using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

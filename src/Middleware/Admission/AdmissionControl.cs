@@ -1,5 +1,6 @@
 using System.Threading.RateLimiting;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
@@ -12,8 +13,8 @@ internal sealed class AdmissionControl : IDisposable
 
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
-    private readonly PlaceLimiter? _total;
-    private readonly PlaceLimiter? _places;
+    private readonly PermitLimiter? _total;
+    private readonly PermitLimiter? _places;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
@@ -29,7 +30,7 @@ internal sealed class AdmissionControl : IDisposable
         _total = total?.Places;
         if (options.MaxConnections is int most)
         {
-            _places = new PlaceLimiter(most);
+            _places = new PermitLimiter(most);
         }
 
         if (options.ConnectionsPerSecond is int rate)
@@ -153,7 +154,7 @@ internal sealed class AdmissionControl : IDisposable
     }
 
     /// <summary>A permit without waiting; null where there is none, or no limit.</summary>
-    private static PlaceLimiter? Take(PlaceLimiter? places) => places?.TryEnter() == true ? places : null;
+    private static PermitLimiter? Take(PermitLimiter? places) => places?.TryEnter() == true ? places : null;
 
     /// <summary>Takes an entry of the queue, unless the connection has one.</summary>
     private bool TryQueue(AdmissionPlaces places)

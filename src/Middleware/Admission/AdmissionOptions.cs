@@ -1,5 +1,5 @@
 using System.Threading.RateLimiting;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

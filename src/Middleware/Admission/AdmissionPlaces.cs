@@ -1,14 +1,15 @@
 using System.Threading.RateLimiting;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport;
 
 namespace ByteStreams.Admission;
 
 /// <summary>The places that one connection holds: given back when it ends.</summary>
 internal sealed class AdmissionPlaces : ConnectionEnding
 {
-    public PlaceLimiter? Total { get; set; }
+    public PermitLimiter? Total { get; set; }
 
-    public PlaceLimiter? Endpoint { get; set; }
+    public PermitLimiter? Endpoint { get; set; }
 
     public RateLimitLease? Own { get; set; }
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Admission;
 

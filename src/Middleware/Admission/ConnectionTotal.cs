@@ -1,3 +1,5 @@
+using ByteStreams.Transport;
+
 namespace ByteStreams.Admission;
 
 /// <summary>The places of all endpoints together.</summary>
@@ -8,10 +10,10 @@ internal sealed class ConnectionTotal
     {
         Most = most ?? Capacity.Derive(relays: false);
         // Who may wait is bounded by each endpoint's own queue.
-        Places = new PlaceLimiter(OrAny(Most));
+        Places = new PermitLimiter(OrAny(Most));
     }
 
-    public PlaceLimiter Places { get; }
+    public PermitLimiter Places { get; }
 
     /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
     public int Most { get; private set; }

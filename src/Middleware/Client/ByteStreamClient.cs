@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

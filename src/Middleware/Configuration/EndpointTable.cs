@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Relay;
+using ByteStreams.Transport.Addresses;
 using static ByteStreams.Configuration.Settings;
 
 namespace ByteStreams.Configuration;

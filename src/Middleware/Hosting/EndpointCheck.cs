@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,6 +1,7 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;

@@ -1,5 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;

@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Hosting;

@@ -1,5 +1,5 @@
 using System.Net;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;

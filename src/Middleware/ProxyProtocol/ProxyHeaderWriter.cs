@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using ByteStreams.Admission;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.ProxyProtocol;
 

@@ -1,8 +1,9 @@
 using System.Buffers;
 using System.Net;
-using ByteStreams.Admission;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

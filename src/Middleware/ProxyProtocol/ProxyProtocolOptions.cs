@@ -1,5 +1,5 @@
-using ByteStreams.Admission;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

@@ -5,6 +5,7 @@ using ByteStreams.Relay;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

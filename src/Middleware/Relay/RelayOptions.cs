@@ -1,5 +1,6 @@
-using ByteStreams.Configuration;
 using ByteStreams.Relay;
+using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Relay;
 

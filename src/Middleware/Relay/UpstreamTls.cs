@@ -1,7 +1,7 @@
 using System.Net.Security;
 using System.Security.Cryptography;
-using ByteStreams.Telemetry;
 using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Relay;

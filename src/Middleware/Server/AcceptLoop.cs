@@ -1,6 +1,6 @@
 using System.Net;
-using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

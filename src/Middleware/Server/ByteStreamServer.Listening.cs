@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

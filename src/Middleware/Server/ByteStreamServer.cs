@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams;

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams;
 
 /// <summary>
-/// Closes a connection whose writer was collected without having been closed, and says so (W12). Only connections that the
-/// program opened itself have one: an accepted connection ends with its handler.
+/// Closes a connection whose writer was garbage-collected without a close, and logs a warning (W12). Only outbound connections have
+/// one: an accepted connection closes when its handler returns.
 /// </summary>
 internal sealed class AbandonedGuard : IDisposable
 {
@@ -22,8 +22,8 @@ internal sealed class AbandonedGuard : IDisposable
 
     ~AbandonedGuard()
     {
-        // Nothing is unsent: a writer with unsent bytes is still referenced by whoever will send them.
-        // Not through TLS, whose native state may have been finalized before this.
+        // No byte is unsent: a writer with unsent bytes is still referenced by DeferredFlush or by the pending send.
+        // The close bypasses TLS, whose native state may have been finalized before this.
         (_connection as IByteStreamTransportFeature ?? _connection.Features.Get<IByteStreamTransportFeature>())?.Close();
         try
         {
@@ -31,18 +31,18 @@ internal sealed class AbandonedGuard : IDisposable
         }
         catch (Exception error) when (error is AggregateException or ObjectDisposedException)
         {
-            // A logger that is gone already must not end the process, as any exception from a finalizer does.
+            // The logger may be disposed already. An exception that leaves a finalizer would end the process.
         }
     }
 
-    /// <summary>Who is calling, for the warning. To be asked before the first await, behind which the caller's stack is gone.</summary>
+    /// <summary>Returns the caller's stack for the warning. Call it before the first await, after which the stack is no longer the caller's.</summary>
     public static string Caller() =>
 #if DEBUG
         Environment.NewLine + new System.Diagnostics.StackTrace(skipFrames: 1, fNeedFileInfo: true);
 #else
-        "at a place that only debug builds of the library record";
+        "at a call site that only debug builds of the library record";
 #endif
 
-    /// <summary>The writer was closed: nothing is left to guard.</summary>
+    /// <summary>Called when the writer is closed.</summary>
     public void Dispose() => GC.SuppressFinalize(this);
 }

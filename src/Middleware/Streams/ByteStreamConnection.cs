@@ -5,8 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams;
 
 /// <summary>
-/// A connection that this program opened: its reader and its writer, which it deconstructs into. Disposing it closes the writer
-/// and waits for the close.
+/// An outbound connection: a reader and a writer, into which it deconstructs. Disposing it closes the writer and waits for the close.
 /// </summary>
 /// <example>
 /// <code>
@@ -25,10 +24,10 @@ public sealed class ByteStreamConnection : IAsyncDisposable
         Writer.Guard(new AbandonedGuard(context, logger, openedAt));
     }
 
-    /// <summary>What the peer sends.</summary>
+    /// <summary>Reads what the peer sends.</summary>
     public ByteStreamReader Reader { get; }
 
-    /// <summary>What is sent to the peer.</summary>
+    /// <summary>Writes to the peer.</summary>
     public ByteStreamWriter Writer { get; }
 
     /// <summary>Splits the connection into its two halves.</summary>
@@ -41,17 +40,17 @@ public sealed class ByteStreamConnection : IAsyncDisposable
     }
 
     /// <summary>
-    /// Closes the writer and waits until the transport has taken everything that was written. A lost connection is no error here. Where the
-    /// peer has not ended, the close goes on by itself for up to <see cref="ByteStreamTransportOptions.LingerTimeout"/>;
-    /// <see cref="ByteStreamWriter.WaitClosedAsync"/> waits for that as well.
+    /// Closes the writer and waits until the transport has accepted all written bytes. A failed connection is not reported. If the peer has
+    /// not sent EOF, the close continues in the background for up to <see cref="ByteStreamTransportOptions.LingerTimeout"/>;
+    /// <see cref="ByteStreamWriter.WaitClosedAsync"/> waits for that too.
     /// </summary>
-    /// <returns>Done when nothing that was written is left in this process.</returns>
+    /// <returns>A task that completes when no written byte is left in this process.</returns>
     public async ValueTask DisposeAsync()
     {
         Writer.Close();
         await ConnectionLink.Progress(Writer.Transport!).OutputFinished.ConfigureAwait(false);
         Reader.Detach();
-        // What lies over the connection, such as TLS, gives its blocks back too.
+        // Connection middleware such as TLS returns its buffers on completion.
         await Writer.Transport!.Transport.Input.CompleteAsync().ConfigureAwait(false);
         await Writer.Transport!.DisposeAsync().ConfigureAwait(false);
     }

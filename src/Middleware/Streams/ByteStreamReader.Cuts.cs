@@ -3,10 +3,10 @@ using System.Text;
 
 namespace ByteStreams;
 
-/// <content>What each kind of read takes from the buffer, and what it makes of it.</content>
+/// <content>The framing of each type of read, and its result.</content>
 public sealed partial class ByteStreamReader
 {
-    /// <summary>Up to n bytes (n &gt;= 0), or everything to the end (n = -1): R2, R3, R4.</summary>
+    /// <summary>Up to n bytes (n &gt;= 0), or everything up to the end of the stream (n = -1): R2, R3, R4.</summary>
     private readonly struct SomeCut(string call, int n) : ICut
     {
         public string Call => call;
@@ -153,15 +153,15 @@ public sealed partial class ByteStreamReader
                     $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
             }
 
-            // No separator begins before it.
-            long surelyBefore = Math.Max(0, buffered + 1 - longest);
-            if (surelyBefore > reader.Limit)
+            // No separator can begin before it.
+            long cleared = Math.Max(0, buffered + 1 - longest);
+            if (cleared > reader.Limit)
             {
                 throw reader.Overrun(
-                    $"{surelyBefore} bytes without a separator are over the limit of {reader.Limit}.", (int)surelyBefore);
+                    $"{cleared} bytes without a separator are over the limit of {reader.Limit}.", (int)cleared);
             }
 
-            _searched = reader._position + (_many is null ? surelyBefore : buffered);
+            _searched = reader._position + (_many is null ? cleared : buffered);
             return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) { Reader = reader } : -1;
         }
 
@@ -193,7 +193,7 @@ public sealed partial class ByteStreamReader
         }
     }
 
-    /// <summary>One message, found and made by the caller's parser. An object, because the parser's message outlives the search.</summary>
+    /// <summary>One message, by the caller's parser. An object, because the message outlives the search.</summary>
     private sealed class MessageCut<T> : ICut, IResult<T>
     {
         private readonly ByteStreamReader _owner;
@@ -208,7 +208,7 @@ public sealed partial class ByteStreamReader
 
         public bool Owned => true;
 
-        /// <summary>A reader that reads one message after the other needs one of these in all.</summary>
+        /// <summary>Returns the reader's cached instance: sequential reads of messages need one in all.</summary>
         public static MessageCut<T> Rent(ByteStreamReader owner, MessageParser<T> parser)
         {
             MessageCut<T> cut = Interlocked.Exchange(ref owner._spareMessageCut, null) as MessageCut<T> ?? new(owner);
@@ -226,7 +226,7 @@ public sealed partial class ByteStreamReader
                 var input = new SequenceReader<byte>(buffer);
                 if (_parser!(ref input, out _message))
                 {
-                    // As for a record: whether a message is too long does not depend on how many pieces it arrived in.
+                    // As for a record: the limit does not depend on the number of segments that the message arrived in.
                     return input.Consumed <= reader.Limit ? input.Consumed : throw reader.Overrun(
                         $"A message of {input.Consumed} bytes is longer than the limit of {reader.Limit}.", (int)input.Consumed);
                 }

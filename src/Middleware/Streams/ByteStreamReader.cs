@@ -11,18 +11,17 @@ namespace ByteStreams;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The <c>Read…</c> methods return bytes that the caller owns. The <c>Borrow…</c> methods return the connection's own buffers,
-/// with no copy and no allocation, valid until the next call on this reader, and no longer than the connection: for a handler, until
-/// it returns.
+/// The <c>Read…</c> methods return bytes that the caller owns. The <c>Borrow…</c> methods return the connection's own buffers without a
+/// copy or an allocation. Borrowed buffers are valid until the next call on this reader, and at most until the handler returns.
 /// </para>
 /// <para>
-/// One read at a time: a second read that would have to wait while another waits fails with
-/// <see cref="InvalidOperationException"/> and takes nothing. A read that the buffered bytes can answer is answered.
+/// Concurrent reads are not supported: a second read that would wait while another waits fails with
+/// <see cref="InvalidOperationException"/> and consumes nothing. A read that the buffered bytes satisfy completes.
 /// Await each returned <see cref="ValueTask"/> once.
 /// </para>
 /// <para>
-/// Cancelling a read loses no byte: what had arrived stays buffered for the next read, which goes on where this one was.
-/// A connection that is lost makes every later read throw the cause (usually
+/// Cancellation of a read loses no byte: received bytes stay buffered, and the next read continues there.
+/// After a connection has failed, every read throws the cause (usually
 /// <see cref="Microsoft.AspNetCore.Connections.ConnectionResetException"/>), see <see cref="Exception"/>.
 /// </para>
 /// <example>
@@ -37,10 +36,10 @@ namespace ByteStreams;
 /// </remarks>
 public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 {
-    /// <summary>The limit where none is given: 65,536 bytes, asyncio's own.</summary>
+    /// <summary>The default limit: 65,536 bytes, as in asyncio.</summary>
     public const int DefaultLimit = 65536;
 
-    // Who may touch the buffer: nobody is in a call; a call is at work; a call waits for bytes and has let go.
+    // Access to the buffer: no call is under way; a call is running; a call waits for bytes and has released the buffer.
     private const int Idle = 0;
     private const int Busy = 1;
     private const int Waiting = 2;
@@ -52,15 +51,15 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private string? _waitingCall;
     private object? _spareMessageCut;
 
-    // Bytes that have arrived and were not handed out. They belong to the pipe's last ReadResult while _held; after a read that
-    // was cancelled, or while one waits, AdvanceTo has been called with nothing consumed, so the bytes still lie where they lay;
-    // what is taken then is counted in _taken and given back to the pipe with its next result.
+    // Received bytes that no call has returned yet. While _held, they belong to the pipe's last ReadResult. After a cancelled read, and while
+    // a read waits, AdvanceTo has been called with nothing consumed, so they stay in place; bytes consumed then are counted in _taken and
+    // returned to the pipe with its next result.
     private UnreadBytes _buffer;
     private bool _held;
     private long _taken;
 
-    // How many bytes of the stream were handed out or discarded, and how many had arrived: two numbers, so that AtEof and
-    // ToString answer at any moment, without the turn.
+    // Bytes of the stream that were returned or discarded, and bytes received: two counters, so that AtEof and ToString need no exclusive
+    // access.
     private long _position;
     private long _arrived;
     private bool _ended;
@@ -69,10 +68,10 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private volatile bool _detached;
     private volatile Exception? _exception;
 
-    // Of reads that are given no token of their own.
+    // The token of reads that are called without one.
     private CancellationToken _stopping;
 
-    /// <summary>Makes a reader that is fed by hand with <see cref="FeedData"/> and <see cref="FeedEof"/>.</summary>
+    /// <summary>Creates a reader that the caller feeds with <see cref="FeedData"/> and <see cref="FeedEof"/>.</summary>
     /// <param name="limit">The longest line or record in bytes, its separator not counted. Greater than zero.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
     public ByteStreamReader(int limit = DefaultLimit)
@@ -80,8 +79,8 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     {
     }
 
-    /// <summary>Makes a reader over any pipe.</summary>
-    /// <param name="input">Where the bytes come from. The reader is its only user from now on.</param>
+    /// <summary>Creates a reader over any pipe.</summary>
+    /// <param name="input">The source of the bytes. The reader is its only user from now on.</param>
     /// <param name="limit">The longest line or record in bytes, its separator not counted. Greater than zero.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or less.</exception>
     public ByteStreamReader(PipeReader input, int limit = DefaultLimit)
@@ -95,7 +94,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     internal ByteStreamReader(PipeScheduler scheduler, int limit)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
-        // Nothing pauses whoever feeds by hand, as in asyncio; 16 KiB segments keep a long line in few pieces.
+        // FeedData is never paused, as in asyncio; 16 KiB segments keep a long line in few segments.
         _fed = new Pipe(new PipeOptions(
             readerScheduler: scheduler, pauseWriterThreshold: 0, minimumSegmentSize: 16384, useSynchronizationContext: false));
         _input = _fed.Reader;
@@ -106,11 +105,11 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     public int Limit { get; }
 
     /// <summary>
-    /// Whether the end was seen and nothing is buffered (R15). Over a connection the end is seen by a read, not by this property.
+    /// Whether EOF was received and nothing is buffered (R15). On a connection a read detects EOF, not this property.
     /// </summary>
     public bool AtEof => (_ended || _fedEof) && Buffered == 0;
 
-    /// <summary>The exception that every read throws, or null. Set when the connection is lost, and by <see cref="SetException"/>.</summary>
+    /// <summary>The exception that every read throws, or null. Set when the connection fails, and by <see cref="SetException"/>.</summary>
     public Exception? Exception => _exception;
 
     internal bool HasBuffered => Buffered > 0;
@@ -121,38 +120,38 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     private long Buffered => Math.Max(0, Volatile.Read(ref _arrived) - Volatile.Read(ref _position));
 
     /// <summary>
-    /// Reads up to <paramref name="n"/> bytes as soon as any are there, or everything to the end of the stream.
+    /// Reads up to <paramref name="n"/> bytes as soon as any are available, or everything up to the end of the stream.
     /// </summary>
-    /// <param name="n">The most bytes to return; 0 returns none at once; -1, the default, reads to the end, however long that is.</param>
+    /// <param name="n">The maximum number of bytes; 0 returns none at once; -1, the default, reads to the end of the stream without a limit.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>1 to <paramref name="n"/> bytes, owned by the caller; empty only at the end of the stream.</returns>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<byte[]> ReadAsync(int n = -1, CancellationToken cancellationToken = default) =>
         Read<SomeCut, OwnedResult, byte[]>(new(nameof(ReadAsync), n < 0 ? -1 : n), default, cancellationToken);
 
-    /// <summary>Reads into the caller's memory as soon as any bytes are there.</summary>
-    /// <param name="buffer">Where to put them. Untouched if the read fails or is cancelled.</param>
+    /// <summary>Reads into the caller's memory as soon as any bytes are available.</summary>
+    /// <param name="buffer">The destination. Unchanged if the read fails or is cancelled.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The number of bytes read; 0 only at the end of the stream, or for an empty buffer.</returns>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
         Read<SomeCut, FilledResult, int>(new(nameof(ReadAsync), buffer.Length), new(buffer), cancellationToken);
 
-    /// <summary>Reads exactly <paramref name="n"/> bytes. The limit does not bound them.</summary>
+    /// <summary>Reads exactly <paramref name="n"/> bytes, which <see cref="Limit"/> does not bound.</summary>
     /// <param name="n">How many; 0 returns none at once.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The bytes, owned by the caller.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="n"/> is negative.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has the bytes before the end.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<byte[]> ReadExactlyAsync(int n, CancellationToken cancellationToken = default) =>
         Read<ExactCut, OwnedResult, byte[]>(new(nameof(ReadExactlyAsync), n), default, cancellationToken);
 
-    /// <summary>Fills the caller's memory. The limit does not bound it.</summary>
-    /// <param name="buffer">What to fill. Untouched if the read fails or is cancelled.</param>
+    /// <summary>Fills the caller's memory, which <see cref="Limit"/> does not bound.</summary>
+    /// <param name="buffer">The destination. Unchanged if the read fails or is cancelled.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
-    /// <returns>A task that is done when the memory is full.</returns>
-    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <returns>A task that completes when the memory is full.</returns>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has the bytes before the end.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask ReadExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -172,17 +171,17 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 
     /// <summary>Reads a line, through its <c>\n</c>.</summary>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
-    /// <returns>The line with its <c>\n</c>; at the end of the stream what is left, and then empty.</returns>
+    /// <returns>The line with its <c>\n</c>; at the end of the stream the remaining bytes, and then empty.</returns>
     /// <exception cref="LimitOverrunException">
-    /// The line is longer than <see cref="Limit"/>. It has been discarded: through its newline if that had arrived, else all that
-    /// was buffered.
+    /// The line is longer than <see cref="Limit"/>. It has been discarded: through its newline if that was received, else all buffered
+    /// bytes.
     /// </exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<byte[]> ReadLineAsync(CancellationToken cancellationToken = default) =>
         Read<LineCut, OwnedResult, byte[]>(new(nameof(ReadLineAsync)), default, cancellationToken);
 
-    /// <summary>Reads a line as text, by .NET's own convention.</summary>
-    /// <param name="encoding">UTF-8 where none is given.</param>
+    /// <summary>Reads a line as text, with the conventions of <see cref="TextReader.ReadLine"/>.</summary>
+    /// <param name="encoding">The encoding; UTF-8 by default.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The line without <c>\n</c> or <c>\r\n</c>; null at the end of the stream.</returns>
     /// <exception cref="LimitOverrunException">As <see cref="ReadLineAsync"/>.</exception>
@@ -191,31 +190,31 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
         Read<LineCut, TextResult, string?>(new(nameof(ReadTextLineAsync)), new(encoding ?? Encoding.UTF8), cancellationToken);
 
     /// <summary>Reads through <paramref name="separator"/>.</summary>
-    /// <param name="separator">One or more bytes. It may arrive split over any number of segments.</param>
+    /// <param name="separator">One or more bytes. They may be split over any number of segments.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>Everything through the separator, owned by the caller.</returns>
     /// <exception cref="ArgumentException">The separator is empty.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has the bytes before the end.</exception>
     /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<byte[]> ReadUntilAsync(ReadOnlyMemory<byte> separator, CancellationToken cancellationToken = default) =>
         Read<UntilCut, OwnedResult, byte[]>(new(nameof(ReadUntilAsync), separator), default, cancellationToken);
 
     /// <summary>
-    /// Reads through whichever of <paramref name="separators"/> ends first; where two end at the same byte, the shorter is the one.
+    /// Reads through the one of <paramref name="separators"/> that ends first; of two that end at the same byte, the shorter.
     /// </summary>
     /// <param name="separators">One or more separators, none of them empty.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>Everything through the separator, owned by the caller.</returns>
     /// <exception cref="ArgumentException">There is no separator, or an empty one.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has the bytes before the end.</exception>
     /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<byte[]> ReadUntilAsync(
         IReadOnlyList<ReadOnlyMemory<byte>> separators, CancellationToken cancellationToken = default) =>
         Read<UntilCut, OwnedResult, byte[]>(new(nameof(ReadUntilAsync), separators), default, cancellationToken);
 
-    /// <summary>Waits for any bytes and lends all that are buffered.</summary>
+    /// <summary>Waits for bytes and returns all buffered bytes without a copy.</summary>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The connection's own buffers, valid until the next call on this reader; empty only at the end of the stream.</returns>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
@@ -227,7 +226,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="n"/> is negative.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended earlier; the exception has the bytes before the end.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<ReadOnlySequence<byte>> BorrowExactlyAsync(int n, CancellationToken cancellationToken = default) =>
         Read<ExactCut, BorrowedResult, ReadOnlySequence<byte>>(new(nameof(BorrowExactlyAsync), n), default, cancellationToken);
@@ -245,7 +244,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
     /// <exception cref="ArgumentException">The separator is empty.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has the bytes before the end.</exception>
     /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<ReadOnlySequence<byte>> BorrowUntilAsync(
@@ -259,7 +258,7 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The connection's own buffers, valid until the next call on this reader.</returns>
     /// <exception cref="ArgumentException">There is no separator, or an empty one.</exception>
-    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has what there was.</exception>
+    /// <exception cref="IncompleteReadException">The stream ended before a separator; the exception has the bytes before the end.</exception>
     /// <exception cref="LimitOverrunException">The record is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
     public ValueTask<ReadOnlySequence<byte>> BorrowUntilAsync(
@@ -267,15 +266,15 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
         Read<UntilCut, BorrowedResult, ReadOnlySequence<byte>>(
             new(nameof(BorrowUntilAsync), separators), default, cancellationToken);
 
-    /// <summary>Waits until <paramref name="parser"/> finds a whole message at the head of the buffer, and takes it.</summary>
+    /// <summary>Waits until <paramref name="parser"/> finds a whole message at the start of the buffer, and consumes it.</summary>
     /// <typeparam name="T">What a message is parsed into.</typeparam>
-    /// <param name="parser">Called with all buffered bytes each time more have arrived. It must not call this reader.</param>
+    /// <param name="parser">Called with all buffered bytes each time that more have been received. It must not call this reader.</param>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>The message.</returns>
     /// <exception cref="LimitOverrunException">The message is longer than <see cref="Limit"/>; the buffer is intact.</exception>
     /// <exception cref="IncompleteReadException">The stream ended before a message; at a clean end <c>Partial</c> is empty.</exception>
     /// <exception cref="InvalidOperationException">Another read is waiting.</exception>
-    /// <exception cref="Exception">Whatever the parser throws, such as <see cref="InvalidDataException"/>; the buffer is intact.</exception>
+    /// <exception cref="Exception">Any exception of the parser, such as <see cref="InvalidDataException"/>; the buffer is intact.</exception>
     /// <example>
     /// The peer chooses the length, so the parser checks it before it uses it.
     /// <code>
@@ -327,11 +326,11 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 
         Volatile.Write(ref _arrived, _arrived + data.Length);
         fed.Writer.Write(data);
-        // Completes at once: nothing pauses the writer of a fed reader.
+        // Completes at once: the pipe of a fed reader has no pause threshold.
         _ = fed.Writer.FlushAsync();
     }
 
-    /// <summary>Marks the end of the stream of a reader that has no pipe. Twice is fine.</summary>
+    /// <summary>Marks the end of the stream of a reader that the caller feeds. Idempotent.</summary>
     /// <exception cref="InvalidOperationException">On a reader over a connection.</exception>
     public void FeedEof()
     {
@@ -340,8 +339,8 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
         fed.Writer.Complete();
     }
 
-    /// <summary>Makes every read throw <paramref name="exception"/>, the waiting one too. What is buffered stays buffered.</summary>
-    /// <param name="exception">The very object that reads throw and that <see cref="Exception"/> returns.</param>
+    /// <summary>Makes every read throw <paramref name="exception"/>, the waiting one too. Buffered bytes stay buffered.</summary>
+    /// <param name="exception">The object that reads throw and that <see cref="Exception"/> returns.</param>
     public void SetException(Exception exception)
     {
         ArgumentNullException.ThrowIfNull(exception);
@@ -349,8 +348,8 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
         _input.CancelPendingRead();
     }
 
-    /// <summary>Shows what Python's repr of a <c>StreamReader</c> shows.</summary>
-    /// <returns>Buffered bytes, eof, a limit that is not the default, the waiting call and the exception, where there are any.</returns>
+    /// <summary>Returns what Python's repr of a <c>StreamReader</c> shows.</summary>
+    /// <returns>The buffered bytes, eof, a limit that is not the default, the waiting call and the exception, as far as present.</returns>
     public override string ToString()
     {
         var text = new StringBuilder("<ByteStreamReader");
@@ -383,5 +382,5 @@ public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
     }
 
     private Pipe FedPipe() => _fed ?? throw new InvalidOperationException(
-        "This reader reads from a connection; only a reader made with new ByteStreamReader(limit) is fed by hand.");
+        "This reader reads from a connection; only a reader created with new ByteStreamReader(limit) can be fed.");
 }

@@ -1,16 +1,16 @@
 namespace ByteStreams;
 
 /// <summary>
-/// Sends what was written by handlers that went on to await something other than the connection: W1's "within 10 ms".
+/// Flushes bytes that a handler wrote before it awaited something other than its connection; implements W1's "within 10 ms".
 /// </summary>
 /// <remarks>
-/// A writer with unflushed bytes is enrolled once and stays so while it goes on writing. Every tick flushes the enrolled writers
-/// whose bytes are at least one whole tick old, so that a burst of writes is never cut in two, and drops those with nothing to
-/// flush. The timer runs only while somebody is enrolled: an idle process has no ticks.
+/// A writer with unflushed bytes is enrolled once and stays enrolled while it writes. Each tick flushes the enrolled writers whose bytes
+/// are at least one tick old, so that a burst of writes is not split, and removes those with nothing to flush. The timer runs only
+/// while a writer is enrolled.
 /// </remarks>
 internal sealed class DeferredFlush : IDisposable
 {
-    /// <summary>Two of these, the longest that bytes wait, are 8 ms.</summary>
+    /// <summary>The period. Bytes wait for at most two of them: 8 ms.</summary>
     internal static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(4);
 
     private readonly Lock _gate = new();
@@ -22,7 +22,7 @@ internal sealed class DeferredFlush : IDisposable
     public DeferredFlush(TimeProvider time) =>
         _timer = time.CreateTimer(static self => ((DeferredFlush)self!).OnTick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
-    /// <summary>The process's own.</summary>
+    /// <summary>The instance of the process.</summary>
     public static DeferredFlush Shared { get; } = new(TimeProvider.System);
 
     public void Enroll(ByteStreamWriter writer)
@@ -47,7 +47,7 @@ internal sealed class DeferredFlush : IDisposable
             (_enrolled, _visited) = (_visited, _enrolled);
         }
 
-        // Writers that stay go back one by one: flushing takes their locks, which must not nest in this one.
+        // Lock order: a flush takes the writer's lock, which must not be taken within this one.
         foreach (ByteStreamWriter writer in _visited)
         {
             if (writer.OnDeferredFlush())

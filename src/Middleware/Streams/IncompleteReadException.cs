@@ -1,11 +1,11 @@
 namespace ByteStreams;
 
 /// <summary>
-/// The stream ended before a read had all that it asked for. Source: asyncio's <c>IncompleteReadError</c>.
+/// The stream ended before a read had the bytes that it requires. Source: asyncio's <c>IncompleteReadError</c>.
 /// </summary>
 public sealed class IncompleteReadException : EndOfStreamException
 {
-    /// <summary>Makes the exception for a read that got <paramref name="partial"/> and then the end.</summary>
+    /// <summary>Creates the exception for a read that received <paramref name="partial"/> and then the end of the stream.</summary>
     /// <param name="partial">The bytes that arrived before the end; possibly empty.</param>
     /// <param name="expected">The number of bytes asked for; null where the read waited for a separator.</param>
     public IncompleteReadException(byte[] partial, int? expected)
@@ -21,7 +21,7 @@ public sealed class IncompleteReadException : EndOfStreamException
     /// <summary>The number of bytes asked for, or null where the read waited for a separator or a message.</summary>
     public int? Expected { get; }
 
-    /// <summary>Whose read it was; null where the exception was made elsewhere.</summary>
+    /// <summary>The reader that threw it; null for an exception that other code created.</summary>
     internal ByteStreamReader? Reader { get; init; }
 
     private static string Describe(byte[] partial, int? expected)
@@ -29,6 +29,6 @@ public sealed class IncompleteReadException : EndOfStreamException
         ArgumentNullException.ThrowIfNull(partial);
         return expected is int count
             ? $"The stream ended after {partial.Length} of {count} expected bytes."
-            : $"The stream ended after {partial.Length} bytes, before what the read was waiting for.";
+            : $"The stream ended after {partial.Length} bytes, before the separator or the whole message that the read waits for.";
     }
 }

@@ -5,23 +5,23 @@ namespace ByteStreams;
 /// </summary>
 /// <remarks>
 /// After <see cref="ByteStreamReader.ReadUntilAsync(ReadOnlyMemory{byte}, CancellationToken)"/> the buffer is intact: read
-/// <see cref="Consumed"/> bytes to get past what was too long. After <see cref="ByteStreamReader.ReadLineAsync"/> the
-/// overlong line has been discarded already.
+/// <see cref="Consumed"/> bytes to skip the overlong record. <see cref="ByteStreamReader.ReadLineAsync"/> discards the overlong line before
+/// it throws.
 /// </remarks>
 public sealed class LimitOverrunException : Exception
 {
-    /// <summary>Makes the exception.</summary>
-    /// <param name="message">What was over which limit.</param>
-    /// <param name="consumed">How many buffered bytes belong to what was too long.</param>
+    /// <summary>Creates the exception.</summary>
+    /// <param name="message">The length and the limit that it exceeds.</param>
+    /// <param name="consumed">The number of buffered bytes that belong to the overlong record.</param>
     public LimitOverrunException(string message, int consumed)
         : base(message) => Consumed = consumed;
 
     /// <summary>
-    /// Bytes at the head of the buffer that belong to the overlong record: the position of the separator if it was found, else
-    /// as many bytes as surely lie before it.
+    /// The number of bytes at the start of the buffer that belong to the overlong record: the position of the separator if it was found,
+    /// else the number of bytes that cannot contain the start of a separator.
     /// </summary>
     public int Consumed { get; }
 
-    /// <summary>Whose limit it was; null where the exception was made elsewhere.</summary>
+    /// <summary>The reader that threw it; null for an exception that other code created.</summary>
     internal ByteStreamReader? Reader { get; init; }
 }

@@ -4,26 +4,26 @@ using System.Runtime.CompilerServices;
 namespace ByteStreams;
 
 /// <summary>
-/// Finds the first of many separators in one pass (Aho-Corasick): the cost for a byte does not depend on how many separators there are
-/// or how long a prefix they share. The state is one number, so that a search goes on where the bytes of the last segment ended.
+/// Finds the first of many separators in one pass (Aho-Corasick): the cost of a byte does not depend on the number of separators or on the
+/// prefixes that they share. The state is one integer, so that a search resumes at the end of the previous segment.
 /// </summary>
 internal sealed class SeparatorAutomaton
 {
     /// <summary>Up to this many separators, one vectorised pass for each costs less than one pass byte by byte.</summary>
     public const int MostPasses = 4;
 
-    // Programs pass the same list to every read. The list is the key; its content is compared, because the caller may have changed it.
+    // Callers pass the same list to every read. The list is the key; its content is compared because the caller may have changed it.
     private static readonly ConditionalWeakTable<IReadOnlyList<ReadOnlyMemory<byte>>, SeparatorAutomaton> Known = [];
 
-    // A list that is made anew for each read (a collection expression in a loop, a boxed ImmutableArray) has the content of the last one.
+    // A list that is created for each read (a collection expression in a loop, a boxed ImmutableArray) has the content of the previous one.
     [ThreadStatic]
     private static SeparatorAutomaton? _last;
 
     private readonly byte[][] _separators;
     private readonly SearchValues<byte> _firstBytes;
 
-    // For each state: its edges are [_edges[state], _edges[state + 1]) of _labels and _targets; the state of its longest proper suffix;
-    // and the length of the shortest separator that ends here, or 0.
+    // For each state: its edges are [_edges[state], _edges[state + 1]) of _labels and _targets; _suffixes has the state of its longest
+    // proper suffix; _ends the length of the shortest separator that ends in it, or 0.
     private readonly int[] _edges;
     private readonly byte[] _labels;
     private readonly int[] _targets;
@@ -37,7 +37,7 @@ internal sealed class SeparatorAutomaton
         Longest = separators.Max(static separator => separator.Length);
         _firstBytes = SearchValues.Create([.. separators.Where(static separator => separator.Length > 0).Select(static separator => separator[0])]);
 
-        // States in breadth-first order: a state's suffix is shorter, and so is known before it.
+        // States are numbered in breadth-first order: the suffix of a state is shorter, so it has its number first.
         List<SortedDictionary<byte, int>> trie = Trie(separators, out List<int> whole);
         int[] order = new int[trie.Count];
         int[] number = new int[trie.Count];
@@ -76,7 +76,7 @@ internal sealed class SeparatorAutomaton
     /// <summary>The length of the longest separator.</summary>
     public int Longest { get; }
 
-    /// <summary>The automaton of these separators: one that was made for the same content, or the same list, before.</summary>
+    /// <summary>Returns the automaton of these separators, cached by the list and by its content.</summary>
     public static SeparatorAutomaton For(IReadOnlyList<ReadOnlyMemory<byte>> separators)
     {
         if (_last is SeparatorAutomaton last && last.IsOf(separators))
@@ -93,12 +93,12 @@ internal sealed class SeparatorAutomaton
         return _last = known;
     }
 
-    /// <summary>Searches the bytes at and after <paramref name="from"/> for the separator that ends first; a tie goes to the shortest (R12).</summary>
+    /// <summary>Searches from <paramref name="from"/> for the separator that ends first; of two that end together, the shortest (R12).</summary>
     /// <param name="buffer">All buffered bytes.</param>
-    /// <param name="from">Where the last search ended.</param>
-    /// <param name="state">What the last search has left; 0 for the first one.</param>
-    /// <param name="start">Where the separator begins; before <paramref name="from"/> where it began in bytes searched before.</param>
-    /// <param name="end">Where it ends.</param>
+    /// <param name="from">The position at which the previous search ended.</param>
+    /// <param name="state">The state after the previous search; 0 at first.</param>
+    /// <param name="start">The start of the separator; less than <paramref name="from"/> if it began in bytes that were searched before.</param>
+    /// <param name="end">The position after its last byte.</param>
     public bool TryFind(in ReadOnlySequence<byte> buffer, long from, ref int state, out long start, out long end)
     {
         long offset = from;
@@ -117,7 +117,7 @@ internal sealed class SeparatorAutomaton
         return false;
     }
 
-    /// <summary>Takes bytes until a separator has ended. Returns how many it took.</summary>
+    /// <summary>Advances the state until a separator has ended. Returns the number of bytes that it consumed.</summary>
     private int Search(ReadOnlySpan<byte> bytes, ref int state)
     {
         int i = 0;
@@ -182,7 +182,7 @@ internal sealed class SeparatorAutomaton
         return true;
     }
 
-    /// <summary>The separators as a tree of nodes; <paramref name="whole"/> has the length of the separator that ends at a node, or 0.</summary>
+    /// <summary>Builds the trie; <paramref name="whole"/> has, for each node, the length of the separator that ends there, or 0.</summary>
     private static List<SortedDictionary<byte, int>> Trie(byte[][] separators, out List<int> whole)
     {
         List<SortedDictionary<byte, int>> trie = [[]];

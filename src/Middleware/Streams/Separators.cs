@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace ByteStreams;
 
-/// <summary>Finds separators in buffered bytes, across segments. The spans' own vectorised search does the work.</summary>
+/// <summary>Finds separators in buffered bytes, across segments, with the vectorised search of spans.</summary>
 internal static class Separators
 {
     /// <summary>The first occurrence of one byte at or after <paramref name="from"/>, or -1.</summary>
@@ -31,8 +31,8 @@ internal static class Separators
     }
 
     /// <summary>
-    /// The match that ends first among all separators, at or after <paramref name="from"/>; a tie goes to the shortest, which
-    /// is why the separators come sorted by length (R12).
+    /// Finds the match that ends first, at or after <paramref name="from"/>; of two that end together, the shortest. The separators are
+    /// sorted by length for that (R12).
     /// </summary>
     public static bool TryFind(
         in ReadOnlySequence<byte> buffer, long from, ReadOnlySpan<ReadOnlyMemory<byte>> sortedByLength, out long start, out long end)
@@ -50,7 +50,7 @@ internal static class Separators
 
             start = from + found;
             end = start + separator.Length;
-            // Whatever else matches must end earlier to win, so nothing at or behind this end needs a look.
+            // A better match ends earlier: bytes from this end on need no search.
             tail = tail.Slice(0, end - 1 - from);
         }
 
@@ -64,8 +64,8 @@ internal static class Separators
     }
 
     /// <summary>
-    /// <see cref="SequenceReader{T}"/> would look at each first byte of the separator by itself: 100 ns for each byte of a peer that sends
-    /// nothing else. Here the spans are searched, and where two meet, the bytes on both sides.
+    /// Searches each span, and the bytes on both sides where two spans meet. <see cref="SequenceReader{T}"/> compares at each occurrence of the
+    /// separator's first byte: 100 ns a byte for a peer that sends only that byte.
     /// </summary>
     private static long IndexOfAcrossSegments(in ReadOnlySequence<byte> buffer, ReadOnlySpan<byte> separator)
     {
@@ -94,7 +94,7 @@ internal static class Separators
                     return offset + found;
                 }
 
-                // The last bytes so far, in which a separator may begin.
+                // A separator may begin in the last bytes.
                 ReadOnlySpan<byte> last = bytes.Length >= most ? bytes[^most..] : seam[Math.Max(0, joined - most)..joined];
                 last.CopyTo(seam);
                 carried = last.Length;

@@ -4,12 +4,12 @@ using System.Runtime.CompilerServices;
 namespace ByteStreams;
 
 /// <summary>
-/// The bytes that a reader holds and has not taken yet. A <see cref="ReadOnlySequence{T}"/> would do; but nearly always they lie in
-/// one block, where looking for a newline and cutting there are a few instructions, and a read of a buffered line is little more.
+/// The bytes that a reader holds and has not returned yet. Nearly always they are in one block, where a search for a newline and a slice
+/// take a few instructions, which a <see cref="ReadOnlySequence{T}"/> does not.
 /// </summary>
 internal struct UnreadBytes
 {
-    // One block: [_from, _to) of it. Else null, and the sequence has them.
+    // [_from, _to) of one block; if null, the bytes are in _sequence.
     private ReadOnlySequenceSegment<byte>? _block;
     private int _from;
     private int _to;
@@ -49,7 +49,7 @@ internal struct UnreadBytes
         return found < 0 ? -1 : from + found;
     }
 
-    /// <summary>Takes the first bytes.</summary>
+    /// <summary>Removes the first bytes and returns them.</summary>
     public ReadOnlySequence<byte> Cut(long length)
     {
         if (_block is not null)

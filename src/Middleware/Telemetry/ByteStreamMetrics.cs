@@ -4,6 +4,7 @@ using System.Diagnostics.Metrics;
 using ByteStreams.Relay;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 

@@ -1,3 +1,5 @@
+using ByteStreams.Transport.Text;
+
 namespace ByteStreams.Telemetry;
 
 /// <summary>

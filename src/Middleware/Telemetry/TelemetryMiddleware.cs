@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 

@@ -1,4 +1,4 @@
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Tls;
 

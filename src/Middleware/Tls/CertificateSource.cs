@@ -1,6 +1,6 @@
 using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams.Tls;
 

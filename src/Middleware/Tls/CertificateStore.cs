@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;

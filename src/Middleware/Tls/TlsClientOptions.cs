@@ -1,8 +1,8 @@
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Configuration;
 using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

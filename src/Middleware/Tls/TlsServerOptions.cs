@@ -1,7 +1,7 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Configuration;
 using ByteStreams.Tls;
+using ByteStreams.Transport.Text;
 
 namespace ByteStreams;
 

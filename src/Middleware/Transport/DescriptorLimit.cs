@@ -1,7 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using ByteStreams.Admission;
 
 namespace ByteStreams.Transport;
 
@@ -25,7 +24,7 @@ internal sealed partial class DescriptorLimit
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
     /// <summary>Outgoing connections that wait for a descriptor, the first that came first.</summary>
-    private readonly PlaceLimiter _turn = new(1);
+    private readonly PermitLimiter _turn = new(1);
 
     private int _waiting;
 

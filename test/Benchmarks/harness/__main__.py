@@ -16,7 +16,7 @@ from workloads import workloads
 
 SECTIONS = ("streams", "http")
 
-# What a process needs of its descriptors for itself, and for the measured connections beside the idle ones.
+# Descriptors of the process itself and of the measured connections, in addition to the idle ones.
 OWN_DESCRIPTORS = 500
 
 
@@ -26,14 +26,14 @@ def parse(groups):
     parser = argparse.ArgumentParser(prog="run", allow_abbrev=False, description=__doc__.splitlines()[0],
                                      epilog=f"workloads: {', '.join(known)}; groups of them: {', '.join(groups)}; contenders: {', '.join(names)}")
     parser.add_argument("--workloads", type=_list_of(known, groups), help="some of them, or a group, separated by commas (all)")
-    parser.add_argument("--contenders", type=_list_of(names), help="some of them; one that is named has to run here (all that can, but http-socket)")
+    parser.add_argument("--contenders", type=_list_of(names), help="some of them; a named one must be able to run here (all that can, except http-socket)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of a round (2)")
     parser.add_argument("--warmup", type=float, default=8, help="seconds for each contender and workload before its first round (8)")
     parser.add_argument("--server-core", type=int, default=1)
     parser.add_argument("--load-core", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one round of a second after a second, into a temporary folder: does all work?")
-    parser.add_argument("--output", type=Path, help="where performance.md and performance/ go (docs)")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: one round of a second after a second of warm-up, into a temporary folder")
+    parser.add_argument("--output", type=Path, help="folder of performance.md and performance/ (docs)")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds, options.warmup = 1, 1, 1
@@ -70,7 +70,7 @@ def main():
     contenders = build([contender for contender in wanted if contender.section in chosen])
     missing = set(options.contenders or []) - {contender.name for contender in contenders}
     if missing:
-        sys.exit(f"asked for, and not to be had: {', '.join(sorted(missing))}")
+        sys.exit(f"cannot run here: {', '.join(sorted(missing))}")
 
     output = options.output or (Path(tempfile.mkdtemp(prefix="bench-")) if options.quick else REPOSITORY / "docs")
     (output / "performance").mkdir(parents=True, exist_ok=True)

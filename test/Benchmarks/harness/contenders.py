@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is built and started. One row each."""
+"""The compared servers: how each is built and started, one row each."""
 
 import shutil
 import subprocess
@@ -25,16 +25,16 @@ class Contender:
     unix: bool = True
     blocking: bool = False
     loops: bool = True           # can use more than one core
-    own: bool = False            # this project's
+    own: bool = False            # of this project
     tls: bool = False
-    plain: bool = True           # serves without TLS too
-    forks: bool = False          # a process for each connection: neither their CPU nor their calls are counted
-    relay: bool = False          # passes on to another server, and is measured in nothing else
-    section: str = "streams"     # of the report: streams, or http, whose servers have its endpoints and no others
-    named: bool = False          # measured only where it is asked for by name
+    plain: bool = True           # also serves without TLS
+    forks: bool = False          # one process per connection: neither their CPU nor their calls are counted
+    relay: bool = False          # forwards to another server; measured only in relay workloads
+    section: str = "streams"     # of the report: streams or http; a server has only the endpoints of its section
+    named: bool = False          # measured only if named
 
     def missing(self):
-        """Why it cannot run here, or None."""
+        """The reason why it cannot run here, or None."""
         for need in self.needs:
             if need.startswith("python:"):
                 module = need.removeprefix("python:")
@@ -63,7 +63,7 @@ def _cargo():
 
 
 def _dotnet(name, folder, *options, switches=(), needs=(), **more):
-    """The build output lies apart from the solution's own, so that neither disturbs the other's restore."""
+    """The build output is separate from the solution's, so that neither disturbs the other's restore."""
     title = more.pop("title")
     target = ARTIFACTS / more.pop("output", name)
     intermediate = ARTIFACTS / "dotnet" / target.name
@@ -85,9 +85,9 @@ CONTENDERS = [
     Contender("tokio", "Tokio", ("cargo", "usr/share/cargo/registry/tokio-1*"), _cargo(), (str(ARTIFACTS / "tokio" / "release" / "echo"),)),
     Contender("go", "Go", ("go",), ("go", "build", "-o", str(ARTIFACTS / "go"), str(PEERS / "go" / "main.go")), (str(ARTIFACTS / "go"),), tls=True),
     _dotnet("bytestreams", "ByteStreams", title="ByteStreams", blocking=True, own=True, tls=True),
-    _dotnet("bytestreams-bare", "ByteStreams", title="ByteStreams, nothing around", output="bytestreams", switches=("--bare",), own=True),
-    _dotnet("bytestreams-surrounded", "ByteStreams", title="ByteStreams, all around", output="bytestreams", switches=("--surrounded",), own=True,
-            tls=True),
+    _dotnet("bytestreams-no-middleware", "ByteStreams", title="ByteStreams, no middleware", output="bytestreams", switches=("--no-middleware",), own=True),
+    _dotnet("bytestreams-all-middleware", "ByteStreams", title="ByteStreams, all middleware", output="bytestreams", switches=("--all-middleware",),
+            own=True, tls=True),
     _dotnet("bytestreams-owned", "ByteStreams", title="ByteStreams, owned arrays", output="bytestreams",
             switches=("--owned",), blocking=True, own=True),
     _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
@@ -107,8 +107,8 @@ CONTENDERS = [
     _dotnet("kestrel-relay", "Kestrel", title="Kestrel, copying both ways", output="kestrel", unix=False, relay=True),
     _dotnet("kestrel-relay-inline", "Kestrel", title="Kestrel, inline, copying both ways", output="kestrel", switches=("--inline",), unix=False, relay=True),
     _dotnet("bytestreams-relay", "ByteStreams", title="ByteStreams relay", output="bytestreams", unix=False, relay=True, own=True),
-    _dotnet("bytestreams-relay-bare", "ByteStreams", title="ByteStreams relay, nothing around", output="bytestreams", switches=("--bare",), unix=False,
-            relay=True, own=True),
+    _dotnet("bytestreams-relay-no-middleware", "ByteStreams", title="ByteStreams relay, no middleware", output="bytestreams",
+            switches=("--no-middleware",), unix=False, relay=True, own=True),
     _http("http-kestrel", "stock", title="Kestrel, stock"),
     _http("http-bytestreams", "epoll", title="ByteStreams", own=True),
     _http("http-socket", "socket", title="ByteStreams, Socket engine", own=True, named=True),
@@ -118,20 +118,20 @@ CONTENDERS = [
 
 
 def _certificate():
-    """One for all servers: P-256, as most have."""
+    """One for all servers: P-256, the most common type."""
     if not CERTIFICATE.exists():
         subprocess.run(("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
                         "-subj", "/CN=localhost", "-keyout", str(KEY), "-out", str(CERTIFICATE)), check=True, capture_output=True)
 
 
 def build(contenders):
-    """Builds each once; returns those that can run, and says which cannot and why."""
+    """Builds each once; returns those that can run, and prints which cannot and why."""
     ARTIFACTS.mkdir(exist_ok=True)
     _certificate()
     subprocess.run(BUILD_LOAD, check=True)
     done, able = set(), []
     if any(contender.relay for contender in contenders):
-        # The echo server behind them.
+        # The echo server that relays forward to.
         subprocess.run(CONTENDERS[0].build, check=True)
         done.add(CONTENDERS[0].build)
     for contender in contenders:

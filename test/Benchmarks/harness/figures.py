@@ -27,7 +27,7 @@ class Figures:
         return (workload, contender) in self._rounds
 
     def median(self, workload, contender, field):
-        """None where nothing was measured."""
+        """Returns None if nothing was measured."""
         values = [result[field] for result in self._rounds.get((workload, contender), {}).values() if field in result]
         return median(values) if values else None
 

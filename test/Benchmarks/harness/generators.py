@@ -1,4 +1,4 @@
-"""The load generators: how each is called, and what its output says."""
+"""The load generators: how each is started, and how its output is parsed."""
 
 import json
 import math
@@ -10,13 +10,13 @@ import time
 
 from contenders import ARTIFACTS, HERE, LOAD
 
-# A round's connections are made and answered once before its window opens.
+# The connections of a round are opened and answered once before its window opens.
 ROUND_WARMUP = 0.2
 VERIFIED_WITHIN = 10
 
 
 class LoadError(Exception):
-    """The load generator found the server at fault."""
+    """The load generator found an error of the server."""
 
 
 class Load:
@@ -31,7 +31,7 @@ class Load:
         return command
 
     def run(self, command, workload, server):
-        """The result, and what else was written to stderr."""
+        """Returns the result, and the rest of stderr."""
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise LoadError(done.stderr.strip() or f"exit code {done.returncode}")
@@ -39,7 +39,7 @@ class Load:
 
 
 class _Windowed:
-    """A generator that knows no server's CPU, but prints a line as its measured window opens and closes."""
+    """A generator without access to the server's CPU clock. It prints a line when its measured window opens and closes."""
 
     begins = ends = None
 

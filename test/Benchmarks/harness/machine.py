@@ -1,4 +1,4 @@
-"""What the figures were measured on and with."""
+"""The machine and the versions that the figures were measured with."""
 
 import datetime
 import os
@@ -8,7 +8,7 @@ import subprocess
 
 from contenders import PYTHON
 
-# What each prints, without the words around the number.
+# The number in the output of each.
 VERSIONS = {
     "gcc": ("cc", "-dumpfullversion"),
     "Go": ("go", "env", "GOVERSION"),
@@ -38,7 +38,7 @@ def describe(options):
 
 
 def busy_seconds(cores):
-    """What everything together has used of these cores, in the kernel's ticks of usually 10 ms."""
+    """CPU time of all processes on these cores, in kernel ticks of usually 10 ms."""
     total = 0
     with open("/proc/stat", encoding="utf-8") as statistics:
         for line in statistics:

@@ -31,7 +31,7 @@ class Measurement:
             print("SKIPPED: system calls per message: perf cannot count raw_syscalls:sys_enter here", flush=True)
         try:
             if any(contender.relay for contender in self._contenders):
-                # Behind all relays, and beside the load: what is measured on the other core is relaying alone.
+                # All relays forward to it. It shares the core of the load, so that the other core only relays.
                 self._echo = Server(CONTENDERS[0], self._load_core)
             if any(not (workload.memory or workload.own_process) for workload in workloads):
                 self._shared = self._start(self._contenders, self._server_core, 1)
@@ -39,7 +39,7 @@ class Measurement:
                 contenders = [c for c in self._contenders if _serves(c, workload)]
                 print(f"{workload.key}: {workload.title}", flush=True)
                 (self._memory if workload.memory else self._rate)(workload, contenders)
-            # Now that each has served everything: what was warmed must not keep a core busy.
+            # After all workloads: a warmed server must not keep a core busy.
             if self._shared:
                 for name, share in idle_cpu_shares(self._shared, self._options.seconds).items():
                     self._record("idle", contender=name, cpu_share=round(share, 5))
@@ -79,7 +79,7 @@ class Measurement:
             standing = [c for c in contenders
                         if self._attempt("warmup", workload, servers[c.name], seconds=self._options.warmup)]
             for number in range(self._options.rounds):
-                # Nobody always follows the same neighbour.
+                # Rotated, so that no contender always follows the same one.
                 turn = number % max(1, len(standing))
                 for contender in standing[turn:] + standing[:turn]:
                     self._attempt("round", workload, servers[contender.name], seconds=self._options.seconds, round=number)
@@ -124,7 +124,7 @@ class Measurement:
         return result | {"others": round(max(0.0, others), 3)}
 
     def _others(self, server):
-        """Seconds that neither this server nor the load generators have used of the cores: what disturbs a measurement."""
+        """Seconds that neither this server nor the load generators have used of the cores: which disturbs a measurement."""
         generators = resource.getrusage(resource.RUSAGE_CHILDREN)
         echo = 0 if self._echo is None else self._echo.cpu_seconds()
         return busy_seconds(self._cores) - server.cpu_seconds() - echo - generators.ru_utime - generators.ru_stime

@@ -77,8 +77,8 @@ def _summary(figures, workloads, contenders):
 
     rows = [[contender.title, *(cell(workload, contender.name) for workload in workloads)] for contender in contenders]
     legend = "\n".join(f"- {workload.key}: {workload.title}" for workload in workloads)
-    return (f"## Summary\n\nRates as ratios to C's in the same round, with TLS to stock Kestrel's, through relays to nginx's; medians of the rounds. The workloads of memory in KiB for "
-            f"each connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
+    return (f"## Summary\n\nRates as ratios to C's in the same round, with TLS to stock Kestrel's, through relays to nginx's; medians of the rounds. Memory workloads in KiB per "
+            f"connection.\n\n{_table(['', *(workload.key for workload in workloads)], rows)}\n\n{legend}")
 
 
 def _details(figures, workload, contenders, unit, level="##"):
@@ -110,7 +110,7 @@ def _relative(figures, workload, name, field):
 
 def _idle(figures, contenders):
     table = _idle_table(figures, contenders)
-    return table and f"## Nobody is there\n\nWhat a server that has served all of this uses of a core once nobody talks to it.\n\n{table}"
+    return table and f"## Idle\n\nThe share of a core that each server uses after these workloads, without a client.\n\n{table}"
 
 
 def _http_idle(figures, contenders):

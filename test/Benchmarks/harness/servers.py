@@ -1,4 +1,4 @@
-"""Server processes: started, found listening, looked at and ended."""
+"""Server processes: start, readiness, CPU and memory, stop."""
 
 import errno
 import random
@@ -38,7 +38,7 @@ class Server:
         if contender.tls:
             command += ["--certificate", str(CERTIFICATE), "--key", str(KEY)]
         self._log = open(ARTIFACTS / f"{contender.name}.log", "ab")
-        # A folder of its own: no configuration file of somebody else's is found there.
+        # A separate folder without configuration files.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder)
         self.pid = self._process.pid
         self._await_ready()
@@ -55,7 +55,7 @@ class Server:
 
     @staticmethod
     def _port():
-        """A free one, below the range from which outgoing connections take theirs."""
+        """A free port below the range of outgoing connections."""
         while True:
             port = random.randrange(10000, 32000)
             with socket.socket() as probe:
@@ -77,11 +77,11 @@ class Server:
         return self._process.poll() is None
 
     def cpu_seconds(self):
-        """Processor time of all threads it has and had. The clock's number is the kernel's own for another process."""
+        """Processor time of all its threads, past and present. The clock id is the kernel's for another process."""
         return time.clock_gettime(~self.pid << 3 | 2)
 
     def settle(self):
-        """Returns once the server is idle: the end of its connections is not to be measured together with the next contender."""
+        """Waits until the server is idle, so that closing its connections does not count for the next contender."""
         deadline = time.monotonic() + SETTLES_WITHIN
         share = 1
         while share > SETTLED_SHARE and time.monotonic() < deadline:
@@ -101,7 +101,7 @@ class Server:
 
 
 def idle_cpu_shares(servers, seconds):
-    """The share of a core that each uses while nobody talks to it."""
+    """The share of a core that each server uses without a client."""
     before = {name: server.cpu_seconds() for name, server in servers.items()}
     began = time.monotonic()
     time.sleep(seconds)

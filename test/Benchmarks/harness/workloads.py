@@ -67,7 +67,7 @@ def workloads(idle):
         Workload("i3", "connect, one line through the relay, close; 64 at a time", ("--churn",), relay=True, yardstick="nginx"),
         Workload("j", "a, two loops on two cores, nothing pinned", pinned=False, threads=2, own_process=True),
         Workload("k", f"a, while {idle:,} connections idle", ("--idle", str(idle), "--idle-echo"), own_process=True, count_calls=False, beside="a"),
-        Workload("l", "a, beside 200 handlers that block", ("--blocking", "200"), own_process=True, blocking=True, count_calls=False, beside="a"),
+        Workload("l", "a, next to 200 handlers that block", ("--blocking", "200"), own_process=True, blocking=True, count_calls=False, beside="a"),
         Workload("m", "one connection, client and server on two idle cores", ("--connections", "1")),
         Workload("u", "a over a Unix socket", endpoint="unix"),
         Workload("v", "b over a Unix socket", ("--depth", "16"), "unix"),

@@ -6,6 +6,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Contract.Tests.Servers;

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Configuration;
+using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Middleware.Tests.Configuration;
 

@@ -5,6 +5,7 @@ using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Telemetry;
+using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

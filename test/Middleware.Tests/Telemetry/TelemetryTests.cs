@@ -5,6 +5,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Telemetry;
 using ByteStreams.Testing;
+using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;

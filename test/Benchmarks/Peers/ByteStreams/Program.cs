@@ -6,10 +6,10 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
-// The whole stack, as an application has it: the host, endpoints from configuration with what surrounds them by default (telemetry,
-// a bound on connections, a send stall), and a handler from a scope of its own for each connection.
-// --bare takes away what surrounds; --surrounded sets everything that can be set.
-var arguments = new PeerArguments(args, ["--owned", "--bare", "--surrounded"], ["--engine"]);
+// The whole stack of an application: the host, configured endpoints with the default middleware (telemetry, a connection limit, a send
+// stall timeout), and a handler in its own scope per connection.
+// --no-middleware disables the middleware; --all-middleware sets every limit, list and timeout.
+var arguments = new PeerArguments(args, ["--owned", "--no-middleware", "--all-middleware"], ["--engine"]);
 HostApplicationBuilder builder = Host.CreateApplicationBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
 var settings = new Dictionary<string, string?>
@@ -18,14 +18,14 @@ var settings = new Dictionary<string, string?>
     ["Defaults:Engine"] = arguments.Value("--engine"),
     ["Defaults:EventLoops"] = arguments.Threads.ToString(System.Globalization.CultureInfo.InvariantCulture),
 };
-if (arguments.Has("--bare"))
+if (arguments.Has("--no-middleware"))
 {
     settings["Defaults:Telemetry:Enabled"] = "false";
     settings["Defaults:Admission:Enabled"] = "false";
     settings["Defaults:Timeouts:Enabled"] = "false";
 }
 
-if (arguments.Has("--surrounded"))
+if (arguments.Has("--all-middleware"))
 {
     settings["Defaults:Admission:MaxConnections"] = "100000";
     settings["Defaults:Admission:MaxConnectionsPerClient"] = "100000";

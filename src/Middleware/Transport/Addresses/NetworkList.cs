@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
-namespace ByteStreams.Admission;
+namespace ByteStreams.Transport.Addresses;
 
 /// <summary>
 /// Networks as they are written in options: <c>10.0.0.0/8</c>, <c>2001:db8::/32</c>, one address, or <c>unix</c>. A network of IPv4-mapped

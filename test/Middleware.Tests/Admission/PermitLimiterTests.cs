@@ -1,8 +1,8 @@
-using ByteStreams.Admission;
+using ByteStreams.Transport;
 
 namespace ByteStreams.Middleware.Tests.Admission;
 
-public class PlaceLimiterTests
+public class PermitLimiterTests
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
@@ -11,7 +11,7 @@ public class PlaceLimiterTests
     [Fact]
     public void TryEnter_AllTaken_FailsUntilOneIsGivenBack()
     {
-        var limiter = new PlaceLimiter(2);
+        var limiter = new PermitLimiter(2);
         Assert.True(limiter.TryEnter());
         Assert.True(limiter.TryEnter());
         Assert.False(limiter.TryEnter());
@@ -25,7 +25,7 @@ public class PlaceLimiterTests
     [Fact(Timeout = 120000)]
     public async Task Enter_AllTaken_ComesInTheOrderOfComing()
     {
-        var limiter = new PlaceLimiter(1);
+        var limiter = new PermitLimiter(1);
         Assert.True(limiter.TryEnter());
         Task first = limiter.EnterAsync(Cancel).AsTask();
         Task second = limiter.EnterAsync(Cancel).AsTask();
@@ -42,7 +42,7 @@ public class PlaceLimiterTests
     [Fact(Timeout = 120000)]
     public async Task Enter_Cancelled_LeavesTheQueueAndTakesNothing()
     {
-        var limiter = new PlaceLimiter(1);
+        var limiter = new PermitLimiter(1);
         Assert.True(limiter.TryEnter());
         using var impatient = new CancellationTokenSource();
         Task first = limiter.EnterAsync(impatient.Token).AsTask();
@@ -59,7 +59,7 @@ public class PlaceLimiterTests
     [Fact(Timeout = 120000)]
     public async Task Most_Raised_LetsInWhoWaits()
     {
-        var limiter = new PlaceLimiter(1);
+        var limiter = new PermitLimiter(1);
         Assert.True(limiter.TryEnter());
         Task[] waiting = [.. Enumerable.Range(0, 3).Select(_ => limiter.EnterAsync(Cancel).AsTask())];
 
@@ -73,7 +73,7 @@ public class PlaceLimiterTests
     [Fact]
     public void Most_Lowered_KeepsWhoIsInAndLetsNobodyInUntilThereAreFewer()
     {
-        var limiter = new PlaceLimiter(3);
+        var limiter = new PermitLimiter(3);
         Assert.All(Enumerable.Range(0, 3), _ => Assert.True(limiter.TryEnter()));
 
         limiter.Most = 1;
@@ -88,7 +88,7 @@ public class PlaceLimiterTests
     [Fact(Timeout = 120000)]
     public async Task Enter_ManyAtOnceWithCancellations_LosesNoPlace()
     {
-        var limiter = new PlaceLimiter(4);
+        var limiter = new PermitLimiter(4);
         int inside = 0;
         int most = 0;
         await Task.WhenAll(Enumerable.Range(0, 16).Select(seed => Task.Run(async () =>

@@ -1,9 +1,8 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Admission;
 
-namespace ByteStreams;
+namespace ByteStreams.Transport.Addresses;
 
 /// <summary>From the host as it is written to addresses.</summary>
 internal static class HostAddresses

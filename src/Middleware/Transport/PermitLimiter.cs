@@ -1,13 +1,13 @@
 using System.Threading.RateLimiting;
 
-namespace ByteStreams.Admission;
+namespace ByteStreams.Transport;
 
 /// <summary>
 /// So many at once, first come, first served; with a number that may change meanwhile, unlike <see cref="SemaphoreSlim"/>'s and
 /// <see cref="ConcurrencyLimiter"/>'s, and without an object for each place. Who is in stays in when the number falls.
 /// </summary>
 /// <param name="most">The number.</param>
-internal sealed class PlaceLimiter(int most)
+internal sealed class PermitLimiter(int most)
 {
     private readonly Lock _gate = new();
     private readonly LinkedList<TaskCompletionSource> _waiting = new();

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Transport.Text;
 
 /// <summary>Reasons as logs, metrics and traces write them: <c>closed_by_peer</c>.</summary>
 internal static class EndReasonText

@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Text;
 
-namespace ByteStreams.Configuration;
+namespace ByteStreams.Transport.Addresses;
 
 /// <summary>
 /// Where an endpoint listens, as it is written: <c>tcp://host:port</c> (<c>*</c> is all interfaces, port 0 a free one), <c>tls://host:port</c>,

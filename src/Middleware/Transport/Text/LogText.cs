@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 
-namespace ByteStreams.Telemetry;
+namespace ByteStreams.Transport.Text;
 
 /// <summary>
 /// Text from peers as it may stand in a log: one event stays one line, and nothing that it contains changes how the others look

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 
-namespace ByteStreams.Admission;
+namespace ByteStreams.Transport.Addresses;
 
 /// <summary>
 /// The one form of an address that is compared, counted, connected to and shown: an IPv4-mapped IPv6 address (<c>::ffff:192.0.2.1</c>)

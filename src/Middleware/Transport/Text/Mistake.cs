@@ -1,4 +1,4 @@
-namespace ByteStreams.Configuration;
+namespace ByteStreams.Transport.Text;
 
 /// <summary>Mistakes in options: told together, each a sentence that begins with its key.</summary>
 internal static class Mistake
