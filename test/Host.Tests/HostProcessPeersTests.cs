@@ -7,7 +7,7 @@ using ByteStreams.Testing;
 
 namespace StreamsHost.Tests;
 
-/// <summary>The real process and clients that others have written: what test/Interop shows of the library, here of the program that is deployed.</summary>
+/// <summary>The real process and clients that others have written: what test/Interop.Tests shows of the library, here of the program that is deployed.</summary>
 public sealed class HostProcessPeersTests : IAsyncLifetime
 {
     private readonly AuthorityFiles _authority = new();

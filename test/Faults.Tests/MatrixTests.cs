@@ -44,7 +44,7 @@ public sealed partial class MatrixTests
                where line is null || !Good().IsMatch(line) || row.Tests.Any(test => !line.Contains(test.Split('.')[^1], StringComparison.Ordinal))
                select $"{row.Id}: {line ?? "is missing"}",
         ];
-        Assert.True(wrong.Length == 0, $"docs/faults.md does not tell of these rows and their tests; write it anew with test/Faults/run:\n{string.Join('\n', wrong)}");
+        Assert.True(wrong.Length == 0, $"docs/faults.md does not tell of these rows and their tests; write it anew with test/Faults.Tests/run:\n{string.Join('\n', wrong)}");
     }
 
     /// <summary>Class.Method of each test that names a row, itself or by its class, from the sources: most are in other projects.</summary>

@@ -6,7 +6,7 @@ using Xunit.Sdk;
 
 namespace ByteStreams.Faults.Tests;
 
-/// <summary>Rows that need a process of their own, beside stock Kestrel's figures from the same run. Explicit where they take long: <c>test/Faults/run</c>.</summary>
+/// <summary>Rows that need a process of their own, beside stock Kestrel's figures from the same run. Explicit where they take long: <c>test/Faults.Tests/run</c>.</summary>
 public sealed class ProcessRows : ProcessTest
 {
     private const double KiB = 1024;

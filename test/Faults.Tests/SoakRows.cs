@@ -7,7 +7,7 @@ using ByteStreams.Testing;
 namespace ByteStreams.Faults.Tests;
 
 /// <summary>
-/// What must not grow, however long it runs. Each row takes half of <c>BYTESTREAMS_SOAK_MINUTES</c> (see <c>test/Faults/soak</c>), 15 s
+/// What must not grow, however long it runs. Each row takes half of <c>BYTESTREAMS_SOAK_MINUTES</c> (see <c>test/Faults.Tests/soak</c>), 15 s
 /// where that is not set.
 /// </summary>
 public sealed class SoakRows : ProcessTest

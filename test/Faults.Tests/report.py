@@ -19,12 +19,12 @@ SOAK = ("<!-- soak -->", "<!-- end of soak -->")
 TEMPLATE = f"""# Faults and abuse
 
 What peers, networks, clients and operators do to a service, what must happen then, and what happens. Each row is tested on the real thing:
-real sockets, and real processes where the row is about a process. Behind each test of `test/Faults` the same is looked at: a canary's echo comes
+real sockets, and real processes where the row is about a process. Behind each test of `test/Faults.Tests` the same is looked at: a canary's echo comes
 within a second, open sockets, live connections and pooled memory are where they were, and each connection has left one summary line with the
 right reason. `!` marks what stock Kestrel (10.0) was measured to fail on; *missed* is a demand that is not met, with what was measured.
 
-`test/Faults/run` runs every test of every row and writes this page; `test/Faults/soak MINUTES` writes the part on soaking. The rows are
-those of `test/Faults/matrix.json`.
+`test/Faults.Tests/run` runs every test of every row and writes this page; `test/Faults.Tests/soak MINUTES` writes the part on soaking. The rows are
+those of `test/Faults.Tests/matrix.json`.
 
 {ROWS[0]}
 {ROWS[1]}
