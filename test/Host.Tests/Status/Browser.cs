@@ -123,7 +123,27 @@ internal sealed partial class Browser : IAsyncDisposable
 
         _driver.Dispose();
         _client.Dispose();
+        // Some of Chromium's processes outlive the session, and may write while the folder is deleted.
+        await Patience.UntilAsync(() => !IsFolderInUse());
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Whether a process was started with the profile's folder.</summary>
+    private bool IsFolderInUse() => Directory.EnumerateDirectories("/proc")
+        .Where(folder => int.TryParse(Path.GetFileName(folder), out _))
+        .Any(folder => IsOfFolder(Path.Combine(folder, "cmdline")));
+
+    private bool IsOfFolder(string commandLine)
+    {
+        try
+        {
+            return File.ReadAllText(commandLine).Contains(_folder, StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            // The process has exited meanwhile.
+            return false;
+        }
     }
 
     private async Task BeginAsync(CancellationToken cancellationToken)
