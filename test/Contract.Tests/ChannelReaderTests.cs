@@ -212,7 +212,7 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact, Trait("Fault", "F05")]
-    public async Task Read_NothingBehindAFilledBlockThatIsStillHeld_JoinsWhatComesLater()
+    public async Task Read_NothingAfterAFilledBlockThatIsStillHeld_JoinsWhatComesLater()
     {
         var channel = new ScriptedChannel { Calls = true };
         var reader = new ChannelReader(channel, 65536);
@@ -359,7 +359,7 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact]
-    public async Task End_BehindBytes_IsSeenOnceTheyAreExamined()
+    public async Task End_AfterBytes_IsReturnedOnceTheyAreExamined()
     {
         _channel.Deliver("ab"u8.ToArray());
         ReadOnlySequence<byte> buffer = (await _reader.ReadAsync(Test)).Buffer;
@@ -374,7 +374,7 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact]
-    public async Task Loss_BehindBytes_IsThrownOnceTheyAreExamined()
+    public async Task Failure_AfterBytes_IsThrownOnceTheyAreExamined()
     {
         Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
         _channel.Deliver("ab"u8.ToArray());
@@ -389,7 +389,7 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact]
-    public async Task Loss_WhileAReadWaits_IsThrownAndToldOnce()
+    public async Task Failure_WhileAReadWaits_IsThrownAndReportedOnce()
     {
         Task<ReadResult> read = _reader.ReadAsync(Test).AsTask();
         var loss = new ConnectionResetException("lost");
@@ -432,7 +432,7 @@ public sealed class ChannelReaderTests : IInputOwner
     }
 
     [Fact]
-    public void Watch_NobodyReads_TellsOfTheLoss()
+    public void Watch_NoReadIsPending_ReportsTheFailure()
     {
         _reader.Watch(1000);
         var loss = new ConnectionResetException("lost");

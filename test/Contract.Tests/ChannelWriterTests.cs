@@ -253,7 +253,7 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact]
-    public async Task Complete_WithAnException_DropsWhatWasWrittenAndSaysSo()
+    public async Task Complete_WithAnException_DropsWhatWasWrittenAndReportsIt()
     {
         Write("ab"u8);
         _writer.Complete(new InvalidOperationException("why"));
@@ -281,7 +281,7 @@ public sealed class ChannelWriterTests : IOutputOwner
     }
 
     [Fact, Trait("Fault", "F04")]
-    public async Task Flush_ConnectionLost_TheOwnerKnowsBeforeWhoeverWaits()
+    public async Task Flush_ConnectionLost_TheOwnerIsNotifiedBeforeTheWaiters()
     {
         _channel.Paused = true;
         Write(new byte[200]);

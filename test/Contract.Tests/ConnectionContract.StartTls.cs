@@ -252,7 +252,7 @@ public abstract partial class ConnectionContract
     [Theory, Trait("Contract", "W11")]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task StartTls_PeerSaysNothing_TheOptionsTimeoutEndsTheHandshake(bool asServer)
+    public async Task StartTls_PeerSendsNothing_TheOptionsTimeoutEndsTheHandshake(bool asServer)
     {
         var time = new FakeTimeProvider();
         Link link = await ConnectAsync(

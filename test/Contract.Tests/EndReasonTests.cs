@@ -11,7 +11,7 @@ public sealed class EndReasonTests
     [InlineData(ConnectionEndReason.Drained, ConnectionEndReason.ResetByPeer)]
     [InlineData(ConnectionEndReason.TlsHandshakeFailed, ConnectionEndReason.TlsHandshakeFailed)]
     [InlineData(ConnectionEndReason.RefusedTotal, ConnectionEndReason.RefusedTotal)]
-    public async Task Reset_BehindAClose_IsTheReasonOnlyWhereTheCloseWasClean(ConnectionEndReason closed, ConnectionEndReason expected)
+    public async Task Reset_AfterAClose_IsTheReasonOnlyWhereTheCloseWasClean(ConnectionEndReason closed, ConnectionEndReason expected)
     {
         (ByteChannel ours, ByteChannel theirs) = InMemoryChannel.CreatePair();
         var connection = new ChannelConnection(ours, null, null, new ByteStreamServerOptions());

@@ -47,7 +47,7 @@ public sealed partial class DescriptorRows : ProcessTest
     }
 
     [Fact, Trait("Fault", "F73")]
-    public async Task F73_AsManyClientsAsTheHostSaysThatItTakes_AreServedAndTheNextAreRefusedAtOnce()
+    public async Task F73_AsManyClientsAsTheReportedLimit_AreServedAndTheNextAreRefusedAtOnce()
     {
         const int Limit = 1024;
         const int Beyond = 20;

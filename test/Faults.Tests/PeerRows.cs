@@ -264,7 +264,7 @@ public sealed class PeerRows : FaultTest
     }
 
     [Fact, Trait("Fault", "F15")]
-    public async Task F15_EverythingAtOnce_IsToldAtOnceAndNothingLeaks()
+    public async Task F15_ConcurrentOperations_AreReportedAtOnceAndNothingLeaks()
     {
         const int Count = 50;
         var outcomes = new ConcurrentQueue<(Exception? Second, Exception? First, Exception? Drain)>();

@@ -35,7 +35,7 @@ public sealed class ProxyRows : FaultTest
     }
 
     [Fact, Trait("Fault", "P2")]
-    public async Task P2_HeaderInPieces_NothingRunsBeforeItIsWholeAndWhatIsBehindItIsIntact()
+    public async Task P2_HeaderInPieces_NothingRunsBeforeItIsCompleteAndTheBytesAfterItAreIntact()
     {
         Served served = await BeginAsync(Tell, Trusting);
         byte[] header = ProxyVectors.Text(Header);
@@ -62,7 +62,7 @@ public sealed class ProxyRows : FaultTest
     [Theory, Trait("Fault", "P6")]
     [InlineData(SendProxyHeader.V1)]
     [InlineData(SendProxyHeader.V2)]
-    public async Task P6_RelayThatSendsAHeader_ForwardsTheClientThatItWasTold(SendProxyHeader version)
+    public async Task P6_RelayThatSendsAHeader_ForwardsTheReceivedSource(SendProxyHeader version)
     {
         const int Count = 20;
         Served upstream = await ServeAsync(Carrier.Own, Trusting, Tell);

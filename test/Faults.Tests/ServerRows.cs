@@ -275,7 +275,7 @@ public sealed class ServerRows : FaultTest
     }
 
     [Fact, Trait("Fault", "F52")]
-    public async Task F52_TheWallClockJumps_NobodyEnds()
+    public async Task F52_TheWallClockJumps_NoConnectionIsClosed()
     {
         const int Count = 20;
         var clock = new FakeTimeProvider();

@@ -140,7 +140,7 @@ public sealed class SurroundingRows : FaultTest
     }
 
     [Fact, Trait("Fault", "F23")]
-    public async Task F23_CertificateReplacedUnderConnections_NobodyIsRefusedOrCutAndABrokenPairChangesNothing()
+    public async Task F23_CertificateReplacedUnderConnections_NoneIsRefusedOrAbortedAndABrokenPairChangesNothing()
     {
         const int Each = 10;
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
@@ -183,7 +183,7 @@ public sealed class SurroundingRows : FaultTest
     }
 
     [Fact, Trait("Fault", "F24")]
-    public async Task F24_EndsWithAndWithoutCloseNotify_AreToldApart()
+    public async Task F24_EndsWithAndWithoutCloseNotify_HaveDifferentReasons()
     {
         const int Each = 20;
         var seen = new ConcurrentQueue<Exception?>();

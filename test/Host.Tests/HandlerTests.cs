@@ -56,7 +56,7 @@ public class HandlerTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Chat_Line_ReachesEverybody()
+    public async Task Chat_Line_ReachesAllMembers()
     {
         var room = new ChatRoom();
         await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
@@ -74,7 +74,7 @@ public class HandlerTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Chat_MemberThatDoesNotRead_IsDroppedAndHoldsUpNobody()
+    public async Task Chat_MemberThatDoesNotRead_IsDroppedAndDelaysNoOther()
     {
         var room = new ChatRoom(capacity: 4);
         await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));

@@ -134,7 +134,7 @@ public sealed class HostProcessLifeTests : IDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F42")]
-    public async Task Sigterm_HandlersThatIgnoreIt_AreCutAtTheDeadlineAndTheLogSaysWho_F42()
+    public async Task Sigterm_HandlersThatIgnoreIt_AreAbortedAtTheDeadlineAndLogged_F42()
     {
         await using HostProcess host = HostProcess.Start([.. Relay(), "--ByteStreams:DrainTimeout=1s", "--ByteStreams:Endpoints:relay:Relay:DrainQuiet=1h"]);
         await host.WaitUntilUpAsync(4);
@@ -185,7 +185,7 @@ public sealed class HostProcessLifeTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Sigterm_InTheMidstOfTheStart_EndsWithCodeZeroAndLeavesNothingBehind()
+    public async Task Sigterm_DuringTheStart_ExitsWithCodeZeroAndReleasesAll()
     {
         Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) holds up the start.");
         string first = Path.Combine(_folder, "first.sock");
@@ -235,7 +235,7 @@ public sealed class HostProcessLifeTests : IDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F46")]
-    public async Task Sighup_ConfigurationChanged_IsTakenOverAndNobodyIsDisturbed_F46()
+    public async Task Sighup_ConfigurationChanged_IsAppliedAndConnectionsStay_F46()
     {
         string file = Path.Combine(_folder, "appsettings.json");
         await File.WriteAllTextAsync(file, Configuration("echo"), Cancel);

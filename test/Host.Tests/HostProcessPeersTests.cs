@@ -121,7 +121,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     [Trait("Peer", "openssl")]
     [InlineData("-tls1_2")]
     [InlineData("-tls1_3")]
-    public async Task RelayBehindTls_SClientAsks_IsAnsweredByTheUnixSocket(string version)
+    public async Task RelayOverTls_SClientAsks_IsAnsweredByTheUnixSocket(string version)
     {
         await using Peer client = Peer.Start(
             "openssl", "s_client", "-connect", $"127.0.0.1:{Host.Port("front")}", version, "-quiet", "-CAfile", _authority.CaPath, "-verify_return_error");

@@ -44,7 +44,7 @@ public class NetcatTests
 
     [Fact]
     [Trait("Fault", "F20")]
-    public async Task Handshake_NcSendsPlainTextToATlsPort_TheHandlerNeverRunsAndOneLineTellsIt()
+    public async Task Handshake_NcSendsPlainTextToATlsPort_TheHandlerNeverRunsAndOneLineIsLogged()
     {
         await using var place = new Place();
         var log = new FakeLogCollector();

@@ -14,7 +14,7 @@ public class OpenSslTests
     [Fact]
     [Trait("Contract", "S2")]
     [Trait("Fault", "F24")]
-    public async Task Echo_SClientConnects_LinesComeBackAndCloseNotifyBehindThem()
+    public async Task Echo_SClientConnects_LinesComeBackAndThenCloseNotify()
     {
         await using var place = new Place();
         await place.ServeAsync("tls", Handlers.EchoLines);
@@ -82,7 +82,7 @@ public class OpenSslTests
 
     [Fact]
     [Trait("Fault", "F77")]
-    public async Task Read_SClientFloodsKeyUpdates_EndsBehindThirtyTwo()
+    public async Task Read_SClientFloodsKeyUpdates_ClosesAfterThirtyTwo()
     {
         await using var place = new Place();
         var log = new FakeLogCollector();

@@ -31,7 +31,7 @@ public class SocatTests
     [Trait("Contract", "W13")]
     [Trait("Contract", "R4")]
     [Trait("Fault", "F14")]
-    public async Task Write_SocatHasHalfClosed_TheWholeAnswerArrivesBehindTheEnd(string kind)
+    public async Task Write_SocatHasHalfClosed_TheWholeAnswerArrives(string kind)
     {
         await using var place = new Place();
         await place.ServeAsync(kind, Handlers.AnswerBehindTheEnd);

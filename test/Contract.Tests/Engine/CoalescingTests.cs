@@ -31,7 +31,7 @@ public sealed class CoalescingTests : IDisposable
     }
 
     [Fact, Trait("Contract", "W1")]
-    public async Task TurnEnd_BehindAWriteWithoutDrain_Sends()
+    public async Task TurnEnd_AfterAWriteWithoutDrain_Sends()
     {
         var turn = new Turn();
         Turn.Begin(turn);

@@ -85,7 +85,7 @@ public sealed class BindingTests
     [InlineData(null)]
     [Trait("Contract", "S8")]
     [Trait("Fault", "F45")]
-    public async Task Start_PortInUse_SaysSoAndNamesIt(string? host)
+    public async Task Start_PortInUse_ThrowsAndNamesThePort(string? host)
     {
         await using var first = await Start(host, 0);
         AddressInUseException inUse = await Assert.ThrowsAsync<AddressInUseException>(() => Start(host, first.Port()).Soon());

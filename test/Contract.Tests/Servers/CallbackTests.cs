@@ -188,7 +188,7 @@ public sealed class CallbackTests : IDisposable
 
     [Fact]
     [Trait("Contract", "S1")]
-    public async Task Lose_ConnectionToSomebodyElse_IsTheCallbacksFailure()
+    public async Task Disconnect_OfTheCallbacksOwnConnection_IsTheCallbacksFailure()
     {
         await using var server = await Start(Medium.Tcp, async (reader, _, _) =>
         {

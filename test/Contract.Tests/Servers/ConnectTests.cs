@@ -148,7 +148,7 @@ public sealed class ConnectTests
     }
 
     [Fact]
-    public async Task Connect_ResetAtOnce_IsToldByTheConnectOrTheFirstRead()
+    public async Task Connect_ResetAtOnce_IsReportedByTheConnectOrTheFirstRead()
     {
         using Socket listener = Silent();
         for (int i = 0; i < 50; i++)

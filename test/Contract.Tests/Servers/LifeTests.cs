@@ -305,7 +305,7 @@ public sealed class LifeTests : IDisposable
 
     [Fact]
     [Trait("Contract", "S6")]
-    public async Task ServeForever_ClosedBySomebodyElse_Returns()
+    public async Task ServeForever_ClosedByAnotherTask_Returns()
     {
         await using var server = await Start(Medium.Tcp, Given.Echo);
         Task forever = server.ServeForeverAsync(TestContext.Current.CancellationToken);
@@ -598,7 +598,7 @@ public sealed class LifeTests : IDisposable
     }
 
     [Fact]
-    public async Task Stop_HandlersThatListen_AreToldAndDeliverTheirReply()
+    public async Task Stop_HandlersThatObserveTheToken_AreCancelledAndDeliverTheirReply()
     {
         await using var server = await Start(Medium.Tcp, async (reader, writer, stopping) =>
         {
@@ -645,7 +645,7 @@ public sealed class LifeTests : IDisposable
 
     [Fact]
     [Trait("Fault", "F42")]
-    public async Task Stop_HandlerThatNeverReturns_IsLeftBehind()
+    public async Task Stop_HandlerThatNeverReturns_IsReportedAsRunning()
     {
         using ILoggerFactory logs = Given.Logs(out FakeLogCollector collector);
         var time = new FakeTimeProvider();
@@ -667,7 +667,7 @@ public sealed class LifeTests : IDisposable
     }
 
     [Fact]
-    public async Task Stop_ClientStillInMiddleware_IsTold()
+    public async Task Stop_ClientStillInMiddleware_IsCancelled()
     {
         // The handler has not begun when the stop does.
         var entered = new TaskCompletionSource();

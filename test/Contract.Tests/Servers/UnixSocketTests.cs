@@ -36,7 +36,7 @@ public sealed class UnixSocketTests : IDisposable
     [Theory]
     [InlineData(ByteStreamEngine.Socket)]
     [InlineData(ByteStreamEngine.Epoll)]
-    public async Task Connect_WhereNobodyListens_SaysWhy(ByteStreamEngine engine)
+    public async Task Connect_NoListener_ThrowsWithTheCause(ByteStreamEngine engine)
     {
         Assert.SkipWhen(engine == ByteStreamEngine.Epoll && !OperatingSystem.IsLinux(), "epoll is Linux's");
         var options = new ByteStreamClientOptions { Engine = engine };

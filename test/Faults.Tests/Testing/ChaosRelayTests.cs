@@ -69,7 +69,7 @@ public sealed class ChaosRelayTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Step_Reset_BothSidesSeeItBehindTheBytes()
+    public async Task Step_Reset_BothSidesSeeItAfterTheBytes()
     {
         (ScriptedPeer client, ScriptedPeer server) = await ConnectAsync(new ChaosStep(3, ChaosAction.Reset));
         await client.SendAsync("abcdef"u8, Test);
@@ -103,7 +103,7 @@ public sealed class ChaosRelayTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Step_Pause_LastsAsLongAsItsClockSays()
+    public async Task Step_Pause_LastsAsLongOnItsClock()
     {
         var time = new FakeTimeProvider();
         (ScriptedPeer client, ScriptedPeer server) = await ConnectAsync(time, new ChaosStep(3, ChaosAction.Pause, TimeSpan.FromSeconds(5)));
@@ -159,7 +159,7 @@ public sealed class ChaosRelayTests : IAsyncLifetime
     [Theory]
     [InlineData(0, 1, "MinPiece (0) is at least 1")]
     [InlineData(5, 4, "MaxPiece (4) at least MinPiece")]
-    public async Task Start_OptionsContradictEachOther_SaysWhich(int least, int most, string message)
+    public async Task Start_OptionsContradictEachOther_ThrowsAndNamesThem(int least, int most, string message)
     {
         ArgumentException error = await Assert.ThrowsAsync<ArgumentException>(
             () => ChaosRelay.StartAsync(_listener.LocalEndPoint!, new ChaosOptions { MinPiece = least, MaxPiece = most }));

@@ -34,7 +34,7 @@ public sealed class HandlerContractTests
         "Server_Stops_HandlerReturns", (reader, writer, _) => EchoLines(reader, writer, CancellationToken.None));
 
     [Fact]
-    public async Task Handler_ThatDoesNotDrain_IsFoundAndToldWhatToDo()
+    public async Task Handler_ThatDoesNotDrain_IsFoundWithTheRemedy()
     {
         ContractException broken = await AssertBreaksAsync("Peer_NeverReads_IsPausedAndHandlerReturnsWhenItLeaves", async (reader, writer, stopping) =>
         {

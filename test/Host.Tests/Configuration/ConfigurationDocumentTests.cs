@@ -74,7 +74,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "NoDelay": "yes" } } } }""", "ByteStreams:Endpoints:a:NoDelay: yes against \"type\": \"boolean\"")]
     [InlineData("""{ "ByteStreams": { "Defaults": { "Url": "tcp://*:1" } } }""", "ByteStreams:Defaults:Url: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Pth": "" } ] } } } } }""", "ByteStreams:Endpoints:a:Tls:Certificates:0:Pth: there is no such key")]
-    public void Schema_WhatTheProgramRefuses_IsAMistake(string json, string mistake) =>
+    public void Schema_WhatTheProgramRefuses_IsInvalid(string json, string mistake) =>
         Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, json)));
 
     [Theory]
@@ -82,7 +82,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("Url", "\"http://x:1\"")]
     [InlineData("LingerTimeout", "\"2\"")]
     [InlineData("UnixSocketMode", "\"0999\"")]
-    public void Schema_WrongText_IsAMistake(string key, string value) =>
+    public void Schema_WrongText_IsInvalid(string key, string value) =>
         Assert.Single(SchemaCheck.Mistakes(ConfigurationSchema.Text, $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
 
     [Fact]

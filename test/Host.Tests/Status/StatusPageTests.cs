@@ -106,7 +106,7 @@ public sealed class StatusPageTests : IAsyncLifetime
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Page_HostGoesAndComesBack_SaysSo()
+    public async Task Page_HostStopsAndRestarts_ShowsIt()
     {
         HostProcess host = await OpenAsync();
         string address = host.StatusAddresses[0];

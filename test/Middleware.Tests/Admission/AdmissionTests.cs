@@ -302,7 +302,7 @@ public sealed class AdmissionTests : ServedTest
     [InlineData("MaxConnectionsPerClient")]
     [InlineData("ConnectionsPerSecond")]
     [InlineData("QueueLength")]
-    public void Validate_Zero_SaysWhichKey(string key)
+    public void Validate_Zero_NamesTheKey(string key)
     {
         var options = new AdmissionOptions();
         typeof(AdmissionOptions).GetProperty(key)!.SetValue(options, 0);

@@ -67,7 +67,7 @@ public sealed class DrainTests : IAsyncDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F42")]
-    public async Task Drain_MoreThanTwentyIgnoreIt_AreCutAtTheDeadlineAndTheLogSaysWho()
+    public async Task Drain_MoreThanTwentyIgnoreIt_AreAbortedAtTheDeadlineAndLogged()
     {
         await StartAsync(delay: "0s", timeout: "30s");
         for (int i = 0; i < 23; i++)

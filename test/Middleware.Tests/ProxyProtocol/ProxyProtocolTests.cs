@@ -78,7 +78,7 @@ public sealed class ProxyProtocolTests : ServedTest
 
     [Theory, MemberData(nameof(Valid))]
     [Trait("Fault", "P2"), Trait("Fault", "F30")]
-    public async Task Receive_CutAtEachByte_HandlerSeesWhatIsBehindAndNothingRunsBefore_F30(int vector)
+    public async Task Receive_SplitAtEachByte_HandlerReadsTheBytesAfterTheHeader_F30(int vector)
     {
         (byte[] bytes, string source, _) = ProxyVectors.Valid[vector];
         for (int cut = 0; cut <= bytes.Length; cut++)
@@ -218,7 +218,7 @@ public sealed class ProxyProtocolTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connect_AccessListBehindIt_SeesTheClient(Carrier carrier)
+    public async Task Connect_AccessListAfterIt_ChecksTheClient(Carrier carrier)
     {
         Served served = await ServeAsync(
             carrier,

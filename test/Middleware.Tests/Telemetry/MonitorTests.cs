@@ -16,7 +16,7 @@ namespace ByteStreams.Middleware.Tests.Telemetry;
 public sealed class MonitorTests : ServedTest
 {
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connections_OneIsOpen_TellsWhatIsKnownOfIt(Carrier carrier)
+    public async Task Connections_OneIsOpen_HasItsMetadata(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = "front"));
         ByteStreamConnection connection = await ConnectAsync(served);
@@ -41,7 +41,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connections_BehindAProxy_NamesTheClientAndTheProxy(Carrier carrier)
+    public async Task Connections_ThroughAProxy_NamesTheClientAndTheProxy(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(
             carrier, builder => builder.UseTelemetry().UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.0/8")));
@@ -62,7 +62,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task Connections_MoreThanTheLimit_GoOnBehindTheLastOneAlsoWhereThatHasEnded()
+    public async Task Connections_MoreThanTheLimit_ContinueAfterTheLastOneAlsoWhenItIsClosed()
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(Carrier.Own, builder => builder.UseTelemetry());
         var connections = new List<ByteStreamConnection>();
@@ -156,7 +156,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task ConnectionEnded_SomebodyListens_IsToldTheReason(Carrier carrier)
+    public async Task ConnectionEnded_WithASubscriber_HasTheReason(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(carrier, builder => builder.UseTelemetry());
         var ended = new ConcurrentQueue<ConnectionSnapshot>();
@@ -195,7 +195,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task Endpoints_Configured_TellsOfEachWhatItIsAndWhatItCounts()
+    public async Task Endpoints_Configured_HaveTheirSettingsAndCounts()
     {
         using IHost host = new HostBuilder()
             .ConfigureAppConfiguration(configuration => configuration.AddInMemoryCollection(new Dictionary<string, string?>
@@ -231,7 +231,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task AddCheck_Mistake_IsToldWithTheEndpoints()
+    public async Task AddCheck_Error_IsReportedWithTheEndpoints()
     {
         using IHost host = new HostBuilder()
             .ConfigureServices(services => services.AddByteStreams().AddEndpoint("a", "tcp://x", "none").AddCheck(errors => errors.Add("Other:Key: is wrong.")))

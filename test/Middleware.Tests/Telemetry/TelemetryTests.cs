@@ -215,7 +215,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_HandlerThrows_SaysHandlerError(Carrier carrier)
+    public async Task Connection_HandlerThrows_LogsHandlerError(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), (_, _, _) => throw new InvalidDataException("no"));
         await ConnectAndIgnoreAsync(served);
@@ -224,7 +224,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_MiddlewareThrows_SaysHandlerErrorAndIsGone(Carrier carrier)
+    public async Task Connection_MiddlewareThrows_LogsHandlerErrorAndIsReleased(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().Use(_ => _ => throw new InvalidDataException("no")), Echo);
         await ConnectAndIgnoreAsync(served);
@@ -235,7 +235,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_LineTooLong_SaysLimitExceeded(Carrier carrier)
+    public async Task Connection_LineTooLong_LogsLimitExceeded(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
         ByteStreamConnection connection = await ConnectAsync(served);
@@ -247,7 +247,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_ResetByThePeer_SaysSo(Carrier carrier)
+    public async Task Connection_ResetByThePeer_LogsResetByPeer(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
         using (var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) })
@@ -327,7 +327,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Trace_SomebodyListens_IsOneActivityWithTheReason(Carrier carrier)
+    public async Task Trace_WithAListener_IsOneActivityWithTheReason(Carrier carrier)
     {
         var ended = new TaskCompletionSource<Activity>(TaskCreationOptions.RunContinuationsAsynchronously);
         string name = $"traced-{carrier}";
@@ -400,7 +400,7 @@ public sealed class TelemetryTests : ServedTest
 
     [Fact]
     [Trait("Fault", "F17")]
-    public void Escape_TextWithoutEnd_IsCut() => Assert.InRange(LogText.Escape(new string('a', 100_000)).Length, 100, 1000);
+    public void Escape_LongText_IsTruncated() => Assert.InRange(LogText.Escape(new string('a', 100_000)).Length, 100, 1000);
 
     [Theory, MemberData(nameof(Carriers))]
     public async Task ByteLogging_BothDirections_IsAHexDumpOfTheFirstBytes(Carrier carrier)

@@ -85,7 +85,7 @@ public sealed class TimeoutsTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Read_NobodyReads_IsNotThePeersFault(Carrier carrier)
+    public async Task Read_HandlerDoesNotRead_IsNoTimeoutOfThePeer(Carrier carrier)
     {
         var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Served served = await ServeAsync(carrier, timeouts => timeouts.ReceiveIdle = 5 * Second, async (reader, writer, stopping) =>
@@ -270,7 +270,7 @@ public sealed class TimeoutsTests : ServedTest
     [InlineData("FirstByte")]
     [InlineData("SendStall")]
     [InlineData("Lifetime")]
-    public void Validate_Zero_SaysWhichKey(string key)
+    public void Validate_Zero_NamesTheKey(string key)
     {
         var options = new TimeoutOptions();
         typeof(TimeoutOptions).GetProperty(key)!.SetValue(options, TimeSpan.Zero);

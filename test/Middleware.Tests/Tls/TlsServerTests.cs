@@ -41,7 +41,7 @@ public sealed class TlsServerTests : TlsTest
         [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13], ["missing", "expired", "unknown", "server's", "stranger"]);
 
     [Theory, MemberData(nameof(CarriersAndNoTls)), Trait("Fault", "F20")]
-    public async Task Handshake_PeerSpeaksNoTls_IsClosedCountedAndToldOnce(Carrier carrier, string sent)
+    public async Task Handshake_PeerSpeaksNoTls_IsClosedCountedAndLoggedOnce(Carrier carrier, string sent)
     {
         bool handled = false;
         Served served = await ServeTlsAsync(carrier, handler: (_, _, _) =>
@@ -69,7 +69,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F20")]
-    public async Task Handshake_PeerLeavesAtOnce_IsToldAtInformation(Carrier carrier)
+    public async Task Handshake_PeerClosesAtOnce_IsLoggedAtInformation(Carrier carrier)
     {
         Served served = await ServeTlsAsync(carrier);
         (await ConnectPlainAsync(served)).Dispose();
@@ -80,7 +80,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F20")]
-    public async Task Handshake_Failed_TheSummarySaysTheSameReason(Carrier carrier)
+    public async Task Handshake_Failed_TheSummaryHasTheSameReason(Carrier carrier)
     {
         Served served = await ServeTlsAsync(carrier, before: builder => builder.UseTelemetry());
         Socket client = await ConnectPlainAsync(served);
@@ -170,7 +170,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(CarriersAndRefused)), Trait("Fault", "F22")]
-    public async Task Handshake_ClientCertificateIsNotRight_IsRefusedAndTheLogSaysWhy(Carrier carrier, SslProtocols version, string shown)
+    public async Task Handshake_InvalidClientCertificate_IsRefusedAndTheCauseIsLogged(Carrier carrier, SslProtocols version, string shown)
     {
         using X509Certificate2? certificate = shown switch
         {
@@ -283,7 +283,7 @@ public sealed class TlsServerTests : TlsTest
     [Theory, Trait("Fault", "F22")]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task Handshake_NamesAreMalformed_AreNobodys(bool limited)
+    public async Task Handshake_NamesAreMalformed_MatchNoCertificate(bool limited)
     {
         // A host name with a byte that is no ASCII, which OpenSSL lets through.
         using X509Certificate2 certificate = Authority.Issue(
@@ -389,7 +389,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]
-    public async Task Read_PeerEndsWithoutCloseNotify_IsATruncationBehindWhatCame(Carrier carrier, SslProtocols version)
+    public async Task Read_PeerClosesWithoutCloseNotify_IsATruncationAfterTheBytes(Carrier carrier, SslProtocols version)
     {
         var line = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -428,7 +428,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(CarriersAndVersions)), Trait("Fault", "F24")]
-    public async Task Read_PeerSendsCloseNotifyAndReadsOn_IsAnEndBehindWhichItIsAnswered(Carrier carrier, SslProtocols version)
+    public async Task Read_PeerSendsCloseNotifyAndReadsOn_IsAnEndAndIsAnswered(Carrier carrier, SslProtocols version)
     {
         Served served = await ServeTlsAsync(carrier, handler: async (reader, writer, stopping) =>
         {
