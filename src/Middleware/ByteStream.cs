@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Memory;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;

@@ -1,5 +1,6 @@
 using System.Net;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Memory;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 

@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Memory;
 
 namespace ByteStreams.Contract;
 

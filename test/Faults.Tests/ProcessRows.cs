@@ -121,9 +121,9 @@ public sealed class ProcessRows : ProcessTest
     }
 
     [Theory, Trait("Fault", "F12")]
-    [InlineData("ECONNABORTED", "a client left before it was accepted (")]
-    [InlineData("ENOBUFS", "accepting a connection failed (")]
-    [InlineData("ENOMEM", "accepting a connection failed (")]
+    [InlineData("ECONNABORTED", "a client disconnected before it was accepted (")]
+    [InlineData("ENOBUFS", "accept failed (")]
+    [InlineData("ENOMEM", "accept failed (")]
     public async Task F12_AcceptFailsEverySecondTime_EachClientIsServed(string error, string told)
     {
         const int Count = 5;

@@ -4,7 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Middleware.Tests;
 using ByteStreams.Middleware.Tests.Timeouts;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Epoll;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;

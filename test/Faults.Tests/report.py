@@ -1,7 +1,6 @@
 """Writes docs/faults.md from the matrix and from results of the tests: report.py [--rows XML...] [--soak MINUTES XML] DOCUMENT
 
-What is not given anew (the rows, or the soak) stays as it is in the document. Exits with 1 where a row has no test, or one that has
-not passed.
+A part without new results (the rows, or the soak) is kept. Exits with 1 if a row has no test, or one that has not passed.
 """
 
 import argparse
@@ -18,22 +17,22 @@ SOAK = ("<!-- soak -->", "<!-- end of soak -->")
 
 TEMPLATE = f"""# Faults and abuse
 
-What peers, networks, clients and operators do to a service, what must happen then, and what happens. Each row is tested on the real thing:
-real sockets, and real processes where the row is about a process. Behind each test of `test/Faults.Tests` the same is looked at: a canary's echo comes
-within a second, open sockets, live connections and pooled memory are where they were, and each connection has left one summary line with the
-right reason. `!` marks what stock Kestrel (10.0) was measured to fail on; *missed* is a demand that is not met, with what was measured.
+This page lists faults of peers, networks, clients and operators, the required reaction of the service, and the test result. The tests use real
+sockets, and real processes if the row is about a process. After each test of `test/Faults.Tests` the same invariants are checked: a canary is echoed within a
+second; open sockets, live connections and pooled memory are back at their earlier values; and each connection has one summary line with the correct
+close reason. `!` marks a fault on which stock Kestrel (10.0) was measured to fail. *missed* marks a requirement that is not met, with the measured value.
 
-`test/Faults.Tests/run` runs every test of every row and writes this page; `test/Faults.Tests/soak MINUTES` writes the part on soaking. The rows are
-those of `test/Faults.Tests/matrix.json`.
+`test/Faults.Tests/run` runs every test of every row and writes this page. `test/Faults.Tests/soak MINUTES` writes the section on soaking. The rows are in
+`test/Faults.Tests/matrix.json`.
 
 {ROWS[0]}
 {ROWS[1]}
 
 ## Soak
 
-F50 opens a connection, echoes a line and closes it, again and again, 16 at once; F51 sends lines through a seeded chaos relay that splits,
-delays, coalesces, resets and half-closes, and compares checksums of what was sent and of what came back. Both measure StreamsHost, a process
-of its own, when a quarter of the time is over and at the end, each time behind a full collection.
+F50 repeatedly opens a connection, echoes a line and closes it, 16 at a time. F51 sends lines through a seeded chaos relay that splits, delays, coalesces,
+resets and half-closes, and compares checksums of sent and received data. Both measure the process of StreamsHost after a quarter of the time and at
+the end, each time after a full garbage collection.
 
 {SOAK[0]}
 {SOAK[1]}

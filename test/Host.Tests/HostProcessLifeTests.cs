@@ -148,9 +148,9 @@ public sealed class HostProcessLifeTests : IDisposable
             await pair.Client.DisposeAsync();
             pair.Upstream.Dispose();
         }));
-        await host.WaitForLineAsync($"Endpoint relay: {Many} connections had not ended at the shutdown deadline, and are aborted.");
-        await host.WaitForLineAsync("did not end by the shutdown deadline and is aborted. Endpoint relay, handler relay, peer 127.0.0.1:");
-        await host.WaitForLineAsync($"Endpoint relay: {Many - 20} more connections are aborted likewise.");
+        await host.WaitForLineAsync($"Endpoint relay: {Many} connections did not close by the shutdown deadline and are aborted.");
+        await host.WaitForLineAsync("did not close by the shutdown deadline and is aborted. Endpoint relay, handler relay, peer 127.0.0.1:");
+        await host.WaitForLineAsync($"Endpoint relay: {Many - 20} more connections are aborted.");
         await host.WaitForLineAsync($"{Many} connections were aborted, 0 handlers are left behind.");
         await AssertEndedAsync(host, exitCode: 2, "relay", Many, "server_shutdown");
     }

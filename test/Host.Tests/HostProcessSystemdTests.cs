@@ -63,9 +63,9 @@ public sealed class HostProcessSystemdTests : IDisposable
     }
 
     [Theory(Timeout = 120000)]
-    [InlineData("fd:wbe", null, "No socket of the name 'wbe' was handed over. The names are: web, udp. Write one of them, or FileDescriptorName=wbe in the socket unit.")]
-    [InlineData("fd:udp", null, "'fd:udp' is no socket that listens. The socket unit needs ListenStream= for it, and Accept=no.")]
-    [InlineData("fd:web", "1", "'fd:web' cannot be used: the sockets were handed over to another process (LISTEN_PID is 1, this is ")]
+    [InlineData("fd:wbe", null, "No socket named 'wbe' was passed. The names are: web, udp. Use one of them, or FileDescriptorName=wbe in the socket unit.")]
+    [InlineData("fd:udp", null, "'fd:udp' is not a listening stream socket. The socket unit needs ListenStream= for it, and Accept=no.")]
+    [InlineData("fd:web", "1", "'fd:web' cannot be used: the sockets were passed to another process (LISTEN_PID is 1, this is ")]
     public async Task Run_NoSuchSocket_ExitsWithOneClearMessage(string url, string? processId, string expected)
     {
         await using HostProcess host = Activate(["web=tcp", "udp=datagram"], processId is null ? [] : [$"ACTIVATE_PID={processId}"], Endpoint("a", url));
@@ -84,7 +84,7 @@ public sealed class HostProcessSystemdTests : IDisposable
         (int exitCode, string errors) = await host.WaitForExitAsync();
 
         Assert.Equal(1, exitCode);
-        Assert.StartsWith("ByteStreams:Endpoints:a:Url: 'fd:web' is a socket that whoever starts the program hands over, and none was (LISTEN_FDS is not set).", errors, StringComparison.Ordinal);
+        Assert.StartsWith("ByteStreams:Endpoints:a:Url: 'fd:web' is a socket that the program's parent passes, and none was passed (LISTEN_FDS is not set).", errors, StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 120000)]

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Net;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;

@@ -1,6 +1,7 @@
 using System.Reflection;
 using ByteStreams;
-using ByteStreams.Telemetry;
+using ByteStreams.Configuration;
+using ByteStreams.Connections;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
 using StreamsHost.Status;

@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 

@@ -4,9 +4,10 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
 using ByteStreams.Configuration;
-using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Sockets;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 using StreamsHost.Admin;
 
 namespace StreamsHost.Commands;

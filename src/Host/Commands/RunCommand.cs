@@ -1,6 +1,6 @@
 using System.Globalization;
 using ByteStreams;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using StreamsHost.Admin;
 using StreamsHost.Lifetime;

@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
@@ -52,7 +52,7 @@ internal sealed class QueuedConsole : ILoggerProvider, ISupportExternalScope
     private string DroppedNotice(long count)
     {
         string notice = string.Empty;
-        TelemetryLog.LogDropped(new Logger(this, TelemetryLog.OutputCategory, (_, text) => notice = text), count);
+        OutputLog.LogDropped(new Logger(this, OutputLog.Category, (_, text) => notice = text), count);
         return notice;
     }
 

@@ -1,12 +1,12 @@
-using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams;
 
 /// <summary>
-/// Which clients may connect, by address, and by user on Unix sockets. Behind PROXY headers the address is the client's that they
-/// name, and the user the proxy's. Empty lists allow everybody.
+/// Which clients may connect, by address, and by user on Unix sockets. With PROXY headers the address is that of the client that they name,
+/// and the user that of the proxy. Empty lists allow all clients.
 /// </summary>
 public sealed class AccessListOptions
 {
@@ -32,7 +32,7 @@ public sealed class AccessListOptions
     internal IEnumerable<string> Mistakes() =>
     [
         .. NetworkList.Mistakes(Allow, "Access:Allow"), .. NetworkList.Mistakes(Deny, "Access:Deny"),
-        .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.User), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.Group),
+        .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.GetUserId), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.GetGroupId),
     ];
 
     private static List<string> Unknown(string key, IEnumerable<string> names, Func<string, uint> number)

@@ -1,17 +1,17 @@
 using ByteStreams;
 using ByteStreams.Admission;
-using ByteStreams.Hosting;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Bounds who may connect, and how many, on any connection builder.</summary>
+/// <summary>Limits connections and clients, on any connection builder.</summary>
 public static class AdmissionConnectionBuilderExtensions
 {
     /// <summary>
-    /// Bounds connections: in all, of the endpoint, of each client, and their rates. The client's own limits are checked first, so that a
-    /// client beyond them takes nothing from the others. Place it after the PROXY protocol and the access list, because it counts the
+    /// Limits the connections of all endpoints, of the endpoint and of each client, and their rates. The client's own limits are checked first, so
+    /// that a client beyond them uses no permit of the others. Place it after the PROXY protocol and the access list, because it counts the
     /// client whose address it sees, and before TLS.
     /// </summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
@@ -29,12 +29,12 @@ public static class AdmissionConnectionBuilderExtensions
         builder.Use(next =>
         {
             var control = new AdmissionControl(options, builder.ApplicationServices.GetService<ConnectionTotal>(), builder.Time());
-            return Clients(Places(next, control), control);
+            return Clients(Permits(next, control), control);
         });
         return builder;
     }
 
-    /// <summary>Refuses clients by address, and by user on Unix sockets. Place it behind the PROXY protocol and before TLS.</summary>
+    /// <summary>Refuses clients by address, and by user on Unix sockets. Place it after the PROXY protocol and before TLS.</summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="configure">Sets the lists.</param>
@@ -57,11 +57,11 @@ public static class AdmissionConnectionBuilderExtensions
         return new AccessListMiddleware(next, options, builder.Logger("ByteStreams.Admission")).OnConnectionAsync;
     }
 
-    internal static ConnectionDelegate Places(ConnectionDelegate next, AdmissionControl control) =>
-        control.HasPlaces ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
+    internal static ConnectionDelegate Permits(ConnectionDelegate next, AdmissionControl control) =>
+        control.HasPermits ? new AdmissionMiddleware(next, control).OnConnectionAsync : next;
 
     internal static ConnectionDelegate Reservation(ConnectionDelegate next, AdmissionControl control) =>
-        control.HasPlaces ? new AdmissionReservation(next, control).OnConnectionAsync : next;
+        control.HasPermits ? new AdmissionReservation(next, control).OnConnectionAsync : next;
 
     internal static ConnectionDelegate Clients(ConnectionDelegate next, AdmissionControl control) =>
         control.KnowsClients ? new ClientAdmissionMiddleware(next, control).OnConnectionAsync : next;

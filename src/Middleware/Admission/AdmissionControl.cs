@@ -1,11 +1,11 @@
 using System.Threading.RateLimiting;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
 
-/// <summary>The places and rates of one endpoint. Kept over a change of the endpoint's other options; thread-safe.</summary>
+/// <summary>The permits and rates of one endpoint. Kept over a change of the endpoint's other options; thread-safe.</summary>
 internal sealed class AdmissionControl : IDisposable
 {
     /// <summary>The part of the queue that one client may fill by default.</summary>
@@ -14,7 +14,7 @@ internal sealed class AdmissionControl : IDisposable
     private readonly AdmissionOptions _options;
     private readonly TimeProvider _time;
     private readonly PermitLimiter? _total;
-    private readonly PermitLimiter? _places;
+    private readonly PermitLimiter? _permits;
     private readonly TokenBucketRateLimiter? _rate;
     private readonly ClientCounts? _clients;
     private readonly ClientRates? _clientRates;
@@ -27,10 +27,10 @@ internal sealed class AdmissionControl : IDisposable
         _options = options;
         _time = time;
         _queued = new ClientCounts(options.QueueLengthPerClient ?? Math.Max(1, options.QueueLength / QueueShare));
-        _total = total?.Places;
+        _total = total?.Permits;
         if (options.MaxConnections is int most)
         {
-            _places = new PermitLimiter(most);
+            _permits = new PermitLimiter(most);
         }
 
         if (options.ConnectionsPerSecond is int rate)
@@ -49,32 +49,32 @@ internal sealed class AdmissionControl : IDisposable
         }
     }
 
-    /// <summary>Whether clients are told apart.</summary>
+    /// <summary>Whether anything is limited per client.</summary>
     public bool KnowsClients => _clients is not null || _clientRates is not null;
 
-    /// <summary>Whether anything but clients is limited.</summary>
-    public bool HasPlaces => _total is not null || _places is not null || _rate is not null || _options.RateLimiter is not null;
+    /// <summary>Whether anything is limited for all clients together.</summary>
+    public bool HasPermits => _total is not null || _permits is not null || _rate is not null || _options.RateLimiter is not null;
 
-    /// <summary>Sent to who is refused.</summary>
+    /// <summary>The text that a refused client is sent; null for none.</summary>
     public string? Banner => _options.Banner;
 
     /// <summary>
-    /// Takes the permits of a connection whose client is not known yet: one that has still to send its PROXY header. Where none is free and
-    /// connections queue, it takes one of the queue's entries, and waits in <see cref="EnterAsync"/> once its client is known.
+    /// Takes the permits of a connection that has not sent its PROXY header, and whose client is not known. If none is free and connections queue,
+    /// it takes an entry of the queue, and waits in <see cref="EnterAsync"/> when its client is known.
     /// </summary>
-    /// <param name="places">Notes what it was given, to be given back when the connection ends, refused or not.</param>
-    /// <returns>None, or why it is refused.</returns>
-    public ConnectionEndReason Reserve(AdmissionPlaces places)
+    /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
+    public ConnectionEndReason Reserve(AdmissionPermits permits)
     {
-        ConnectionEndReason missing = Take(places);
-        return missing != ConnectionEndReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(places) ? ConnectionEndReason.None : missing;
+        ConnectionEndReason missing = Take(permits);
+        return missing != ConnectionEndReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(permits) ? ConnectionEndReason.None : missing;
     }
 
-    /// <summary>Takes a token of the endpoint's rate and the permits that are missing; waits for them where the options say so.</summary>
+    /// <summary>Takes a token of the endpoint's rate and the missing permits; waits for these where connections queue.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
-    /// <param name="places">Notes what it was given, to be given back when the connection ends, refused or not.</param>
-    /// <returns>None, or why it is refused.</returns>
-    public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPlaces places)
+    /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
+    public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPermits permits)
     {
         if (_rate is not null && !ClientRates.Acquire(_rate))
         {
@@ -83,30 +83,30 @@ internal sealed class AdmissionControl : IDisposable
 
         if (_options.RateLimiter is not null)
         {
-            places.Own = _options.RateLimiter.AttemptAcquire(context);
-            if (!places.Own.IsAcquired)
+            permits.Lease = _options.RateLimiter.AttemptAcquire(context);
+            if (!permits.Lease.IsAcquired)
             {
                 return new(ConnectionEndReason.RefusedRate);
             }
         }
 
-        ConnectionEndReason missing = Take(places);
+        ConnectionEndReason missing = Take(permits);
         if (missing == ConnectionEndReason.None)
         {
-            places.LeaveQueue();
+            LeaveQueue(permits);
             return new(missing);
         }
 
-        return _options.WhenFull == WhenFull.Queue && TryQueue(places) ? WaitAsync(context, places, missing) : new(missing);
+        return _options.WhenFull == WhenFull.Queue && TryQueue(permits) ? WaitAsync(context, permits, missing) : new(missing);
     }
 
-    /// <summary>Counts the client in.</summary>
+    /// <summary>Takes a permit of the client.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
-    /// <param name="place">Its place among the client's, to be given back; null where nothing is counted.</param>
-    /// <returns>None, or why it is refused.</returns>
-    public ConnectionEndReason Enter(ConnectionContext context, out ConnectionEnding? place)
+    /// <param name="permit">One of the client's permits, to be released; null where nothing is counted.</param>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
+    public ConnectionEndReason Enter(ConnectionContext context, out ConnectionResource? permit)
     {
-        place = null;
+        permit = null;
         if (!KnowsClients
             || ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength) is not ClientNetwork network)
         {
@@ -125,7 +125,7 @@ internal sealed class AdmissionControl : IDisposable
                 return ConnectionEndReason.RefusedClient;
             }
 
-            place = new ClientPlace(_clients, network);
+            permit = new ClientPermit(_clients, network);
         }
 
         return ConnectionEndReason.None;
@@ -136,67 +136,90 @@ internal sealed class AdmissionControl : IDisposable
         _rate?.Dispose();
     }
 
-    /// <summary>Gives back an entry of the queue.</summary>
-    public void LeaveQueue() => Interlocked.Decrement(ref _waiting);
-
-    /// <summary>Takes the permits that are missing, without waiting.</summary>
-    /// <returns>None, or why it would be refused.</returns>
-    private ConnectionEndReason Take(AdmissionPlaces places)
+    /// <summary>Takes back everything that a connection holds. A second call does nothing.</summary>
+    public void Release(AdmissionPermits permits)
     {
-        places.Endpoint ??= Take(_places);
-        if (_places is not null && places.Endpoint is null)
+        if (permits.HasTotal)
+        {
+            permits.HasTotal = false;
+            _total!.Release();
+        }
+
+        if (permits.HasEndpoint)
+        {
+            permits.HasEndpoint = false;
+            _permits!.Release();
+        }
+
+        permits.Lease?.Dispose();
+        permits.Lease = null;
+        LeaveQueue(permits);
+    }
+
+    private void LeaveQueue(AdmissionPermits permits)
+    {
+        if (permits.IsQueued)
+        {
+            permits.IsQueued = false;
+            Interlocked.Decrement(ref _waiting);
+        }
+    }
+
+    /// <summary>Takes the missing permits without waiting.</summary>
+    /// <returns>The reason of a refusal; none where it is admitted.</returns>
+    private ConnectionEndReason Take(AdmissionPermits permits)
+    {
+        if (_permits is not null && !permits.HasEndpoint && !(permits.HasEndpoint = _permits.TryEnter()))
         {
             return ConnectionEndReason.RefusedEndpoint;
         }
 
-        places.Total ??= Take(_total);
-        return _total is not null && places.Total is null ? ConnectionEndReason.RefusedTotal : ConnectionEndReason.None;
+        return _total is not null && !permits.HasTotal && !(permits.HasTotal = _total.TryEnter())
+            ? ConnectionEndReason.RefusedTotal
+            : ConnectionEndReason.None;
     }
 
-    /// <summary>A permit without waiting; null where there is none, or no limit.</summary>
-    private static PermitLimiter? Take(PermitLimiter? places) => places?.TryEnter() == true ? places : null;
-
     /// <summary>Takes an entry of the queue, unless the connection has one.</summary>
-    private bool TryQueue(AdmissionPlaces places)
+    private bool TryQueue(AdmissionPermits permits)
     {
-        if (places.Queue is not null)
+        if (permits.IsQueued)
         {
             return true;
         }
 
+        permits.IsQueued = true;
         if (Interlocked.Increment(ref _waiting) > _options.QueueLength)
         {
-            LeaveQueue();
+            LeaveQueue(permits);
             return false;
         }
 
-        places.Queue = this;
         return true;
     }
 
-    /// <summary>Waits for the permits that are missing, among no more connections of the client than its share of the queue.</summary>
-    private async ValueTask<ConnectionEndReason> WaitAsync(ConnectionContext context, AdmissionPlaces places, ConnectionEndReason missing)
+    /// <summary>Waits for the missing permits, with no more connections of the client than its share of the queue.</summary>
+    private async ValueTask<ConnectionEndReason> WaitAsync(ConnectionContext context, AdmissionPermits permits, ConnectionEndReason missing)
     {
         ClientNetwork? client = ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength);
         if (client is not null && !_queued.TryEnter(client.Value))
         {
-            places.LeaveQueue();
+            LeaveQueue(permits);
             return missing;
         }
 
         try
         {
             using var late = new CancellationTokenSource(_options.QueueTimeout, _time);
-            if (_places is not null && places.Endpoint is null)
+            if (_permits is not null && !permits.HasEndpoint)
             {
-                await _places.EnterAsync(late.Token).ConfigureAwait(false);
-                places.Endpoint = _places;
+                await _permits.EnterAsync(late.Token).ConfigureAwait(false);
+                permits.HasEndpoint = true;
             }
 
-            if (_total is not null && places.Total is null)
+            if (_total is not null && !permits.HasTotal)
             {
                 await _total.EnterAsync(late.Token).ConfigureAwait(false);
-                places.Total = _total;
+                permits.HasTotal = true;
             }
 
             return ConnectionEndReason.None;
@@ -207,7 +230,7 @@ internal sealed class AdmissionControl : IDisposable
         }
         finally
         {
-            places.LeaveQueue();
+            LeaveQueue(permits);
             if (client is not null)
             {
                 _queued.Leave(client.Value);
@@ -215,8 +238,8 @@ internal sealed class AdmissionControl : IDisposable
         }
     }
 
-    private sealed class ClientPlace(ClientCounts counts, ClientNetwork client) : ConnectionEnding
+    private sealed class ClientPermit(ClientCounts counts, ClientNetwork client) : ConnectionResource
     {
-        public override void OnEnded() => counts.Leave(client);
+        public override void Release() => counts.Leave(client);
     }
 }

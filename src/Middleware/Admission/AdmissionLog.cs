@@ -5,14 +5,14 @@ namespace ByteStreams.Admission;
 /// <summary>What admission logs. Ids 500 to 599.</summary>
 internal static partial class AdmissionLog
 {
-    [LoggerMessage(500, LogLevel.Debug, "Connection {ConnectionId} from {Peer} is refused: {Reason}")]
+    [LoggerMessage(500, LogLevel.Debug, "Connection {ConnectionId} from {Peer} refused: {Reason}")]
     public static partial void Refused(ILogger logger, string connectionId, string peer, ConnectionEndReason reason);
 
     [LoggerMessage(501, LogLevel.Information,
-        "All endpoints together take {Most} connections: derived from the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), of which {AtRest} are in use, and from {Memory} MiB of memory. Set ByteStreams:MaxConnections for another number.")]
+        "MaxConnections for all endpoints together is {Most}: derived from the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), of which {AtRest} are in use, and from {Memory} MiB of memory. Set ByteStreams:MaxConnections to change it.")]
     public static partial void TotalDerived(ILogger logger, int most, long descriptors, long atRest, long memory);
 
     [LoggerMessage(502, LogLevel.Warning,
-        "ByteStreams:MaxConnections is {Most}, but the process has descriptors and memory for {Capacity} connections: clients beyond them are refused when descriptors are short. Raise the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), or lower MaxConnections.")]
+        "ByteStreams:MaxConnections is {Most}, but the process has descriptors and memory for {Capacity} connections: clients beyond that are refused when descriptors are short. Raise the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), or lower MaxConnections.")]
     public static partial void TotalTooHigh(ILogger logger, int most, int capacity, long descriptors);
 }

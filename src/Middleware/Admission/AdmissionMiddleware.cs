@@ -1,82 +1,24 @@
-using System.Text;
-using ByteStreams.Telemetry;
-using ByteStreams.Transport;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
 
-/// <summary>Lets a connection in when there is a place for it, and keeps the place until the connection has ended.</summary>
-internal sealed class AdmissionMiddleware(ConnectionDelegate next, AdmissionControl control)
+/// <summary>Admits a connection when it gets a permit, which it holds until it has closed.</summary>
+internal sealed class AdmissionMiddleware(ConnectionDelegate next, AdmissionControl control) : ConnectionMiddleware(next, forwards: true)
 {
-    public Task OnConnectionAsync(ConnectionContext context)
+    protected override Task ServeAsync(ConnectionState connection)
     {
-        // What was reserved before the PROXY header is given back by the reservation.
-        AdmissionPlaces? reserved = context.Features.Get<AdmissionPlaces>();
-        AdmissionPlaces places = reserved ?? new AdmissionPlaces();
-        ValueTask<ConnectionEndReason> entered = control.EnterAsync(context, places);
-        AdmissionPlaces? own = reserved is null ? places : null;
-        return entered.IsCompletedSuccessfully
-            ? GoOnAsync(context, entered.Result, own, control.Banner, next)
-            : WaitAsync(context, entered, own);
+        // The runner releases permits that were reserved before the PROXY header.
+        AdmissionPermits? reserved = AdmissionPermits.Find(connection, control);
+        AdmissionPermits permits = reserved ?? new AdmissionPermits(control);
+        ValueTask<ConnectionEndReason> entered = control.EnterAsync(connection.Connection, permits);
+        AdmissionPermits? added = reserved is null ? permits : null;
+        return entered.IsCompletedSuccessfully ? ContinueAsync(connection, added, entered.Result) : WaitAsync(connection, added, entered);
     }
 
-    private async Task WaitAsync(ConnectionContext context, ValueTask<ConnectionEndReason> entered, AdmissionPlaces? places) =>
-        await GoOnAsync(context, await entered.ConfigureAwait(false), places, control.Banner, next).ConfigureAwait(false);
+    private async Task WaitAsync(ConnectionState connection, AdmissionPermits? permits, ValueTask<ConnectionEndReason> entered) =>
+        await ContinueAsync(connection, permits, await entered.ConfigureAwait(false)).ConfigureAwait(false);
 
-    /// <summary>Goes on with who is let in, and ends the others. Either way the place is given back when it is over.</summary>
-    public static Task GoOnAsync(
-        ConnectionContext context, ConnectionEndReason refused, ConnectionEnding? place, string? banner, ConnectionDelegate next)
-    {
-        if (place is not null)
-        {
-            if (refused != ConnectionEndReason.None)
-            {
-                place.OnEnded();
-            }
-            else if (ConnectionLink.Progress(context).Record is ConnectionRecord record)
-            {
-                record.Add(place);
-            }
-            else
-            {
-                return HoldAsync(context, place, next);
-            }
-        }
-
-        return refused == ConnectionEndReason.None ? next(context) : RefuseAsync(context, refused, banner);
-    }
-
-    private static async Task HoldAsync(ConnectionContext context, ConnectionEnding place, ConnectionDelegate next)
-    {
-        try
-        {
-            await next(context).ConfigureAwait(false);
-        }
-        finally
-        {
-            place.OnEnded();
-        }
-    }
-
-    /// <summary>Ends a connection that is not let in: with a banner, if there is one, cleanly; else at once.</summary>
-    public static async Task RefuseAsync(ConnectionContext context, ConnectionEndReason reason, string? banner)
-    {
-        IByteStreamTransportFeature link = ConnectionLink.Of(context);
-        if (string.IsNullOrEmpty(banner))
-        {
-            link.Abort(reason);
-            return;
-        }
-
-        try
-        {
-            await context.Transport.Output.WriteAsync(Encoding.UTF8.GetBytes(banner)).ConfigureAwait(false);
-        }
-        catch (Exception lost) when (lost is ConnectionResetException or ConnectionAbortedException)
-        {
-            // Who is refused need not wait to be told.
-        }
-
-        link.Close(reason);
-    }
+    private Task ContinueAsync(ConnectionState connection, AdmissionPermits? permits, ConnectionEndReason refused) =>
+        Verdict.ContinueAsync(connection, permits, refused, control.Banner, Next);
 }

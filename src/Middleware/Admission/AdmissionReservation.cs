@@ -1,18 +1,18 @@
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
 
 /// <summary>
-/// Bounds the connections that have still to send their PROXY header: each takes its permits, or an entry of the queue, at the accept.
+/// Bounds the connections that have not sent their PROXY header yet: each takes its permits, or an entry of the queue, at accept.
 /// <see cref="AdmissionMiddleware"/> takes the rest once the client is known.
 /// </summary>
-internal sealed class AdmissionReservation(ConnectionDelegate next, AdmissionControl control)
+internal sealed class AdmissionReservation(ConnectionDelegate next, AdmissionControl control) : ConnectionMiddleware(next, forwards: true)
 {
-    public Task OnConnectionAsync(ConnectionContext context)
+    protected override Task ServeAsync(ConnectionState connection)
     {
-        var places = new AdmissionPlaces();
-        ConnectionEndReason refused = control.Reserve(places);
-        context.Features.Set(places);
-        return AdmissionMiddleware.GoOnAsync(context, refused, places, control.Banner, next);
+        var permits = new AdmissionPermits(control);
+        ConnectionEndReason refused = control.Reserve(permits);
+        return Verdict.ContinueAsync(connection, permits, refused, control.Banner, Next);
     }
 }

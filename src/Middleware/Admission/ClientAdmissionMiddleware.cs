@@ -1,14 +1,14 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Admission;
 
-/// <summary>Lets each client have its share and no more. Behind the PROXY protocol, where there is one, so that it sees the real client.</summary>
-internal sealed class ClientAdmissionMiddleware(ConnectionDelegate next, AdmissionControl control)
+/// <summary>Limits the connections of each client. It belongs after the PROXY protocol, so that it sees the real client.</summary>
+internal sealed class ClientAdmissionMiddleware(ConnectionDelegate next, AdmissionControl control) : ConnectionMiddleware(next, forwards: true)
 {
-    public Task OnConnectionAsync(ConnectionContext context)
+    protected override Task ServeAsync(ConnectionState connection)
     {
-        ConnectionEndReason refused = control.Enter(context, out ConnectionEnding? place);
-        return AdmissionMiddleware.GoOnAsync(context, refused, place, control.Banner, next);
+        ConnectionEndReason refused = control.Enter(connection.Connection, out ConnectionResource? permit);
+        return Verdict.ContinueAsync(connection, permit, refused, control.Banner, Next);
     }
 }

@@ -2,12 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace ByteStreams.Admission;
 
-/// <summary>Connections of each client that has any: never more entries than connections.</summary>
+/// <summary>The number of connections of each client that has any: never more entries than connections. Thread-safe.</summary>
 internal sealed class ClientCounts(int most)
 {
     private readonly Dictionary<ClientNetwork, int> _counts = [];
 
-    /// <summary>Clients that are counted.</summary>
+    /// <summary>The number of clients with connections.</summary>
     public int Count
     {
         get

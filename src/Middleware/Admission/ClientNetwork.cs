@@ -5,7 +5,7 @@ using ByteStreams.Transport.Addresses;
 
 namespace ByteStreams.Admission;
 
-/// <summary>A client for counting: its address without the bits that it can choose itself.</summary>
+/// <summary>The identity of a client for limits: its address without the bits that the client can choose.</summary>
 internal readonly record struct ClientNetwork(UInt128 Bits, bool IsIPv4)
 {
     /// <summary>

@@ -4,7 +4,7 @@ namespace ByteStreams.Admission;
 
 /// <summary>
 /// A token bucket for each client, of a bounded number of clients: two generations, of which the older is forgotten whole when the
-/// younger is half of the bound. A client that comes again moves to the younger.
+/// younger has half of the bound. A client that connects again moves to the younger.
 /// </summary>
 internal sealed class ClientRates(int perSecond, int burst, int most)
 {
@@ -12,7 +12,7 @@ internal sealed class ClientRates(int perSecond, int burst, int most)
     private Dictionary<ClientNetwork, TokenBucketRateLimiter> _young = [];
     private Dictionary<ClientNetwork, TokenBucketRateLimiter> _old = [];
 
-    /// <summary>Clients that are remembered.</summary>
+    /// <summary>The number of clients with a bucket.</summary>
     public int Count
     {
         get
@@ -26,7 +26,7 @@ internal sealed class ClientRates(int perSecond, int burst, int most)
 
     public bool TryAcquire(ClientNetwork client) => Acquire(Of(client));
 
-    /// <summary>A bucket that refills when it is asked, without a timer.</summary>
+    /// <summary>A bucket that refills when a token is acquired, without a timer.</summary>
     public static TokenBucketRateLimiter Bucket(int perSecond, int burst) => new(new TokenBucketRateLimiterOptions
     {
         TokenLimit = burst,

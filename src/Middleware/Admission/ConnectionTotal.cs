@@ -2,38 +2,38 @@ using ByteStreams.Transport;
 
 namespace ByteStreams.Admission;
 
-/// <summary>The places of all endpoints together.</summary>
+/// <summary>The permits of all endpoints together.</summary>
 internal sealed class ConnectionTotal
 {
-    /// <param name="most">The number; null derives it from the descriptors and the memory of the process, zero is none.</param>
+    /// <param name="most">The limit; null derives it from the descriptors and the memory of the process, zero is no limit.</param>
     public ConnectionTotal(int? most)
     {
         Most = most ?? Capacity.Derive(relays: false);
-        // Who may wait is bounded by each endpoint's own queue.
-        Places = new PermitLimiter(OrAny(Most));
+        // Waiting connections are bounded by each endpoint's own queue.
+        Permits = new PermitLimiter(OrAny(Most));
     }
 
-    public PermitLimiter Places { get; }
+    public PermitLimiter Permits { get; }
 
-    /// <summary>How many connections all endpoints together may have; zero where there is no limit.</summary>
+    /// <summary>The limit of all endpoints together; zero for none.</summary>
     public int Most { get; private set; }
 
-    /// <summary>What the number is derived from.</summary>
+    /// <summary>What the limit is derived from.</summary>
     public ConnectionCapacity Capacity { get; private set; } = ConnectionCapacity.Measure(sockets: 0);
 
-    /// <summary>Measures the process again, once everything has started that holds descriptors without connections.</summary>
+    /// <summary>Measures the process again, after everything has started that holds descriptors without connections.</summary>
     /// <param name="most">As the constructor takes it.</param>
     /// <param name="relays">As <see cref="Change"/> takes it.</param>
     public void Measure(int? most, bool relays)
     {
-        Capacity = ConnectionCapacity.Measure((long)Places.Taken * ConnectionCapacity.SocketsEach(relays));
+        Capacity = ConnectionCapacity.Measure((long)Permits.Taken * ConnectionCapacity.SocketsEach(relays));
         Change(most, relays);
     }
 
-    /// <summary>Sets another number.</summary>
+    /// <summary>Sets another limit.</summary>
     /// <param name="most">As the constructor takes it.</param>
     /// <param name="relays">Whether any endpoint is a relay, whose connections take a second descriptor for the upstream.</param>
-    /// <returns>Whether it is another.</returns>
+    /// <returns>Whether the limit has changed.</returns>
     public bool Change(int? most, bool relays)
     {
         int next = most ?? Capacity.Derive(relays);
@@ -43,10 +43,10 @@ internal sealed class ConnectionTotal
         }
 
         Most = next;
-        Places.Most = OrAny(next);
+        Permits.Most = OrAny(next);
         return true;
     }
 
-    /// <summary>No limit is one that is never reached, so that another may come later.</summary>
+    /// <summary>No limit is one that is never reached: it may be set to another later.</summary>
     private static int OrAny(int most) => most == 0 ? int.MaxValue : most;
 }

@@ -5,6 +5,8 @@ using System.Net.Sockets;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Memory;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -84,11 +86,11 @@ internal static class ByteStreamClient
         ConnectionContext? beside, IReadOnlyList<EndPoint> candidates, ByteStreamClientOptions options, CancellationToken cancellationToken)
     {
         TransportEngine engine = TransportEngine.For(options);
-        EventLoop? loop = (beside as ChannelConnection)?.Loop;
+        ByteChannel? neighbor = (beside as ChannelConnection)?.Channel;
         SocketByteChannel channel = candidates.Count == 1
-            ? await engine.ConnectAsync(candidates[0], options, loop, cancellationToken).ConfigureAwait(false)
+            ? await engine.ConnectAsync(candidates[0], options, neighbor, cancellationToken).ConfigureAwait(false)
             : await HappyEyeballs
-                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, loop, token), options, cancellationToken)
+                .ConnectAsync(candidates, (candidate, token) => engine.ConnectAsync(candidate, options, neighbor, token), options, cancellationToken)
                 .ConfigureAwait(false);
         return new ChannelConnection(channel, null, candidates[0] as UnixDomainSocketEndPoint, options);
     }

@@ -1,44 +1,12 @@
-using System.Net;
 using System.Net.Security;
-using System.Net.Sockets;
-using ByteStreams.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams;
 
 /// <summary>How a connection is opened and treated.</summary>
-public class ByteStreamClientOptions : ByteStreamTransportOptions
+public class ByteStreamClientOptions : ByteStreamConnectOptions
 {
-    private int _limit = ByteStreamReader.DefaultLimit;
-
-    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
-    public int Limit
-    {
-        get => _limit;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _limit = value;
-        }
-    }
-
-    /// <summary>
-    /// How long one address may take before the next is tried beside it (RFC 8305): 250 ms by default. Zero or less, or
-    /// <see cref="Timeout.InfiniteTimeSpan"/>, tries one after the other.
-    /// </summary>
-    public TimeSpan HappyEyeballsDelay { get; set; } = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>How long name resolution and all attempts together may take. <see cref="Timeout.InfiniteTimeSpan"/>, the default, leaves it to the system.</summary>
-    public TimeSpan ConnectTimeout { get; set; } = Timeout.InfiniteTimeSpan;
-
-    /// <summary>The address to connect from; its family restricts the addresses that are tried. Any by default.</summary>
-    public IPEndPoint? LocalEndPoint { get; set; }
-
-    /// <summary>The family to which the host's addresses are restricted: unspecified (both) by default, else InterNetwork or InterNetworkV6.</summary>
-    public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
-
     /// <summary>TLS. Its <c>TargetHost</c> is set to the host where it is empty. Null, the default, is plain.</summary>
     public SslClientAuthenticationOptions? Tls { get; set; }
 
@@ -78,8 +46,6 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     /// <summary>Where the connection logs. Nowhere by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
-    internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
-
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamClientOptions Snapshot()
     {
@@ -90,22 +56,6 @@ public class ByteStreamClientOptions : ByteStreamTransportOptions
     internal override void Validate()
     {
         base.Validate();
-        SocketOptions.Validate(this);
-        if (ConnectTimeout <= TimeSpan.Zero && ConnectTimeout != Timeout.InfiniteTimeSpan)
-        {
-            throw new ArgumentException("ConnectTimeout is greater than zero, or Timeout.InfiniteTimeSpan for none.");
-        }
-
-        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
-        {
-            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
-        }
-
-        if (AddressFamily != AddressFamily.Unspecified && LocalEndPoint is IPEndPoint local && local.AddressFamily != AddressFamily)
-        {
-            throw new ArgumentException($"LocalEndPoint {local} is no address of the family {AddressFamily}; change one of the two.");
-        }
-
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName needs Tls: without TLS no name is checked.");

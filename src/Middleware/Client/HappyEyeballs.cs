@@ -15,7 +15,7 @@ internal static class HappyEyeballs
     /// <param name="cancellationToken">Ends every attempt.</param>
     public static async Task<TConnected> ConnectAsync<TConnected>(
         IReadOnlyList<EndPoint> candidates, Func<EndPoint, CancellationToken, Task<TConnected>> connect,
-        ByteStreamClientOptions options, CancellationToken cancellationToken)
+        ByteStreamConnectOptions options, CancellationToken cancellationToken)
         where TConnected : class, IDisposable
     {
         using var losers = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);

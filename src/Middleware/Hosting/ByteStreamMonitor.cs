@@ -1,5 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
@@ -50,13 +50,13 @@ public sealed class ByteStreamMonitor
     public IReadOnlyList<ConnectionSnapshot> Connections(int limit = 100, long before = long.MaxValue, string? endpoint = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
-        var newest = new List<ConnectionRecord>();
-        foreach (EndpointTelemetry counted in _metrics.Endpoints.Where(counted => endpoint is null || IsNamed(counted, endpoint)))
+        var newest = new List<ConnectionState>();
+        foreach (EndpointCounters counted in _metrics.Endpoints.Where(counted => endpoint is null || IsNamed(counted, endpoint)))
         {
             counted.AddNewest(newest, limit, before);
         }
 
-        return [.. newest.OrderByDescending(record => record.Number).Take(limit).Select(record => record.Snapshot())];
+        return [.. newest.OrderByDescending(connection => connection.Number).Take(limit).Select(ConnectionSnapshot.Create)];
     }
 
     /// <summary>One open connection.</summary>
@@ -65,7 +65,7 @@ public sealed class ByteStreamMonitor
     /// <returns>Whether there is one.</returns>
     public bool TryGetConnection(string id, [NotNullWhen(true)] out ConnectionSnapshot? connection)
     {
-        connection = Find(id)?.Snapshot();
+        connection = Find(id) is ConnectionState found ? ConnectionSnapshot.Create(found) : null;
         return connection is not null;
     }
 
@@ -95,7 +95,7 @@ public sealed class ByteStreamMonitor
         {
             if (_servers.TryGet(name, out ByteStreamServer? server))
             {
-                counted.Remove(name, out EndpointTelemetry? counts);
+                counted.Remove(name, out EndpointCounters? counts);
                 snapshots.Add(Describe(name, counts) with
                 {
                     Url = _servers.Plan(name)?.Url.ToString(),
@@ -110,9 +110,9 @@ public sealed class ByteStreamMonitor
         return snapshots;
     }
 
-    private static bool IsNamed(EndpointTelemetry endpoint, string name) => string.Equals(endpoint.Name, name, StringComparison.OrdinalIgnoreCase);
+    private static bool IsNamed(EndpointCounters endpoint, string name) => string.Equals(endpoint.Name, name, StringComparison.OrdinalIgnoreCase);
 
-    private EndpointSnapshot Describe(string name, EndpointTelemetry? counts) =>
+    private EndpointSnapshot Describe(string name, EndpointCounters? counts) =>
         (counts?.Snapshot() ?? new EndpointSnapshot { Name = name }) with
         {
             Certificates = [.. _metrics.CertificatesOf(name)],
@@ -120,7 +120,7 @@ public sealed class ByteStreamMonitor
             Upstreams = [.. _metrics.UpstreamsOf(name)],
         };
 
-    private ConnectionRecord? Find(string id)
+    private ConnectionState? Find(string id)
     {
         ArgumentNullException.ThrowIfNull(id);
         return _metrics.Endpoints.Select(endpoint => endpoint.Find(id)).FirstOrDefault(found => found is not null);

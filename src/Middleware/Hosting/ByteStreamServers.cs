@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using ByteStreams.Hosting;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Epoll;
 
 namespace ByteStreams;
 

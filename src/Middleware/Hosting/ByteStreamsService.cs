@@ -3,7 +3,8 @@ using System.Net;
 using System.Threading.Channels;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
+using ByteStreams.Server;
 using ByteStreams.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -331,7 +332,7 @@ internal sealed class ByteStreamsService(
     private static async Task EndAsync(ByteStreamServer server, AcceptLoop loop)
     {
         await loop.EndAsync().ConfigureAwait(false);
-        server.Forget(loop);
+        server.Listeners.Forget(loop);
     }
 
     /// <summary>Not while a reload is at work, which may need the listener again. A host that stops closes it with its server.</summary>

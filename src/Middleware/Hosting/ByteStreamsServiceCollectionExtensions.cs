@@ -1,8 +1,8 @@
 using System.Diagnostics.Metrics;
 using ByteStreams;
 using ByteStreams.Admission;
+using ByteStreams.Connections;
 using ByteStreams.Hosting;
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -55,7 +55,7 @@ public static class ByteStreamsServiceCollectionExtensions
     /// Of the options of <c>UseSockets</c>, <c>Backlog</c>, <c>NoDelay</c>, <c>MaxWriteBufferSize</c> (as
     /// <see cref="ByteStreamTransportOptions.WriteBufferHighWater"/>) and <c>CreateBoundListenSocket</c> apply where they differ from
     /// their defaults and <paramref name="configure"/> does not set their counterpart. A socket from <c>CreateBoundListenSocket</c> is
-    /// used as it is bound: options that shape the bind, such as <see cref="ByteStreamServerOptions.UnixSocketMode"/>, do not apply to it.
+    /// used as it is bound: options that shape the bind, such as <see cref="ByteStreamListenOptions.UnixSocketMode"/>, do not apply to it.
     /// One warning (event 304) names changed options that have no counterpart.
     /// </para>
     /// </remarks>

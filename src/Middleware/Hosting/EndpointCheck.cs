@@ -4,6 +4,7 @@ using ByteStreams.Configuration;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -31,7 +32,7 @@ internal static class EndpointCheck
             IReadOnlyList<EndPoint> endPoints = await ResolveAsync(plan, key, errors, cancellationToken).ConfigureAwait(false);
             foreach (EndPoint endPoint in endPoints)
             {
-                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.Mistake(unix) is string mistake)
+                if (endPoint is UnixDomainSocketEndPoint unix && UnixSocketFile.FindBindError(unix) is string mistake)
                 {
                     errors.Add($"{key}: {mistake}");
                 }
@@ -104,7 +105,7 @@ internal static class EndpointCheck
 
         try
         {
-            UnixAccounts.Group(group);
+            UnixAccounts.GetGroupId(group);
             return null;
         }
         catch (Exception unknown) when (unknown is IOException or PlatformNotSupportedException)

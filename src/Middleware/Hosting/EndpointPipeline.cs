@@ -1,6 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport.Addresses;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -38,7 +38,7 @@ internal static class EndpointPipeline
 
             if (control is not null)
             {
-                next = AdmissionConnectionBuilderExtensions.Clients(AdmissionConnectionBuilderExtensions.Places(next, control), control);
+                next = AdmissionConnectionBuilderExtensions.Clients(AdmissionConnectionBuilderExtensions.Permits(next, control), control);
             }
 
             if (settings.Access is { IsPresent: true, IsEnabled: true })
@@ -72,8 +72,8 @@ internal static class EndpointPipeline
         server.Use(next =>
         {
             // When the server is built, not when the configuration is looked at: it has health checks to end.
-            relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.Of(server), server.Name ?? string.Empty);
-            server.Owns(relay);
+            relay = new ByteStreamRelay(options, server.LoggerFactory, ByteStreamMetrics.For(server), server.Name ?? string.Empty);
+            server.Own(relay);
             return next;
         });
         return _ => (reader, writer, stopping) => relay!.ServeAsync(reader, writer, stopping);

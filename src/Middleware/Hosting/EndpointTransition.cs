@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Configuration;
+using ByteStreams.Server;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Hosting;
@@ -66,7 +68,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             {
                 foreach (Step step in _steps.Where(step => step is { Server: not null, Serves: true }))
                 {
-                    await AttemptAsync(step, errors, step.Server!.ListenAsync).ConfigureAwait(false);
+                    await AttemptAsync(step, errors, step.Server!.Listeners.ListenAsync).ConfigureAwait(false);
                 }
             }
         }
@@ -168,7 +170,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             return new Step(plan, before)
             {
                 IsUnchanged = before!.Plan.Signature == plan.Signature,
-                Addresses = [.. before.Server.Loops.Where(loop => loop.Role == AcceptLoopRole.Announced).Select(loop => new Wanted(loop.Requested, loop.Address))],
+                Addresses = [.. before.Server.Listeners.Loops.Where(loop => loop.Role == AcceptLoopRole.Announced).Select(loop => new Wanted(loop.Requested, loop.Address))],
             };
         }
 
@@ -191,7 +193,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         Step[] opened = [.. _steps.Where(step => step.Listens)];
         var free = running
             .Where(endpoint => !_steps.Any(step => !step.Listens && ReferenceEquals(step.Before, endpoint)))
-            .SelectMany(endpoint => endpoint.Server.Loops.Select(loop => (Owner: endpoint, Loop: loop)))
+            .SelectMany(endpoint => endpoint.Server.Listeners.Loops.Select(loop => (Owner: endpoint, Loop: loop)))
             .ToList();
 
         // A port that the system has chosen is known to its own endpoint only.
@@ -270,7 +272,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             _leftovers.Where(leftover => ReferenceEquals(leftover.Successor, step)).Select(leftover => (leftover.Owner, leftover.Loop))))
         {
             var listener = (SocketListener)loop.Listener;
-            ByteStreamServerOptions before = listener.Options;
+            ByteStreamListenOptions before = listener.Options;
             _undo.Add(() => listener.Change(before));
             listener.Change(step.Plan.Options);
         }
@@ -279,7 +281,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         {
             foreach (Socket socket in InheritedSockets.OfThisProcess.Open(name))
             {
-                step.Server.Bind(socket);
+                step.Server.Listeners.Bind(socket);
             }
         }
 
@@ -296,7 +298,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
         SocketListener[] disputing =
         [
             .. _leftovers.Select(leftover => leftover.Loop)
-                .Concat(running.SelectMany(endpoint => endpoint.Server.Loops).Where(loop => loop.Role == AcceptLoopRole.Ending))
+                .Concat(running.SelectMany(endpoint => endpoint.Server.Listeners.Loops).Where(loop => loop.Role == AcceptLoopRole.Ending))
                 .Where(loop => wanted.Address.EndPoint is IPEndPoint && loop.Address.Overlaps(wanted.Address))
                 .Select(loop => (SocketListener)loop.Listener),
         ];
@@ -306,7 +308,7 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
             other.Share(true);
         }
 
-        AcceptLoop loop = server.Bind(
+        AcceptLoop loop = server.Listeners.Bind(
             wanted.Requested, ipv6Only: wanted.Address is { IsDualMode: false, EndPoint.AddressFamily: AddressFamily.InterNetworkV6 }, shared: disputing.Length > 0);
         if (disputing.Length > 0)
         {
@@ -323,8 +325,8 @@ internal sealed class EndpointTransition(IReadOnlyList<RunningEndpoint> running,
 
     private static void Move(RunningEndpoint owner, AcceptLoop loop, ByteStreamServer server)
     {
-        server.Adopt(loop);
-        owner.Server.Forget(loop);
+        server.Listeners.Adopt(loop);
+        owner.Server.Listeners.Forget(loop);
     }
 
     private static async Task AttemptAsync(Step step, ICollection<string> errors, Func<Task> attempt)

@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace ByteStreams.Hosting;

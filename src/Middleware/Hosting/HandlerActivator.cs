@@ -1,12 +1,13 @@
 using System.Diagnostics.CodeAnalysis;
+using ByteStreams.Connections;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Makes a handler class for each connection, in a scope of its own, and disposes both with it.</summary>
+/// <summary>Makes a handler of a class for each connection, in a scope of its own; both are disposed when the handler has returned.</summary>
 internal static class HandlerActivator
 {
-    /// <exception cref="InvalidOperationException">It can never be made: a service is missing, or there is no constructor to call.</exception>
+    /// <exception cref="InvalidOperationException">The class can never be made: a service is missing, or it has no accessible constructor.</exception>
     public static ByteStreamDelegate Create<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(
         IServiceProvider services)
         where THandler : ByteStreamHandler
@@ -21,16 +22,16 @@ internal static class HandlerActivator
 
         return (reader, writer, stopping) =>
         {
-            // The scope ends with the handler's task, and who awaits that task ends it: one asynchronous frame for both.
+            // The scope lives as long as the handler's task, whose frame is the runner's: it disposes the scope.
             var scope = new HandlerScope<THandler>(scopes.CreateAsyncScope(), make);
-            writer.HandlerScope = scope;
+            ConnectionState.Get(writer.Transport!)!.HandlerScope = scope;
             return scope.ServeAsync(reader, writer, stopping);
         };
     }
 
     /// <summary>
-    /// Whether nobody could tell: the class takes no services, has nothing to dispose and is not registered by itself. An empty scope
-    /// would be 170 bytes of each idle connection.
+    /// Whether a scope would make no difference: the class takes no services, is not disposable and is not registered. An empty scope would be 170
+    /// bytes of each idle connection.
     /// </summary>
     private static bool NeedsNoScope<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(IServiceProvider services) =>
         typeof(THandler).GetConstructors() is [{ } only] && only.GetParameters().Length == 0

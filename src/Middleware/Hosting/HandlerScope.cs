@@ -10,7 +10,7 @@ internal sealed class HandlerScope<THandler>(AsyncServiceScope scope, ObjectFact
 
     public Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
     {
-        // The application's own registration wins, and its scope disposes it.
+        // The application's own registration has precedence, and its scope disposes it.
         THandler handler = scope.ServiceProvider.GetService<THandler>() ?? (_made = make(scope.ServiceProvider, []));
         return handler.OnConnectedAsync(reader, writer, stopping);
     }

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;

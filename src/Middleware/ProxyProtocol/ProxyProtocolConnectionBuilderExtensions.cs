@@ -1,5 +1,5 @@
 using ByteStreams;
-using ByteStreams.Hosting;
+using ByteStreams.Connections;
 using ByteStreams.ProxyProtocol;
 using Microsoft.AspNetCore.Connections;
 

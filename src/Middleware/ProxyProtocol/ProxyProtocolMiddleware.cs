@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Net;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
 using ByteStreams.Transport.Text;
@@ -10,9 +10,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.ProxyProtocol;
 
 /// <summary>Takes the PROXY header off the connection before anything else runs, and sets the connection's addresses by it.</summary>
-internal sealed class ProxyProtocolMiddleware
+internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
 {
-    private readonly ConnectionDelegate _next;
     private readonly NetworkList _trusted;
     private readonly TimeSpan _timeout;
     private readonly int _most;
@@ -20,9 +19,9 @@ internal sealed class ProxyProtocolMiddleware
     private readonly ILogger _logger;
 
     public ProxyProtocolMiddleware(ConnectionDelegate next, ProxyProtocolOptions options, TimeProvider time, ILogger logger)
+        : base(next, forwards: false)
     {
         options.Validate();
-        _next = next;
         _trusted = NetworkList.Parse(options.TrustedNetworks);
         _timeout = options.Timeout;
         _most = options.MaxHeaderBytes;
@@ -30,8 +29,9 @@ internal sealed class ProxyProtocolMiddleware
         _logger = logger;
     }
 
-    public async Task OnConnectionAsync(ConnectionContext context)
+    protected override async Task ServeAsync(ConnectionState connection)
     {
+        ConnectionContext context = connection.Connection;
         if (!_trusted.Contains(context.RemoteEndPoint))
         {
             Refuse(context, ConnectionEndReason.ProxyUntrusted, "its address is not in TrustedNetworks");
@@ -61,13 +61,13 @@ internal sealed class ProxyProtocolMiddleware
 
         var feature = new ProxyProtocolFeature(header, context.RemoteEndPoint, context.LocalEndPoint);
         context.Features.Set<IProxyProtocolFeature>(feature);
-        ConnectionLink.Progress(context).Record?.MoreFacts.Proxy = feature;
+        connection.EnsureMetadata().Proxy = new ProxyMetadata(header.Source, context.RemoteEndPoint, header.Authority);
         (EndPoint? remote, EndPoint? local) = (context.RemoteEndPoint, context.LocalEndPoint);
         context.RemoteEndPoint = PlainAddress.From(header.Source) ?? remote;
         context.LocalEndPoint = PlainAddress.From(header.Destination) ?? local;
         try
         {
-            await _next(context).ConfigureAwait(false);
+            await Next(context).ConfigureAwait(false);
         }
         finally
         {

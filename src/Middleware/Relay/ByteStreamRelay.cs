@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using ByteStreams.Relay;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Text;
@@ -136,7 +136,7 @@ public sealed class ByteStreamRelay : IDisposable
             return;
         }
 
-        progress.Record?.MoreFacts.Upstream = chosen.Name;
+        ConnectionState.Get(client)?.EnsureMetadata().Upstream = chosen.Name;
         // Asked now: a disposed connection has lost its features.
         var secured = ConnectionLink.Of(upstream) as TlsTransport;
         try

@@ -174,8 +174,8 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
             ReadResult read;
             try
             {
-                read = from is ChannelReader reader && to is ChannelWriter
-                    ? await reader.ReadAndPassOnAsync(passing).ConfigureAwait(false)
+                read = from is TransportPipeReader reader && to is TransportPipeWriter
+                    ? await reader.ReadAndForwardAsync(passing).ConfigureAwait(false)
                     : await from.ReadAsync().ConfigureAwait(false);
             }
             catch (Exception error) when (IsLoss(error))
@@ -251,7 +251,7 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     {
         foreach (ReadOnlyMemory<byte> segment in bytes)
         {
-            if (to is ChannelWriter channel)
+            if (to is TransportPipeWriter channel)
             {
                 channel.WriteThrough(segment.Span);
             }
@@ -269,7 +269,7 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <summary>One direction.</summary>
     private sealed class Passing(RelayedConnection relayed, Side source, PipeWriter to) : IOnward
     {
-        public ChannelWriter Writer => (ChannelWriter)to;
+        public TransportPipeWriter Writer => (TransportPipeWriter)to;
 
         public void OnPassing() => relayed._isAsked = source == Side.Client;
     }

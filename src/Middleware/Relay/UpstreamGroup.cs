@@ -1,16 +1,21 @@
+using ByteStreams.Connections;
+
 namespace ByteStreams.Relay;
 
 /// <summary>Chooses among upstreams. Thread-safe.</summary>
 /// <param name="upstreams">All of them.</param>
 /// <param name="balancing">How.</param>
 /// <param name="draw">A random number below another; for tests.</param>
-internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalancing balancing, Func<int, int>? draw = null)
+internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalancing balancing, Func<int, int>? draw = null) : IUpstreamReport
 {
     private readonly Func<int, int> _draw = draw ?? Random.Shared.Next;
     private readonly Lock _gate = new();
     private int _turn = -1;
 
     public IReadOnlyList<Upstream> All => upstreams;
+
+    public IEnumerable<UpstreamSnapshot> Snapshots() =>
+        upstreams.Select(static upstream => new UpstreamSnapshot(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected));
 
     /// <summary>The next one to try; its connections are counted from now on.</summary>
     /// <param name="tried">Those that have failed for this connection.</param>

@@ -4,23 +4,23 @@ using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>
-/// Accepts from one listener for the server that owns it at that moment. A reload hands a loop over to another server while it runs: the
-/// socket goes on listening, and queued clients are served by the new owner.
+/// Accepts from one listener for the server that owns it. A reload hands a loop over to another server while it runs: the socket continues to
+/// listen, and queued clients are served by the new owner.
 /// </summary>
 /// <param name="listener">The listener; the loop disposes it.</param>
-/// <param name="requested">The address as it was asked for, with port 0 where any free one was.</param>
-/// <param name="server">The first owner.</param>
+/// <param name="requested">The requested address, with port 0 where any free one was requested.</param>
+/// <param name="owner">The first owner.</param>
 /// <param name="logger">Logs a failure of the loop itself.</param>
-internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, ByteStreamServer server, ILogger logger)
+internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, ServerListeners owner, ILogger logger)
 {
-    /// <summary>The longest wait for a queue to be accepted: it takes microseconds, unless descriptors are short.</summary>
+    /// <summary>The longest wait for a queue to be accepted: it takes microseconds unless descriptors are short.</summary>
     private static readonly TimeSpan MostEmptying = TimeSpan.FromSeconds(1);
 
     private readonly Lock _gate = new();
-    private volatile ByteStreamServer _server = server;
+    private volatile ServerListeners _owner = owner;
     private volatile Func<EndPoint?, bool>? _accepts;
     private Task? _running;
     private bool _listens;
@@ -35,7 +35,7 @@ internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, By
     /// <summary>Whether clients can connect.</summary>
     public bool Listens => Volatile.Read(ref _listens);
 
-    /// <summary>Done when a loop that was started and unbound has ended.</summary>
+    /// <summary>Done when a loop that was started has ended.</summary>
     public Task Completion
     {
         get
@@ -47,13 +47,13 @@ internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, By
         }
     }
 
-    /// <summary>What the kernel binds.</summary>
+    /// <summary>The address that the kernel has bound.</summary>
     public ListenAddress Address => listener.Address;
 
-    /// <summary>Whether new clients reach it.</summary>
+    /// <summary>Whether new clients can reach it.</summary>
     public bool IsReachable => listener.IsReachable;
 
-    /// <summary>What it is to its server.</summary>
+    /// <summary>Its role for its server.</summary>
     public AcceptLoopRole Role { get; private set; }
 
     /// <summary>Clients can connect from now on; they are accepted after <see cref="Start"/>.</summary>
@@ -67,7 +67,7 @@ internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, By
         }
     }
 
-    /// <summary>Begins to accept. Twice is fine.</summary>
+    /// <summary>Begins to accept. A second call does nothing.</summary>
     public void Start()
     {
         lock (_gate)
@@ -76,25 +76,25 @@ internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, By
         }
     }
 
-    /// <summary>Gives all connections that are accepted from now on to another server.</summary>
-    public void HandOver(ByteStreamServer next) => _server = next;
+    /// <summary>Gives the connections that are accepted from now on to another server.</summary>
+    public void HandOver(ServerListeners next) => _owner = next;
 
-    /// <summary>It is its server's listener, in one of the roles that stay.</summary>
+    /// <summary>Keeps it as a listener of its server.</summary>
     public void Keep(AcceptLoopRole role)
     {
         _accepts = null;
         Role = role;
     }
 
-    /// <summary>It is to be closed by <see cref="EndAsync"/>, and accepts until then.</summary>
-    /// <param name="accepts">The decision by a connection's local address whether it is accepted. Null accepts all.</param>
+    /// <summary>Announces its end by <see cref="EndAsync"/>; it accepts until then.</summary>
+    /// <param name="accepts">Decides by a connection's local address whether it is accepted. Null accepts all.</param>
     public void BeginEnding(Func<EndPoint?, bool>? accepts)
     {
         _accepts = accepts;
         Role = AcceptLoopRole.Ending;
     }
 
-    /// <summary>Whether it still is to be closed as <see cref="BeginEnding"/> with this decision has said, and was not kept or ended anew since.</summary>
+    /// <summary>Whether the end that <see cref="BeginEnding"/> announced with this decision still holds.</summary>
     public bool IsEnding(Func<EndPoint?, bool>? accepts) => Role == AcceptLoopRole.Ending && ReferenceEquals(_accepts, accepts);
 
     /// <summary>Accepts what is in the kernel's queue, and closes the listener.</summary>
@@ -134,19 +134,19 @@ internal sealed class AcceptLoop(IBoundListener listener, EndPoint requested, By
         }
     }
 
-    /// <summary>Not taken by a server that has closed, unless the listener was handed over meanwhile.</summary>
+    /// <summary>Gives a connection to the owner. Returns false where that has closed and the listener was not handed over.</summary>
     private bool TryGive(ConnectionContext connection)
     {
-        ByteStreamServer server = _server;
-        while (!server.TryTake(connection))
+        ServerListeners owner = _owner;
+        while (!owner.TryTake(connection))
         {
-            ByteStreamServer next = _server;
-            if (ReferenceEquals(server, next))
+            ServerListeners next = _owner;
+            if (ReferenceEquals(owner, next))
             {
                 return false;
             }
 
-            server = next;
+            owner = next;
         }
 
         return true;

@@ -1,4 +1,4 @@
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>What a listener is to the server that has it.</summary>
 internal enum AcceptLoopRole

@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
+using ByteStreams.Server;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
@@ -16,73 +16,70 @@ namespace ByteStreams;
 /// All members may be called from any thread. <c>await using</c> stops it: handlers are requested to end through <c>stopping</c>, and those
 /// that have not within <see cref="ByteStreamServerOptions.ShutdownTimeout"/> are aborted.
 /// </remarks>
-public sealed partial class ByteStreamServer : IAsyncDisposable
+public sealed class ByteStreamServer : IAsyncDisposable
 {
     /// <summary>
     /// The time that handlers whose connections were aborted have to return. Their reads and drains have failed already: a second
-    /// is for clean-up code, and short of the patience of whoever sends a second signal.
+    /// is for clean-up code.
     /// </summary>
     private static readonly TimeSpan AbortGrace = TimeSpan.FromSeconds(1);
 
-    /// <summary>The same for whoever has sent the second signal: the process is to be gone within a second.</summary>
+    /// <summary>The same after a second signal: the process is to exit within a second.</summary>
     private static readonly TimeSpan HurriedGrace = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>So many connections that are cut at the deadline have a line of their own in the log: enough to see what they have in common.</summary>
-    private const int CutInDetail = 20;
-
-    /// <summary>Clients that are requested to close at once.</summary>
-    private const int CloseBatch = 500;
-
-    /// <summary>The time that such a batch has before the next: 10,000 clients a second.</summary>
-    private static readonly TimeSpan CloseBatchTime = TimeSpan.FromMilliseconds(50);
 
     private readonly Lock _gate = new();
     private readonly ByteStreamServerOptions _options;
     private readonly ILogger _logger;
-    private volatile ServerPipeline _pipeline;
-    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ServerConnections _connections;
+    private readonly ServerListeners _listeners;
+    private EndpointLease? _lease;
     private Task? _starting;
     private Task? _end;
-
-    // The clients, linked: a table of them would cost each idle connection 100 bytes.
-    private ServerClient? _newest;
-    private int _clientCount;
     private bool _isClosed;
-    private EndpointLease? _lease;
     private bool _forever;
-    private volatile bool _stopping;
 
     private ByteStreamServer(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
         _options = options;
         _logger = options.LoggerFactory.CreateLogger("ByteStreams.Server");
-        _pipeline = Build(clientConnected, options);
+        _connections = new ServerConnections(options, _logger);
+        _listeners = new ServerListeners(options, _connections, _logger);
+        _connections.Exchange(Build(clientConnected, options));
     }
 
-    /// <summary>What runs for each connection: middleware and handler; and what they hold.</summary>
+    /// <summary>The addresses listened on, each with its real port; empty once closed.</summary>
+    public IReadOnlyList<EndPoint> EndPoints
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _isClosed ? [] : _listeners.EndPoints;
+            }
+        }
+    }
+
+    /// <summary>The listeners, also once closed.</summary>
+    internal ServerListeners Listeners => _listeners;
+
+    /// <summary>The middleware and the handler of each connection, and what they hold.</summary>
     private ServerPipeline Build(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
         var handler = new ByteStreamConnectionHandler(clientConnected, options.Limit, options.LoggerFactory, options.Name);
-        ConnectionDelegate serve = handler.OnConnectedAsync;
-        ConnectionDelegate inner = serve;
+        ConnectionDelegate inner = handler.OnConnectedAsync;
         if (options.Tls is not null)
         {
             inner = new TlsServerMiddleware(
-                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.Of(options),
+                inner, attempt => attempt.Observe(options.Tls), options.Tls, TlsSettings.For(options), handshakes: null, () => Label, ByteStreamMetrics.For(options),
                 options.LoggerFactory.CreateLogger("ByteStreams.Tls")).OnConnectionAsync;
         }
 
         ConnectionDelegate built = options.Build(inner, out IReadOnlyList<IDisposable> owned, this);
-        // With nothing between, or with telemetry around everything, one asynchronous frame does for both: it is 150 bytes of each idle
-        // connection.
-        return new ServerPipeline(ReferenceEquals(built, serve) ? context => handler.ServeAsync(context, this)
-            : built.Target is TelemetryMiddleware outermost ? context => outermost.ServeAsync(context, this)
-            : context => RunAsync(built, context), owned);
+        return new ServerPipeline(built, ConnectionMiddleware.LeadsToHandler(built), owned);
     }
 
-    /// <summary>The name in metrics, also once closed: the options' name, or else the addresses.</summary>
-    internal string Label => _options.Name ?? _addresses;
+    /// <summary>The name in metrics, also once closed: the configured one, else the addresses.</summary>
+    internal string Label => _options.Name ?? _listeners.Addresses;
 
     /// <summary>Whether clients are accepted.</summary>
     public bool IsServing
@@ -97,16 +94,16 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     }
 
     /// <summary>The clients that are connected.</summary>
-    internal int ClientCount => Volatile.Read(ref _clientCount);
+    internal int ClientCount => _connections.Count;
 
     /// <summary>The clients' connections, for tests that look at their sockets.</summary>
-    internal IEnumerable<ConnectionContext> Clients => ServerClients().Select(client => client.Connection);
+    internal IEnumerable<ConnectionContext> Clients => _connections.Snapshot().Select(client => client.Connection);
 
     /// <summary>Accepts clients from now on. Not needed unless <see cref="ByteStreamServerOptions.StartServing"/> was false; twice is fine.</summary>
-    /// <param name="cancellationToken">Ends the wait only: whoever else waits for the same start is not disturbed.</param>
+    /// <param name="cancellationToken">Ends the wait only, and not the start.</param>
     /// <returns>Done when clients are accepted.</returns>
     /// <exception cref="InvalidOperationException">The server is closed.</exception>
-    /// <exception cref="AddressInUseException">Somebody else has taken an address since it was bound; the server is closed.</exception>
+    /// <exception cref="AddressInUseException">Another program has taken an address since it was bound; the server is closed.</exception>
     public Task StartServingAsync(CancellationToken cancellationToken = default)
     {
         Task starting;
@@ -155,7 +152,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         try
         {
             await StartServingAsync(CancellationToken.None).ConfigureAwait(false);
-            await _gone.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _connections.Gone.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (cancellationToken.IsCancellationRequested)
             {
                 await StopAsync(_options.ShutdownTimeout, CancellationToken.None).ConfigureAwait(false);
@@ -176,10 +173,9 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         cancellationToken.ThrowIfCancellationRequested();
     }
 
-    /// <summary>Stops listening. Clients that are connected stay. Twice is fine.</summary>
+    /// <summary>Stops listening. Clients that are connected stay. A second call does nothing.</summary>
     public void Close()
     {
-        AcceptLoop[] loops;
         lock (_gate)
         {
             if (_isClosed)
@@ -187,53 +183,26 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
                 return;
             }
 
-            loops = [.. _loops];
             _isClosed = true;
         }
 
-        foreach (AcceptLoop loop in loops)
-        {
-            loop.Unbind();
-        }
-
-        foreach (ServerClient client in ServerClients())
-        {
-            if (client.EndLinger())
-            {
-                RequestClose(client);
-            }
-        }
-
-        _closed.TrySetResult();
-        SignalIfGone();
+        _connections.Close();
+        _listeners.Unbind();
+        _connections.OnUnbound();
     }
 
     /// <summary>Closes each client's connection as its writer's <c>Close</c> does: what was written is delivered; readers see the end.</summary>
-    public void CloseClients()
-    {
-        foreach (ServerClient client in ServerClients())
-        {
-            RequestClose(client);
-            client.Close();
-        }
-    }
+    public void CloseClients() => _connections.CloseAll();
 
     /// <summary>Resets each client's connection; what was not sent yet is lost.</summary>
-    public void AbortClients()
-    {
-        foreach (ServerClient client in ServerClients())
-        {
-            // One for each: what throws an exception adds to its stack trace, and of one for all nobody would see the end.
-            client.Abort(ConnectionEndReason.ServerShutdown, new ConnectionAbortedException("The server aborted its clients."));
-        }
-    }
+    public void AbortClients() => _connections.AbortAll();
 
     /// <summary>Waits until the server is closed and no client is left, in either order.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
     /// <returns>Done when it is.</returns>
     public async Task WaitClosedAsync(CancellationToken cancellationToken = default)
     {
-        await _gone.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await _connections.Gone.WaitAsync(cancellationToken).ConfigureAwait(false);
         Task end;
         lock (_gate)
         {
@@ -246,7 +215,7 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     /// <summary>
     /// Stops the server gracefully: stops listening, fires <c>stopping</c> in every handler, and waits until the handlers have returned and
     /// what they wrote is delivered. Connections that are left when <paramref name="timeout"/> has passed are aborted; a handler that does
-    /// not return within a second after that is left behind, because it waits for something else than its connection.
+    /// not return within a second after that is abandoned, because it waits for something else than its connection.
     /// </summary>
     /// <param name="timeout">
     /// How long handlers have: zero aborts at once, <see cref="Timeout.InfiniteTimeSpan"/> waits until the last has returned.
@@ -278,82 +247,51 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     /// <summary>
     /// Stops the server as <see cref="StopAsync(TimeSpan, CancellationToken)"/> does, with <see cref="ByteStreamServerOptions.ShutdownTimeout"/>.
     /// </summary>
-    /// <returns>Done when no client is left, or its handler was left behind.</returns>
+    /// <returns>Done when no client is left, or its handler was abandoned.</returns>
     public async ValueTask DisposeAsync() => await StopAsync(_options.ShutdownTimeout).ConfigureAwait(false);
 
     /// <summary>
-    /// The host's shutdown: stops listening, tells the handlers, waits for them, and aborts whoever is left at the deadline. A
-    /// handler that does not return even then, because it waits for something else, is left behind: the stop ends.
+    /// The host's shutdown: stops listening, fires the handlers' stopping tokens, waits for them, and aborts the connections that are left at the
+    /// deadline. A handler that does not return even then is abandoned: the stop ends.
     /// </summary>
-    /// <param name="deadline">Fires when waiting is over.</param>
-    /// <param name="hurry">Fires when handlers have hardly any time to clean up behind that.</param>
+    /// <param name="deadline">Fires at the deadline.</param>
+    /// <param name="hurry">Fires when handlers have 250 ms left to clean up after that.</param>
     /// <returns>The connections that had to be aborted.</returns>
     internal async Task<DrainReport> StopAsync(CancellationToken deadline, CancellationToken hurry = default)
     {
         // The name before the close, which forgets the addresses.
         string name = _options.Name ?? string.Join(", ", EndPoints);
         Close();
-        await RequestCloseClientsAsync(deadline).ConfigureAwait(false);
-        await _gone.Task.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _connections.RequestCloseAllAsync(deadline).ConfigureAwait(false);
+        await _connections.Gone.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         int left = ClientCount;
         if (left > 0)
         {
-            TellCut(name, left);
-            AbortClients();
+            _connections.LogAborted(name, left);
+            _connections.AbortAll();
             await WaitGoneAsync(AbortGrace, hurry).ConfigureAwait(false);
         }
 
-        if (_gone.Task.IsCompleted)
+        if (_connections.Gone.IsCompleted)
         {
             await WaitClosedAsync(CancellationToken.None).ConfigureAwait(false);
             return new DrainReport(left, 0);
         }
 
-        int behind = ClientCount;
-        ServerLog.HandlersLeft(_logger, name, behind);
+        int abandoned = ClientCount;
+        ServerLog.HandlersLeft(_logger, name, abandoned);
         // What the server holds is released when the last of them returns.
         _ = WaitClosedAsync(CancellationToken.None);
-        return new DrainReport(left, behind);
+        return new DrainReport(left, abandoned);
     }
 
-    /// <summary>Waits until no client is left; for so long, or for hardly any time from when <paramref name="hurry"/> fires.</summary>
+    /// <summary>Waits until no client is left: for so long, or for 250 ms from when <paramref name="hurry"/> fires.</summary>
     private async Task WaitGoneAsync(TimeSpan grace, CancellationToken hurry)
     {
-        await _gone.Task.WaitAsync(grace, _options.TimeProvider, hurry).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _connections.Gone.WaitAsync(grace, _options.TimeProvider, hurry).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (hurry.IsCancellationRequested)
         {
-            await _gone.Task.WaitAsync(HurriedGrace, _options.TimeProvider, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
-
-    /// <summary>Logs whom the deadline cuts off.</summary>
-    private void TellCut(string endpoint, int count)
-    {
-        ServerLog.DrainDeadline(_logger, endpoint, count);
-        if (!_logger.IsEnabled(LogLevel.Warning))
-        {
-            return;
-        }
-
-        int told = 0;
-        foreach (ServerClient client in ServerClients().Take(CutInDetail))
-        {
-            ConnectionContext connection = client.Connection;
-            ServerLog.ConnectionCut(
-                _logger,
-                connection.ConnectionId,
-                endpoint,
-                _options.HandlerName ?? "-",
-                LogText.Of(connection.RemoteEndPoint),
-                (long)_options.TimeProvider.GetElapsedTime(client.Began).TotalSeconds,
-                client.BytesReceived,
-                client.BytesSent);
-            told++;
-        }
-
-        if (count > told)
-        {
-            ServerLog.MoreCut(_logger, endpoint, count - told);
+            await _connections.Gone.WaitAsync(HurriedGrace, _options.TimeProvider, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -365,39 +303,30 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
     /// New connections are served by another pipeline from now on; those that are open go on as they began. The listeners stay as they
     /// are, whatever the options say of them.
     /// </summary>
-    internal void Reconfigure(ServerPipeline pipeline) => Interlocked.Exchange(ref _pipeline, pipeline).Dispose();
+    internal void Reconfigure(ServerPipeline pipeline) => _connections.Exchange(pipeline)?.Dispose();
 
-    /// <summary>Tells the handlers to end, those of clients that are just being accepted included.</summary>
-    internal void RequestCloseClients()
+    /// <summary>Fires the stopping token of each handler.</summary>
+    internal void RequestCloseClients() => _connections.RequestCloseAll();
+
+    /// <summary>A server without listeners, for <see cref="Listeners"/>.</summary>
+    /// <exception cref="ArgumentException">The options are not valid.</exception>
+    internal static ByteStreamServer Create(ByteStreamDelegate clientConnected, ByteStreamServerOptions options)
     {
-        // First the flag, then the list: a client that is accepted and not yet known to Kestrel looks at the flag later.
-        _stopping = true;
-        foreach (ServerClient client in ServerClients())
-        {
-            RequestClose(client);
-        }
+        var server = new ByteStreamServer(clientConnected, options.Snapshot());
+        server._lease = new EndpointLease(ByteStreamMetrics.For(server._options), server.Label);
+        return server;
     }
 
-    /// <summary>
-    /// As <see cref="RequestCloseClients"/>, for many clients in batches: handlers that end at once are gone before the next begin to, so that
-    /// a drain needs no more memory than a batch.
-    /// </summary>
-    private async Task RequestCloseClientsAsync(CancellationToken deadline)
+    /// <summary>Accepts clients from all that listens, after <see cref="ServerListeners.ListenAsync"/>.</summary>
+    internal void Accept()
     {
-        _stopping = true;
-        foreach (ServerClient[] batch in ServerClients().Chunk(CloseBatch))
+        lock (_gate)
         {
-            Array.ForEach(batch, RequestClose);
-            if (batch.Length == CloseBatch)
-            {
-                // The system's clock, also where timeouts have another: the batch needs processor time.
-                await Task.Delay(CloseBatchTime, deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
+            _starting ??= Task.CompletedTask;
         }
-    }
 
-    /// <summary>Fires <c>stopping</c> for one client. What its own callbacks throw must not keep the others from hearing of it.</summary>
-    private void RequestClose(ServerClient client) => client.RequestClose(_logger);
+        _listeners.Accept();
+    }
 
     internal static async Task<ByteStreamServer> StartAsync(
         ByteStreamDelegate clientConnected, IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets, ByteStreamServerOptions options, CancellationToken cancellationToken)
@@ -424,142 +353,46 @@ public sealed partial class ByteStreamServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Serves a connection as the pipeline of this moment does.</summary>
-    internal Task ServeAsync(ConnectionContext connection) => _pipeline.Run(connection);
-
-    /// <summary>Counts a client that was accepted; not one that the close has overtaken, which nobody would wait for.</summary>
-    private bool TryAdd(ConnectionContext connection)
+    private void BindAll(IReadOnlyList<EndPoint> endPoints, IReadOnlyList<Socket> sockets)
     {
-        // Every listener of this library accepts these.
-        var client = new ServerClient(this, (ChannelConnection)connection, _options.TimeProvider.GetTimestamp());
-        lock (_gate)
+        foreach (Socket socket in sockets)
         {
-            if (_isClosed)
-            {
-                return false;
-            }
-
-            client.Previous = _newest;
-            _newest?.Next = client;
-            _newest = client;
-            _clientCount++;
-            return true;
-        }
-    }
-
-    private void Remove(ServerClient client)
-    {
-        lock (_gate)
-        {
-            if (client.Next is null)
-            {
-                _newest = client.Previous;
-            }
-            else
-            {
-                client.Next.Previous = client.Previous;
-            }
-
-            client.Previous?.Next = client.Next;
-            // A client that is gone and has become old must not keep those alive that came behind it, and they the next.
-            client.Previous = client.Next = null;
-            _clientCount--;
-        }
-    }
-
-    /// <summary>The clients at this moment.</summary>
-    private List<ServerClient> ServerClients()
-    {
-        lock (_gate)
-        {
-            var clients = new List<ServerClient>(_clientCount);
-            for (ServerClient? client = _newest; client is not null; client = client.Previous)
-            {
-                clients.Add(client);
-            }
-
-            return clients;
-        }
-    }
-
-    private static ServerClient Of(ConnectionContext connection) => connection.Features.Get<ServerClient>()!;
-
-    /// <summary>Kestrel has taken a client over. Completes where its handler should run.</summary>
-    internal ValueTask BeginAsync(ConnectionContext connection)
-    {
-        ServerClient client = Of(connection);
-        client.Begin();
-        // Whoever stops sets the flag and then looks here: one of the two sees the other.
-        Interlocked.MemoryBarrier();
-        if (_stopping)
-        {
-            RequestClose(client);
+            _listeners.Bind(socket);
         }
 
-        return client.Connection.StartAsync();
+        foreach (EndPoint endPoint in endPoints)
+        {
+            _listeners.Bind(endPoint, ListenAddress.IsBesideIPv4(endPoint, endPoints), shared: false);
+        }
+
+        // Without a configured name, the server has that of its addresses.
+        _lease = new EndpointLease(ByteStreamMetrics.For(_options), Label);
     }
 
-    /// <summary>The client was served; it is gone when its connection is.</summary>
-    internal async Task LeaveAsync(ConnectionContext connection)
-    {
-        // Kestrel would dispose it next; until then the client is not gone.
-        await connection.DisposeAsync().ConfigureAwait(false);
-        Remove(Of(connection));
-        SignalIfGone();
-    }
-
-    private async Task RunAsync(ConnectionDelegate built, ConnectionContext connection)
+    private async Task StartAcceptingAsync()
     {
         try
         {
-            await BeginAsync(connection).ConfigureAwait(false);
-            await built(connection).ConfigureAwait(false);
+            await _listeners.ListenAsync().ConfigureAwait(false);
+            _listeners.Accept();
         }
-        catch (Exception error)
+        catch
         {
-            OnMiddlewareFailed(connection, error);
-        }
-        finally
-        {
-            await LeaveAsync(connection).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>
-    /// Only middleware throws into the server. A clean end would tell the client that it was served; one that only passes on that the
-    /// client is gone has not failed.
-    /// </summary>
-    internal void OnMiddlewareFailed(ConnectionContext connection, Exception error)
-    {
-        ServerClient client = Of(connection);
-        if (error is ConnectionResetException && client.Connection.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
-        {
-            ServerLog.ConnectionLost(_logger, connection.ConnectionId, error.Message);
-        }
-        else
-        {
-            ServerLog.MiddlewareFailed(_logger, error, connection.ConnectionId);
-        }
-
-        client.Abort(ConnectionEndReason.HandlerError, error);
-    }
-
-    private void SignalIfGone()
-    {
-        lock (_gate)
-        {
-            // Closed is more than closing: the addresses are free by now.
-            if (_closed.Task.IsCompleted && _clientCount == 0)
-            {
-                _gone.TrySetResult();
-            }
+            // A server that serves only some of its addresses would be a surprise.
+            Close();
+            throw;
         }
     }
 
     private async Task EndAsync()
     {
-        await EndAcceptingAsync().ConfigureAwait(false);
-        _pipeline.Dispose();
+        if (_starting is not null)
+        {
+            await _starting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        await _listeners.EndAsync().ConfigureAwait(false);
+        _connections.Pipeline?.Dispose();
         _lease?.Dispose();
     }
 }

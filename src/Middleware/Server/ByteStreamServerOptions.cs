@@ -1,6 +1,6 @@
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -20,56 +20,12 @@ namespace ByteStreams;
 /// </code>
 /// </example>
 /// </remarks>
-public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBuilder
+public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuilder, IConnectionBuilderServices
 {
     private readonly List<Func<ConnectionDelegate, ConnectionDelegate>> _middleware = [];
     private readonly List<IDisposable> _owned = [];
     private readonly StrongBox<ByteStreamServer?> _builtFor = new();
     private ILoggerFactory? _loggerFactory;
-    private int _limit = ByteStreamReader.DefaultLimit;
-    private int _backlog = 512;
-
-    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
-    public int Limit
-    {
-        get => _limit;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _limit = value;
-        }
-    }
-
-    /// <summary>
-    /// Connections that the kernel keeps until they are accepted: 512 by default, at least 1. The system's own cap
-    /// (<c>net.core.somaxconn</c> on Linux) applies as well.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
-    public int Backlog
-    {
-        get => _backlog;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _backlog = value;
-        }
-    }
-
-    /// <summary>
-    /// Whether an address in TIME_WAIT can be bound at once after a restart (SO_REUSEADDR). True by default; never set on Windows,
-    /// where it would let another program take the port.
-    /// </summary>
-    public bool ReuseAddress { get; set; } = true;
-
-    /// <summary>Whether several processes may listen on the same port (SO_REUSEPORT). False by default; Linux and macOS only.</summary>
-    public bool ReusePort { get; set; }
-
-    /// <summary>Whether a listener on <c>[::]</c> leaves IPv4 alone. False by default: one listener serves both families.</summary>
-    public bool IPv6Only { get; set; }
-
-    /// <summary>The family to which a host's addresses are restricted: unspecified (both) by default, else InterNetwork or InterNetworkV6.</summary>
-    public AddressFamily AddressFamily { get; set; } = AddressFamily.Unspecified;
 
     /// <summary>
     /// Whether clients are accepted at once. If false, addresses are bound and connections refused until
@@ -83,12 +39,6 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// host end by its <c>DrainTimeout</c> instead.
     /// </summary>
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
-
-    /// <summary>The mode of a Unix socket's file, set before the first client can connect. Null, the default, leaves it to the umask.</summary>
-    public UnixFileMode? UnixSocketMode { get; set; }
-
-    /// <summary>The group of a Unix socket's file, by name or number, set before the first client can connect. Null leaves it.</summary>
-    public string? UnixSocketGroup { get; set; }
 
     /// <summary>TLS for every client: at least a certificate. Null, the default, is plain.</summary>
     public SslServerAuthenticationOptions? Tls { get; set; }
@@ -107,9 +57,6 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// it for the end: somebody in between can then cut what the peer sends, unnoticed. Also after <c>StartTlsAsync</c>.
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
-
-    /// <summary>The name under which the server logs. Its addresses, where none is given.</summary>
-    public string? Name { get; set; }
 
     /// <summary>
     /// Where the server logs. By default the factory of <see cref="ApplicationServices"/>; without one, warnings and errors go to standard
@@ -138,6 +85,19 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
 
     ConnectionDelegate IConnectionBuilder.Build() => Build(static _ => Task.CompletedTask, out _);
 
+    string? IConnectionBuilderServices.EndpointName => Name;
+
+    string? IConnectionBuilderServices.HandlerName => HandlerName;
+
+    Func<string> IConnectionBuilderServices.GetEndpointLabel() => (Name, _builtFor.Value) switch
+    {
+        (string name, _) => () => name,
+        (null, ByteStreamServer server) => () => server.Label,
+        _ => () => "-",
+    };
+
+    void IConnectionBuilderServices.Own(IDisposable resource) => Own(resource);
+
     /// <summary>What <c>UseTls</c> was given last; null where it was not called.</summary>
     internal TlsServerOptions? UsedTls { get; set; }
 
@@ -147,8 +107,7 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     /// <summary>The handler's name where endpoints are told about.</summary>
     internal string? HandlerName { get; set; }
 
-    /// <summary>The server whose middleware is being built; null at any other time.</summary>
-    internal ByteStreamServer? BuiltFor => _builtFor.Value;
+    internal override IListenerObserver ListenerObserver => ByteStreamMetrics.For(this);
 
     /// <summary>The middleware around <paramref name="handler"/>.</summary>
     /// <param name="handler">The innermost.</param>
@@ -188,13 +147,8 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
         }
     }
 
-    /// <summary>Called by middleware while it is built: the server disposes this when it ends.</summary>
-    internal void Owns(IDisposable held) => _owned.Add(held);
-
-    internal override int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(4096, Limit));
-
-    /// <summary>What the descriptors of accepted connections count as.</summary>
-    internal DescriptorUse DescriptorUse { get; set; }
+    /// <summary>Called by middleware while it is built: the resource is disposed with the server.</summary>
+    internal void Own(IDisposable resource) => _owned.Add(resource);
 
     /// <summary>A copy that later changes do not reach.</summary>
     internal ByteStreamServerOptions Snapshot()
@@ -206,12 +160,6 @@ public class ByteStreamServerOptions : ByteStreamTransportOptions, IConnectionBu
     internal override void Validate()
     {
         base.Validate();
-        SocketOptions.Validate(this);
-        if (AddressFamily is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
-        {
-            throw new ArgumentException($"AddressFamily is {AddressFamily}; it is Unspecified, InterNetwork or InterNetworkV6.");
-        }
-
         if (TlsHandshakeTimeout <= TimeSpan.Zero || TlsShutdownTimeout <= TimeSpan.Zero)
         {
             throw new ArgumentException("TlsHandshakeTimeout and TlsShutdownTimeout are greater than zero.");

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -9,7 +10,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>
 /// The Kestrel server of all byte-stream servers that log to one factory, and so of all endpoints of a host. It has one listener, which
@@ -83,7 +84,7 @@ internal sealed class ListenerKestrel : IAsyncDisposable
     }
 
     /// <summary>Hands a connection to Kestrel, which queues it to the thread pool before this returns or soon after. Callable from any thread.</summary>
-    /// <param name="connection">A connection with a <see cref="ServerClient"/>, whose server serves it.</param>
+    /// <param name="connection">A connection with a <see cref="ConnectionState"/>, whose server serves it.</param>
     public void Deliver(ConnectionContext connection) => _delivered.Add(connection);
 
     private Task StartAsync()
@@ -92,10 +93,16 @@ internal sealed class ListenerKestrel : IAsyncDisposable
         options.Listen(_delivered.EndPoint, endPoint =>
         {
             endPoint.Protocols = HttpProtocols.Http1;
-            ((IConnectionBuilder)endPoint).Use(_ => static context => context.Features.Get<ServerClient>()!.ServeAsync());
+            ((IConnectionBuilder)endPoint).Use(_ => static context => Serve(context));
         });
         _server = new KestrelServer(Options.Create(options), _delivered, new ScopelessLoggerFactory(_loggerFactory));
         return _server.StartAsync(new NoHttp(), CancellationToken.None);
+    }
+
+    private static Task Serve(ConnectionContext context)
+    {
+        ConnectionState connection = ConnectionState.Get(context)!;
+        return connection.Owner!.ServeAsync(connection);
     }
 
     /// <summary>Kestrel's transport: its only listener accepts what is delivered.</summary>

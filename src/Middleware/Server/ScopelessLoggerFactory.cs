@@ -1,10 +1,10 @@
 using Microsoft.Extensions.Logging;
 
-namespace ByteStreams;
+namespace ByteStreams.Server;
 
 /// <summary>
-/// Logs as another factory does, without scopes. For the Kestrel within a server: it opens one for each connection, with the id that
-/// the handler's own scope and every line about a connection have anyhow, and that would be 230 bytes of each idle connection.
+/// Logs to another factory without scopes. Kestrel opens one for each connection with its id, which the handler's own scope and every line
+/// about a connection have as well: 230 bytes of each idle connection.
 /// </summary>
 internal sealed class ScopelessLoggerFactory(ILoggerFactory inner) : ILoggerFactory
 {
@@ -12,7 +12,7 @@ internal sealed class ScopelessLoggerFactory(ILoggerFactory inner) : ILoggerFact
 
     public void AddProvider(ILoggerProvider provider) => inner.AddProvider(provider);
 
-    /// <summary>The other one belongs to somebody else.</summary>
+    /// <summary>Does nothing: the other factory belongs to its creator.</summary>
     public void Dispose()
     {
     }

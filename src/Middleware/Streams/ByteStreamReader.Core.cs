@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
 
-/// <content>How a read takes turns, looks at the buffer and waits; the same for every kind of read.</content>
+/// <content>How a read takes exclusive access, examines the buffer and waits; the same for every read.</content>
 public sealed partial class ByteStreamReader
 {
     /// <summary>Decides how many buffered bytes a read takes.</summary>
@@ -15,7 +15,7 @@ public sealed partial class ByteStreamReader
         /// <summary>The public method's name, for the message of R17.</summary>
         string Call { get; }
 
-        /// <summary>The bytes that it cannot do without, where it knows; else 0.</summary>
+        /// <summary>The bytes that it needs at least, if that is known; else 0.</summary>
         int Needs { get; }
 
         /// <summary>Checks the arguments; they are wrong before anything else is (as in Python).</summary>
@@ -40,14 +40,14 @@ public sealed partial class ByteStreamReader
     /// <summary>Cancels reads that wait and were given no token: those of a callback that is not given the server's.</summary>
     internal void CancelWaitsBy(CancellationToken stopping) => _stopping = stopping;
 
-    /// <summary>Makes the reader see the end behind what is buffered: the connection was closed from this side.</summary>
+    /// <summary>Makes the reader see the end after what is buffered: the connection was closed from this side.</summary>
     internal void Close()
     {
         _closed = true;
         _input.CancelPendingRead();
     }
 
-    /// <summary>Lets go of the pipe's memory, which belongs to others once the connection is disposed; a late read sees the end.</summary>
+    /// <summary>Releases the pipe's memory, which is used again once the connection is disposed; a late read sees the end.</summary>
     internal void Detach()
     {
         int state = Enter();
@@ -62,7 +62,7 @@ public sealed partial class ByteStreamReader
     }
 
     /// <summary>
-    /// Gives back to the pipe what is buffered, so that another protocol goes on with it (W11). Until <see cref="EndUpgrade"/> the
+    /// Returns to the pipe what is buffered, so that another protocol continues with it (W11). Until <see cref="EndUpgrade"/> the
     /// upgrade counts as a read that waits: another one fails at once and names it.
     /// </summary>
     /// <returns>The bytes that were buffered beyond what was read; still in the pipe, and valid until it is read.</returns>
@@ -100,8 +100,8 @@ public sealed partial class ByteStreamReader
     }
 
     /// <summary>
-    /// Goes on over <paramref name="input"/>, or, where the upgrade has failed (null), over the pipe as it is: still plain, or
-    /// closed by whoever failed.
+    /// Continues over <paramref name="input"/>, or, where the upgrade has failed (null), over the pipe as it is: still plain, or
+    /// closed by the failure.
     /// </summary>
     internal void EndUpgrade(PipeReader? input)
     {
@@ -160,7 +160,7 @@ public sealed partial class ByteStreamReader
                 return ValueTask.FromException<TResult>(Collision(cut.Call));
             }
 
-            // From here on the turn belongs to the waiting read, which gives it up itself.
+            // From here on the waiting read has exclusive access, and releases it itself.
             after = Busy;
             return ReadMore<TCut, TResultMaker, TResult>(cut, result, cancellationToken.CanBeCanceled ? cancellationToken : _stopping);
         }
@@ -188,9 +188,9 @@ public sealed partial class ByteStreamReader
         {
             while (true)
             {
-                if (cut.Needs > 0 && _input is ChannelReader direct)
+                if (cut.Needs > 0 && _input is TransportPipeReader direct)
                 {
-                    direct.Expect(cut.Needs - _buffer.Length);
+                    direct.Driver.Expect(cut.Needs - _buffer.Length);
                 }
 
                 LetGo();
@@ -215,7 +215,7 @@ public sealed partial class ByteStreamReader
                         {
                             if (waiting)
                             {
-                                // Without the turn: a pipe with inline scheduling runs the peer here, who may call this reader.
+                                // Without exclusive access: a pipe with inline scheduling runs the peer's code here, which may call this reader.
                                 _writer?.FlushBeforeWait();
                             }
 
@@ -232,7 +232,7 @@ public sealed partial class ByteStreamReader
 
                         if (_detached)
                         {
-                            // Disposed while this read was waking up: what arrived lies in memory that is somebody else's by now.
+                            // Disposed while this read was waking up: the memory of what arrived is used by another connection by now.
                             _ended = true;
                         }
                         else
@@ -270,8 +270,8 @@ public sealed partial class ByteStreamReader
     }
 
     /// <summary>
-    /// Takes up what was fed since the last look: who feeds by hand sees every read answer from all that was fed, as asyncio
-    /// does. Over a connection, where nobody can tell what has arrived from what has not, a read that can do without it does.
+    /// Takes over what was fed since the last read: with manual feeding every read sees all that was fed, as in asyncio. Over a
+    /// connection a read that the buffered bytes can answer does not receive.
     /// </summary>
     private void CatchUp()
     {
@@ -285,7 +285,7 @@ public sealed partial class ByteStreamReader
         }
     }
 
-    /// <summary>Tells the pipe what was taken, and that the rest was seen: it stays where it is.</summary>
+    /// <summary>Reports to the pipe what was taken, and that the rest was examined and stays.</summary>
     private void LetGo()
     {
         if (_held)
@@ -307,7 +307,7 @@ public sealed partial class ByteStreamReader
         _held = true;
         if (_fed is null)
         {
-            // Who feeds by hand counts, as asyncio does, what no read has looked at yet.
+            // With manual feeding the bytes that no read has examined count as well, as in asyncio.
             Volatile.Write(ref _arrived, _position + _buffer.Length);
         }
 
@@ -341,7 +341,7 @@ public sealed partial class ByteStreamReader
         return all;
     }
 
-    /// <summary>Takes the turn, and says what the state was: <see cref="Idle"/> or <see cref="Waiting"/>.</summary>
+    /// <summary>Takes exclusive access. Returns the state before: <see cref="Idle"/> or <see cref="Waiting"/>.</summary>
     private int Enter()
     {
         SpinWait spin = default;
@@ -353,7 +353,7 @@ public sealed partial class ByteStreamReader
                 return state;
             }
 
-            // Another thread is between two lines of this class: it looks at the buffer and leaves, or begins to wait.
+            // Another thread has exclusive access for a moment: it examines the buffer and leaves, or begins to wait.
             spin.SpinOnce();
         }
     }

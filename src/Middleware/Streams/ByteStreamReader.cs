@@ -37,7 +37,7 @@ namespace ByteStreams;
 public sealed partial class ByteStreamReader : IAsyncEnumerable<byte[]>
 {
     /// <summary>The default limit: 65,536 bytes, as in asyncio.</summary>
-    public const int DefaultLimit = 65536;
+    public const int DefaultLimit = ByteStreamTransportOptions.DefaultLimit;
 
     // Access to the buffer: no call is under way; a call is running; a call waits for bytes and has released the buffer.
     private const int Idle = 0;

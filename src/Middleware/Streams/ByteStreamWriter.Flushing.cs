@@ -5,51 +5,49 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams;
 
-/// <content>When bytes leave, and what happens when they cannot.</content>
+/// <content>When bytes are sent, and what follows from a failure.</content>
 public sealed partial class ByteStreamWriter
 {
     /// <summary>Warns when the writer is collected without having been closed (W12).</summary>
     internal void Guard(AbandonedGuard guard) => _guard = guard;
-
-    /// <summary>What belongs to the handler of an accepted connection: ended by whoever awaits the handler.</summary>
-    internal IAsyncDisposable? HandlerScope { get; set; }
 
     /// <summary>Sends what was written: the reader of the same connection is about to wait for the answer.</summary>
     internal void FlushBeforeWait()
     {
         if (Volatile.Read(ref _unflushed) > 0)
         {
-            lock (_gate)
+            using (_gate.Enter())
             {
                 Flush();
             }
         }
     }
 
-    /// <summary>The handler has gone on to await something: what it wrote leaves now (W1).</summary>
+    /// <summary>The handler awaits something else: what it wrote is sent now (W1).</summary>
     void ITurnWork.OnTurnEnd()
     {
-        // A write on another thread that comes too late to be sent here finds this, and is in a turn of its own.
+        // A write on another thread that comes too late to be sent here finds this, and belongs to a dispatch of its own.
         _ = Interlocked.Exchange(ref _inTurn, null);
         FlushBeforeWait();
     }
 
-    /// <summary>A thread of the pool is free: what a handler wrote off the loops leaves now (W1).</summary>
+    /// <summary>A thread-pool thread is free: what a handler wrote on a thread that is not a loop's is sent now (W1).</summary>
     void IThreadPoolWorkItem.Execute()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _enrolled = false;
             Flush();
         }
     }
 
-    /// <summary>One tick of <see cref="DeferredFlush"/>. Answers whether the writer stays enrolled.</summary>
+    /// <summary>One tick of <see cref="DeferredFlush"/>.</summary>
+    /// <returns>Whether the writer stays enrolled.</returns>
     internal bool OnDeferredFlush()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            // A flush that is at work sends the rest itself when it is done.
+            // A pending flush sends the rest itself when it completes.
             if (_unflushed == 0 || _flushing || _closing || _lost is not null)
             {
                 _enrolled = false;
@@ -71,7 +69,7 @@ public sealed partial class ByteStreamWriter
 
     internal void Abort(ConnectionEndReason reason, Exception? cause)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _closing = true;
             _unflushed = 0;
@@ -101,10 +99,10 @@ public sealed partial class ByteStreamWriter
     /// <summary>
     /// Refuses writes, half-close and further upgrades from here on, and sends what was written before.
     /// </summary>
-    /// <returns>Done when the pipe can be lent to the handshake; nothing else flushes it until <see cref="EndUpgrade"/>.</returns>
+    /// <returns>Done when the handshake can use the pipe; nothing else flushes it until <see cref="EndUpgrade"/>.</returns>
     internal Task BeginUpgrade()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_upgrading)
             {
@@ -141,13 +139,13 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    /// <summary>Goes on over <paramref name="output"/>, or over the plain pipe where the upgrade has failed (null).</summary>
+    /// <summary>Continues over <paramref name="output"/>, or over the plain pipe where the upgrade has failed (null).</summary>
     internal void EndUpgrade(PipeWriter? output)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _output = output ?? _output;
-            _direct = _output as ChannelWriter;
+            _direct = _output as TransportPipeWriter;
             _link = _connection?.Features.Get<IByteStreamTransportFeature>();
             _upgrading = false;
             if (_closing && output is not null)
@@ -171,7 +169,7 @@ public sealed partial class ByteStreamWriter
 
         if (!_closing && _lost is null && !IsLinkEnded)
         {
-            // Whoever writes now has given up memory that was asked for before and not used.
+            // A write gives up memory that was asked for before and not used.
             _leased = false;
             return true;
         }
@@ -206,20 +204,20 @@ public sealed partial class ByteStreamWriter
         while (!data.IsEmpty)
         {
             // One block for a small write, so that it is one piece of the send; the transport's own size for a large one.
-            Span<byte> room = _output.GetSpan(Math.Min(data.Length, 4096));
-            int count = Math.Min(room.Length, data.Length);
-            data[..count].CopyTo(room);
+            Span<byte> free = _output.GetSpan(Math.Min(data.Length, 4096));
+            int count = Math.Min(free.Length, data.Length);
+            data[..count].CopyTo(free);
             _output.Advance(count);
             data = data[count..];
         }
     }
 
-    /// <summary>Sends what was written before and these bytes at once, from where they lie; only what the kernel does not take is copied.</summary>
+    /// <summary>Sends what was written before and these bytes at once, from the caller's memory; only what the kernel does not accept is copied.</summary>
     private void WriteThrough(ReadOnlySpan<byte> data)
     {
         _unflushed = 0;
         _old = false;
-        // Where some of it was queued, a drain asks whether that is above the mark.
+        // Where some of it was queued, a drain checks whether that is above the mark.
         _recheck |= !_direct!.WriteThrough(data);
     }
 
@@ -255,7 +253,7 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    /// <summary>Hands what was written to the transport, unless it is busy with what it got before; then as soon as it is not.</summary>
+    /// <summary>Flushes what was written to the transport; during a pending flush, when that completes.</summary>
     private void Flush()
     {
         while (!_flushing && !_leased && (_unflushed > 0 || _recheck) && _lost is null && !_closing && !_eof)
@@ -287,7 +285,7 @@ public sealed partial class ByteStreamWriter
 
     private void OnFlushed()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _flushing = false;
             try
@@ -317,7 +315,7 @@ public sealed partial class ByteStreamWriter
     {
         (TaskCompletionSource? drained, _drained) = (_drained, null);
         drained?.TrySetException(error);
-        // Whoever waited may have left by cancellation; nobody is left then to observe it.
+        // All callers may have left by cancellation: the exception is observed here.
         _ = drained?.Task.Exception;
     }
 
@@ -346,7 +344,7 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    /// <summary>A flush that waits, which on most connections none does.</summary>
+    /// <summary>A pending flush. Made at first use: on most connections no flush waits.</summary>
     private sealed class AwaitedFlush(ByteStreamWriter writer)
     {
         public readonly Action OnFlushed = writer.OnFlushed;

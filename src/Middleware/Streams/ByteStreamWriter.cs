@@ -6,10 +6,12 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-using ByteStreams.Tls;
+using ByteStreams.Streams;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -39,19 +41,19 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>A write of this size is worth a system call of its own: below it, copying costs less (test/Benchmarks/Parts).</summary>
     private const int LargeWrite = 16384;
 
-    // The server's object of the client where there is one, which nobody else locks: a lock of its own would cost each idle connection 40
-    // bytes. Not the writer itself: a handler may lock it around several writes, and wait for a drain within.
-    private readonly object _gate;
     private readonly ConnectionContext? _connection;
     private readonly ByteStreamReader? _reader;
     private readonly ILogger _logger;
     private readonly DeferredFlush _deferred;
     private PipeWriter _output;
-    private ChannelWriter? _direct;
+    private TransportPipeWriter? _direct;
     private IByteStreamTransportFeature? _link;
     private AbandonedGuard? _guard;
 
     private long _unflushed;
+
+    // Not the monitor of the writer: a handler may lock that around several writes, and wait for a drain within.
+    private ThinLock _gate;
     private bool _old;
     private bool _enrolled;
     private Turn? _inTurn;
@@ -71,7 +73,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Makes a writer over any pipe.</summary>
     /// <param name="output">Where the bytes go. The writer is its only user from now on.</param>
     /// <param name="reader">The reader of the same connection, if there is one: before it waits, this writer's bytes are sent.</param>
-    /// <param name="logger">Told about bytes that are dropped because the connection is closed; may be null.</param>
+    /// <param name="logger">Receives a warning when bytes are dropped because the connection is closed; may be null.</param>
     public ByteStreamWriter(PipeWriter output, ByteStreamReader? reader = null, ILogger? logger = null)
         : this(output, reader, connection: null, logger, DeferredFlush.Shared)
     {
@@ -82,11 +84,10 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     {
         ArgumentNullException.ThrowIfNull(output);
         _output = output;
-        _direct = output as ChannelWriter;
+        _direct = output as TransportPipeWriter;
         _reader = reader;
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
-        _gate = (object?)connection?.Features.Get<ServerClient>() ?? new object();
         _logger = logger ?? NullLogger.Instance;
         _deferred = deferred;
         reader?.Attach(this);
@@ -104,6 +105,9 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Whether the connection is closed or being closed from this side, or is lost.</summary>
     public bool IsClosing => Volatile.Read(ref _closing) || Volatile.Read(ref _lost) is not null || IsLinkEnded;
 
+    /// <summary>The reader of the same connection; null where there is none.</summary>
+    internal ByteStreamReader? Reader => _reader;
+
     /// <summary>Whether <see cref="Close"/> or <see cref="Abort()"/> was called.</summary>
     internal bool IsClosedHere => Volatile.Read(ref _closing);
 
@@ -117,54 +121,60 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public string? ConnectionId => _connection?.ConnectionId;
 
     /// <summary>The process at the other end of a Unix socket, also after the close; null elsewhere.</summary>
-    public UnixCredentials? PeerCredentials => _connection is null ? null : NativeSocket.PeerCredentials(_connection);
+    public UnixCredentials? PeerCredentials => _connection is null ? null : UnixPeerCredentials.For(_connection);
 
     /// <summary>
     /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members
     /// throw from then on; what was negotiated stays in this writer's.
     /// </summary>
-    public SslStream? SslStream => TlsFeature?.SslStream;
+    public SslStream? SslStream => _connection?.Features.Get<ISslStreamFeature>()?.SslStream;
 
     /// <summary>The peer's certificate, also after the close; null where the connection is plain or the peer sent none.</summary>
-    public X509Certificate2? PeerCertificate => TlsFeature is TlsTransport own ? own.PeerCertificate : Negotiated?.PeerCertificate;
+    public X509Certificate2? PeerCertificate => ReadTls<ITlsConnectionFeature, X509Certificate2?>(static tls => tls.ClientCertificate);
 
     /// <summary>The negotiated TLS cipher suite, also after the close; null where the connection is plain.</summary>
-    public TlsCipherSuite? CipherSuite => Negotiated?.CipherSuite;
+    public TlsCipherSuite? CipherSuite => ReadTls<ITlsHandshakeFeature, TlsCipherSuite?>(static tls => tls.NegotiatedCipherSuite);
 
     /// <summary>The negotiated TLS version, also after the close; null where the connection is plain.</summary>
-    public SslProtocols? TlsProtocol => Negotiated?.Protocol;
+    public SslProtocols? TlsProtocol => ReadTls<ITlsHandshakeFeature, SslProtocols?>(static tls => tls.Protocol);
 
     /// <summary>The application protocol that TLS negotiated (ALPN), also after the close; empty where there is none.</summary>
-    public SslApplicationProtocol ApplicationProtocol => Negotiated?.ApplicationProtocol ?? default;
+    public SslApplicationProtocol ApplicationProtocol => ReadTls<ITlsApplicationProtocolFeature, SslApplicationProtocol>(
+        static tls => tls.ApplicationProtocol.IsEmpty ? default : new SslApplicationProtocol(tls.ApplicationProtocol.ToArray()));
 
     /// <summary>
-    /// The server's name that the client has asked for (SNI), as it sent it, also after the close; null where the connection is plain or
-    /// the client asked for none.
+    /// The server name that the client has requested (SNI), as it was sent, also after the close; null where the connection is plain or the
+    /// client requested none.
     /// </summary>
-    public string? TlsServerName => Negotiated?.ServerName;
-
-    private ISslStreamFeature? TlsFeature => _connection?.Features.Get<ISslStreamFeature>();
-
-    /// <summary>Of this library's TLS at any time; of <c>UseHttps</c> until its stream is disposed.</summary>
-    private NegotiatedTls? Negotiated => TlsFeature switch
-    {
-        TlsTransport own => own.Negotiated,
-        { SslStream: SslStream other } => NegotiatedTls.TryRead(other),
-        _ => null,
-    };
+    public string? TlsServerName => ReadTls<ITlsHandshakeFeature, string?>(static tls => tls.HostName is { Length: > 0 } name ? name : null);
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
     private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };
 
     private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
 
+    /// <summary>Reads what a handshake has negotiated; nothing once the stream of another TLS implementation than this library's is disposed.</summary>
+    private TResult? ReadTls<TFeature, TResult>(Func<TFeature, TResult> read)
+        where TFeature : class
+    {
+        try
+        {
+            return _connection?.Features.Get<TFeature>() is TFeature tls ? read(tls) : default;
+        }
+        catch (InvalidOperationException)
+        {
+            // The connection has ended, which disposes the stream on any thread.
+            return default;
+        }
+    }
+
     /// <summary>Buffers bytes to be sent. Never waits and never fails because of the peer.</summary>
     /// <param name="data">Copied.</param>
-    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>, or while <c>StartTlsAsync</c> is at work.</exception>
+    /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>, or during <c>StartTlsAsync</c>.</exception>
     /// <remarks>After <see cref="Close"/>, or when the connection is lost, the bytes are dropped, with one warning per connection.</remarks>
     public void Write(ReadOnlySpan<byte> data)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -179,7 +189,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <exception cref="InvalidOperationException">As <see cref="Write(ReadOnlySpan{byte})"/>.</exception>
     public void Write(in ReadOnlySequence<byte> data)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -207,7 +217,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public void Write(string text, Encoding? encoding = null)
     {
         ArgumentNullException.ThrowIfNull(text);
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -225,7 +235,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         ArgumentNullException.ThrowIfNull(data);
         // The list is the caller's code: it runs before the lock is taken.
         ReadOnlyMemory<byte>[] chunks = [.. data];
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (CanWrite())
             {
@@ -243,7 +253,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <exception cref="InvalidOperationException">After <see cref="WriteEof"/>; and after <see cref="Close"/> or the loss of the connection, when there is nothing left to write into.</exception>
     public Memory<byte> GetMemory(int sizeHint = 0)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!CanWrite())
             {
@@ -263,7 +273,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <inheritdoc/>
     public void Advance(int count)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!_leased)
             {
@@ -306,13 +316,13 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
             && _direct is not { Queued: > 0 } && Turn.Current is not null)
         {
-            // The handler most likely answers what is buffered next: the answers leave together when it waits, or when the turn
-            // ends. Where the peer takes none, they count as what waits already does.
+            // The handler most likely answers what is buffered next: the answers are sent together when it waits, or at the end of the
+            // dispatch. Where the peer accepts none, a drain waits for them as for the bytes that are queued already.
             return default;
         }
 
         Task drained;
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (IsLinkEnded && _eof)
             {
@@ -350,14 +360,14 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     /// <summary>
-    /// Sends what was written and then ends this direction: FIN, or close_notify over TLS. The reader goes on. Twice is fine;
+    /// Sends what was written and then ends this direction: FIN, or close_notify over TLS. The reader continues. May be called twice;
     /// nothing happens once the connection is closing.
     /// </summary>
     /// <exception cref="NotSupportedException">The transport cannot, see <see cref="CanWriteEof"/>.</exception>
-    /// <exception cref="InvalidOperationException">While <c>StartTlsAsync</c> is at work.</exception>
+    /// <exception cref="InvalidOperationException">During <c>StartTlsAsync</c>.</exception>
     public void WriteEof()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_eof || _closing || _lost is not null)
             {
@@ -376,7 +386,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
                     "This transport cannot end one direction only; listen through ByteStreams' own transport, or close the writer.");
             }
 
-            // A drain behind this waits, where that leaves more than the high-water mark.
+            // A drain after this waits, if more than the high-water mark is left.
             Flush();
             _eof = true;
             _unflushed = 0;
@@ -386,12 +396,12 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
 
     /// <summary>
     /// Begins the close and returns at once: everything written before is sent, then the connection is closed. What the peer
-    /// still sends is thrown away for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
-    /// behind what it has buffered. Twice is fine.
+    /// still sends is discarded for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
+    /// after what it has buffered. May be called twice.
     /// </summary>
     public void Close()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_closing)
             {
@@ -421,7 +431,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     /// <summary>Drops what is buffered and resets the connection. The reader sees the end.</summary>
     public void Abort() => Abort(ConnectionEndReason.Aborted, null);
 
-    /// <summary>Waits until the connection is closed, by whomever.</summary>
+    /// <summary>Waits until the connection is closed, by this side or by the peer.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
     /// <returns>
     /// Done after a clean close, when the peer's side has acknowledged everything that was written, or after <see cref="Abort()"/>. May be
@@ -440,7 +450,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
             return _link.WaitClosedAsync().WaitAsync(cancellationToken);
         }
 
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (_closed is null)
             {
@@ -464,21 +474,21 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     /// <summary>
-    /// asyncio's names for facts about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
+    /// asyncio's names for information about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
     /// (<see cref="System.Net.Sockets.Socket"/>), <c>peercred</c> (<see cref="UnixCredentials"/>); with TLS <c>ssl_object</c>
     /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
     /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
     /// compression is insecure and not offered). Beyond asyncio's, with TLS: <c>alpn</c> (<see cref="SslApplicationProtocol"/>) and
-    /// <c>sni</c> (a string), absent where there is none. All of them stay known when the connection has ended, by whatever, except
+    /// <c>sni</c> (a string), absent where there is none. All of them stay known after the connection has ended, except
     /// <c>socket</c> where it was not asked for before.
     /// </summary>
     /// <param name="name">One of these names.</param>
-    /// <param name="defaultValue">Returned where the fact is unknown, or the name is.</param>
-    /// <returns>The fact, or <paramref name="defaultValue"/>.</returns>
+    /// <param name="defaultValue">Returned where the value or the name is unknown.</param>
+    /// <returns>The value, or <paramref name="defaultValue"/>.</returns>
     public object? GetExtraInfo(string name, object? defaultValue = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        object? fact = name switch
+        object? value = name switch
         {
             "peername" => RemoteEndPoint,
             "sockname" => LocalEndPoint,
@@ -492,7 +502,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
             "sni" => TlsServerName,
             _ => null,
         };
-        return fact ?? defaultValue;
+        return value ?? defaultValue;
     }
 
     /// <summary>
@@ -507,12 +517,12 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     {
         if (_link is null)
         {
-            throw new NotSupportedException("The limits of this pipe belong to whoever made it (PipeOptions.PauseWriterThreshold).");
+            throw new NotSupportedException("The limits of this pipe are those of its PipeOptions (PauseWriterThreshold).");
         }
 
         int highWater = high ?? (low is int given ? checked(4 * given) : 65536);
         _link.WriteBufferLimits = (highWater, low ?? highWater / 4);
-        lock (_gate)
+        using (_gate.Enter())
         {
             // What was under the mark before may be above it now.
             _recheck = true;

@@ -1,9 +1,9 @@
 namespace ByteStreams;
 
-/// <summary>What is told about connections.</summary>
+/// <summary>What is reported about connections.</summary>
 public sealed class TelemetryOptions
 {
-    /// <summary>Whether each connection leaves one line in the log when it ends (Information, category <c>ByteStreams.Connection</c>). True by default.</summary>
+    /// <summary>Whether one line is logged for each connection when it has closed (Information, category <c>ByteStreams.Connection</c>). True by default.</summary>
     public bool SummaryLog { get; set; } = true;
 
     /// <summary>
@@ -13,7 +13,7 @@ public sealed class TelemetryOptions
     /// </summary>
     public bool LogEmptyConnections { get; set; } = true;
 
-    /// <summary>Whether each connection is an activity of the source <c>ByteStreams</c>, where somebody listens to it. True by default.</summary>
+    /// <summary>Whether each connection is an activity of the source <c>ByteStreams</c>, if anything listens to it. True by default.</summary>
     public bool Tracing { get; set; } = true;
 
     /// <summary>The endpoint's name in all three; the addresses that are listened on by default, and - where the builder knows none.</summary>

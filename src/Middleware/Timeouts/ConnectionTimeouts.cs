@@ -1,10 +1,11 @@
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Timeouts;
 
-/// <summary>One connection's timeouts: the instants from which they count, which the transport reports, and the heartbeat's look at them.</summary>
-internal sealed class ConnectionTimeouts : IProgressObserver
+/// <summary>One connection's timeouts: the instants from which they count, which the transport reports, and their check by the heartbeat.</summary>
+internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
 {
     /// <summary>No message has begun.</summary>
     private const long None = -1;
@@ -27,18 +28,18 @@ internal sealed class ConnectionTimeouts : IProgressObserver
     private uint _recordSince;
     private uint _halfClosedSince;
 
-    // Of a relay: what is sent to the upstream.
+    // Relay: sends to the upstream.
     private UpstreamSends? _upstream;
 
     private uint _endedAt;
     private uint _movedAt;
     private ConnectionEndReason _reason;
 
-    /// <param name="link">Ends the connection.</param>
-    /// <param name="progress">Reports how far it is.</param>
+    /// <param name="link">Closes the connection.</param>
+    /// <param name="progress">Reports its progress.</param>
     /// <param name="limits">The times.</param>
     /// <param name="heart">The clock.</param>
-    /// <param name="accepted">The clock's timestamp of the accept; null where the transport does not have it.</param>
+    /// <param name="accepted">The clock's timestamp of the accept; null on another transport.</param>
     public ConnectionTimeouts(IByteStreamTransportFeature link, IConnectionProgress progress, TimeoutLimits limits, Heartbeat heart, long? accepted)
     {
         _link = link;
@@ -56,21 +57,21 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             output: limits.SendStall != TimeoutLimits.Never || halfClosed);
         if (progress.IsInputEnded != progress.IsOutputEnded)
         {
-            // Middleware before this has read to the end already.
+            // Middleware before this one has read to the end already.
             OnDirectionEnds();
         }
     }
 
-    /// <summary>Whether there is nothing more to look at.</summary>
+    /// <summary>Whether the connection is closed, and needs no further check.</summary>
     public bool IsOver => _progress.IsClosed;
 
-    /// <summary>For how long nothing has come or gone; as exact as the heartbeat is.</summary>
+    /// <inheritdoc/>
     public TimeSpan Idle => _link.BytesReceived != _received || _link.BytesSent != _sent
         ? TimeSpan.Zero
         : TimeSpan.FromSeconds((double)(_heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
 
-    /// <summary>Looks what has happened, and answers why the connection is to be ended, if it is.</summary>
-    public ConnectionEndReason Look()
+    /// <summary>Returns the reason for which the connection is to be closed; none where no time is over.</summary>
+    public ConnectionEndReason Check()
     {
         if (_reason != ConnectionEndReason.None)
         {
@@ -83,7 +84,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             (_received, _sent, _movedAt) = (received, sent, _heart.Now);
         }
 
-        // First the states, then since when, then the clock: another thread may change each in between, and nothing may look older than it is.
+        // First the states, then their instants, then the clock: another thread may change each in between, and no wait may appear longer than it is.
         _progress.Sample();
         bool sending = _progress.IsSendWaiting;
         bool waiting = _progress.IsWaitingForInput;
@@ -104,7 +105,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         bool stalled = (sending && now - stalledSince >= _limits.SendStall) || upstreamStalled >= _limits.SendStall;
         if (_link.EndReason != ConnectionEndReason.None)
         {
-            // It is ending already; only a peer that takes nothing can still hold it.
+            // It is closing already; only a peer that receives nothing can still delay that.
             return stalled ? ConnectionEndReason.SendStallTimeout : ConnectionEndReason.None;
         }
 
@@ -115,12 +116,12 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             : !message && unfinished > 0 && IsTooSlow(now - recordSince, unfinished) ? ConnectionEndReason.ReceiveRateTooLow
             : now - _accepted >= _limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
             : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionEndReason.HalfClosedTimeout
-            // The end has arrived and is not read, because the upstream takes nothing of what came before it.
+            // EOF has arrived and is not read, because the upstream receives nothing of what came before it.
             : upstreamStalled >= _limits.HalfClosed && _progress.HasEndArrived ? ConnectionEndReason.HalfClosedTimeout
             : ConnectionEndReason.None;
     }
 
-    /// <summary>Ends the connection; called again, it has not ended in time, and is aborted.</summary>
+    /// <summary>Closes the connection. A second call aborts it: the close took too long.</summary>
     public void End(ConnectionEndReason reason)
     {
         if (_reason != ConnectionEndReason.None || reason == ConnectionEndReason.SendStallTimeout)
@@ -143,7 +144,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
             return;
         }
 
-        // What lies there is the beginning of a message; where it starts separates one message from the next.
+        // The buffered bytes are the beginning of a message; its position distinguishes one message from the next.
         long received = _progress.InputReceived;
         long at = received - _progress.BufferedInput;
         if (at == received)
@@ -154,7 +155,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver
         else if (at != _messageAt)
         {
             _messageAt = at;
-            // In this order: the look reads them the other way round, and never takes an old time for a new count.
+            // In this order: the check reads them in reverse, and never combines an old time with a new count.
             Volatile.Write(ref _messageSince, Math.Max(1, now));
             Volatile.Write(ref _receivedAtMessage, received);
         }
@@ -182,14 +183,14 @@ internal sealed class ConnectionTimeouts : IProgressObserver
     private bool IsTooSlow(uint taken, long received) =>
         taken >= _limits.RateGrace && received * Heartbeat.UnitsPerSecond < (long)_limits.Rate * taken;
 
-    /// <summary>Sends to a relay's upstream, and since when one waits.</summary>
+    /// <summary>Sends to a relay's upstream, and the instant from which one waits.</summary>
     private sealed class UpstreamSends(IConnectionProgress upstream, Heartbeat heart) : IProgressObserver
     {
         private uint _since = heart.Now;
 
         public uint StalledFor(uint now)
         {
-            // First the state, then since when, as the look does.
+            // First the state, then its instant, as the check does.
             bool waits = upstream.IsSendWaiting;
             uint since = Volatile.Read(ref _since);
             return waits && now > since ? now - since : 0;

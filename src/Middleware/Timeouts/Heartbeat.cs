@@ -3,17 +3,17 @@ using System.Runtime.CompilerServices;
 namespace ByteStreams.Timeouts;
 
 /// <summary>
-/// One timer for all connections of a clock: it looks at each of them once a second, and stands still while there is none.
+/// One timer for all connections of a clock: it checks each of them once a second, and stops while there is none. Thread-safe.
 /// </summary>
 internal sealed class Heartbeat
 {
-    /// <summary>How often: seconds are what timeouts are written in, and 10,000 looks take less than a millisecond.</summary>
+    /// <summary>The interval: timeouts are configured in seconds, and 10,000 checks take less than a millisecond.</summary>
     public static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     /// <summary>The unit of <see cref="Now"/> is a hundredth of a second: 32 bits of them are 497 days, and the longest timeout is 365.</summary>
     public const int UnitsPerSecond = 100;
 
-    private static readonly ConditionalWeakTable<TimeProvider, Heartbeat> OfClocks = [];
+    private static readonly ConditionalWeakTable<TimeProvider, Heartbeat> ByClock = [];
 
     private readonly Lock _gate = new();
     private readonly TimeProvider _time;
@@ -28,12 +28,12 @@ internal sealed class Heartbeat
         _began = time.GetTimestamp();
     }
 
-    public static Heartbeat Of(TimeProvider time) => OfClocks.GetValue(time, static clock => new Heartbeat(clock));
+    public static Heartbeat For(TimeProvider time) => ByClock.GetValue(time, static clock => new Heartbeat(clock));
 
     /// <summary>The time since the heartbeat began, rounded down.</summary>
     public uint Now => At(_time.GetTimestamp());
 
-    /// <summary>Connections that are looked at.</summary>
+    /// <summary>The number of connections that are checked.</summary>
     public int Count
     {
         get
@@ -59,11 +59,16 @@ internal sealed class Heartbeat
             }
 
             _connections[_count++] = connection;
-            // Without the caller's execution context, which would live as long as the timer.
-            using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
-            {
-                _timer ??= _time.CreateTimer(static beat => ((Heartbeat)beat!).Beat(), this, Period, Period);
-            }
+            _timer ??= CreateTimer();
+        }
+    }
+
+    /// <summary>Without the caller's execution context, which would live as long as the timer.</summary>
+    private ITimer CreateTimer()
+    {
+        using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
+        {
+            return _time.CreateTimer(static beat => ((Heartbeat)beat!).Beat(), this, Period, Period);
         }
     }
 
@@ -82,7 +87,7 @@ internal sealed class Heartbeat
                 }
 
                 _connections[kept++] = connection;
-                ConnectionEndReason reason = connection.Look();
+                ConnectionEndReason reason = connection.Check();
                 if (reason != ConnectionEndReason.None)
                 {
                     (late ??= []).Add((connection, reason));
@@ -99,7 +104,7 @@ internal sealed class Heartbeat
             }
         }
 
-        // Outside of the lock: an end wakes whoever waits for it.
+        // Outside of the lock: a close resumes the tasks that wait for it.
         foreach ((ConnectionTimeouts connection, ConnectionEndReason reason) in late ?? [])
         {
             connection.End(reason);

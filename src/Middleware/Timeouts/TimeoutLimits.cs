@@ -1,6 +1,6 @@
 namespace ByteStreams.Timeouts;
 
-/// <summary>The options in the heartbeat's unit; <see cref="Never"/> where there is no limit.</summary>
+/// <summary>The options in the heartbeat's unit; <see cref="Never"/> for no limit.</summary>
 internal sealed class TimeoutLimits(TimeoutOptions options)
 {
     public const uint Never = uint.MaxValue;

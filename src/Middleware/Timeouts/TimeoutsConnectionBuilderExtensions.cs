@@ -1,15 +1,14 @@
 using ByteStreams;
-using ByteStreams.Hosting;
+using ByteStreams.Connections;
 using ByteStreams.Timeouts;
-using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Bounds how long peers may take, on any connection builder.</summary>
+/// <summary>Closes connections of peers that take too long, on any connection builder.</summary>
 public static class TimeoutsConnectionBuilderExtensions
 {
-    /// <summary>Ends connections whose peers take too long. Place it last, behind TLS, so that plain bytes count.</summary>
+    /// <summary>Closes connections of peers that take too long. Place it last, after TLS, so that plain bytes count.</summary>
     /// <typeparam name="TBuilder">Kestrel's <c>ListenOptions</c>, <see cref="ByteStreamServerOptions"/>, or any other.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="configure">Sets the times; a send stall of 60 s by default.</param>
@@ -38,17 +37,6 @@ public static class TimeoutsConnectionBuilderExtensions
             return next;
         }
 
-        var heart = Heartbeat.Of(builder.Time());
-        var limits = new TimeoutLimits(options);
-        return context =>
-        {
-            // The heartbeat lets go of a connection that is closed, so that nobody has to wait for its end here.
-            IByteStreamTransportFeature link = ConnectionLink.Of(context);
-            IConnectionProgress progress = ConnectionLink.Progress(context);
-            var timeouts = new ConnectionTimeouts(link, progress, limits, heart, context.Features.Get<ServerClient>()?.Began);
-            progress.Record?.Timeouts = timeouts;
-            heart.Add(timeouts);
-            return next(context);
-        };
+        return new TimeoutsMiddleware(next, new TimeoutLimits(options), Heartbeat.For(builder.Time())).OnConnectionAsync;
     }
 }

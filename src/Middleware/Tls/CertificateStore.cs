@@ -1,5 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
@@ -9,7 +9,7 @@ namespace ByteStreams.Tls;
 /// The certificates of one endpoint, and the authorities of its clients, which a <see cref="CertificateWatcher"/> keeps up to date. What
 /// cannot be used changes nothing (F23). One that is not valid is served with a warning (F78).
 /// </summary>
-internal sealed class CertificateStore : IDisposable
+internal sealed class CertificateStore : ICertificateReport, IDisposable
 {
     private readonly string _endpoint;
     private readonly ILogger _logger;
@@ -99,7 +99,7 @@ internal sealed class CertificateStore : IDisposable
         _entries.Select(static entry => new CertificateSnapshot(entry.Source.Current.Subject, entry.Source.Current.NotAfter) { Error = ErrorOf(entry.Source) });
 
     /// <summary>What keeps it up to date, with all others of its clock.</summary>
-    public CertificateWatcher Watcher => _watcher;
+    public ICertificateReloader Reloader => _watcher;
 
     /// <summary>Looks whether files have changed, and loads those that have.</summary>
     public void Look() => _watcher.Look();

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using ByteStreams.Connections;
 
 namespace ByteStreams.Tls;
 
@@ -7,7 +8,7 @@ namespace ByteStreams.Tls;
 /// by Kubernetes' symbolic links. Endpoints with the same files share what is loaded.
 /// </summary>
 /// <param name="time">The clock. Endpoints share files if they share it.</param>
-internal sealed class CertificateWatcher(TimeProvider time)
+internal sealed class CertificateWatcher(TimeProvider time) : ICertificateReloader
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
     private static readonly ConditionalWeakTable<TimeProvider, CertificateWatcher> Watchers = [];

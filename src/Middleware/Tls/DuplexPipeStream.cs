@@ -24,7 +24,7 @@ internal sealed class DuplexPipeStream(PipeReader input, PipeWriter output) : St
     public ConnectionAbortedException? Flood { get; private set; }
 
     /// <summary>Whether the peer has ended or is gone although that was not read yet.</summary>
-    public bool HasPeerEnded => input is ChannelReader { HasPeerEnded: true };
+    public bool HasPeerEnded => input is TransportPipeReader { Driver.HasPeerEnded: true };
 
     /// <summary>Whose turn it is at the TLS state: given up while a read waits, since nothing is decrypted then. Null during the handshake.</summary>
     public TlsTurn? Turn { get; private set; }

@@ -37,20 +37,6 @@ internal sealed class NegotiatedTls(SslStream stream)
     public int KeyExchangeStrength { get; } = stream.KeyExchangeStrength;
 #pragma warning restore SYSLIB0058
 
-    /// <summary>What another library's TLS has agreed on; null before its handshake and after its end.</summary>
-    public static NegotiatedTls? TryRead(SslStream stream)
-    {
-        try
-        {
-            return stream.IsAuthenticated ? new NegotiatedTls(stream) : null;
-        }
-        catch (ObjectDisposedException)
-        {
-            // Another thread has closed the connection since the line above.
-            return null;
-        }
-    }
-
     /// <summary>The peer's certificate as the stream has it now. Answers false once the stream is disposed.</summary>
     public static bool TryGetCertificate(SslStream stream, out X509Certificate2? certificate)
     {
@@ -62,7 +48,7 @@ internal sealed class NegotiatedTls(SslStream stream)
         }
         catch (ObjectDisposedException)
         {
-            // As in TryRead.
+            // Another thread has closed the connection since the line above.
             certificate = null;
             return false;
         }

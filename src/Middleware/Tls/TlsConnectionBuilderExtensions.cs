@@ -1,10 +1,8 @@
 using ByteStreams;
 using ByteStreams.Hosting;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Tls;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Hosting;
@@ -55,18 +53,9 @@ public static class TlsConnectionBuilderExtensions
         options.Validate();
         ILogger logger = builder.Logger("ByteStreams.Tls");
         TimeProvider time = builder.Time();
-        ByteStreamMetrics metrics = ByteStreamMetrics.Of(builder);
+        ByteStreamMetrics metrics = ByteStreamMetrics.For(builder);
         var store = new CertificateStore(options, builder.EndpointName() ?? "-", metrics, time, logger);
-        if (builder is ByteStreamServerOptions server)
-        {
-            server.Owns(store);
-        }
-        else
-        {
-            // Kestrel's endpoints have no end of their own.
-            builder.ApplicationServices.GetService<IHostApplicationLifetime>()?.ApplicationStopped.Register(store.Dispose);
-        }
-
+        builder.Own(store);
         var configured = new ConfiguredTls(options, store, KestrelEndpoint.GetApplicationProtocols(builder));
         var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify, options.MaxHandshakeSize);
         return new TlsServerMiddleware(

@@ -2,16 +2,14 @@ using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>What a handshake has agreed on: stays with the connection when TLS has ended, for the summary.</summary>
-/// <param name="Version">Such as <c>1.3</c>.</param>
-/// <param name="ServerName">The name that the client asked for, as it sent it.</param>
-/// <param name="ClientName">The first URI of the client's certificate, else its common name, as it stands there.</param>
-internal sealed record TlsFacts(string Version, string? ServerName, string? ClientName)
+/// <summary>Reads the metadata of a connection from its TLS stream.</summary>
+internal static class TlsFacts
 {
-    public static TlsFacts Of(SslStream stream) => new(
+    public static TlsMetadata Of(SslStream stream) => new(
         VersionOf(stream.SslProtocol),
         stream.TargetHostName is { Length: > 0 } name ? name : null,
         stream.RemoteCertificate is X509Certificate2 client ? NameOf(client) : null);

@@ -19,8 +19,3 @@ internal sealed record TlsFailure(ConnectionEndReason Reason, string Explanation
         _ => null,
     };
 }
-
-/// <summary>The feature of a connection whose upgrade to TLS the peer has made fail.</summary>
-/// <param name="Error">What <c>StartTlsAsync</c> threw.</param>
-/// <param name="Failure">Why.</param>
-internal sealed record TlsUpgradeFailure(Exception Error, TlsFailure Failure);

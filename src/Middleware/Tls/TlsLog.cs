@@ -1,5 +1,3 @@
-using ByteStreams.Transport.Text;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;
@@ -7,14 +5,6 @@ namespace ByteStreams.Tls;
 /// <summary>What TLS logs. Ids 200 to 299.</summary>
 internal static partial class TlsLog
 {
-    [LoggerMessage(200, LogLevel.Information, "Connection {ConnectionId} from {Peer}, server name {ServerName}: the TLS handshake failed ({Reason}): {Explanation}")]
-    private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
-
-    /// <summary>Logs a failed handshake. The name and the explanation may be text that the peer chose.</summary>
-    public static void HandshakeFailed(ILogger logger, ConnectionContext connection, TlsFailure failure) => HandshakeFailed(
-        logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint),
-        failure.ServerName is string name ? LogText.Escape(name) : "-", EndReasonText.Of(failure.Reason), LogText.Escape(failure.Explanation));
-
     [LoggerMessage(201, LogLevel.Information, "Endpoint {Endpoint}: the certificate {File} was replaced. New connections get {Subject}, valid to {NotAfter:u}.")]
     public static partial void CertificateReplaced(ILogger logger, string endpoint, string file, string subject, DateTime notAfter);
 

@@ -1,4 +1,4 @@
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -26,7 +26,7 @@ internal sealed class TlsServerMiddleware(
             return;
         }
 
-        ConnectionLink.Progress(context).Record?.MoreFacts.Tls = TlsFacts.Of(tls.SslStream);
+        ConnectionState.Get(context)?.EnsureMetadata().Tls = TlsFacts.Of(tls.SslStream);
         tls.Install();
         try
         {
@@ -48,7 +48,7 @@ internal sealed class TlsServerMiddleware(
     private async ValueTask<TlsTransport?> HandshakeAsync(ConnectionContext context)
     {
         var attempt = new TlsAttempt();
-        EndpointTelemetry counted = metrics.Endpoint(endpoint());
+        EndpointCounters counted = metrics.Endpoint(endpoint());
         long began = settings.Time.GetTimestamp();
         using TlsHandshakes.Handshake? place = handshakes?.Begin();
         counted.BeginHandshake();
@@ -76,7 +76,7 @@ internal sealed class TlsServerMiddleware(
 
         // Where there is an alert that says why, it has been written, and a clean close delivers it. (On Linux SslStream has one for
         // what OpenSSL refuses, and none for a certificate that is refused here: to its client that is an end without close_notify.)
-        TlsLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure);
+        ConnectionLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure.Reason, failure.Explanation, failure.ServerName);
         metrics.HandshakeEnded(counted.Name, null, failure.Reason, settings.Time.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;

@@ -1,3 +1,4 @@
+using ByteStreams.Connections;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -16,7 +17,7 @@ internal sealed record TlsSettings(TimeSpan Handshake, TimeSpan Shutdown, TimePr
 
     /// <summary>What the options of the connection's server or client say; the defaults on other transports.</summary>
     public static TlsSettings For(ConnectionContext connection) =>
-        (connection as ChannelConnection ?? connection.Features.Get<ServerClient>()?.Connection)?.Options switch
+        (connection as ChannelConnection ?? ConnectionState.Get(connection)?.Channel)?.Options switch
         {
             ByteStreamServerOptions server => For(server),
             ByteStreamClientOptions client => For(client),

@@ -2,7 +2,7 @@ using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Telemetry;
+using ByteStreams.Streams;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -25,8 +25,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private readonly TlsChannel _channel;
     private readonly DuplexPipeStream _raw;
     private readonly TlsSettings _settings;
-    private readonly ChannelReader _input;
-    private readonly ChannelWriter _output;
+    private readonly TransportPipeReader _input;
+    private readonly TransportPipeWriter _output;
     private readonly Lock _gate = new();
     private readonly (int HighWater, int LowWater) _limitsBelow;
     private Task? _closing;
@@ -47,8 +47,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB; a block takes a few, so that one read decrypts what one receive brought.
-        _input = new ChannelReader(_channel, largestBlock: 65536, this);
-        _output = new ChannelWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
+        _input = new TransportPipeReader(_channel, largestBlock: 65536, this);
+        _output = new TransportPipeWriter(_channel, high, low, this) { CoalescesFlushes = FollowsKestrel };
     }
 
     public SslStream SslStream { get; }
@@ -61,7 +61,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool CanWriteEof => true;
 
-    public long BytesReceived => _linkBelow?.BytesReceived ?? _input.BytesReceived;
+    public long BytesReceived => _linkBelow?.BytesReceived ?? _input.Driver.BytesReceived;
 
     public long BytesSent => _linkBelow?.BytesSent ?? _output.BytesSent;
 
@@ -79,13 +79,13 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public bool IsSendWaiting => _output.IsSending || _progressBelow is { IsSendWaiting: true };
 
-    public long InputReceived => _input.BytesReceived;
+    public long InputReceived => _input.Driver.BytesReceived;
 
-    public long BufferedInput => _input.Buffered;
+    public long BufferedInput => _input.Driver.Buffered;
 
     public int UnfinishedInput => _raw.Records.Unfinished;
 
-    public bool IsInputEnded => _input.IsEnded;
+    public bool IsInputEnded => _input.Driver.IsOver;
 
     public bool IsOutputEnded => _output.IsCompleted;
 
@@ -107,7 +107,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Observe(IProgressObserver observer, bool input, bool output)
     {
-        _input.Observer = input ? observer : null;
+        _input.Driver.Observer = input ? observer : null;
         _raw.Records.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
         // What the peer takes shows below; a direction of TLS ends here.
@@ -116,7 +116,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void Sample() => _progressBelow?.Sample();
 
-    public IProgressObserver? Observer => _input.Observer ?? _output.Observer;
+    public IProgressObserver? Observer => _input.Driver.Observer ?? _output.Observer;
 
     public bool HasEndArrived => IsInputEnded || _progressBelow is { HasEndArrived: true };
 
@@ -126,14 +126,8 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public void LookForLoss() => _progressBelow?.LookForLoss();
 
-    public ConnectionRecord? Record
-    {
-        get => _progressBelow?.Record;
-        set => _progressBelow?.Record = value;
-    }
-
     /// <summary>Whether this library's transport lies below: it has marks to set, and says when a connection is really closed.</summary>
-    private bool IsOverOwn => _linkBelow is not (null or StockTransport);
+    private bool IsOverOwn => _linkBelow is not (null or KestrelSocketTransportAdapter);
 
     /// <summary>Whether the peer has ended without close_notify, as a truncation or not.</summary>
     public bool EndedWithoutCloseNotify => _channel.EndedWithoutCloseNotify;
@@ -321,7 +315,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
     {
         await Delivery.WaitAsync(
-            _output.FlushAllAsync,
+            _output,
             static () => true,
             waitsForSlowPeer ? () => BytesSent : null,
             waitsForSlowPeer ? Delivery.LongestWait : _settings.Shutdown,
@@ -361,7 +355,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         {
             // Who was first is settled before anything is sent. A close_notify was seen here; the FIN below it, by nobody yet.
             reason = _channel.IsTruncated ? ConnectionEndReason.TlsTruncated
-                : _input.IsEnded ? ConnectionEndReason.ClosedByPeer
+                : _input.Driver.IsOver ? ConnectionEndReason.ClosedByPeer
                 : ConnectionEndReason.ClosedLocally;
         }
 
@@ -369,7 +363,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _output.Complete();
 
         // A peer that will not read before it has sent everything must be able to send, as on the plain connection.
-        _input.Discard(long.MaxValue);
+        _input.Driver.Unread.Discard(long.MaxValue);
         using var done = new CancellationTokenSource();
         Task timeout = Task.Delay(_settings.Shutdown, _settings.Time, done.Token);
         bool inTime = await Task.WhenAny(_output.Finished, timeout).ConfigureAwait(false) == _output.Finished;
@@ -427,7 +421,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    long IInputOwner.RoomForAnswers => _output.RoomForAnswers;
+    long IInputOwner.AnswerCapacity => _output.AnswerCapacity;
 
     long IInputOwner.BufferedOutput => WriteBufferSize;
 

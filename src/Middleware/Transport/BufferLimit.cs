@@ -3,25 +3,25 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// The limit of <see cref="BufferedBytes"/>. Above it connections that hold more than a small block are not read, in order of their
-/// pauses, until the total has fallen by an eighth of the limit; connections that hold less go on with small blocks.
+/// The limit of <see cref="BufferedBytes"/>. Above it, connections that hold more than a small block are not read until the total has
+/// fallen by an eighth of the limit; they resume in the order of their pauses. Connections that hold less continue with small blocks.
 /// </summary>
 /// <remarks>
-/// A reader that has asked is kept until a look resumes it: each 100 ms, and when the total has fallen. The timer runs only while the total is
-/// above the limit or a reader is paused.
+/// A review resumes paused readers every 100 ms and when the total has fallen. The timer runs only while the total is above the limit or a
+/// reader is paused.
 /// </remarks>
 internal sealed class BufferLimit
 {
     /// <summary>The largest block of a receive above the limit; a connection holds two at most, of which one is nearly empty.</summary>
     public const int SmallBlock = 1024;
 
-    /// <summary>What a resumed reader is expected to take.</summary>
+    /// <summary>The bytes that a resumed reader is expected to buffer.</summary>
     private const int Growth = 65536;
 
-    /// <summary>What a reader is expected to take whose peer has ended, at most.</summary>
+    /// <summary>The most bytes that a resumed reader buffers whose peer has closed.</summary>
     private const int LastGrowth = 262144;
 
-    /// <summary>The eighth part of the memory that the process may use: the other parts are connections, handlers, and blocks that the pools keep.</summary>
+    /// <summary>The default is this fraction of the available memory. Connections, handlers and pooled blocks need the rest.</summary>
     private const int DefaultShare = 8;
 
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(100);
@@ -42,7 +42,7 @@ internal sealed class BufferLimit
     private long? _loggedAt;
     private bool _isEndLogged = true;
 
-    /// <param name="time">The clock of the looks and of the log.</param>
+    /// <param name="time">The clock of the reviews and of the log.</param>
     /// <param name="total">The bytes that are buffered.</param>
     /// <param name="limit">The limit in bytes; zero for none.</param>
     internal BufferLimit(TimeProvider time, Func<long> total, long limit)
@@ -64,12 +64,12 @@ internal sealed class BufferLimit
     /// <summary>Readers that are paused.</summary>
     public int Paused => _count;
 
-    /// <summary>The limit where none is configured: an eighth of the memory that the process may use, as the garbage collector knows it.</summary>
+    /// <summary>The default limit: an eighth of the memory that the garbage collector reports as available to the process.</summary>
     public static long Derive() => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / DefaultShare;
 
     /// <summary>Sets another limit.</summary>
     /// <param name="limit">In bytes; zero for none, null for the derived one.</param>
-    /// <returns>Whether it is another.</returns>
+    /// <returns>Whether the limit has changed.</returns>
     public bool Change(long? limit)
     {
         long next = limit ?? Derive();
@@ -78,22 +78,22 @@ internal sealed class BufferLimit
         return isOther;
     }
 
-    /// <summary>Logs there as well until the result is disposed; a logger that is given several times gets each line once.</summary>
+    /// <summary>Adds a logger until the result is disposed. A logger that was added several times gets each line once.</summary>
     public IDisposable LogTo(ILogger logger)
     {
         lock (_gate)
         {
             _loggers.Add(logger);
-            // What the others were told within the minute is news to this one.
+            // The new logger has not seen the line that the others got within the minute.
             _loggedAt = null;
         }
 
         return new LogRegistration(this, logger);
     }
 
-    /// <summary>Called with each new total, as far as the threads have reported. Near the limit the exact one is summed up.</summary>
+    /// <summary>Called with each new total that the threads report. Near the limit the exact total is computed.</summary>
     /// <param name="total">The reported total in bytes.</param>
-    /// <param name="uncertainty">The most by which it differs from the exact one.</param>
+    /// <param name="uncertainty">The most by which it differs from the exact total.</param>
     public void OnTotalChanged(long total, long uncertainty)
     {
         long limit = Limit;
@@ -130,7 +130,7 @@ internal sealed class BufferLimit
         }
     }
 
-    /// <summary>Pauses a reader that would receive into another block. Called under its lock.</summary>
+    /// <summary>Pauses a reader before it receives into another block. Called under the reader's lock.</summary>
     /// <returns>Whether it is paused; false where the total has fallen meanwhile.</returns>
     public bool TryPause(IPausedReader reader)
     {
@@ -154,7 +154,7 @@ internal sealed class BufferLimit
         }
     }
 
-    /// <summary>Looks at the total, and resumes as many readers as it allows.</summary>
+    /// <summary>Compares the total with the limit, and resumes as many readers as it allows.</summary>
     internal void Review()
     {
         if (Interlocked.Exchange(ref _isReviewing, 1) != 0)
@@ -214,8 +214,8 @@ internal sealed class BufferLimit
     }
 
     /// <summary>
-    /// Above the limit: those whose handlers have consumed or whose peers have taken what they held; and, as far as another eighth allows,
-    /// those whose peers have ended, whose memory would else be held although nothing more can come.
+    /// Resumes readers above the limit: those that hold little by now, and, within another eighth of the limit, those whose peers have
+    /// closed, because their memory would be held although no more bytes can arrive.
     /// </summary>
     private void TakeSmall(List<(IPausedReader Reader, bool BeyondLimit)> due, long total, long limit)
     {
@@ -242,7 +242,7 @@ internal sealed class BufferLimit
 
     private void Start()
     {
-        // Without the caller's execution context, which would live as long as the timer.
+        // The timer would keep the caller's execution context alive.
         using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
         {
             _timer ??= _time.CreateTimer(static self => ((BufferLimit)self!).Review(), this, Period, Period);
@@ -275,7 +275,7 @@ internal sealed class BufferLimit
             loggers = [.. _loggers.Distinct()];
         }
 
-        // Outside of the lock, which event loops enter: a log may block.
+        // Outside of the lock, which event loops take: a logger may block.
         foreach (ILogger logger in loggers)
         {
             if (isExceeded)

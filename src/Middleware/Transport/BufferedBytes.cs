@@ -5,11 +5,12 @@ namespace ByteStreams.Transport;
 /// and not sent.
 /// </summary>
 /// <remarks>
-/// Each thread counts for itself and adds <see cref="Batch"/> bytes at a time to the total, so that a message costs no interlocked operation.
+/// Each thread has a count of its own and adds it to the total in steps of <see cref="Batch"/> bytes, so that a message costs no interlocked
+/// operation.
 /// </remarks>
 internal static class BufferedBytes
 {
-    /// <summary>The most that one thread's count may differ from the total.</summary>
+    /// <summary>The most bytes that one thread has counted and not added to the total.</summary>
     private const int Batch = 16384;
 
     private static readonly Lock Gate = new();
@@ -39,7 +40,7 @@ internal static class BufferedBytes
         }
     }
 
-    /// <summary>Adds what was taken, or with a minus what was given back.</summary>
+    /// <summary>Adds bytes that were rented, or subtracts bytes that were returned (negative).</summary>
     public static void Add(int bytes)
     {
         Share own = _own ??= AddShare();
@@ -59,7 +60,7 @@ internal static class BufferedBytes
         var added = new Share();
         lock (Gate)
         {
-            // A thread that has ended leaves its count to the total.
+            // The count of a thread that has exited is added to the total.
             Shares.RemoveAll(static share =>
             {
                 bool isOver = !share.Owner.IsAlive;

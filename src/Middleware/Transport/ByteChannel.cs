@@ -4,7 +4,7 @@ namespace ByteStreams.Transport;
 
 /// <summary>
 /// Where bytes meet the kernel, or whatever stands in for it: the one seam below the connection's pipe. Sockets, memory and TLS
-/// are each one of these; <see cref="ChannelReader"/> and <see cref="ChannelWriter"/> do the rest for all of them.
+/// are each one of these; <see cref="TransportPipeReader"/> and <see cref="TransportPipeWriter"/> do the rest for all of them.
 /// </summary>
 /// <remarks>
 /// At most one receive and one send are in flight at a time. Every operation tries at once and answers synchronously where it can.

@@ -1,6 +1,6 @@
 namespace ByteStreams;
 
-/// <summary>What drives a connection's socket. The contract is the same with each.</summary>
+/// <summary>The implementation that drives a connection's socket. The contract is the same with each.</summary>
 public enum ByteStreamEngine
 {
     /// <summary>
@@ -13,8 +13,8 @@ public enum ByteStreamEngine
     Socket,
 
     /// <summary>
-    /// Event loops of the library's own on epoll, with half the CPU per message. Handlers go on inline on a loop's thread; one that
-    /// blocks it is noticed within 10 ms and moved to a thread of its own.
+    /// Event loops of the library's own on epoll, with half the CPU per message. Handlers run inline on a loop's thread; a handler that
+    /// blocks it is detected within 10 ms, and another thread takes over the loop.
     /// </summary>
     Epoll,
 }

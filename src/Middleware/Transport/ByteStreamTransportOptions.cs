@@ -1,4 +1,7 @@
 using System.Buffers;
+using System.Net.Sockets;
+using ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams;
 
@@ -6,10 +9,16 @@ namespace ByteStreams;
 /// <remarks>Options are read once, when a server starts or a connection is opened.</remarks>
 public class ByteStreamTransportOptions
 {
+    /// <summary>The reader's limit where no option sets it.</summary>
+    internal const int DefaultLimit = 65536;
+
+    private const int SmallestBlock = 4096;
+
     private int _writeBufferHighWater = 65536;
     private int? _writeBufferLowWater;
     private int _maxReceiveBlock = 262144;
     private int? _eventLoops;
+    private int _limit = DefaultLimit;
 
     /// <summary>What drives the sockets: <see cref="ByteStreamEngine.Default"/> by default.</summary>
     public ByteStreamEngine Engine { get; set; }
@@ -32,6 +41,18 @@ public class ByteStreamTransportOptions
             }
 
             _eventLoops = value;
+        }
+    }
+
+    /// <summary>The reader's limit: the longest line or record in bytes. 65,536 by default, at least 1.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    public int Limit
+    {
+        get => _limit;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _limit = value;
         }
     }
 
@@ -107,7 +128,7 @@ public class ByteStreamTransportOptions
         get => _maxReceiveBlock;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, 4096);
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, SmallestBlock);
             _maxReceiveBlock = value;
         }
     }
@@ -129,20 +150,20 @@ public class ByteStreamTransportOptions
     /// <summary>The clock of every timeout. <see cref="TimeProvider.System"/> by default.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 
-    /// <summary>Whether the connections are Kestrel's own, see <see cref="Transport.ChannelConnection.FollowsKestrel"/>.</summary>
+    /// <summary>Whether the connections are Kestrel's own, see <see cref="ChannelConnection.FollowsKestrel"/>.</summary>
     internal bool FollowsKestrel { get; set; }
 
     /// <summary>What the layers above the connection take their blocks from.</summary>
     internal MemoryPool<byte> MemoryPool { get; set; } = MemoryPool<byte>.Shared;
 
     /// <summary>The limit that sockets stop short of: the process's, but for tests.</summary>
-    internal Transport.DescriptorLimit Descriptors { get; set; } = Transport.DescriptorLimit.Process;
+    internal DescriptorLimit Descriptors { get; set; } = DescriptorLimit.Process;
 
     /// <summary>The engine in effect: the option, else the environment's, else the system's best.</summary>
-    internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : Transport.TransportEngine.Default;
+    internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : TransportEngine.Default;
 
-    /// <summary>The largest block in effect: never so large that a receive brings much more than a reader's limit (R19).</summary>
-    internal virtual int ReceiveBlock => MaxReceiveBlock;
+    /// <summary>The largest block in effect: never so large that a receive brings much more than the reader's limit (R19).</summary>
+    internal int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max(SmallestBlock, Limit));
 
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()
@@ -153,7 +174,7 @@ public class ByteStreamTransportOptions
                 $"WriteBufferLowWater ({WriteBufferLowWater}) is above WriteBufferHighWater ({WriteBufferHighWater}); lower it or raise the other.");
         }
 
-        if (Engine == ByteStreamEngine.Epoll && !Transport.LibC.IsSupported)
+        if (Engine == ByteStreamEngine.Epoll && !LibC.IsSupported)
         {
             throw new ArgumentException("Engine is Epoll, which needs Linux on x64 or arm64; use Socket, or leave it out, on this system.");
         }
@@ -161,6 +182,35 @@ public class ByteStreamTransportOptions
         if (LingerTimeout < TimeSpan.Zero || LingerBytes < 0)
         {
             throw new ArgumentException("LingerTimeout and LingerBytes are zero or more.");
+        }
+
+        if (KeepAliveTime < TimeSpan.FromSeconds(1) || KeepAliveInterval < TimeSpan.FromSeconds(1))
+        {
+            throw new ArgumentException("KeepAliveTime and KeepAliveInterval are at least one second.");
+        }
+
+        if (TcpUserTimeout is TimeSpan timeout && (timeout < TimeSpan.FromSeconds(1) || timeout.TotalMilliseconds > int.MaxValue))
+        {
+            throw new ArgumentException("TcpUserTimeout is at least one second and at most 24 days.");
+        }
+
+        if (KeepAliveCount is < 1 or > 127)
+        {
+            throw new ArgumentException($"KeepAliveCount is 1 to 127, not {KeepAliveCount}.");
+        }
+
+        if (ReceiveBufferSize <= 0 || SendBufferSize <= 0)
+        {
+            throw new ArgumentException("ReceiveBufferSize and SendBufferSize are greater than zero; leave them out for the system's own.");
+        }
+    }
+
+    /// <summary>Throws where an address family is none of the two of IP, and not unspecified.</summary>
+    private protected static void Validate(AddressFamily family)
+    {
+        if (family is not (AddressFamily.Unspecified or AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
+        {
+            throw new ArgumentException($"AddressFamily is {family}; it is Unspecified, InterNetwork or InterNetworkV6.");
         }
     }
 }

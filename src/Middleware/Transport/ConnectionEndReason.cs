@@ -1,18 +1,18 @@
 namespace ByteStreams;
 
-/// <summary>Why a connection ended: one list for logs, metrics, traces and code. The first cause stays.</summary>
+/// <summary>Why a connection was closed: one list for logs, metrics, traces and code. The first reason is kept.</summary>
 public enum ConnectionEndReason
 {
-    /// <summary>It has not ended.</summary>
+    /// <summary>The connection is open.</summary>
     None = 0,
 
-    /// <summary>The peer ended its direction first, and then everything was closed cleanly.</summary>
+    /// <summary>The peer shut down its direction first, and then the connection was closed cleanly.</summary>
     ClosedByPeer,
 
     /// <summary>This side closed first, cleanly: the handler returned, or the writer was closed.</summary>
     ClosedLocally,
 
-    /// <summary>The peer reset the connection, or the network lost it.</summary>
+    /// <summary>The peer reset the connection, or the network failed.</summary>
     ResetByPeer,
 
     /// <summary>The operating system gave up on an unresponsive peer (keep-alive or retransmission timed out).</summary>
@@ -27,22 +27,22 @@ public enum ConnectionEndReason
     /// <summary>The server's shutdown deadline passed, or its clients were aborted.</summary>
     ServerShutdown,
 
-    /// <summary>The TLS handshake failed, for none of the reasons below.</summary>
+    /// <summary>The TLS handshake failed for a reason that has no member of its own.</summary>
     TlsHandshakeFailed,
 
-    /// <summary>The server stops, and the handler has returned in time.</summary>
+    /// <summary>The handler returned in time while the server was stopping.</summary>
     Drained,
 
     /// <summary>The handler failed because the peer sent more than a limit allows (<see cref="LimitOverrunException"/>).</summary>
     LimitExceeded,
 
-    /// <summary>The peer sent nothing at all within <see cref="TimeoutOptions.FirstByte"/>.</summary>
+    /// <summary>The peer sent no byte within <see cref="TimeoutOptions.FirstByte"/>.</summary>
     FirstByteTimeout,
 
-    /// <summary>The peer sent nothing within <see cref="TimeoutOptions.ReceiveIdle"/> although a read waited for it.</summary>
+    /// <summary>The peer sent no byte within <see cref="TimeoutOptions.ReceiveIdle"/> while a read was pending.</summary>
     ReceiveIdleTimeout,
 
-    /// <summary>The peer took nothing within <see cref="TimeoutOptions.SendStall"/> although bytes waited for it.</summary>
+    /// <summary>The peer accepted no byte within <see cref="TimeoutOptions.SendStall"/> while bytes were queued.</summary>
     SendStallTimeout,
 
     /// <summary>The peer sent the rest of a message more slowly than <see cref="TimeoutOptions.MinReceiveRate"/>.</summary>
@@ -51,25 +51,25 @@ public enum ConnectionEndReason
     /// <summary>The connection was older than <see cref="TimeoutOptions.Lifetime"/>.</summary>
     LifetimeExceeded,
 
-    /// <summary>One direction had ended, and the other did not within <see cref="TimeoutOptions.HalfClosed"/>.</summary>
+    /// <summary>One direction was shut down, and the other was not within <see cref="TimeoutOptions.HalfClosed"/>.</summary>
     HalfClosedTimeout,
 
-    /// <summary>Refused: as many connections as all endpoints together may have.</summary>
+    /// <summary>Refused: all endpoints together have the most connections allowed.</summary>
     RefusedTotal,
 
-    /// <summary>Refused: as many connections as the endpoint may have (<see cref="AdmissionOptions.MaxConnections"/>).</summary>
+    /// <summary>Refused: the endpoint has the most connections allowed (<see cref="AdmissionOptions.MaxConnections"/>).</summary>
     RefusedEndpoint,
 
-    /// <summary>Refused: as many connections as one client may have (<see cref="AdmissionOptions.MaxConnectionsPerClient"/>).</summary>
+    /// <summary>Refused: the client has the most connections allowed (<see cref="AdmissionOptions.MaxConnectionsPerClient"/>).</summary>
     RefusedClient,
 
-    /// <summary>Refused: more connections a second than the endpoint takes.</summary>
+    /// <summary>Refused: the endpoint's rate of new connections was exceeded.</summary>
     RefusedRate,
 
-    /// <summary>Refused: more connections a second than the endpoint takes from one client.</summary>
+    /// <summary>Refused: the client's rate of new connections was exceeded.</summary>
     RefusedClientRate,
 
-    /// <summary>Refused: no place became free within <see cref="AdmissionOptions.QueueTimeout"/>.</summary>
+    /// <summary>Refused: no permit became available within <see cref="AdmissionOptions.QueueTimeout"/>.</summary>
     RefusedQueueTimeout,
 
     /// <summary>Refused: the client's address, by <see cref="AccessListOptions"/>.</summary>
@@ -78,22 +78,22 @@ public enum ConnectionEndReason
     /// <summary>Refused: the user of the client on a Unix socket, by <see cref="AccessListOptions"/>.</summary>
     RefusedUser,
 
-    /// <summary>The PROXY header came from outside of the trusted networks.</summary>
+    /// <summary>The PROXY header came from an address outside the trusted networks.</summary>
     ProxyUntrusted,
 
-    /// <summary>The PROXY header was missing or broke the protocol.</summary>
+    /// <summary>The PROXY header was missing or malformed.</summary>
     ProxyInvalid,
 
-    /// <summary>The PROXY header took too long.</summary>
+    /// <summary>The PROXY header did not arrive in time.</summary>
     ProxyTimeout,
 
-    /// <summary>The TLS handshake took too long.</summary>
+    /// <summary>The TLS handshake was not complete in time.</summary>
     TlsHandshakeTimeout,
 
-    /// <summary>The TLS handshake was the oldest of too many at once.</summary>
+    /// <summary>The TLS handshake was the oldest one when more were pending than allowed.</summary>
     TlsHandshakeLimit,
 
-    /// <summary>The client showed no certificate, and one is required.</summary>
+    /// <summary>The client sent no certificate, and one is required.</summary>
     TlsCertificateMissing,
 
     /// <summary>The client's certificate has expired, or is not valid yet.</summary>
@@ -102,25 +102,25 @@ public enum ConnectionEndReason
     /// <summary>The client's certificate is not signed by one of the configured authorities, or is revoked, or not made for clients.</summary>
     TlsCertificateUntrusted,
 
-    /// <summary>The client's certificate is in order, and names nobody who is allowed.</summary>
+    /// <summary>The client's certificate is valid, and none of its names is allowed.</summary>
     TlsNameNotAllowed,
 
-    /// <summary>The peer ended the TLS connection without close_notify: what it sent may have been cut.</summary>
+    /// <summary>The peer closed the TLS connection without close_notify: what it sent may be truncated.</summary>
     TlsTruncated,
 
     /// <summary>A relay could connect to none of its upstreams.</summary>
     UpstreamUnavailable,
 
-    /// <summary>The upstream to which a relay had passed the connection on reset it, or was lost.</summary>
+    /// <summary>The relay's upstream connection was reset or failed.</summary>
     UpstreamReset,
 
-    /// <summary>An operator ended it (<see cref="ByteStreamMonitor.Abort"/>).</summary>
+    /// <summary>An operator aborted it (<see cref="ByteStreamMonitor.Abort"/>).</summary>
     ClosedByOperator,
 
-    /// <summary>The peer ended its direction in the middle of what the handler was reading (<see cref="IncompleteReadException"/>); it got a reset.</summary>
+    /// <summary>The peer shut down its direction in the middle of a message (<see cref="IncompleteReadException"/>); the connection was reset.</summary>
     IncompleteMessage,
 
-    /// <summary>Refused: handlers that block have all the threads that there are for them, and the endpoint's handlers are such.</summary>
+    /// <summary>Refused: blocking handlers use all threads that are available to them, and the endpoint's handlers block.</summary>
     RefusedHandlersBlocked,
 
     /// <summary>

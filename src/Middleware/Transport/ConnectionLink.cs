@@ -1,10 +1,9 @@
-using ByteStreams.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
 namespace ByteStreams.Transport;
 
-/// <summary>The transport feature of any connection: its own, or one that is laid over Kestrel's stock transport here.</summary>
+/// <summary>The transport feature of any connection: its own, or an adapter over another transport.</summary>
 internal static class ConnectionLink
 {
     public static IByteStreamTransportFeature Of(ConnectionContext context)
@@ -14,7 +13,7 @@ internal static class ConnectionLink
             return own;
         }
 
-        var laidOver = new StockTransport(context);
+        var laidOver = new KestrelSocketTransportAdapter(context);
         context.Transport = laidOver;
         context.Features.Set<IByteStreamTransportFeature>(laidOver);
         context.Features.Set<IConnectionProgress>(laidOver);
@@ -28,13 +27,20 @@ internal static class ConnectionLink
     }
 
     /// <summary>
-    /// Waits for the end of a connection whose close has begun. Where its server stops, the wait ends as soon as the transport has taken what
-    /// was written: the linger for a peer that has not ended goes on by itself, and holds up no stop.
+    /// Waits for the end of a connection whose close has begun. If its server stops, the wait ends when the transport has taken what was written:
+    /// the linger for a peer that has not closed continues by itself, and does not delay the stop.
     /// </summary>
-    public static async Task WaitForEndAsync(ConnectionContext context)
+    public static Task WaitForEndAsync(ConnectionContext context)
     {
         IByteStreamTransportFeature link = Of(context);
-        await Progress(context).OutputFinished.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        IConnectionProgress progress = Progress(context);
+        Task output = progress.OutputFinished;
+        return progress.IsClosed && output.IsCompleted ? Task.CompletedTask : WaitForEndAsync(context, link, output);
+    }
+
+    private static async Task WaitForEndAsync(ConnectionContext context, IByteStreamTransportFeature link, Task output)
+    {
+        await output.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         CancellationToken stopping = context.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
 
         // The loss of a connection after its handler has returned is in its close reason; there is nothing to throw it to.
@@ -42,8 +48,8 @@ internal static class ConnectionLink
     }
 
     /// <summary>
-    /// Of a transport that has the feature and is not ours: it does not report whether a read waits, so one counts as waiting, and the
-    /// heartbeat finds what has moved.
+    /// For another library's transport with the feature: it does not report whether a read waits, so one counts as waiting, and the heartbeat compares
+    /// the byte counts.
     /// </summary>
     private sealed class ForeignProgress(IByteStreamTransportFeature link) : IConnectionProgress
     {
@@ -103,15 +109,6 @@ internal static class ConnectionLink
             }
 
             (_received, _sent) = (received, sent);
-        }
-
-        public ConnectionRecord? Record
-        {
-            get => null;
-            set
-            {
-                // Nobody finds it again: who has something to give back waits for the end itself.
-            }
         }
     }
 }

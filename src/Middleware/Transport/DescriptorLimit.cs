@@ -1,29 +1,29 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// The process's limit of open descriptors (RLIMIT_NOFILE), and how near to it sockets may come. The runtime does not survive the
-/// last one: it needs two to start a thread, and ends the process ("Out of memory.") where it cannot have them.
+/// The process's limit of open descriptors (RLIMIT_NOFILE), and the distance that sockets keep from it. The runtime needs two descriptors to
+/// start a thread, and terminates the process ("Out of memory.") if it gets none.
 /// </summary>
 /// <remarks>
-/// The system assigns the lowest number that is free, and a socket keeps its number only below the stop of its use. So the numbers
-/// above the last stop hold nothing but what the runtime and the program open, without a count that could be wrong.
+/// The system assigns the lowest free number, and a socket is kept only if its number is below the stop of its use. The numbers above the
+/// last stop are therefore left to the runtime and the program, without a count that could be wrong.
 /// <code>
 /// 0            accept's stop   connect's stop   administration's stop   Most
 /// | everything      | upstreams, checks | health, metrics | runtime, files |
 /// </code>
 /// </remarks>
-internal sealed partial class DescriptorLimit
+internal sealed class DescriptorLimit
 {
     /// <summary>
     /// The wait between two attempts to open a socket during a shortage. No event reports that a descriptor was closed.
     /// </summary>
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>Outgoing connections that wait for a descriptor, the first that came first.</summary>
+    /// <summary>Serialises outgoing connections that wait for a descriptor, first come, first served.</summary>
     private readonly PermitLimiter _turn = new(1);
 
     private int _waiting;
@@ -31,19 +31,19 @@ internal sealed partial class DescriptorLimit
     /// <param name="most">The limit; <see cref="long.MaxValue"/> is none.</param>
     public DescriptorLimit(long most) => Most = most;
 
-    /// <summary>This process's limit when it started. None on Windows.</summary>
-    public static DescriptorLimit Process { get; } = new(Read());
+    /// <summary>The limit of this process at its start. None on Windows.</summary>
+    public static DescriptorLimit Process { get; } = new(LibC.GetDescriptorLimit());
 
     /// <summary>
-    /// How long an outgoing connection waits for a descriptor. In a burst the clients beyond the total are accepted before they are
-    /// refused; their descriptors are free again within milliseconds.
+    /// How long an outgoing connection waits for a descriptor. In a burst, clients beyond the total are accepted before they are refused;
+    /// their descriptors are free again within milliseconds.
     /// </summary>
     public static TimeSpan ConnectWait { get; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The limit.</summary>
     public long Most { get; }
 
-    /// <summary>Threads (two descriptors each while they start), files that are read, and assemblies that are loaded late.</summary>
+    /// <summary>For starting threads (two descriptors each), files, and assemblies that are loaded late.</summary>
     private long RuntimeReserve => Math.Clamp(Most / 16, 20, 64);
 
     private long AdministrationReserve => Math.Clamp(Most / 64, 6, 16);
@@ -54,14 +54,14 @@ internal sealed partial class DescriptorLimit
     public static int CountOpen()
     {
         string? directory = OperatingSystem.IsWindows() ? null : Array.Find(["/proc/self/fd", "/dev/fd"], Directory.Exists);
-        // One is the directory's own.
+        // One belongs to the enumeration itself.
         return directory is null ? 0 : Directory.EnumerateFileSystemEntries(directory).Count() - 1;
     }
 
-    /// <summary>Whether an operation failed because the process, or the system, has no descriptor left for it.</summary>
+    /// <summary>Whether an operation failed because the process or the system has no free descriptor.</summary>
     public static bool IsShortage([NotNullWhen(true)] Exception? error) => error is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets };
 
-    /// <summary>The number from which on a use gets no descriptor.</summary>
+    /// <summary>The first descriptor number that a use does not get.</summary>
     public long StopOf(DescriptorUse use)
     {
         if (Most == long.MaxValue)
@@ -84,12 +84,12 @@ internal sealed partial class DescriptorLimit
     /// <param name="use">What it is for.</param>
     public bool Allows(nint number, DescriptorUse use) => number < StopOf(use);
 
-    /// <summary>Opens a socket for an outgoing connection; waits up to <see cref="ConnectWait"/> while there is no descriptor for it.</summary>
+    /// <summary>Opens a socket for an outgoing connection; waits up to <see cref="ConnectWait"/> for a free descriptor.</summary>
     /// <param name="open">Opens it.</param>
     /// <param name="number">Its descriptor's number.</param>
     /// <param name="time">The clock of the wait.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <exception cref="SocketException"><see cref="SocketError.TooManyOpenSockets"/>: there was none in time.</exception>
+    /// <exception cref="SocketException"><see cref="SocketError.TooManyOpenSockets"/>: no descriptor became free in time.</exception>
     public ValueTask<T> OpenAsync<T>(Func<T> open, Func<T, nint> number, TimeProvider time, CancellationToken cancellationToken)
         where T : class, IDisposable =>
         Volatile.Read(ref _waiting) == 0 && TryOpen(open, number) is T opened
@@ -155,25 +155,5 @@ internal sealed partial class DescriptorLimit
 
         opened.Dispose();
         return null;
-    }
-
-    private static long Read()
-    {
-        const int linux = 7;
-        const int macOS = 8;
-        return OperatingSystem.IsWindows() || GetLimit(OperatingSystem.IsLinux() ? linux : macOS, out Limit limit) != 0
-            ? long.MaxValue
-            : (long)Math.Min(limit.Soft, long.MaxValue);
-    }
-
-    [LibraryImport("libc", EntryPoint = "getrlimit")]
-    private static partial int GetLimit(int resource, out Limit limit);
-
-    /// <summary>struct rlimit of the 64-bit systems.</summary>
-    [StructLayout(LayoutKind.Sequential)]
-    private struct Limit
-    {
-        public ulong Soft;
-        public ulong Hard;
     }
 }

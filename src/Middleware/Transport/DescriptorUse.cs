@@ -1,6 +1,6 @@
 namespace ByteStreams.Transport;
 
-/// <summary>What a descriptor is opened for. Each use stops at its own distance from the process's limit, in this order.</summary>
+/// <summary>The use of a descriptor. Each use keeps its own distance from the process's limit, in this order.</summary>
 internal enum DescriptorUse
 {
     /// <summary>A client's connection.</summary>

@@ -1,15 +1,15 @@
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// Which features were set on a connection, and where in it each value lies. Connections that were set the same ones in the same
-/// order, as those of one endpoint are, share one shape and hold the values alone.
+/// The features that were set on a connection, and the slot of each value. Connections whose features were set in the same order, as those of
+/// one endpoint are, share one shape and hold only the values.
 /// </summary>
 internal sealed class FeatureShape
 {
-    /// <summary>The value of a feature that was set to null, which hides the connection's own.</summary>
+    /// <summary>The slot of a feature that was set to null, which hides the connection's own.</summary>
     public const int Hidden = -2;
 
-    /// <summary>Ways on from one shape that are kept: an endpoint has one, some more come of what middleware decides. Others are made anew.</summary>
+    /// <summary>The transitions that a shape keeps: an endpoint has one, and middleware may add some. Others are computed every time.</summary>
     private const int MostKept = 8;
 
     private readonly Type[] _types;
@@ -22,14 +22,14 @@ internal sealed class FeatureShape
         _slots = slots;
     }
 
-    /// <summary>Of a connection on which nothing was set.</summary>
+    /// <summary>The shape of a connection without set features.</summary>
     public static FeatureShape Empty { get; } = new([], []);
 
     public int Count => _types.Length;
 
     public Type TypeAt(int index) => _types[index];
 
-    /// <summary>The place of its value, or <see cref="Hidden"/>.</summary>
+    /// <summary>The slot of its value, or <see cref="Hidden"/>.</summary>
     public int SlotAt(int index) => _slots[index];
 
     public int IndexOf(Type type)
@@ -46,13 +46,13 @@ internal sealed class FeatureShape
         return -1;
     }
 
-    /// <summary>Whether some feature's value lies there.</summary>
+    /// <summary>Whether the slot holds a feature's value.</summary>
     public bool IsUsed(int slot) => _slots.AsSpan().Contains(slot);
 
-    /// <summary>Whether nobody else's value lies there.</summary>
+    /// <summary>Whether the slot holds the value of one feature only.</summary>
     public bool IsAlone(int slot) => _slots.AsSpan().Count(slot) == 1;
 
-    /// <summary>The shape with this feature, whose value lies in this place.</summary>
+    /// <summary>The shape with this feature, whose value is in this slot.</summary>
     public FeatureShape With(Type type, int slot)
     {
         foreach (Step step in Volatile.Read(ref _steps))
@@ -75,7 +75,7 @@ internal sealed class FeatureShape
             to._slots[index] = slot;
         }
 
-        // Two threads may keep one of their two: the other one's is as good, and is made again.
+        // Of two threads that race, one transition is kept; the other is equivalent and is computed again.
         Step[] steps = Volatile.Read(ref _steps);
         if (steps.Length < MostKept)
         {
@@ -85,7 +85,7 @@ internal sealed class FeatureShape
         return to;
     }
 
-    /// <summary>The shape without the feature at this index. Rare, and so not kept.</summary>
+    /// <summary>The shape without the feature at this index. Not kept, because removal is rare.</summary>
     public FeatureShape Without(int index) =>
         new([.. _types[..index], .. _types[(index + 1)..]], [.. _slots[..index], .. _slots[(index + 1)..]]);
 

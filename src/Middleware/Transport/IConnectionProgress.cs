@@ -1,5 +1,3 @@
-using ByteStreams.Telemetry;
-
 namespace ByteStreams.Transport;
 
 /// <summary>How far a connection is, for timeouts and the summary: read from other threads while it is used, so each is a snapshot.</summary>
@@ -37,9 +35,6 @@ internal interface IConnectionProgress
     /// A close may go on after it, see <see cref="IByteStreamTransportFeature.WaitClosedAsync"/>.
     /// </summary>
     Task OutputFinished { get; }
-
-    /// <summary>What telemetry, where it is the outermost, keeps of the connection; null without it.</summary>
-    ConnectionRecord? Record { get; set; }
 
     /// <summary>The clock's timestamp of the first byte received; zero before it.</summary>
     long FirstByteAt { get; }

@@ -1,10 +1,10 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Whose input a <see cref="ChannelReader"/> is.</summary>
+/// <summary>The connection that a <see cref="TransportPipeReader"/> is the input of.</summary>
 internal interface IInputOwner
 {
-    /// <summary>How much may be received at once to be answered, <see cref="ChannelWriter.RoomForAnswers"/>.</summary>
-    long RoomForAnswers { get; }
+    /// <summary>The bytes that may be received at once to be answered, see <see cref="TransportPipeWriter.AnswerCapacity"/>.</summary>
+    long AnswerCapacity { get; }
 
     /// <summary>Bytes of the same connection that were written and not sent.</summary>
     long BufferedOutput { get; }
@@ -18,9 +18,9 @@ internal interface IInputOwner
     /// <param name="loss">The cause of the loss; null at the end.</param>
     void OnInputEnded(Exception? loss);
 
-    /// <summary>Called, outside of any lock, when the channel reports a loss that no receive waits for.</summary>
+    /// <summary>Called, outside of any lock, when the channel reports a failure that no receive waits for.</summary>
     void OnLossReported();
 
-    /// <summary>Called, outside of any lock, when as much was discarded as <see cref="ChannelReader.Discard"/> allows.</summary>
+    /// <summary>Called, outside of any lock, when as much was discarded as <see cref="UnreadInput.Discard"/> allows.</summary>
     void OnDiscarded();
 }

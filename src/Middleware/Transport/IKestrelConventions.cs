@@ -1,6 +1,6 @@
 namespace ByteStreams.Transport;
 
-/// <summary>A connection that can be as Kestrel's HTTP expects it, see <see cref="ChannelConnection.FollowsKestrel"/>.</summary>
+/// <summary>A connection that can follow the conventions of Kestrel's HTTP, see <see cref="ChannelConnection.FollowsKestrel"/>.</summary>
 internal interface IKestrelConventions
 {
     bool FollowsKestrel { get; set; }

@@ -1,11 +1,11 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Where a relay passes on what a <see cref="ChannelReader"/> receives.</summary>
+/// <summary>The target to which a relay forwards what a <see cref="TransportPipeReader"/> receives.</summary>
 internal interface IOnward
 {
-    /// <summary>The other side's output. It is locked within the reader's lock, and never the other way round.</summary>
-    ChannelWriter Writer { get; }
+    /// <summary>The target's output. Its lock is taken within the reader's lock, and never the other way round.</summary>
+    TransportPipeWriter Writer { get; }
 
-    /// <summary>Bytes are about to be passed on. Called under the reader's lock: it must not wait or take a lock.</summary>
+    /// <summary>Bytes are about to be forwarded. Called under the reader's lock: it must not wait or take a lock.</summary>
     void OnPassing();
 }

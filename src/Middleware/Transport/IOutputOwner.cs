@@ -1,9 +1,9 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Whose output a <see cref="ChannelWriter"/> is.</summary>
+/// <summary>The connection that a <see cref="TransportPipeWriter"/> is the output of.</summary>
 internal interface IOutputOwner
 {
-    /// <summary>Called, outside of any lock, when a send has failed, before anybody else hears of it; where two meet the failure at once, perhaps by both.</summary>
+    /// <summary>Called, outside of any lock, when a send has failed, before any flush reports it. Two threads that meet the failure at once may both call.</summary>
     /// <param name="loss">
     /// The cause; a <see cref="Microsoft.AspNetCore.Connections.ConnectionAbortedException"/> when this side gave up: the output was
     /// completed with an exception, or its channel is closed.

@@ -1,25 +1,25 @@
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// Is called at the instants from which timeouts count, on the thread that causes them and under its lock: it must not wait or take a lock.
+/// Observes the instants at which timeouts start. Called on the thread that causes them and under its lock: it must not wait or take a lock.
 /// </summary>
 internal interface IProgressObserver
 {
-    /// <summary>A read begins to wait for the peer, or bytes came and it goes on waiting. Called before the wait can be seen.</summary>
+    /// <summary>A read starts to wait for the peer, or has received bytes and waits for more. Called before the wait is visible.</summary>
     void OnReadWaits();
 
-    /// <summary>The first bytes of a TLS record came, and not the rest. Called before they can be seen.</summary>
+    /// <summary>The first bytes of a TLS record have arrived, and not the rest. Called before they are visible.</summary>
     void OnRecordBegins();
 
-    /// <summary>A send begins to wait for the peer, or bytes went and the rest goes on waiting. Called before the wait can be seen.</summary>
+    /// <summary>A send starts to wait for the peer, or has sent bytes and waits with the rest. Called before the wait is visible.</summary>
     void OnSendWaits();
 
-    /// <summary>One direction ends. Called before that can be seen.</summary>
+    /// <summary>One direction is shut down. Called before that is visible.</summary>
     void OnDirectionEnds();
 
     /// <summary>
-    /// A relay passes on what the peer sends: a send of the other connection that waits counts from now on as one of this connection.
-    /// Called outside of any lock, once, before the other connection is used.
+    /// A relay forwards what the peer sends: from now on a waiting send of the other connection counts as one of this connection. Called
+    /// outside of any lock, once, before the other connection is used.
     /// </summary>
     void OnRelayed(IConnectionProgress upstream);
 }

@@ -1,20 +1,20 @@
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// A connection whose output is finished and which waits for the peer's end: what arrives is received and discarded, because a socket that
-/// is closed with unread bytes sends a reset, which destroys what the peer has not read yet (docs/decisions/0003).
+/// A connection whose output is finished and which waits for the peer's FIN. Bytes that arrive are discarded, because a socket that is closed
+/// with unread bytes sends a reset, which destroys what the peer has not read yet (docs/decisions/0003).
 /// </summary>
 /// <remarks>
-/// The amount is not bounded while the peer has not acknowledged everything (it may have to send before it reads); after that it is
-/// <see cref="ByteStreamTransportOptions.LingerBytes"/> at once and in each slice of the time. The time is
-/// <see cref="ByteStreamTransportOptions.LingerTimeout"/> without an acknowledgement, and <see cref="MostTimeouts"/> of them in all.
+/// The discarded bytes are not bounded while the peer has unacknowledged bytes (it may have to send before it reads); after that the bound is
+/// <see cref="ByteStreamTransportOptions.LingerBytes"/> at once and in each slice. The time is bounded by
+/// <see cref="ByteStreamTransportOptions.LingerTimeout"/> without an acknowledgement, and by <see cref="MostTimeouts"/> timeouts in all.
 /// </remarks>
 internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStreamTransportOptions options)
 {
     /// <summary>The slices of the timeout: 20 of 100 ms by default, so that a peer with 16 MiB left to send can send them.</summary>
     public const int Slices = 20;
 
-    /// <summary>A peer that acknowledges one byte in each timeout does not hold its socket for longer: a minute by default.</summary>
+    /// <summary>The bound for a peer that acknowledges one byte in each timeout: a minute by default.</summary>
     private const int MostTimeouts = 30;
 
     private static long _count;
@@ -24,16 +24,16 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
     private int _slice;
     private int _unacknowledged;
 
-    /// <summary>The connections of this process that linger.</summary>
+    /// <summary>The lingering connections of this process.</summary>
     public static long Count => Interlocked.Read(ref _count);
 
-    /// <summary>The timer that keeps it; null if none does.</summary>
+    /// <summary>The timer that it is registered with; null without one.</summary>
     public LingerTimer? Timer { get; set; }
 
-    /// <summary>Where the timer keeps it.</summary>
+    /// <summary>Its index in the timer's list.</summary>
     public int Index { get; set; }
 
-    /// <summary>Whole milliseconds, which is what the system's timers count: one of less would fire only once.</summary>
+    /// <summary>In whole milliseconds, the resolution of the system's timers: a shorter period would fire only once.</summary>
     public TimeSpan Slice => TimeSpan.FromMilliseconds(Milliseconds(options.LingerTimeout / _slices));
 
     public TimeProvider Time => options.TimeProvider;
@@ -54,7 +54,7 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
         }
     }
 
-    /// <summary>As many bytes were discarded as one slice allows.</summary>
+    /// <summary>The bytes that one slice allows were discarded.</summary>
     public void OnDiscarded()
     {
         if (options.LingerBytes > 0 && channel.Unacknowledged > 0)
@@ -68,7 +68,7 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
     {
         if (++_slice == 1)
         {
-            // Not before: most peers end within the first slice, and need not be asked.
+            // Not earlier: most peers close within the first slice, which saves the system call.
             _unacknowledged = channel.Unacknowledged;
         }
         else if (_slice % _slices == 0)
@@ -86,7 +86,7 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
         connection.Discard(options.LingerBytes);
     }
 
-    /// <summary>Fewer where the timeout has not so many milliseconds.</summary>
+    /// <summary>Fewer than <see cref="Slices"/> for a timeout of fewer milliseconds.</summary>
     private static int SlicesOf(TimeSpan timeout) => (int)Math.Min(Slices, Milliseconds(timeout));
 
     private static long Milliseconds(TimeSpan time) => Math.Max(1, (long)Math.Ceiling(time.TotalMilliseconds));
@@ -95,10 +95,10 @@ internal sealed class Linger(ILingering connection, ByteChannel channel, ByteStr
 /// <summary>A connection that can linger.</summary>
 internal interface ILingering
 {
-    /// <summary>Receives and discards up to so many bytes more.</summary>
+    /// <summary>Receives and discards up to <paramref name="bytes"/> more.</summary>
     void Discard(long bytes);
 
-    /// <summary>The time is over.</summary>
+    /// <summary>The linger time has elapsed.</summary>
     /// <param name="unacknowledged">Bytes that the peer's side has not acknowledged.</param>
     void OnLingered(int unacknowledged);
 }

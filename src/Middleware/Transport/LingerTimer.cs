@@ -1,7 +1,7 @@
 namespace ByteStreams.Transport;
 
-/// <summary>One timer for all connections that linger with the same slice: a timer of its own for each would cost more than the close.</summary>
-/// <remarks>The first slice of a connection is up to one slice short. A timer ends with the first tick that finds no connection.</remarks>
+/// <summary>A timer that all connections with the same slice share, because a timer per connection would cost more than the close.</summary>
+/// <remarks>The first slice of a connection is up to one slice short. A timer stops at the first tick without a connection.</remarks>
 internal sealed class LingerTimer
 {
     private static readonly Lock Gate = new();
@@ -32,7 +32,7 @@ internal sealed class LingerTimer
         }
     }
 
-    /// <summary>Returns whether it was kept until now.</summary>
+    /// <summary>Returns whether the connection was registered.</summary>
     public static bool Remove(Linger linger)
     {
         lock (Gate)
@@ -54,7 +54,7 @@ internal sealed class LingerTimer
 
     private void Start()
     {
-        // Without the caller's execution context, which would live as long as the timer.
+        // The timer would keep the caller's execution context alive.
         using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
         {
             _timer = _key.Time.CreateTimer(static self => ((LingerTimer)self!).OnTick(), this, _key.Slice, _key.Slice);
@@ -63,7 +63,7 @@ internal sealed class LingerTimer
 
     private void OnTick()
     {
-        // Where a tick takes longer than a slice, the next is left out.
+        // If a tick takes longer than a slice, the next one is skipped.
         if (Interlocked.Exchange(ref _ticking, 1) != 0)
         {
             return;
@@ -75,7 +75,7 @@ internal sealed class LingerTimer
             count = _lingering.Count;
             if (count == 0)
             {
-                // A tick that was queued before the dispose comes after it, and the key may be another timer's by then.
+                // A tick that was queued before the dispose runs after it, when the key may belong to another timer.
                 _ = ((ICollection<KeyValuePair<(TimeProvider, TimeSpan), LingerTimer>>)Timers).Remove(new(_key, this));
                 _timer!.Dispose();
             }

@@ -1,6 +1,6 @@
 namespace ByteStreams.Transport;
 
-/// <summary>Limits a log message about something frequent to one line per interval, which reports how often it happened. Thread-safe.</summary>
+/// <summary>Limits a frequent log message to one line per interval, which reports the number of occurrences. Thread-safe.</summary>
 /// <param name="time">The clock.</param>
 /// <param name="interval">The shortest time between two lines.</param>
 internal sealed class LogThrottle(TimeProvider time, TimeSpan interval)

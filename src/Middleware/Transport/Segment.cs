@@ -7,8 +7,8 @@ namespace ByteStreams.Transport;
 internal sealed class Segment : ReadOnlySequenceSegment<byte>
 {
     /// <summary>
-    /// How many unused ones a thread keeps. A handler takes one or two at a time and gives them back before the next handler of
-    /// its loop runs, so that a few serve all; kept by its connection, each would cost it 64 bytes while it is idle.
+    /// The unused segments that a thread keeps. A handler takes one or two at a time and returns them before the next handler of
+    /// its loop runs, so that a few are enough; kept by a connection, each would cost it 64 bytes while it is idle.
     /// </summary>
     private const int MostSpares = 64;
 
@@ -20,10 +20,10 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
 
     private byte[] _block = [];
 
-    /// <summary>A connection that was abandoned with its blocks holds them no more. They may be in use: the collector takes them, not the pool.</summary>
+    /// <summary>Of a connection that was abandoned with its blocks. They may be in use: the collector takes them, not the pool.</summary>
     ~Segment() => BufferedBytes.Add(-_block.Length);
 
-    /// <summary>Bytes written so far; the block's own are <c>[0, End)</c>.</summary>
+    /// <summary>The bytes written so far, which are <c>[0, End)</c> of the block.</summary>
     public int End { get; private set; }
 
     /// <summary>The bytes that are still free.</summary>
@@ -33,7 +33,7 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
 
     public Segment? NextSegment => (Segment?)Next;
 
-    /// <summary>An empty one; <see cref="Rent"/> gives it its block.</summary>
+    /// <summary>Returns a segment without a block; <see cref="Rent"/> adds that.</summary>
     public static Segment Take()
     {
         if (_spares is not Segment spare)
@@ -47,6 +47,9 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
         return spare;
     }
 
+    /// <summary>Rents the block, and appends the segment to another.</summary>
+    /// <param name="size">The least size of the block.</param>
+    /// <param name="previous">The last segment of the queue; null if it is empty.</param>
     public void Rent(int size, Segment? previous)
     {
         _block = ArrayPool<byte>.Shared.Rent(size);
@@ -66,14 +69,14 @@ internal sealed class Segment : ReadOnlySequenceSegment<byte>
 
     public void Advance(int count) => End += count;
 
-    /// <summary>Takes the block behind this out of the queue; it was the last.</summary>
-    public void CutNext() => Next = null;
+    /// <summary>Removes the segment after this one, the last, from the queue.</summary>
+    public void RemoveNext() => Next = null;
 
     /// <summary>Makes what was written visible to sequences over this block.</summary>
     public void Publish() => Memory = _block.AsMemory(0, End);
 
-    /// <summary>Gives the block back, and this too: nothing may refer to it but a position that is looked at before the next <see cref="Take"/>.</summary>
-    [SuppressMessage("Usage", "CA1816", Justification = "Not a Dispose: a segment that is not kept is done, and holds no block to count.")]
+    /// <summary>Returns the block and the segment to their pools. A position in it is valid only until the next <see cref="Take"/>.</summary>
+    [SuppressMessage("Usage", "CA1816", Justification = "Not a Dispose: a segment that is not kept holds no block to count.")]
     public void Return()
     {
         BufferedBytes.Add(-_block.Length);

@@ -12,22 +12,21 @@ internal abstract class SocketByteChannel : ByteChannel, IDisposable
     /// <summary>The peer's address, known also when the peer is gone; null on a Unix socket, whose clients have none.</summary>
     public abstract EndPoint? RemoteEndPoint { get; }
 
-    /// <summary>The descriptor's number, for whoever counts descriptors; not to be used otherwise.</summary>
+    /// <summary>The descriptor's number, for the comparison with <see cref="DescriptorLimit"/> only.</summary>
     public abstract nint Number { get; }
 
     /// <summary>
-    /// The runtime's view of the socket, for its options. It belongs to the connection and is closed with it; null where it is asked for
-    /// after the close, and the engine has none.
+    /// The runtime's socket, for its options. The connection owns and closes it. Null after the close, on an engine without one.
     /// </summary>
     public abstract Socket? Socket { get; }
 
     /// <summary>The process at the other end of a Unix socket when it connected, also after the close.</summary>
     public abstract UnixCredentials? PeerCredentials { get; }
 
-    /// <summary>As <see cref="ByteChannel.Close"/>, for whoever has no connection for it.</summary>
+    /// <summary>As <see cref="ByteChannel.Close"/>, for a channel without a connection.</summary>
     public void Dispose() => Close();
 
-    /// <summary>An IPv4 client of a dual-mode listener is shown with its IPv4 address, as everybody writes it.</summary>
+    /// <summary>Maps the address of an IPv4 client on a dual-mode listener to IPv4.</summary>
     protected static EndPoint? Plain(EndPoint? endPoint) =>
         endPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port) : endPoint;
 }

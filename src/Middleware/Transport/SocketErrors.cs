@@ -1,12 +1,16 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Transport;
 
-/// <summary>Turns socket errors into the exceptions that Kestrel's users know.</summary>
+/// <summary>Maps socket errors to the exceptions of Kestrel's transports.</summary>
 internal static class SocketErrors
 {
+    /// <summary>The exception for an errno of Linux.</summary>
+    public static Exception ToConnectionException(int errno) => ToConnectionException(Errno.ToException(errno));
+
     public static Exception ToConnectionException(SocketException error) => error.SocketErrorCode switch
     {
         SocketError.OperationAborted or SocketError.Interrupted or SocketError.NotSocket =>
@@ -18,7 +22,7 @@ internal static class SocketErrors
         _ => new ConnectionResetException($"The connection was lost: {error.Message}.", error),
     };
 
-    /// <summary>Why a Unix socket could not be connected to, in words that lead on; other addresses' errors stay as they are.</summary>
+    /// <summary>Adds cause and remedy to an error of a Unix socket; errors of other addresses are returned unchanged.</summary>
     public static SocketException ToConnectException(SocketException error, EndPoint endPoint)
     {
         if (endPoint is not UnixDomainSocketEndPoint)
@@ -30,9 +34,9 @@ internal static class SocketErrors
         string path = endPoint.ToString()!.Replace('\0', '@');
         string? reason = error.SocketErrorCode switch
         {
-            SocketError.AddressNotAvailable => $"There is no socket '{path}': its server has not started yet, or listens elsewhere.",
-            SocketError.ConnectionRefused => $"Nobody listens on '{path}': its server has ended.",
-            SocketError.AccessDenied => $"Permission is denied for '{path}': to connect one needs to write to the socket, and to pass its folders.",
+            SocketError.AddressNotAvailable => $"There is no socket '{path}': its server has not started, or listens on another path.",
+            SocketError.ConnectionRefused => $"No server listens on '{path}': the socket's server has stopped.",
+            SocketError.AccessDenied => $"Permission is denied for '{path}': connecting needs write permission for the socket and search permission for its directories.",
             _ => null,
         };
         return reason is null ? error : new SocketException((int)error.SocketErrorCode, reason);

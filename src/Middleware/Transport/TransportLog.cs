@@ -7,11 +7,11 @@ namespace ByteStreams.Transport;
 internal static partial class TransportLog
 {
     [LoggerMessage(300, LogLevel.Error,
-        "{EndPoint}: accepting a connection failed ({Code}: {Message}); {Count} times since the last such line. The listener goes on.")]
+        "{EndPoint}: accept failed ({Code}: {Message}), {Count} times since the last such line. The listener continues.")]
     public static partial void AcceptFailed(ILogger logger, string? endPoint, SocketError code, string message, int count);
 
     [LoggerMessage(301, LogLevel.Information,
-        "{EndPoint}: a client left before it was accepted ({Code}: {Message}); {Count} times since the last such line.")]
+        "{EndPoint}: a client disconnected before it was accepted ({Code}: {Message}), {Count} times since the last such line.")]
     public static partial void ClientLeft(ILogger logger, string? endPoint, SocketError code, string message, int count);
 
     [LoggerMessage(303, LogLevel.Error,
@@ -19,7 +19,7 @@ internal static partial class TransportLog
     public static partial void DescriptorsShort(ILogger logger, string? endPoint, int count, long limit);
 
     [LoggerMessage(302, LogLevel.Warning,
-        "The file of the Unix socket '{Path}' could not be removed: {Message} The next start replaces it, if it may.")]
+        "The Unix socket file '{Path}' could not be removed: {Message} The next start replaces it if permissions allow.")]
     public static partial void FileNotRemoved(ILogger logger, string path, string message);
 
     [LoggerMessage(304, LogLevel.Warning,
@@ -30,7 +30,7 @@ internal static partial class TransportLog
         "The buffers of all connections hold {Bytes} bytes, more than MaxBufferedBytes ({Limit}): {Paused} connections that hold the most are not read until the total has fallen. Set timeouts (ReceiveIdle, MinReceiveRate, SendStall) that end such connections, raise the limit, or admit fewer connections.")]
     public static partial void BufferLimitExceeded(ILogger logger, long bytes, long limit, int paused);
 
-    [LoggerMessage(306, LogLevel.Information, "The buffers of all connections hold {Bytes} bytes, no more than MaxBufferedBytes ({Limit}) again.")]
+    [LoggerMessage(306, LogLevel.Information, "The buffers of all connections hold {Bytes} bytes, within MaxBufferedBytes ({Limit}) again.")]
     public static partial void BufferLimitKept(ILogger logger, long bytes, long limit);
 
     [LoggerMessage(309, LogLevel.Warning,

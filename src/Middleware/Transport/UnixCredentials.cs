@@ -6,9 +6,9 @@ namespace ByteStreams;
 /// <param name="GroupId">Its effective group id.</param>
 public readonly record struct UnixCredentials(int ProcessId, uint UserId, uint GroupId);
 
-/// <summary>What a connection of this library's transports knows of its peer on a Unix socket.</summary>
+/// <summary>The credentials of a connection's peer on a Unix socket.</summary>
 internal interface IUnixPeerFeature
 {
-    /// <summary>Null where the connection is no Unix socket, or the platform cannot say.</summary>
+    /// <summary>Null if the connection is no Unix socket, or on a platform that does not report them.</summary>
     UnixCredentials? PeerCredentials { get; }
 }

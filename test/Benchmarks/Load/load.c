@@ -1,10 +1,10 @@
 /* The load generator: one thread, epoll.
  *
  * Every connection sends an endless, periodic stream of messages that differ from each other and from every other
- * connection's, and keeps `depth` of them unanswered. What comes back has to be that very stream: comparing it needs no
- * parsing and no buffer per connection, and finds whatever is lost, repeated, reordered or given to the wrong one.
- * A WebSocket's answers are another stream than what was sent, since only the client masks; it is compared in the same way.
- * Whatever the server does wrong ends the program with a message and exit code 1. The result is one line of JSON.
+ * connection's, and keeps `depth` of them unanswered. The answers must be the same stream: the comparison needs no parsing and
+ * no buffer per connection, and detects data that is lost, repeated, reordered or sent to another connection.
+ * A WebSocket's answers are a different stream, because only the client masks; it is compared in the same way.
+ * An error of the server ends the program with a message and exit code 1. The result is one line of JSON.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,19 +45,19 @@ static const char usage[] =
     "     --warmup S --seconds S before the measured window, and of it (0, 1)\n"
     "     --pid N                the server, for its CPU time and memory\n";
 
-/* A server that answers nothing for this long has lost a message. */
+/* A server that does not answer for this long has lost a message. */
 #define STUCK_NS 10000000000ULL
 /* Connections that are being opened at once: below every server's listen backlog. */
 #define OPENING 128
 
 /* Source addresses 127.0.0.1 to 127.0.0.64, each with ports of its own: TIME_WAIT holds 28,000 of one address for a minute. */
 #define SOURCES 64
-/* As many connections come and go before a server's memory is first looked at. */
+/* Connections that are opened and closed before a server's memory is first measured. */
 #define REHEARSAL 300
 
 enum { RECEIVE_BYTES = 512 * 1024, EVENTS = 512, SIDE_SIZE = 64, SUB_BITS = 7, BUCKETS = 48 << SUB_BITS };
 
-/* LOAD and CHURN are measured. Beside them: IDLE sends nothing, ONCE one message, LOOP one line after the other. */
+/* LOAD and CHURN are measured. In addition: IDLE sends nothing, ONCE one message, LOOP one line after the other. */
 enum mode { LOAD, CHURN, IDLE, ONCE, LOOP };
 
 struct connection {
@@ -163,7 +163,7 @@ static size_t write_header(char *at, size_t size, unsigned mask_bit) {
   return 2 + bytes;
 }
 
-/* From the messages without a header: as the client sends them, and as they come back. */
+/* Builds the streams from the messages without a header: as the client sends them, and as they are echoed. */
 static void write_websocket(struct connection *c, size_t size) {
   enum { HEADER = 10, MASK_BIT = 0x80, MASK = 4 };
   char header[HEADER], *messages = c->stream;
@@ -225,7 +225,7 @@ static int connected_socket(int port) {
   return fd;
 }
 
-/* What OpenSSL answers, as a system call would. */
+/* OpenSSL's result in the form of a system call's. */
 static ssize_t tls_result(struct connection *c, int n) {
   if (n > 0) return n;
   int error = SSL_get_error(c->tls, n);
@@ -255,7 +255,7 @@ static void send_due(struct connection *c) {
   }
 }
 
-/* A handshake of its own for each connection: nothing is resumed. */
+/* A full handshake for each connection, without resumption. */
 static void begin_tls(struct connection *c) {
   int flags = fcntl(c->fd, F_GETFL);
   if (flags < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK)) die("fcntl: %s", strerror(errno));
@@ -267,7 +267,7 @@ static void send_all(int fd, const char *bytes, size_t count) {
   if (send(fd, bytes, count, MSG_NOSIGNAL) != (ssize_t)count) die("send: %s", strerror(errno));
 }
 
-/* Blocks, as connecting does: the server has nothing to send but the answer to this. */
+/* Blocks, as connecting does: the server sends nothing but the answer to this. */
 static void upgrade(struct connection *c) {
   /* The key and its answer are those of RFC 6455, 1.3. */
   static const char request[] = "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -285,7 +285,7 @@ static void upgrade(struct connection *c) {
     die("no upgrade to a WebSocket: %s", response);
 }
 
-/* The close handshake, so that the server's end is no error. */
+/* The close handshake, so that the server's close is not an error. */
 static void close_websocket(struct connection *c) {
   static const char farewell[] = "\x88\x82\x11\x22\x33\x44\x12\xca", expected[] = "\x88\x02\x03\xe8";
   char received[16];
@@ -326,7 +326,7 @@ static void close_connection(struct connection *c) {
 
 static void compare(struct connection *c, const char *bytes, size_t count) {
   size_t period = (c->depth + 1) * c->answer;
-  /* What a message that is partly sent may have brought back, where the answer is as long as the message. */
+  /* The possible answer to a partly sent message, if answer and message have the same length. */
   uint64_t answerable = c->sent / c->message * c->answer + (c->answer == c->message ? c->sent % c->message : 0);
   if (c->received + count > answerable) die("the server sent %llu bytes for %llu", (unsigned long long)(c->received + count), (unsigned long long)c->sent);
   while (count > 0) {
@@ -362,7 +362,7 @@ static void receive(struct connection *c, uint32_t events) {
     ssize_t n = take(c, receive_buffer, sizeof receive_buffer);
     if (n < 0) {
       if (errno == EAGAIN) {
-        /* What came may have ended the handshake, which what is due was waiting for. */
+        /* The received data may complete the handshake that due messages wait for. */
         if (c->tls != NULL) send_due(c);
         return;
       }
@@ -403,7 +403,7 @@ static void pause_ms(long ms) {
   nanosleep(&time, NULL);
 }
 
-/* Sockets alone: a runtime also keeps every assembly open that it has used. */
+/* Counts only sockets, because a runtime also keeps every assembly open that it has used. */
 static long server_sockets(void) {
   char path[64], target[8];
   snprintf(path, sizeof path, "/proc/%d/fd", (int)options.pid);
@@ -416,9 +416,9 @@ static long server_sockets(void) {
   return count;
 }
 
-/* Until the server has opened (or closed) its ends: nothing else tells that a silent connection was accepted. */
+/* Waits until the server has opened (or closed) its sockets: nothing else shows that an idle connection was accepted. */
 static void wait_for_sockets(long wanted, int rising) {
-  /* A runtime opens and closes a few of its own. */
+  /* A runtime opens and closes a few sockets itself. */
   enum { OWN = 8 };
   uint64_t begun = now_ns();
   while (rising ? server_sockets() < wanted - OWN : server_sockets() > wanted + OWN) {
@@ -452,7 +452,7 @@ static long resident_kib(void) {
   return kib;
 }
 
-/* The memory once it has stood still for half a second, or after five seconds as it is then. */
+/* The memory once it is unchanged for half a second, or its value after five seconds. */
 static long settled_kib(void) {
   long last = resident_kib();
   for (int still = 0, polls = 0; still < 5 && polls < 50; polls++) {
@@ -501,7 +501,7 @@ static void measure(void) {
   own = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
   double seconds = (double)(now_ns() - start) / 1e9;
   uint64_t messages = answers, side = side_answers;
-  /* Beside handlers that block, that is a result. */
+  /* Next to blocking handlers, that is a result. */
   if (messages == 0 && options.blocking == 0) die("no message was answered");
   double p50 = percentile_us(0.5), p99 = percentile_us(0.99), p999 = percentile_us(0.999);
   draining = 1;
@@ -579,13 +579,13 @@ int main(int count, char **values) {
   if (options.pid && (errno = clock_getcpuclockid(options.pid, &server_clock)) != 0) die("process %d: %s", (int)options.pid, strerror(errno));
   if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1: %s", strerror(errno));
   if (options.tls) {
-    /* The server's certificate is its own and no part of what is measured. */
+    /* The server's certificate is self-signed and not part of the measurement. */
     tls_context = SSL_CTX_new(TLS_client_method());
     if (tls_context == NULL || !SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION)) die("no TLS 1.3");
     SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_OFF);
   }
-  /* Connecting blocks; what ends it when nobody accepts is the alarm. */
+  /* Connecting blocks; the alarm ends it if no server accepts. */
   signal(SIGALRM, timed_out);
   alarm((unsigned)(options.warmup + options.seconds) + 120);
   if (options.memory > 0) {
@@ -598,7 +598,7 @@ int main(int count, char **values) {
   measure();
   close_all(idle, options.idle);
   close_all(blocking, options.blocking);
-  /* What comes next is not to be measured beside the end of all these. */
+  /* The next measurement must not run while these connections are closing. */
   if (options.pid) wait_for_sockets(before, 0);
   return 0;
 }

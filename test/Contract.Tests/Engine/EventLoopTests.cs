@@ -4,6 +4,8 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams.Contract.Tests.Servers;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Epoll;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Contract.Tests.Engine;
 

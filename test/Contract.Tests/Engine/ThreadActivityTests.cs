@@ -1,4 +1,5 @@
-using ByteStreams.Transport;
+using ByteStreams.Transport.Epoll;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Contract.Tests.Engine;
 

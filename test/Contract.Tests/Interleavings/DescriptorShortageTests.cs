@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Epoll;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
 

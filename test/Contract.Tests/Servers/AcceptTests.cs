@@ -1,8 +1,9 @@
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -137,7 +138,7 @@ public sealed class AcceptTests : IDisposable
         await using ServiceProvider services = new ServiceCollection()
             .AddMetrics().AddSingleton(provider => new ByteStreamMetrics(provider.GetRequiredService<IMeterFactory>())).BuildServiceProvider();
         using var rejected = new MetricCollector<long>(services.GetRequiredService<IMeterFactory>(), ByteStreamMetrics.MeterName, "bytestreams.rejected_connections");
-        EndpointTelemetry counted = services.GetRequiredService<ByteStreamMetrics>().Endpoint("echo");
+        EndpointCounters counted = services.GetRequiredService<ByteStreamMetrics>().Endpoint("echo");
         await using SocketListener listener = SocketListener.Bind(
             new IPEndPoint(IPAddress.Loopback, 0),
             new ByteStreamServerOptions { Name = "echo", TimeProvider = _time, ApplicationServices = services, Descriptors = new DescriptorLimit(0) },

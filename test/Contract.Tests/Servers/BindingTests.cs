@@ -226,7 +226,7 @@ public sealed class BindingTests
         // Bound and adopted, so that nobody accepts: the queue fills as far as the backlog allows.
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        var listener = Transport.SocketListener.Adopt(
+        var listener = Transport.Sockets.SocketListener.Adopt(
             socket, new ByteStreamServerOptions { Backlog = 1 }, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
         listener.Listen();
         var clients = new List<Socket>();

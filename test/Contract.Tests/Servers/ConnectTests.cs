@@ -7,6 +7,7 @@ using System.Security.Authentication;
 using ByteStreams.Testing;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
+using ByteStreams.Transport.Memory;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Contract.Tests.Servers;

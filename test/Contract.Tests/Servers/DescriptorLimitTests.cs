@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Contract.Tests.Servers;
 

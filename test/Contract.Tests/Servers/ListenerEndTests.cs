@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ByteStreams.Contract.Tests.Servers;
@@ -28,7 +29,7 @@ public sealed class ListenerEndTests
         await using SocketListener listener = Listen(SocketOwnership.Socket);
         Span<byte> on = [1, 0, 0, 0];
         const int soLockFilter = 44;
-        listener.Socket.SetRawSocketOption(NativeSocket.SolSocket, soLockFilter, on);
+        listener.Socket.SetRawSocketOption(SocketConstants.SolSocket, soLockFilter, on);
         using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await client.ConnectAsync(listener.EndPoint, TestContext.Current.CancellationToken);
 

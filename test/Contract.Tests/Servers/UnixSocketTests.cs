@@ -3,7 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -42,13 +42,13 @@ public sealed class UnixSocketTests : IDisposable
         var options = new ByteStreamClientOptions { Engine = engine };
         SocketException none = await Assert.ThrowsAsync<SocketException>(
             () => ByteStream.OpenUnixConnectionAsync(_path, options, TestContext.Current.CancellationToken));
-        Assert.Equal($"There is no socket '{_path}': its server has not started yet, or listens elsewhere.", none.Message);
+        Assert.Equal($"There is no socket '{_path}': its server has not started, or listens on another path.", none.Message);
 
         using var ended = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         ended.Bind(new UnixDomainSocketEndPoint(_path));
         SocketException refused = await Assert.ThrowsAsync<SocketException>(
             () => ByteStream.OpenUnixConnectionAsync(_path, options, TestContext.Current.CancellationToken));
-        Assert.Equal($"Nobody listens on '{_path}': its server has ended.", refused.Message);
+        Assert.Equal($"No server listens on '{_path}': the socket's server has stopped.", refused.Message);
         Assert.Equal(SocketError.ConnectionRefused, refused.SocketErrorCode);
     }
 

@@ -29,7 +29,7 @@ public sealed class StatusPageTests : IAsyncLifetime
     public async Task Page_ConnectionComesCarriesBytesAndEnds_ShowsIt()
     {
         await using HostProcess host = await OpenAsync();
-        Assert.Equal("Nobody is connected.", await _browser.TextAsync("#connections-none", Cancel));
+        Assert.Equal("No open connections.", await _browser.TextAsync("#connections-none", Cancel));
 
         ByteStreamConnection connection = await ConnectAsync(host);
         string peer = connection.Writer.LocalEndPoint!.ToString()!;
@@ -169,14 +169,14 @@ public sealed class StatusPageTests : IAsyncLifetime
 
         await File.WriteAllTextAsync(certificate.Path!, string.Empty, Cancel);
         await File.WriteAllTextAsync(authority.CaPath, string.Empty, Cancel);
-        await _browser.UntilAsync($"{Row("certificates", "changed file refused " + certificate.Path)} && {Row("certificates", "changed file refused " + authority.CaPath)}", Cancel);
+        await _browser.UntilAsync($"{Row("certificates", "changed file rejected " + certificate.Path)} && {Row("certificates", "changed file rejected " + authority.CaPath)}", Cancel);
         string row = (string)(await _browser.RunAsync($"return {Row("certificates", certificate.Path!)}.textContent", Cancel))!;
         Assert.StartsWith("localhost", row, StringComparison.Ordinal);
         Assert.Contains("cannot be used: it is empty.", row, StringComparison.Ordinal);
 
         await File.WriteAllTextAsync(certificate.Path!, good, Cancel);
         await File.WriteAllTextAsync(authority.CaPath, authorities, Cancel);
-        await _browser.UntilAsync($"!{Row("certificates", "refused")} && document.querySelectorAll('#certificates tr').length === 1", Cancel);
+        await _browser.UntilAsync($"!{Row("certificates", "rejected")} && document.querySelectorAll('#certificates tr').length === 1", Cancel);
         Assert.Empty(await _browser.ComplaintsAsync(Cancel));
     }
 

@@ -1,4 +1,4 @@
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Middleware.Tests.Configuration;
 

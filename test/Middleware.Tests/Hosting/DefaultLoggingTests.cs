@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using ByteStreams.Connections;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -20,7 +21,7 @@ public sealed class DefaultLoggingTests : ServedTest
 
         string line = Assert.Single(written.Split('\n'), line => line.Contains(marker, StringComparison.Ordinal));
         Assert.Matches(
-            @"^fail: ByteStreams\.Connection\[400\] Connection \S+: the handler failed; the client gets a reset\. System\.IO\.InvalidDataException: first \| "
+            @"^fail: ByteStreams\.Connection\[400\] Connection \S+: the handler failed; the connection is reset\. System\.IO\.InvalidDataException: first \| "
             + $@"{marker} \| at .*{nameof(DefaultLoggingTests)}",
             line);
     }

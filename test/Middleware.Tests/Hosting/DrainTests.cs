@@ -96,9 +96,9 @@ public sealed class DrainTests : IAsyncDisposable
         FakeLogRecord[] cut = [.. _log.GetSnapshot().Where(record => record.Id.Id == 406)];
         Assert.Equal(20, cut.Length);
         Assert.All(cut, record => Assert.Matches(
-            @"^Connection \S+ did not end by the shutdown deadline and is aborted\. Endpoint a, handler slow, peer 127\.0\.0\.1:\d+, 42 s old, 2 bytes in, 6 bytes out\.$",
+            @"^Connection \S+ did not close by the shutdown deadline and is aborted\. Endpoint a, handler slow, peer 127\.0\.0\.1:\d+, 42 s old, 2 bytes in, 6 bytes out\.$",
             record.Message));
-        Assert.Equal("Endpoint a: 3 more connections are aborted likewise.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 407).Message);
+        Assert.Equal("Endpoint a: 3 more connections are aborted.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 407).Message);
     }
 
     [Fact(Timeout = 120000)]

@@ -3,8 +3,9 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using ByteStreams.Contract.Tests.Servers;
+using ByteStreams.Server;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -279,7 +280,7 @@ public sealed class HandoverTests
             }
         }
 
-        Assert.Single(running.Servers["a"].Loops);
+        Assert.Single(running.Servers["a"].Listeners.Loops);
         await using ByteStreamConnection client = await running.ConnectAsync("a");
         await AnswersAsync(client, "served", "served");
         AssertNotShared(port);
@@ -357,14 +358,14 @@ public sealed class HandoverTests
     {
         var options = new ByteStreamServerOptions { Engine = engine };
         ByteStreamServer before = ByteStreamServer.Create((_, writer, _) => AnswerAsync(writer, "before"), options);
-        AcceptLoop loop = before.Bind(new IPEndPoint(IPAddress.Loopback, 0), ipv6Only: false, shared: false);
-        await before.ListenAsync();
+        AcceptLoop loop = before.Listeners.Bind(new IPEndPoint(IPAddress.Loopback, 0), ipv6Only: false, shared: false);
+        await before.Listeners.ListenAsync();
         await using ByteStreamConnection queued = await ByteStream.OpenConnectionAsync(loop.EndPoint, cancellationToken: Cancel);
         ByteStreamServer after = ByteStreamServer.Create((_, writer, _) => AnswerAsync(writer, "after"), options);
 
-        await after.ListenAsync();
-        after.Adopt(loop);
-        before.Forget(loop);
+        await after.Listeners.ListenAsync();
+        after.Listeners.Adopt(loop);
+        before.Listeners.Forget(loop);
         await before.DisposeAsync();
         after.Accept();
 
@@ -409,7 +410,7 @@ public sealed class HandoverTests
     }
 
     private static SocketListener ListenerOf(ReloadedHost running, string endpoint) =>
-        (SocketListener)Assert.Single(running.Servers[endpoint].Loops).Listener;
+        (SocketListener)Assert.Single(running.Servers[endpoint].Listeners.Loops).Listener;
 
     /// <summary>The backlog, as the kernel reports it: tcpi_sacked of a listening socket (struct tcp_info, at 28).</summary>
     private static int BacklogOf(Socket listening)

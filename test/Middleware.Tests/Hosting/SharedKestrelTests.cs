@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using ByteStreams.Server;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;

@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Testing;
-using ByteStreams.Transport;
+using ByteStreams.Transport.Sockets;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -58,7 +58,7 @@ public sealed class RelayEndTests : ServedTest
         if (ends)
         {
             client.Shutdown(SocketShutdown.Send);
-            await Patience.UntilAsync(() => NativeSocket.Unacknowledged(client), now => now == 0);
+            await Patience.UntilAsync(() => SocketState.Unacknowledged(client) == 0);
         }
 
         await AdvanceUntilEndedAsync(time, reason);

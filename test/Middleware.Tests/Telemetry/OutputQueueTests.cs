@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

@@ -4,7 +4,7 @@ using System.Reflection;
 using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 

@@ -3,7 +3,7 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Telemetry;
+using ByteStreams.Connections;
 using ByteStreams.Testing;
 using ByteStreams.Transport.Text;
 using Microsoft.AspNetCore.Connections;

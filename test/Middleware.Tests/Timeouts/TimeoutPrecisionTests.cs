@@ -253,7 +253,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
     public async Task MinReceiveRate_RecordBeginsWithinTheHandshake_HasTheGrace(Way way)
     {
         Served served = await ServeAsync(way, timeouts => (timeouts.MinReceiveRate, timeouts.MinReceiveRateGrace) = (10, Seconds(4.5)), Echo);
-        _ = Heartbeat.Of(_time);
+        _ = Heartbeat.For(_time);
         await AdvanceToAsync(20);
         Socket socket = await ConnectPlainAsync(served);
         // All that the client sends after its ClientHello.

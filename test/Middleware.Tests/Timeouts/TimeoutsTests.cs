@@ -257,13 +257,13 @@ public sealed class TimeoutsTests : ServedTest
         Served served = await ServeAsync(Carrier.Own, _ => { });
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(connection, "1\n"));
-        Assert.Equal(1, Heartbeat.Of(_time).Count);
+        Assert.Equal(1, Heartbeat.For(_time).Count);
 
         await connection.DisposeAsync();
         await served.WaitForSummariesAsync(1);
         _time.Advance(Second);
 
-        Assert.Equal(0, Heartbeat.Of(_time).Count);
+        Assert.Equal(0, Heartbeat.For(_time).Count);
     }
 
     [Theory]

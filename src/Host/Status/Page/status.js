@@ -1,6 +1,6 @@
 'use strict';
 
-// Everything that is shown goes through textContent: names and addresses are what peers have sent.
+// Everything is displayed through textContent, because peers choose names and addresses.
 
 const [Active, Accepted, Refused, Received, Sent] = [0, 1, 2, 3, 4];
 const SECONDS = 300;
@@ -23,7 +23,7 @@ let limit = 50;
 let allowChanges = false;
 let state = '';
 
-// ---- how values are written
+// ---- formatting
 
 function rate(value) {
   return value === null ? '–' : value > 0 && value < 10 ? decimal.format(value) : number.format(value);
@@ -75,7 +75,7 @@ function setText(element, text) {
   }
 }
 
-// Rows are kept by their key, and cells that say the same are left alone: focus and selection stay where they are.
+// Rows are kept by key and unchanged cells are not replaced, so that focus and selection are preserved.
 function fill(body, rows, labels) {
   const keys = new Set(rows.map(row => row.key));
   [...body.children].filter(row => !keys.has(row.dataset.key)).forEach(row => row.remove());
@@ -155,7 +155,7 @@ function drawPlots() {
   update();
 }
 
-// ---- what the samples say
+// ---- samples
 
 function countsOf(sample) {
   return which === '' ? sample.total : sample.endpoints[which] ?? null;
@@ -189,7 +189,7 @@ function range(list, show) {
   return known.length === 0 ? 'no values yet' : `now ${show(known.at(-1))}, highest ${show(Math.max(...known))}, lowest ${show(Math.min(...known))}`;
 }
 
-// Each line of a plot has its own words: a sum of both is not on the axis.
+// One text per line of the plot, because the axis does not show their sum.
 function describe(id, lines, show) {
   setText(byId(id), lines.map(([name, list]) => name === '' ? range(list, show) : `${name} ${range(list, show)}`).join('; '));
 }
@@ -217,7 +217,7 @@ function update() {
 
 function take(sample) {
   if (sample.time <= (samples.at(-1)?.time ?? 0)) {
-    // The first one comes twice: as the end of the history as well.
+    // The first sample is also the last one of the history.
     return;
   }
   samples.push(sample);
@@ -264,7 +264,7 @@ function showEnded() {
       clientCell(connection), c(connection.endpoint), c(make('span', words(connection.endReason), `mark ${toneOf(connection.endReason)}`)),
       n(bytes(connection.bytesReceived)), n(bytes(connection.bytesSent)), n(time(connection.ageSeconds)), n(clock.format(connection.at)),
     ],
-  })), ['Client', 'Endpoint', 'Reason', 'Received', 'Sent', 'Lasted', 'Ended at']);
+  })), ['Client', 'Endpoint', 'Reason', 'Received', 'Sent', 'Duration', 'Closed at']);
 }
 
 function toneOf(reason) {
@@ -285,9 +285,9 @@ function showConnections({ active, connections, before }) {
     cells: [
       clientCell(connection), c(connection.endpoint), tlsCell(connection), long(connection.upstream === null ? [] : [connection.upstream]),
       n(bytes(connection.bytesReceived)), n(bytes(connection.bytesSent)), n(time(connection.ageSeconds)), n(time(connection.idleSeconds === null ? null : Math.floor(connection.idleSeconds))),
-      ...allowChanges ? [{ content: endButton(connection), className: 'act', keep: true }] : [],
+      ...allowChanges ? [{ content: abortButton(connection), className: 'act', keep: true }] : [],
     ],
-  })), ['Client', 'Endpoint', 'TLS', 'To', 'Received', 'Sent', 'Age', 'Idle', 'Action']);
+  })), ['Client', 'Endpoint', 'TLS', 'Upstream', 'Received', 'Sent', 'Age', 'Idle', 'Action']);
 }
 
 let latestEndpoints = [];
@@ -317,7 +317,7 @@ function showEndpoints(answer) {
   fill(byId('certificates'), certificates.map(({ endpoint, subject, notAfter, error }, i) => ({
     key: `${i}`,
     cells: [
-      error ? long([make('div', peerText(subject)), make('div', [make('span', 'changed file refused', 'mark bad'), ' ', peerText(error)])]) : c(peerText(subject)),
+      error ? long([make('div', peerText(subject)), make('div', [make('span', 'changed file rejected', 'mark bad'), ' ', peerText(error)])]) : c(peerText(subject)),
       c(endpoint), notAfter ? expiry(new Date(notAfter)) : n('–'),
     ],
   })), ['Subject', 'Endpoint', 'Expires']);
@@ -384,16 +384,16 @@ function say(text) {
   setText(byId('news'), text);
 }
 
-// ---- what an operator does
+// ---- actions
 
-function endButton(connection) {
-  const button = make('button', 'End…');
+function abortButton(connection) {
+  const button = make('button', 'Abort…');
   button.type = 'button';
-  button.setAttribute('aria-label', `End the connection of ${connection.peer ?? 'a Unix socket'}`);
+  button.setAttribute('aria-label', `Abort the connection of ${connection.peer ?? 'a Unix socket'}`);
   button.addEventListener('click', () => ask(
-    'End this connection?',
-    `It is reset at once; what was not sent yet to ${connection.peer ?? 'the client'} is lost.`,
-    'End it',
+    'Abort this connection?',
+    `The connection is reset at once. Data that was not sent to ${connection.peer ?? 'the client'} yet is lost.`,
+    'Abort',
     () => change(`connections/${encodeURIComponent(connection.id)}`, 'DELETE')));
   return button;
 }
@@ -414,7 +414,7 @@ async function change(path, method) {
   await refresh();
 }
 
-// ---- what comes in
+// ---- updates
 
 let busy = false;
 
@@ -439,7 +439,7 @@ async function refresh() {
     showConnections(connections);
     showEnded();
   } catch {
-    // The host has gone away, or is just going; the event stream tells when it is back.
+    // The host has stopped or is stopping. The event stream reconnects when it is back.
     showLink('lost');
   } finally {
     busy = false;
@@ -451,7 +451,7 @@ function showLink(how) {
   if (!link.classList.contains(how)) {
     link.className = `link ${how}`;
     setText(link, how === 'live' ? 'live' : 'no connection to the host');
-    say(how === 'live' ? '' : 'There is no connection to the host.');
+    say(how === 'live' ? '' : 'No connection to the host.');
   }
 }
 
@@ -474,7 +474,7 @@ function listen() {
   events.addEventListener('error', () => {
     showLink('lost');
     if (events.readyState === EventSource.CLOSED) {
-      // Refused, as by a host on which too many are looking: a browser does not try again by itself.
+      // Rejected, for example by the limit of open pages: a browser does not reconnect by itself.
       setTimeout(listen, 10000);
     }
   });
@@ -492,8 +492,8 @@ byId('more').addEventListener('click', () => {
 });
 byId('drain').addEventListener('click', () => ask(
   'Drain this host?',
-  'It is not ready any more, takes no new connections, and those that are open are told to end. There is no way back but a restart.',
-  'Drain it',
+  'The host becomes not ready, accepts no new connections, and requests open connections to close. Only a restart undoes this.',
+  'Drain',
   () => change('drain', 'POST')));
 byId('ask-no').addEventListener('click', () => byId('ask').close());
 byId('ask-yes').addEventListener('click', () => {

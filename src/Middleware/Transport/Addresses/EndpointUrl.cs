@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Transport.Text;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Transport.Addresses;
 
@@ -115,7 +116,7 @@ internal sealed record EndpointUrl
     }
 
     /// <summary>The addresses that it stands for; none for a socket that was handed over, which has its own.</summary>
-    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamServerOptions options, CancellationToken cancellationToken) =>
+    public async Task<IReadOnlyList<EndPoint>> ResolveAsync(ByteStreamListenOptions options, CancellationToken cancellationToken) =>
         EndPoint is not null ? [EndPoint] : Descriptor is not null ? [] : await HostAddresses.ForListeningAsync([Host!], Port, options, cancellationToken).ConfigureAwait(false);
 
     private static EndpointUrl? ParseDescriptor(string name, out string? error)

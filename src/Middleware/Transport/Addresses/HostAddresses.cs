@@ -9,7 +9,7 @@ internal static class HostAddresses
 {
     /// <summary>The addresses to listen on (S8): duplicates dropped, all interfaces for an empty host.</summary>
     public static async Task<IReadOnlyList<EndPoint>> ForListeningAsync(
-        IReadOnlyList<string> hosts, int port, ByteStreamServerOptions options, CancellationToken cancellationToken)
+        IReadOnlyList<string> hosts, int port, ByteStreamListenOptions options, CancellationToken cancellationToken)
     {
         CheckPort(port);
         var endPoints = new List<EndPoint>();

@@ -1,21 +1,19 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// Accepts on whichever loop is free: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE).
-/// The connection goes to the loop with the fewest.
+/// Accepts on any free loop: the listening socket is registered with all of them, and the kernel wakes one (EPOLLEXCLUSIVE). The loop with the
+/// fewest connections serves the new one.
 /// </summary>
 internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 {
-    /// <summary>So many clients in a row are accepted before the loop's other connections have their turn.</summary>
+    /// <summary>The clients that are accepted in a row before the loop serves its other connections.</summary>
     private const int MostInARow = 64;
-
-    private const int Ready = 1;
-    private const int Waiting = 2;
-    private const int Disposed = 4;
 
     private readonly EventLoopGroup _group;
     private readonly Socket _listening;
@@ -24,12 +22,12 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     private readonly ulong[] _registrations;
     private readonly BlockingSuspicion _suspicion = new();
     private ManualResetValueTaskSourceCore<bool> _ready;
-    private int _state;
+    private AtomicFlags<State> _state;
     private int _inARow;
 
     /// <param name="group">The loops.</param>
-    /// <param name="listening">Listens already; stays the caller's.</param>
-    /// <param name="options">What each accepted socket is given; null where it has inherited everything.</param>
+    /// <param name="listening">The listening socket, which the caller owns.</param>
+    /// <param name="options">The options to set on each accepted socket; null if it inherits all of them.</param>
     public EpollAcceptor(EventLoopGroup group, Socket listening, ByteStreamTransportOptions? options)
     {
         _group = group;
@@ -44,7 +42,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
     }
 
-    public bool IsBlocked => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull;
+    public int BlockingThreads => _suspicion.IsRaised && BlockingHandlers.Shared.IsFull ? BlockingHandlers.Shared.Count : 0;
 
     public ValueTask<SocketByteChannel?> AcceptAsync(CancellationToken cancellationToken)
     {
@@ -59,7 +57,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 
     public void Dispose()
     {
-        if ((Interlocked.Or(ref _state, Disposed) & Disposed) != 0)
+        if ((_state.Set(State.Disposed) & State.Disposed) != 0)
         {
             return;
         }
@@ -70,7 +68,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
             _group.Loops[i].Unregister((int)_listening.Handle);
         }
 
-        if ((Interlocked.And(ref _state, ~Waiting) & Waiting) != 0)
+        if ((_state.Clear(State.Waits) & State.Waits) != 0)
         {
             _ready.RunContinuationsAsynchronously = true;
             _ready.SetResult(false);
@@ -79,14 +77,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
 
     void IEventSink.OnEvents(EpollEvents events)
     {
-        int before = Volatile.Read(ref _state);
-        int seen;
-        while ((seen = Interlocked.CompareExchange(ref _state, (before | Ready) & ~Waiting, before)) != before)
-        {
-            before = seen;
-        }
-
-        if ((before & Waiting) != 0)
+        State before = _state.Change(State.Ready, clear: State.Waits);
+        if ((before & State.Waits) != 0)
         {
             _inARow = 0;
             _ready.SetResult(true);
@@ -125,22 +117,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     {
         _ready.Reset();
         short version = _ready.Version;
-        int before = Volatile.Read(ref _state);
-        while (true)
-        {
-            if ((before & (Ready | Disposed)) != 0)
-            {
-                return default;
-            }
-
-            int seen = Interlocked.CompareExchange(ref _state, before | Waiting, before);
-            if (seen == before)
-            {
-                return new ValueTask(this, version);
-            }
-
-            before = seen;
-        }
+        return _state.TryChange(State.Waits, clear: State.None, unless: State.Ready | State.Disposed) ? new ValueTask(this, version) : default;
     }
 
     private bool TryAccept(out SocketByteChannel? accepted)
@@ -152,7 +129,7 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         try
         {
             listening.DangerousAddRef(ref held);
-            ObjectDisposedException.ThrowIf((Interlocked.And(ref _state, ~Ready) & Disposed) != 0, this);
+            ObjectDisposedException.ThrowIf((_state.Clear(State.Ready) & State.Disposed) != 0, this);
             Span<byte> address = peer;
             result = LibC.Accept((int)listening.DangerousGetHandle(), _isUnix ? [] : address);
         }
@@ -165,16 +142,16 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
 
         accepted = null;
-        if (result == -LibC.TryAgain)
+        if (result == -Errno.TryAgain)
         {
             return false;
         }
 
         if (result < 0)
         {
-            // More clients may be waiting behind this one.
-            Interlocked.Or(ref _state, Ready);
-            throw Errno.IsOfClient(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
+            // More clients may be waiting in the backlog.
+            _state.Set(State.Ready);
+            throw Errno.IsOfPendingConnection(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
         accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);
@@ -184,5 +161,19 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         }
 
         return true;
+    }
+
+    [Flags]
+    private enum State
+    {
+        None = 0,
+
+        /// <summary>An accept is likely to find a client.</summary>
+        Ready = 1 << 0,
+
+        /// <summary>An accept waits for <see cref="Ready"/>.</summary>
+        Waits = 1 << 1,
+
+        Disposed = 1 << 2,
     }
 }

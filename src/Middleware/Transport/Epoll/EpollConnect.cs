@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>One attempt to connect, on an event loop.</summary>
 internal sealed class EpollConnect : IEventSink
@@ -12,20 +14,20 @@ internal sealed class EpollConnect : IEventSink
     {
     }
 
-    /// <exception cref="SocketException">It could not be connected to.</exception>
-    /// <exception cref="OperationCanceledException">The token fired; the descriptor is the caller's to close.</exception>
+    /// <exception cref="SocketException">The connection failed.</exception>
+    /// <exception cref="OperationCanceledException">The token fired; the caller closes the descriptor.</exception>
     public static async Task ConnectAsync(EventLoop loop, Descriptor descriptor, EndPoint endPoint, CancellationToken cancellationToken)
     {
-        // Nobody else has the descriptor: it cannot be closed meanwhile.
+        // Only the caller has the descriptor: it is not closed meanwhile.
         int number = (int)descriptor.DangerousGetHandle();
         SocketAddress address = endPoint.Serialize();
         int error;
-        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == LibC.TryAgain && endPoint is UnixDomainSocketEndPoint)
+        while ((error = LibC.Connect(number, address.Buffer.Span[..address.Size])) == Errno.TryAgain && endPoint is UnixDomainSocketEndPoint)
         {
             await SocketConnect.WaitForBacklogAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        if (error is LibC.InProgress or LibC.Interrupted)
+        if (error is Errno.InProgress or Errno.Interrupted)
         {
             var attempt = new EpollConnect();
             ulong registration = loop.Add(number, EpollEvents.Out, attempt);

@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Sockets;
+using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Sockets;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
-/// <summary>The engine for Linux: event loops of its own on epoll.</summary>
+/// <summary>The Linux engine: event loops on epoll.</summary>
 internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
 {
     public override IAcceptor Accept(Socket listening, ByteStreamTransportOptions options)
@@ -11,7 +13,7 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
         bool isUnix = listening.AddressFamily == AddressFamily.Unix;
         if (!isUnix)
         {
-            // Accepted sockets inherit them: two calls less for each connection.
+            // Accepted sockets inherit the options, which saves two calls per connection.
             SocketOptions.Apply(listening, options);
         }
 
@@ -19,15 +21,15 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
     }
 
     public override async Task<SocketByteChannel> ConnectAsync(
-        EndPoint endPoint, ByteStreamClientOptions options, EventLoop? loop, CancellationToken cancellationToken)
+        EndPoint endPoint, ByteStreamConnectOptions options, ByteChannel? neighbor, CancellationToken cancellationToken)
     {
         Descriptor descriptor = await options.Descriptors.OpenAsync(
             () => Open(endPoint, options), static opened => opened.DangerousGetHandle(), options.TimeProvider, cancellationToken).ConfigureAwait(false);
         try
         {
-            loop ??= group.Next();
+            EventLoop loop = (neighbor as EpollChannel)?.Loop ?? group.Next();
             await EpollConnect.ConnectAsync(loop, descriptor, endPoint, cancellationToken).ConfigureAwait(false);
-            return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.Of(endPoint), suspicion: null);
+            return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.From(endPoint), suspicion: null);
         }
         catch
         {
@@ -36,16 +38,16 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
         }
     }
 
-    private static Descriptor Open(EndPoint endPoint, ByteStreamClientOptions options)
+    private static Descriptor Open(EndPoint endPoint, ByteStreamConnectOptions options)
     {
         if (endPoint is UnixDomainSocketEndPoint && options is { ReceiveBufferSize: null, SendBufferSize: null })
         {
-            // Nothing to set: one call in place of five.
+            // Without options to set, one call in place of five.
             return new Descriptor(LibC.OpenUnix());
         }
 
-        // The runtime's handle is a means to set options. It is closed before it is connected, and with it what the runtime's
-        // own event loop would know of the socket.
+        // The runtime's socket only sets the options. It is disposed before the connect, so that the runtime's event loop never registers
+        // the socket.
         using Socket socket = SocketOptions.Prepare(endPoint, options);
         if (endPoint is IPEndPoint)
         {

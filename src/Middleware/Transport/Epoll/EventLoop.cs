@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// An epoll instance and the thread that leads it: it waits, and for each event it goes on with whoever waited for it, inline, as

@@ -1,14 +1,14 @@
 using System.Collections.Concurrent;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
-/// <summary>The loops that share connections: for each number of loops that somebody asks for there is one group in the process.</summary>
+/// <summary>The event loops that share connections. The process has one group for each number of loops that is in use.</summary>
 internal sealed class EventLoopGroup
 {
     private static readonly ConcurrentDictionary<int, EventLoopGroup> Groups = new();
     private static readonly Lock Making = new();
 
-    // Of a group for which descriptors or threads did not suffice. A loop has no end: the next group takes them.
+    // Loops of a group that could not be completed for lack of descriptors or threads. A loop is never disposed: the next group uses them.
     private static readonly Stack<EventLoop> Unused = [];
 
     private readonly EventLoop[] _loops;
@@ -18,9 +18,9 @@ internal sealed class EventLoopGroup
 
     public IReadOnlyList<EventLoop> Loops => _loops;
 
-    /// <summary>The group of so many loops; null stands for as many as there are processors.</summary>
-    /// <exception cref="System.Net.Sockets.SocketException">The process has no descriptor left for another loop. The next call tries again.</exception>
-    public static EventLoopGroup Of(int? count) =>
+    /// <summary>The group of <paramref name="count"/> loops; null for one per processor.</summary>
+    /// <exception cref="System.Net.Sockets.SocketException">The process has no free descriptor for another loop. The next call tries again.</exception>
+    public static EventLoopGroup Get(int? count) =>
         Groups.TryGetValue(count ?? Environment.ProcessorCount, out EventLoopGroup? known) ? known : Make(count ?? Environment.ProcessorCount);
 
     /// <summary>Every loop of the process.</summary>
@@ -46,7 +46,7 @@ internal sealed class EventLoopGroup
         }
     }
 
-    /// <summary>The loop with the fewest connections; among equals they take turns.</summary>
+    /// <summary>The loop with the fewest connections; equal ones in rotation.</summary>
     public EventLoop Next()
     {
         uint first = Interlocked.Increment(ref _turn);

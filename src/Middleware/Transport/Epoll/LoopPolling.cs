@@ -1,43 +1,43 @@
 using System.Diagnostics;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// How a loop waits for its next events: asleep, or, where that pays, by looking again and again for a moment before it sleeps.
-/// Waking a sleeping core takes about 50 µs; a client that waits for each answer waits for that too, each time.
+/// The wait of a loop for its next events: blocked in epoll_wait, or first polling for a moment if that pays. Waking a sleeping core takes about
+/// 50 µs, which a request-response client waits for each time.
 /// </summary>
 /// <remarks>
-/// It pays while the loop does little but wait, never for long, so that a look would have found the event: then every message is
-/// answered sooner, at the price of a core that would otherwise be idle. It ends with the first look in vain, and where somebody
-/// else wants the core, which is noticed by offering it to them between two looks.
+/// Polling pays while the loop mostly waits, and only for short times: then every message is answered sooner, at the price of a core that would
+/// otherwise be idle. It stops when polls find no event, and when another thread wants the core, which sched_yield between two polls detects.
 /// </remarks>
 internal sealed unsafe class LoopPolling
 {
-    /// <summary>The longest look: a few times what waking both sides takes, so that one late answer does not end it.</summary>
+    /// <summary>The longest poll: a few times the wake-up time of both sides, so that one late answer does not stop the polling.</summary>
     private static readonly long Longest = Stopwatch.Frequency / 4000;
 
-    /// <summary>An offered core that comes back later than this was used by somebody.</summary>
+    /// <summary>A sched_yield that takes longer than this has run another thread.</summary>
     private static readonly long Offered = Stopwatch.Frequency / 200_000;
 
-    /// <summary>So many more short waits than others begin it.</summary>
+    /// <summary>The surplus of short waits over others at which polling begins.</summary>
     private const int Enough = 16;
 
-    /// <summary>A wait that was not short counts as so many: two or three in a row end it.</summary>
+    /// <summary>The weight of a wait that was not short: two or three in a row stop the polling.</summary>
     private const int Penalty = 8;
 
-    /// <summary>So many offers of the core are judged together.</summary>
+    /// <summary>The sched_yield calls that are evaluated together.</summary>
     private const int Offers = 64;
 
     /// <summary>
-    /// One offer in so many may be taken: the ticks of a kernel and of a watchdog take fewer, a client or a loop on the same core
-    /// takes every other. And one part in so many of the time must be waiting, else there is nothing to gain.
+    /// The fraction of sched_yield calls that may run another thread: the ticks of the kernel and the watchdog use fewer, a client or a loop on
+    /// the same core every second one. Also the least fraction of the time that the loop must wait.
     /// </summary>
     private const int Share = 8;
 
-    /// <summary>So much polling is judged together: whoever computes takes few offers, but then for milliseconds.</summary>
+    /// <summary>The time of polling that is evaluated together. A CPU-bound neighbour accepts few sched_yield offers but holds the core for milliseconds.</summary>
     private static readonly long Period = Stopwatch.Frequency / 50;
 
-    /// <summary>So many waits are slept through when somebody else has wanted the core, until it is tried again.</summary>
+    /// <summary>The waits without polling after another thread has wanted the core.</summary>
     private const int Abstinence = 4096;
 
     private int _short;
@@ -65,7 +65,7 @@ internal sealed unsafe class LoopPolling
         _returned = Stopwatch.GetTimestamp();
         long waited = _returned - begun;
 
-        // Where the loop works far longer than it waits, it is throughput that counts, and there is no time to gain.
+        // A loop that works far longer than it waits has no latency to gain.
         bool pays = waited <= Longest && waited >= busy / Share;
         _short = pays ? Math.Min(_short + 1, 2 * Enough) : Math.Min(_short, Math.Max(_short - Penalty, 0));
 
@@ -94,7 +94,7 @@ internal sealed unsafe class LoopPolling
         return count;
     }
 
-    /// <summary>Gives polling up for a while where others use the core: often, or for long.</summary>
+    /// <summary>Suspends polling if other threads use the core often or for long.</summary>
     private void Judge(long away)
     {
         _offers++;

@@ -1,8 +1,8 @@
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
-/// Looks at every loop each five milliseconds, so that a handler that blocks keeps the others waiting for ten at most. Where
-/// nothing happens for a second it stops looking, and the first event wakes it: an idle server has no ticks.
+/// Checks every loop each five milliseconds, so that a blocking handler delays others by ten at most. After a second without events it sleeps
+/// until the next event: an idle server has no ticks.
 /// </summary>
 internal static class LoopWatchdog
 {
@@ -27,7 +27,7 @@ internal static class LoopWatchdog
         }
     }
 
-    /// <summary>Called for each event, behind a full fence and before anything that may block.</summary>
+    /// <summary>Called for each event, after a full fence and before any code that may block.</summary>
     public static void Awake()
     {
         if (_asleep)
@@ -60,7 +60,7 @@ internal static class LoopWatchdog
                 continue;
             }
 
-            // First the flag, then another look: a loop that has taken an event before that is seen here, a later one sees the flag.
+            // The flag is set before another check: the check sees an earlier event, and a later event sees the flag.
             _asleep = true;
             Interlocked.MemoryBarrier();
             if (Look())

@@ -1,29 +1,30 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Runtime.CompilerServices;
+using ByteStreams.Transport.Interop;
 
-namespace ByteStreams.Transport;
+namespace ByteStreams.Transport.Epoll;
 
-/// <summary>A struct sockaddr_in or sockaddr_in6 as the kernel gave it: an end point is made of it only for those who ask.</summary>
-[InlineArray(LibC.AddressSize)]
+/// <summary>A struct sockaddr_in or sockaddr_in6 as the kernel has written it; the end point is created on demand.</summary>
+[InlineArray(SocketConstants.AddressSize)]
 internal struct PeerAddress
 {
     private byte _first;
 
-    /// <summary>The address of an end point; empty for every other family than IP's.</summary>
-    public static PeerAddress Of(EndPoint endPoint)
+    /// <summary>The address of an end point; empty for a family other than IP.</summary>
+    public static PeerAddress From(EndPoint endPoint)
     {
         PeerAddress address = default;
         if (endPoint is IPEndPoint)
         {
             SocketAddress serialized = endPoint.Serialize();
-            serialized.Buffer.Span[..Math.Min(serialized.Size, LibC.AddressSize)].CopyTo(address);
+            serialized.Buffer.Span[..Math.Min(serialized.Size, SocketConstants.AddressSize)].CopyTo(address);
         }
 
         return address;
     }
 
-    /// <summary>The end point; null for every other family.</summary>
+    /// <summary>The end point; null for another family.</summary>
     public static IPEndPoint? ToEndPoint(ReadOnlySpan<byte> address)
     {
         const ushort inet = 2;

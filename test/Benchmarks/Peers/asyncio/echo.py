@@ -26,9 +26,9 @@ async def echo_frames(reader, writer):
 
 
 async def serve(arguments):
-    # A line may be as long as the other servers allow, and connections may come faster than they are accepted.
+    # The same maximum line as the other servers, and a backlog for connections that arrive faster than they are accepted.
     options = {"limit": 1 << 20, "backlog": 4096}
-    # A server lives as long as somebody refers to it.
+    # A server lives as long as it is referenced.
     servers = []
     for port, handler in (arguments.line, echo_lines), (arguments.frame, echo_frames):
         if port:

@@ -1,4 +1,4 @@
-/* The yardstick: an echo server as an expert writes one in C. One epoll loop per thread, edge-triggered and registered once;
+/* The reference: an echo server in C as an expert writes it. One epoll loop per thread, edge-triggered and registered once;
  * no receive after a short one; one send for all the messages of a receive; a buffer only while it holds bytes, taken from
  * a stack, so that it is still in the cache. Loops share a TCP port by SO_REUSEPORT, a Unix socket by EPOLLEXCLUSIVE.
  *
@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What a receive asks for: a socket rarely holds more, and the pages of a buffer that are not used cost nothing. */
+/* The size of a receive: a socket rarely holds more, and unused pages of a buffer cost nothing. */
 enum { BLOCK = 256 * 1024, EVENTS = 512, HEADER = 4, MOST = 64 * 1024 * 1024 };
 enum endpoint { LINE, FRAME, UNIX, UNIX_FRAME, ENDPOINTS };
 
@@ -106,7 +106,7 @@ static void accept_all(struct loop *loop, struct connection *listener) {
   }
 }
 
-/* Moves c->complete over every message that is all there. The size that the next one needs, 0 if it is not known, -1 if too much. */
+/* Moves c->complete over every complete message. Returns the size of the next one, 0 if it is unknown, -1 if it is too large. */
 static ssize_t parse(struct connection *c, size_t searched) {
   if (!c->frame) {
     for (char *at = c->buffer + searched, *end = c->buffer + c->end, *line; (line = memchr(at, '\n', (size_t)(end - at))) != NULL; at = line + 1)
@@ -124,7 +124,7 @@ static ssize_t parse(struct connection *c, size_t searched) {
   return 0;
 }
 
-/* Nothing is waiting to be sent: what is left moves to the front, and a message that is larger than the buffer gets a larger one. */
+/* Called if nothing waits to be sent: moves the rest to the front, and enlarges the buffer for a message that does not fit. */
 static void make_room(struct connection *c, size_t needed) {
   size_t left = c->end - c->sent;
   if (c->sent > 0) memmove(c->buffer, c->buffer + c->sent, left);
@@ -138,7 +138,7 @@ static void make_room(struct connection *c, size_t needed) {
   c->size = size;
 }
 
-/* 1: everything is sent. 0: the socket is full, EPOLLOUT will tell. -1: the connection is lost. */
+/* 1: everything is sent. 0: the socket is full, wait for EPOLLOUT. -1: the connection has failed. */
 static int send_complete(struct connection *c) {
   while (c->sent < c->complete) {
     size_t wanted = c->complete - c->sent;

@@ -1,5 +1,5 @@
-// An echo server on Go's net package: a goroutine for each connection, buffered reader and writer, and a flush when nothing
-// that has been received is left.
+// An echo server on Go's net package: a goroutine for each connection, buffered reader and writer, and a flush when
+// all received data is processed.
 package main
 
 import (

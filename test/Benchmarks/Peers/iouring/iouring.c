@@ -1,7 +1,7 @@
-/* The question whether io_uring would serve the engine better than epoll: the yardstick's work in the shape that the engine's
- * seam would need. One ring; accepts and receives are armed once (multishot), receives take buffers from a ring that the kernel
- * shares, and everything that was answered goes with the next wait in one system call. What one receive brought is sent from
- * where it lies if it ends with a message, and is collected otherwise.
+/* Compares io_uring with epoll for the engine: the reference server's work in the structure that the engine's interface needs.
+ * One ring; accepts and receives are armed once (multishot), receives take buffers from a ring shared with the kernel, and all
+ * answers are submitted with the next wait in one system call. Received data is sent without a copy if it ends with a message,
+ * and collected otherwise.
  *
  *   server [--line PORT] [--frame PORT] [--unix PATH] [--unix-frame PATH]
  */
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum { ENTRIES = 4096, BUFFERS = 512, BUFFER = 64 * 1024, GROUP = 0, HEADER = 4, MOST = 64 * 1024 * 1024 };
-/* The low bits of what an entry carries; the others are the connection. */
+/* The low bits of an entry's user data; the others are the connection. */
 enum operation { ACCEPT, RECEIVE, SEND, OPERATIONS = 3 };
 enum endpoint { LINE, FRAME, UNIX, UNIX_FRAME, ENDPOINTS };
 
@@ -99,7 +99,7 @@ static struct connection *new_connection(int fd, int frame, int tcp) {
   return c;
 }
 
-/* Once the kernel has given back everything that it was given. */
+/* Called when the kernel has returned every buffer. */
 static void end(struct connection *c) {
   c->ending = 1;
   if (c->sending) return;
@@ -113,7 +113,7 @@ static void end(struct connection *c) {
   free(c);
 }
 
-/* How many of these bytes are whole messages; -1 if one is too large. */
+/* The number of these bytes in complete messages; -1 if a message is too large. */
 static ssize_t whole(const struct connection *c, const char *start, size_t length) {
   if (!c->frame) {
     const char *last = memrchr(start, '\n', length);

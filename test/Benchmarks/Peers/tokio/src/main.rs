@@ -1,5 +1,5 @@
-//! An echo server on Tokio: a task for each connection, buffered reader and writer, and a flush when nothing that has been
-//! received is left. One thread is the current-thread runtime, more are the multi-thread one.
+//! An echo server on Tokio: a task for each connection, buffered reader and writer, and a flush when all received data is
+//! processed. One thread is the current-thread runtime, more are the multi-thread one.
 
 use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};

@@ -1,0 +1,21 @@
+using ByteStreams.Connections;
+using ByteStreams.Transport;
+using Microsoft.AspNetCore.Connections;
+
+namespace ByteStreams.Timeouts;
+
+/// <summary>Has the heartbeat watch a connection, which it drops when the connection has closed: nothing waits for that here.</summary>
+internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits limits, Heartbeat heartbeat) : ConnectionMiddleware(next, forwards: true)
+{
+    protected override Task ServeAsync(ConnectionState connection)
+    {
+        ConnectionContext context = connection.Connection;
+        // As middleware before this sees them: after TLS they count plain bytes.
+        IByteStreamTransportFeature link = ConnectionLink.Of(context);
+        IConnectionProgress progress = ConnectionLink.Progress(context);
+        var timeouts = new ConnectionTimeouts(link, progress, limits, heartbeat, connection.Owner is null ? null : connection.Began);
+        connection.Timeouts = timeouts;
+        heartbeat.Add(timeouts);
+        return Next(context);
+    }
+}

@@ -1,0 +1,28 @@
+using System.Text.RegularExpressions;
+
+namespace ByteStreams.Middleware.Tests;
+
+/// <summary>All P/Invoke of library and host is in Transport/Interop, with one declaration per function.</summary>
+public partial class InteropTests
+{
+    private const string Interop = "Middleware/Transport/Interop/";
+
+    [Fact]
+    public void Source_EachImport_IsDeclaredOnceAndInInterop()
+    {
+        (string File, string Function)[] imports =
+        [
+            .. from file in Repository.Files("src", "*.cs")
+               where !file.Contains("/obj/", StringComparison.Ordinal)
+               from Match match in Import().Matches(Repository.Read($"src/{file}"))
+               select (file, match.Groups["function"].Value),
+        ];
+
+        Assert.InRange(imports.Length, 20, 1000);
+        Assert.Equal([], imports.Where(import => !import.File.StartsWith(Interop, StringComparison.Ordinal)).Select(import => import.File).Distinct());
+        Assert.Equal([], imports.GroupBy(import => import.Function).Where(declared => declared.Count() > 1).Select(declared => declared.Key));
+    }
+
+    [GeneratedRegex("""\[(Library|Dll)Import\([^)]*?EntryPoint = "(?<function>\w+)"|\[(Library|Dll)Import\(""")]
+    private static partial Regex Import();
+}
