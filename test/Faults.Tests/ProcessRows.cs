@@ -236,9 +236,9 @@ public sealed class ProcessRows : ProcessTest
             Missed($"3 KiB each ({each:0.0})");
         }
 
-        // Measured at loads of 30 to 60: 3.8 to 4.2. The bound is below stock Kestrel's 4.8.
-        Assert.InRange(each, 0, 4.6);
-        Assert.InRange(p99, 0, 50);
+        // Less than stock Kestrel's, which the same machine has measured in the same way.
+        Assert.InRange(each, 0, stock);
+        Assert.InRange(p99, 0, Patience.OnThisMachine(TimeSpan.FromMilliseconds(50)).TotalMilliseconds);
         await AssertRecoveredAsync(host, sockets, ("closed_by_peer", Connections + 1000));
 
         async Task<(double KiBEach, double P99)> IdleAsync(ServerProcess server)
