@@ -3,8 +3,6 @@ using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using ByteStreams;
 using ByteStreams.Configuration;
-using ByteStreams.Middleware.Tests;
-using StreamsHost.Admin;
 
 namespace StreamsHost.Tests.Configuration;
 
