@@ -1,8 +1,5 @@
 using System.Reflection;
 using ByteStreams;
-using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
-using StreamsHost.Status;
 
 namespace StreamsHost.Admin;
 

@@ -44,7 +44,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         }
 
         FakeLogCollector log = front.Services.GetFakeLogCollector();
-        await UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == 700));
+        await Patience.UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == 700));
         Assert.Contains($", upstream {upstream}, 6 bytes in, 6 bytes out", log.GetSnapshot().Single(record => record.Id.Id == 700).Message, StringComparison.Ordinal);
         active.RecordObservableInstruments();
         Assert.Equal(0, active.LastMeasurement.Value);
@@ -126,12 +126,12 @@ public sealed class ConfiguredRelayTests : ServedTest
         await front.StartAsync(Soon);
         ByteStreamMonitor monitor = front.Services.GetRequiredService<ByteStreamMonitor>();
         HealthCheckService checks = front.Services.GetRequiredService<HealthCheckService>();
-        await UntilAsync(() => monitor.Endpoints()[0].Upstreams.All(upstream => !upstream.IsHealthy));
+        await Patience.UntilAsync(() => monitor.Endpoints()[0].Upstreams.All(upstream => !upstream.IsHealthy));
 
         HealthReport down = await checks.CheckHealthAsync(Soon);
         await using (await ByteStream.StartUnixServerAsync(Echo, path, cancellationToken: Soon))
         {
-            await UntilAsync(() => monitor.Endpoints()[0].Upstreams.Any(upstream => upstream.IsHealthy));
+            await Patience.UntilAsync(() => monitor.Endpoints()[0].Upstreams.Any(upstream => upstream.IsHealthy));
             Assert.Equal(HealthStatus.Healthy, (await checks.CheckHealthAsync(Soon)).Status);
         }
 
