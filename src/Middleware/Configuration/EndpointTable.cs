@@ -138,8 +138,8 @@ internal static class EndpointTable
     /// <summary>The keys of an endpoint's sockets. A change of one needs a new listener.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
     [
-        Number(ByteStreamServerOptions.Ranges, nameof(ByteStreamServerOptions.Limit), (o, v) => o.Limit = v),
-        Number(ByteStreamServerOptions.Ranges, nameof(ByteStreamServerOptions.Backlog), (o, v) => o.Backlog = v),
+        Number(TransportRanges, nameof(ByteStreamServerOptions.Limit), (o, v) => o.Limit = v),
+        Number(ByteStreamListenOptions.Ranges.For<ByteStreamServerOptions>(), nameof(ByteStreamServerOptions.Backlog), (o, v) => o.Backlog = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReuseAddress), o => o.ReuseAddress, (o, v) => o.ReuseAddress = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReusePort), o => o.ReusePort, (o, v) => o.ReusePort = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.IPv6Only), o => o.IPv6Only, (o, v) => o.IPv6Only = v),
