@@ -1,9 +1,10 @@
+using System.Text.RegularExpressions;
 using Mono.Cecil;
 
 namespace ByteStreams.Middleware.Tests;
 
 /// <summary>The layers of docs/architecture.md: a type refers only to types of its own folder in src/Middleware and of folders below it.</summary>
-public sealed class LayerTests
+public sealed partial class LayerTests
 {
     /// <summary>Lowest first; folders of one layer do not refer to each other. The empty name is src/Middleware itself.</summary>
     private static readonly string[][] _layers =
@@ -12,10 +13,12 @@ public sealed class LayerTests
         ["Client"], ["Server"], ["Relay"], ["Configuration"], ["Hosting"], [string.Empty],
     ];
 
-    /// <summary>The folder of each type, by the name of its file: <c>ByteStreamReader.cs</c>, <c>ByteStreamReader.Core.cs</c>.</summary>
-    private static readonly Dictionary<string, string> _folders = Repository.Files("src/Middleware", "*.cs")
-        .Select(path => (Type: Path.GetFileName(path).Split('.')[0], Folder: path.Contains('/', StringComparison.Ordinal) ? path.Split('/')[0] : string.Empty))
-        .Distinct().ToDictionary(file => file.Type, file => file.Folder, StringComparer.Ordinal);
+    /// <summary>The folder of each type, by its declaration.</summary>
+    private static readonly Dictionary<string, string> _folders = (
+        from path in Repository.Files("src/Middleware", "*.cs")
+        from Match declaration in Declaration().Matches(Repository.Read($"src/Middleware/{path}"))
+        select (Type: declaration.Groups["type"].Value, Folder: path.Contains('/', StringComparison.Ordinal) ? path.Split('/')[0] : string.Empty))
+        .Distinct().ToDictionary(found => found.Type, found => found.Folder, StringComparer.Ordinal);
 
     private static readonly ModuleDefinition _library = ModuleDefinition.ReadModule(typeof(ByteStream).Assembly.Location);
 
@@ -27,7 +30,7 @@ public sealed class LayerTests
         select $"{Folder(type)}/{type.Name} refers to {Folder(other)}/{other.Name}");
 
     [Fact]
-    public void Type_IsTopLevel_StandsInAFileOfItsName() => Assert.Empty(Types().Where(type => Folder(type) is null).Select(type => type.FullName));
+    public void Type_IsDeclaredInAFolder_TheLayerOfWhichIsKnown() => Assert.Empty(Types().Where(type => Folder(type) is null || Layer(type) < 0).Select(type => type.FullName));
 
     private static IEnumerable<TypeDefinition> Types() => _library.Types.Where(type => !type.Name.StartsWith('<') && type.Namespace.Split('.')[0] is "ByteStreams" or "Microsoft");
 
@@ -57,4 +60,7 @@ public sealed class LayerTests
         select part;
 
     private static IEnumerable<TypeReference> Signature(IMethodSignature method) => [method.ReturnType, .. method.Parameters.Select(parameter => parameter.ParameterType)];
+
+    [GeneratedRegex(@"^(?:public|internal)\b[\w ]*? (?:record struct|class|struct|interface|enum|record|delegate [\w<>\[\]?]+) (?<type>\w+)", RegexOptions.Multiline)]
+    private static partial Regex Declaration();
 }
