@@ -661,7 +661,7 @@ public sealed class LifeTests : IDisposable
             return stop.IsCompleted;
         });
         Assert.Equal(1, (await stop).LeftBehind);
-        Assert.Contains("left behind", Assert.Single(collector.AtLeast(LogLevel.Error)).Message, StringComparison.Ordinal);
+        Assert.Contains("are abandoned", Assert.Single(collector.AtLeast(LogLevel.Error)).Message, StringComparison.Ordinal);
         released.SetResult();
         await server.WaitClosedAsync(TestContext.Current.CancellationToken).Soon();
     }
