@@ -56,7 +56,7 @@ public class HandlerTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Chat_Line_ReachesEverybody()
+    public async Task Chat_Line_ReachesAllMembers()
     {
         var room = new ChatRoom();
         await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
@@ -74,7 +74,7 @@ public class HandlerTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Chat_MemberThatDoesNotRead_IsDroppedAndHoldsUpNobody()
+    public async Task Chat_MemberThatDoesNotRead_IsDroppedAndDelaysNoOther()
     {
         var room = new ChatRoom(capacity: 4);
         await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
@@ -126,7 +126,7 @@ public class HandlerTests
                 await member.ConnectAsync(server.EndPoints[0], Cancel);
             }
 
-            await UntilAsync(() => room.Count == Members);
+            await Patience.UntilAsync(() => room.Count, now => now == Members);
             await using ByteStreamConnection reading = await JoinAsync(server, room);
             for (int i = 0; i < Lines; i++)
             {
@@ -153,7 +153,7 @@ public class HandlerTests
             Assert.Equal(Members + 1, room.Count);
 
             byte[] one = new byte[1];
-            await UntilAsync(() =>
+            await Patience.UntilAsync(() =>
             {
                 foreach (Socket member in members.Where(_ => bytesAMinute > 0))
                 {
@@ -207,18 +207,18 @@ public class HandlerTests
             Cancel);
         using var member = new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
         await member.ConnectAsync(server.EndPoints[0], Cancel);
-        await UntilAsync(() => room.Count == 1);
+        await Patience.UntilAsync(() => room.Count, now => now == 1);
         for (int i = 0; i < 10; i++)
         {
             room.Broadcast(new byte[60_000]);
         }
 
         member.Shutdown(SocketShutdown.Send);
-        await UntilAsync(() => room.Count == 0);
+        await Patience.UntilAsync(() => room.Count, now => now == 0);
         // Past the member's leave, which nothing reports; a shorter time would only test less.
         await Task.Delay(100, Cancel);
 
-        await UntilAsync(() =>
+        await Patience.UntilAsync(() =>
         {
             time.Advance(TimeSpan.FromMinutes(1));
             return server.ClientCount == 0;
@@ -235,14 +235,6 @@ public class HandlerTests
 
         Assert.False(member.TryQueue("late\n"u8.ToArray()));
         Assert.False(member.Dropped.IsCompleted);
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        while (!condition())
-        {
-            await Task.Delay(1, Cancel);
-        }
     }
 
     private static Task<ByteStreamServer> StartAsync(Func<ByteStreamHandler> make, int limit = ByteStreamReader.DefaultLimit) =>

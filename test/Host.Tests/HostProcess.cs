@@ -13,8 +13,6 @@ internal sealed partial class HostProcess : IAsyncDisposable
 {
     private const string StatusAnnouncement = "The status page, health checks and metrics are at ";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     /// <summary>The build beside the tests, or the one that STREAMSHOST_EXECUTABLE names, such as a Native AOT one.</summary>
     public static readonly string Executable = Environment.GetEnvironmentVariable("STREAMSHOST_EXECUTABLE") is { Length: > 0 } other
         ? Path.GetFullPath(other)
@@ -157,7 +155,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     }
 
     /// <summary>The next line of its output, as it is.</summary>
-    public async Task<string> ReadLineAsync() => await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience)
+    public async Task<string> ReadLineAsync() => await _process.StandardOutput.ReadLineAsync().WaitAsync(Patience.Limit)
         ?? throw new InvalidOperationException($"The host ended: {await _errors}");
 
     /// <summary>The next line of its log, which is JSON where no terminal is: the message alone.</summary>
@@ -190,15 +188,15 @@ internal sealed partial class HostProcess : IAsyncDisposable
     {
         // Its log has to go somewhere, or it waits for a reader.
         Task<string> rest = _process.StandardOutput.ReadToEndAsync();
-        await _process.WaitForExitAsync().WaitAsync(Patience);
-        NoteEnds(await rest.WaitAsync(Patience));
-        return (_process.ExitCode, await _errors.WaitAsync(Patience));
+        await _process.WaitForExitAsync().WaitAsync(Patience.Limit);
+        NoteEnds(await rest.WaitAsync(Patience.Limit));
+        return (_process.ExitCode, await _errors.WaitAsync(Patience.Limit));
     }
 
     /// <summary>Waits for its end while its output is not read.</summary>
     public async Task<int> WaitForExitUnreadAsync()
     {
-        await _process.WaitForExitAsync().WaitAsync(Patience);
+        await _process.WaitForExitAsync().WaitAsync(Patience.Limit);
         return _process.ExitCode;
     }
 

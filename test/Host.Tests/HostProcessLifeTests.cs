@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using ByteStreams;
-using ByteStreams.Middleware.Tests;
 using Microsoft.AspNetCore.Connections;
 using StreamsHost.Lifetime;
 
@@ -135,7 +134,7 @@ public sealed class HostProcessLifeTests : IDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F42")]
-    public async Task Sigterm_HandlersThatIgnoreIt_AreCutAtTheDeadlineAndTheLogSaysWho_F42()
+    public async Task Sigterm_HandlersThatIgnoreIt_AreAbortedAtTheDeadlineAndLogged_F42()
     {
         await using HostProcess host = HostProcess.Start([.. Relay(), "--ByteStreams:DrainTimeout=1s", "--ByteStreams:Endpoints:relay:Relay:DrainQuiet=1h"]);
         await host.WaitUntilUpAsync(4);
@@ -186,7 +185,7 @@ public sealed class HostProcessLifeTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Sigterm_InTheMidstOfTheStart_EndsWithCodeZeroAndLeavesNothingBehind()
+    public async Task Sigterm_DuringTheStart_ExitsWithCodeZeroAndReleasesAll()
     {
         Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) holds up the start.");
         string first = Path.Combine(_folder, "first.sock");
@@ -195,10 +194,7 @@ public sealed class HostProcessLifeTests : IDisposable
             ["/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=listen", "-e", "inject=listen:delay_enter=2000000:when=1"],
             $"--ByteStreams:Endpoints:a:Url=unix:{first}",
             "--ByteStreams:Endpoints:a:Handler=echo");
-        while (!File.Exists(first))
-        {
-            await Task.Delay(10, Cancel);
-        }
+        await Patience.UntilAsync(() => File.Exists(first));
 
         host.Signal(PosixSignal.SIGTERM);
 
@@ -239,7 +235,7 @@ public sealed class HostProcessLifeTests : IDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F46")]
-    public async Task Sighup_ConfigurationChanged_IsTakenOverAndNobodyIsDisturbed_F46()
+    public async Task Sighup_ConfigurationChanged_IsAppliedAndConnectionsStay_F46()
     {
         string file = Path.Combine(_folder, "appsettings.json");
         await File.WriteAllTextAsync(file, Configuration("echo"), Cancel);
@@ -277,10 +273,7 @@ public sealed class HostProcessLifeTests : IDisposable
         await open.DisposeAsync();
         await quiet.DisposeAsync();
         await host.WaitForSummariesAsync(3);
-        while (host.Sockets > sockets)
-        {
-            await Task.Delay(10, Cancel);
-        }
+        await Patience.UntilAsync(() => host.Sockets, now => now <= sockets);
 
         long began = Stopwatch.GetTimestamp();
         await using (ByteStreamConnection canary = await ConnectAsync(host.Port("quiet")))

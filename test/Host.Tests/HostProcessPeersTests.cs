@@ -3,12 +3,11 @@ using System.Net.Sockets;
 using System.Text;
 using ByteStreams;
 using ByteStreams.Interop.Tests;
-using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 
 namespace StreamsHost.Tests;
 
-/// <summary>The real process and clients that others have written: what test/Interop shows of the library, here of the program that is deployed.</summary>
+/// <summary>The real process and clients that others have written: what test/Interop.Tests shows of the library, here of the program that is deployed.</summary>
 public sealed class HostProcessPeersTests : IAsyncLifetime
 {
     private readonly AuthorityFiles _authority = new();
@@ -122,7 +121,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     [Trait("Peer", "openssl")]
     [InlineData("-tls1_2")]
     [InlineData("-tls1_3")]
-    public async Task RelayBehindTls_SClientAsks_IsAnsweredByTheUnixSocket(string version)
+    public async Task RelayOverTls_SClientAsks_IsAnsweredByTheUnixSocket(string version)
     {
         await using Peer client = Peer.Start(
             "openssl", "s_client", "-connect", $"127.0.0.1:{Host.Port("front")}", version, "-quiet", "-CAfile", _authority.CaPath, "-verify_return_error");
@@ -199,7 +198,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     private static async Task<ByteStreamConnection> ConnectAsync(Peer peer, int port)
     {
         using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-        late.CancelAfter(Peer.Patience);
+        late.CancelAfter(Patience.Limit);
         while (true)
         {
             try

@@ -30,7 +30,7 @@ public sealed class HostProcessRelayTests : IAsyncLifetime
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F60")]
-    public async Task Relay_UpstreamRefuses_ClientIsResetAndTheLogSaysWhy_F60()
+    public async Task Relay_UpstreamRefuses_ClientIsResetAndTheCauseIsLogged_F60()
     {
         _upstream.Dispose();
 

@@ -32,13 +32,8 @@ public sealed partial class HostProcessReloadTests : IDisposable
         }
 
         using var http = new HttpClient();
-        string metrics = string.Empty;
         string[] expected = ["kept", $"other{Reloads}"];
-        while (!Names(metrics).SequenceEqual(expected))
-        {
-            await Task.Delay(100, Cancel);
-            metrics = await http.GetStringAsync(new Uri($"{host.StatusAddresses[0]}/metrics"), Cancel);
-        }
+        string metrics = await Patience.UntilAsync(() => MetricsAsync(host, http), now => Names(now).SequenceEqual(expected));
 
         // The totals of the others go on.
         Assert.Matches(@"(?m)^bytestreams_accepted_connections_total\{[^}]*bytestreams_endpoint=""kept""[^}]*\} 1\b", metrics);
@@ -96,21 +91,18 @@ public sealed partial class HostProcessReloadTests : IDisposable
     }
 
     /// <summary>Waits for the next scrape that is not cached.</summary>
-    private static async Task WaitForMetricAsync(HostProcess host, HttpClient http, string name, Func<double, bool> isExpected)
-    {
-        while (true)
+    private static Task<double> WaitForMetricAsync(HostProcess host, HttpClient http, string name, Func<double, bool> isExpected) => Patience.UntilAsync(
+        async () =>
         {
-            string metrics = await http.GetStringAsync(new Uri($"{host.StatusAddresses[0]}/metrics"), Cancel);
+            string metrics = await MetricsAsync(host, http);
             Match value = Regex.Match(metrics, $@"(?m)^{name}(?:\{{[^}}]*\}})? (\S+)");
             Assert.True(value.Success, metrics);
-            if (isExpected(double.Parse(value.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture)))
-            {
-                return;
-            }
+            return double.Parse(value.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
+        },
+        isExpected,
+        awaited: name);
 
-            await Task.Delay(100, Cancel);
-        }
-    }
+    private static Task<string> MetricsAsync(HostProcess host, HttpClient http) => http.GetStringAsync(new Uri($"{host.StatusAddresses[0]}/metrics"), Cancel);
 
     private static IEnumerable<string> Names(string metrics) =>
         EndpointLabel().Matches(metrics).Select(label => label.Groups[1].Value).Distinct().Order(StringComparer.Ordinal);

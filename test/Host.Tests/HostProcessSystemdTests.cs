@@ -88,7 +88,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Run_NotifySocket_IsToldOfEachStep()
+    public async Task Run_NotifySocket_ReceivesEachState()
     {
         await using HostProcess host = HostProcess.StartUnder(
             ["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=200000"], "--ByteStreams:DrainDelay=1s", "--ByteStreams:DrainTimeout=20s");
@@ -140,7 +140,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Run_Watchdog_IsToldTwiceWithinItsTime()
+    public async Task Run_Watchdog_IsNotifiedTwiceWithinItsTime()
     {
         // So long that a busy machine is not what the test sees.
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=4000000"]);
@@ -154,7 +154,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Run_WatchdogOfAnotherProcess_IsNotTold()
+    public async Task Run_WatchdogOfAnotherProcess_IsNotNotified()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=2000", "WATCHDOG_PID=1"]);
         Assert.StartsWith("READY=1\n", await ToldAsync(), StringComparison.Ordinal);
@@ -169,7 +169,7 @@ public sealed class HostProcessSystemdTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Run_NobodyReadsTheNotifySocket_EndsAllTheSame()
+    public async Task Run_NotifySocketIsNotRead_Exits()
     {
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/env", $"NOTIFY_SOCKET={NotifyPath}", "WATCHDOG_USEC=2000"]);
         await host.WaitForLineAsync("systemd was not notified of WATCHDOG=1: ");

@@ -106,7 +106,7 @@ public class HostProcessTests
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
-    public async Task Run_MistakesOfEachKind_ReportsThemAllAtOnce()
+    public async Task Run_ErrorsOfEachKind_ReportsThemAllAtOnce()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
@@ -137,7 +137,7 @@ public class HostProcessTests
             $"{endpoints}:secure:Access:Allow: '10.0.0.0/33' is no network.",
             $"{endpoints}:secure:Access:Allow: 'nowhere' is no network.",
             $"{endpoints}:secure:Tls:Certificates:0: /no/such/tls.crt cannot be used: ",
-            $"{endpoints}:secure:Tls:ClientCertificates is Require and needs ClientCaPath",
+            $"{endpoints}:secure:Tls:ClientCertificates is Require and requires ClientCaPath",
         ];
         string[] lines = [.. errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal)];
         Assert.Equal(expected.Length, lines.Length);
@@ -147,7 +147,7 @@ public class HostProcessTests
     [Theory(Timeout = 120000)]
     [InlineData(150)]
     [InlineData(200)]
-    public async Task Run_TooFewDescriptors_SaysSoInOneLine(int limit)
+    public async Task Run_TooFewDescriptors_IsReportedInOneLine(int limit)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux() && File.Exists("/usr/bin/prlimit"), "prlimit (Debian: util-linux) sets the limit");
         await using HostProcess host = HostProcess.StartUnder(["/usr/bin/prlimit", $"--nofile={limit}"]);

@@ -92,14 +92,10 @@ internal sealed class Served : IAsyncDisposable
         return new Served(endPoint ?? new IPEndPoint(IPAddress.Loopback, new Uri(address).Port), application, services, log);
     }
 
-    /// <summary>Waits until so many connections have left their summary line.</summary>
-    public async Task<IReadOnlyList<FakeLogRecord>> WaitForSummariesAsync(int count, CancellationToken cancellationToken)
+    /// <summary>Waits for a number of connections' summary lines.</summary>
+    public async Task<IReadOnlyList<FakeLogRecord>> WaitForSummariesAsync(int count)
     {
-        while (Summaries.Count < count)
-        {
-            await Task.Delay(10, cancellationToken);
-        }
-
+        await Patience.UntilAsync(() => Summaries.Count, now => now >= count);
         return Summaries;
     }
 

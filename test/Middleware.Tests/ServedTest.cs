@@ -121,13 +121,4 @@ public abstract class ServedTest : IAsyncLifetime
         Own(holder);
         return port;
     }
-
-    /// <summary>Waits for what nobody signals.</summary>
-    protected async Task UntilAsync(Func<bool> condition)
-    {
-        while (!condition())
-        {
-            await Task.Delay(5, Soon);
-        }
-    }
 }

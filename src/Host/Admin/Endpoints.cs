@@ -1,9 +1,5 @@
 using System.Reflection;
 using ByteStreams;
-using ByteStreams.Connections;
-using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Text;
-using StreamsHost.Status;
 
 namespace StreamsHost.Admin;
 

@@ -1,4 +1,3 @@
-using ByteStreams.Connections;
 using ByteStreams;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;

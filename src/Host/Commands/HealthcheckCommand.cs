@@ -3,11 +3,6 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
-using ByteStreams.Configuration;
-using ByteStreams.Transport.Addresses;
-using ByteStreams.Transport.Sockets;
-using ByteStreams.Transport.Text;
-using ByteStreams.Transport.Unix;
 using StreamsHost.Admin;
 using StreamsHost.Configuration;
 

@@ -1,8 +1,5 @@
 using System.Globalization;
 using ByteStreams;
-using ByteStreams.Connections;
-using ByteStreams.Transport;
-using StreamsHost.Admin;
 using StreamsHost.Configuration;
 using StreamsHost.Hosting;
 using StreamsHost.Lifetime;

@@ -1,4 +1,3 @@
-using ByteStreams.Connections;
 using ByteStreams;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;

@@ -13,6 +13,8 @@ internal static class EndpointTable
 
     private static readonly OptionRanges<ByteStreamServerOptions> TransportRanges = ByteStreamTransportOptions.Ranges.For<ByteStreamServerOptions>();
 
+    private static readonly OptionRanges<ByteStreamServerOptions> ListenRanges = ByteStreamListenOptions.Ranges.For<ByteStreamServerOptions>();
+
     /// <summary>The source of a certificate, of a server or a client.</summary>
     private static readonly Setting<TlsCertificateOptions>[] CertificateSource =
     [
@@ -138,8 +140,8 @@ internal static class EndpointTable
     /// <summary>The keys of an endpoint's sockets. A change of one needs a new listener.</summary>
     public static SettingTable<ByteStreamServerOptions> Listening { get; } = new(
     [
-        Number(ByteStreamServerOptions.Ranges, nameof(ByteStreamServerOptions.Limit), (o, v) => o.Limit = v),
-        Number(ByteStreamServerOptions.Ranges, nameof(ByteStreamServerOptions.Backlog), (o, v) => o.Backlog = v),
+        Number(TransportRanges, nameof(ByteStreamServerOptions.Limit), (o, v) => o.Limit = v),
+        Number(ListenRanges, nameof(ByteStreamServerOptions.Backlog), (o, v) => o.Backlog = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReuseAddress), o => o.ReuseAddress, (o, v) => o.ReuseAddress = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.ReusePort), o => o.ReusePort, (o, v) => o.ReusePort = v),
         Flag<ByteStreamServerOptions>(nameof(ByteStreamServerOptions.IPv6Only), o => o.IPv6Only, (o, v) => o.IPv6Only = v),

@@ -1,5 +1,4 @@
 using System.Security.Cryptography.X509Certificates;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Tls;

@@ -43,7 +43,7 @@ public partial class AdminHttpTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connections_SomeAreOpen_TellsOfEachInPages()
+    public async Task Connections_SomeAreOpen_ListsThemInPages()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
         await using ByteStreamConnection first = await admin.ConnectAsync("echo", Cancel);
@@ -74,7 +74,7 @@ public partial class AdminHttpTests
     [InlineData("limit=1001", "limit: '1001' is not valid. It takes a number from 1 to 1000.\n")]
     [InlineData("limit=1%0a", "limit: '1\\u{A}' is not valid. It takes a number from 1 to 1000.\n")]
     [InlineData("before=-1", "before: '-1' is not valid. It takes what the last answer says as before.\n")]
-    public async Task Connections_WrongQuery_IsToldWhatItTakes(string query, string message)
+    public async Task Connections_InvalidQuery_IsAnsweredWithTheValidValues(string query, string message)
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
 
@@ -85,7 +85,7 @@ public partial class AdminHttpTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Endpoints_OfAllKinds_TellsWhatTheyAreAndWhatTheyCount()
+    public async Task Endpoints_OfEachType_HaveTheirSettingsAndCounts()
     {
         using var authority = new AuthorityFiles();
         TlsCertificateOptions certificate = authority.Write("localhost");
@@ -117,7 +117,7 @@ public partial class AdminHttpTests
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F78")]
-    public async Task Endpoints_CertificateFilesAreBroken_TellsTheErrors()
+    public async Task Endpoints_CertificateFilesAreBroken_HaveTheErrors()
     {
         using var authority = new AuthorityFiles();
         TlsCertificateOptions certificate = authority.Write("localhost");
@@ -133,18 +133,12 @@ public partial class AdminHttpTests
 
         await File.WriteAllTextAsync(certificate.Path!, string.Empty, Cancel);
         await File.WriteAllTextAsync(authority.CaPath, string.Empty, Cancel);
-        (string? Certificate, string? Authorities) errors;
-        do
-        {
-            await Task.Delay(50, Cancel);
-            errors = await ErrorsAsync();
-        }
-        while (errors.Certificate is null || errors.Authorities is null);
+        (string? Certificate, string? Authorities) errors = await Patience.UntilAsync(ErrorsAsync, now => now is { Certificate: not null, Authorities: not null });
 
         Assert.Equal($"{certificate.Path} with {certificate.KeyPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Certificate);
         Assert.Equal($"{authority.CaPath} cannot be used: the file is empty. Write the certificates to it (PEM).", errors.Authorities);
 
-        async Task<(string?, string?)> ErrorsAsync()
+        async Task<(string? Certificate, string? Authorities)> ErrorsAsync()
         {
             using JsonDocument json = await JsonAsync(admin, "/endpoints");
             JsonElement secure = json.RootElement.GetProperty("endpoints").EnumerateArray().Single(endpoint => endpoint.GetProperty("name").GetString() == "secure");

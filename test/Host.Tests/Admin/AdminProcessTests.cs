@@ -101,7 +101,7 @@ public class AdminProcessTests
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
-    public async Task Run_StatusPortInUse_ExitsWithOneClearMessageAndLeavesNoSocketBehind()
+    public async Task Run_StatusPortInUse_ExitsWithOneMessageAndRemovesItsSocket()
     {
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
         await using HostProcess host = HostProcess.Start($"--Admin:Url=http://{taken.EndPoints[0]}");
@@ -116,7 +116,7 @@ public class AdminProcessTests
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F45")]
-    public async Task Run_MistakesHereAndInEndpoints_AreToldTogether()
+    public async Task Run_ErrorsHereAndInEndpoints_AreReportedTogether()
     {
         await using HostProcess host = HostProcess.Start("--Admin:AllowChange=true", "--ByteStreams:Endpoints:echo:Lmit=1");
 

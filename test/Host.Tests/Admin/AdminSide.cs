@@ -61,10 +61,7 @@ internal sealed class AdminSide : IAsyncDisposable
         Assert.Equal("hello\n"u8.ToArray(), await connection.Reader.ReadLineAsync(cancellationToken));
 
         // It may be here before the host has counted that it was sent.
-        while (Monitor.Connections()[0].BytesSent < 6)
-        {
-            await Task.Delay(5, cancellationToken);
-        }
+        await Patience.UntilAsync(() => Monitor.Connections()[0].BytesSent, sent => sent >= 6);
 
         return connection;
     }

@@ -7,7 +7,7 @@ public class BenchTests
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Fact(Timeout = 120000)]
-    public async Task Bench_OurHost_TellsRateAndPercentiles()
+    public async Task Bench_OurHost_PrintsRateAndPercentiles()
     {
         await using HostProcess host = HostProcess.Start();
         await host.WaitUntilUpAsync();

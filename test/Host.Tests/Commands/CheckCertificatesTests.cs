@@ -52,8 +52,8 @@ public sealed class CheckCertificatesTests : IDisposable
 
     /// <summary>Where OpenSSL has no legacy provider, as in small images.</summary>
     [Theory(Timeout = 120000)]
-    [InlineData(false, "it is encrypted with an algorithm that OpenSSL 3 does not support without its legacy provider, such as RC2-40. Export it anew: openssl pkcs12 -legacy -in ")]
-    [InlineData(true, "is encrypted with an algorithm that OpenSSL 3 does not support without its legacy provider. Encrypt it anew: openssl pkcs8 -topk8 ")]
+    [InlineData(false, "the file is encrypted with an algorithm that OpenSSL 3 supports only with its legacy provider, such as RC2-40. Export it again: openssl pkcs12 -legacy -in ")]
+    [InlineData(true, "is encrypted with an algorithm that OpenSSL 3 supports only with its legacy provider. Encrypt it again: openssl pkcs8 -topk8 ")]
     public async Task Check_LegacyEncryption_NamesItAndTheRemedy(bool isKey, string expected)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "OpenSSL is that of Linux");
@@ -96,7 +96,7 @@ public sealed class CheckCertificatesTests : IDisposable
         Assert.Equal(3, warnings.Length);
         Assert.Contains("the certificate 'localhost' expires at ", warnings[0], StringComparison.Ordinal);
         Assert.Contains("the issuer 'CN=In between' is neither in the file nor a root", warnings[1], StringComparison.Ordinal);
-        Assert.Contains("AllowedCommonNames: an authority's name constraints do not bind common names.", warnings[2], StringComparison.Ordinal);
+        Assert.Contains("AllowedCommonNames: name constraints of an authority do not apply to common names.", warnings[2], StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 120000)]
@@ -117,7 +117,7 @@ public sealed class CheckCertificatesTests : IDisposable
 
         Assert.Equal(1, result.ExitCode);
         Assert.StartsWith("ByteStreams:Endpoints:a:Relay:Tls:Certificate: the certificate 'relay' is valid from ", result.Errors, StringComparison.Ordinal);
-        Assert.EndsWith("and upstreams refuse it now. Replace it.\n", result.Errors, StringComparison.Ordinal);
+        Assert.EndsWith("; upstreams reject it now. Replace it.\n", result.Errors, StringComparison.Ordinal);
     }
 
     public void Dispose() => _authority.Dispose();

@@ -26,7 +26,7 @@ public sealed class CheckTests : IDisposable
     [Theory(Timeout = 120000)]
     [Trait("Fault", "F45")]
     [MemberData(nameof(Files))]
-    public async Task Check_BrokenConfiguration_TellsItInOneLineAndExitsWith1(string file)
+    public async Task Check_InvalidConfiguration_IsOneLineAndExitCode1(string file)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
         File.Copy(Path.Combine(Broken, file), Path.Combine(_authority.Folder, file));
@@ -101,7 +101,7 @@ public sealed class CheckTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Check_InOrder_TellsWhatWouldServeAndBindsNothing()
+    public async Task Check_ValidConfiguration_PrintsTheEndpointsAndBindsNothing()
     {
         X509Certificate2 certificate = Place("good", "localhost", DateTimeOffset.UtcNow.AddDays(5));
         await using ByteStreamServer taken = await ByteStream.StartServerAsync((_, _) => Task.CompletedTask, "127.0.0.1", 0, cancellationToken: Cancel);
@@ -131,7 +131,7 @@ public sealed class CheckTests : IDisposable
             "front        tls://*:0                                    handler relay",
             $"             certificate localhost, valid until {Utc(certificate.NotAfter)}",
             "Warning: ByteStreams:Endpoints:front:Tls:Certificates:0: the issuer 'CN=Test Authority' is neither in the file nor a root that this system trusts. "
-            + "Unless it is a root that the clients trust, they cannot build the chain: append the intermediate certificates to the file.",
+            + "Clients that do not trust this issuer themselves reject the certificate. Append the intermediate certificates to the file.",
             $"Configuration file: {Path.GetFullPath(file, _authority.Folder)}.",
             "2 endpoints are valid. Nothing was bound: whether the addresses are free was not checked.",
             string.Empty,

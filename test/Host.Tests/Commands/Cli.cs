@@ -7,8 +7,6 @@ namespace StreamsHost.Tests.Commands;
 /// <summary>The program with a command, run to its end.</summary>
 internal static class Cli
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     /// <summary>The program's file.</summary>
     public static string Program => HostProcess.Executable;
 
@@ -35,7 +33,7 @@ internal static class Cli
 
         try
         {
-            await process.WaitForExitAsync().WaitAsync(Patience);
+            await process.WaitForExitAsync().WaitAsync(Patience.Limit);
         }
         finally
         {

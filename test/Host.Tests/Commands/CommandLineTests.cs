@@ -23,7 +23,7 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative path starts in the current folder.", "run", "--config", "/no/such.json")]
     [InlineData("--config: there is no file '/no/such.json'. Check the path; a relative path starts in the current folder.", "--config=/no/such.json", "run")]
     [InlineData("--config: '/usr' is a folder. Give the file in it.", "--config=/usr")]
-    public async Task Parse_Mistake_IsOneLineAndExitCode1(string message, params string[] arguments)
+    public async Task Parse_InvalidArgument_IsOneLineAndExitCode1(string message, params string[] arguments)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the paths are those of a Unix system");
 
@@ -33,7 +33,7 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Parse_FileThatIsNoJson_SaysWhereTheMistakeIs()
+    public async Task Parse_FileThatIsNoJson_ReportsThePositionOfTheError()
     {
         string file = await WriteAsync("""
             {

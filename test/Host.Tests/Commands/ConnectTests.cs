@@ -31,7 +31,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connect_OutputIsAFile_IsWrittenBehindWhatIsThere()
+    public async Task Connect_OutputIsAFile_AppendsToIt()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "sh is there on a Unix system");
         await using ByteStreamServer server = await EchoAsync();
@@ -103,7 +103,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connect_PeerEndsAndTakesNoMore_SaysSoAfterFiveSeconds()
+    public async Task Connect_PeerClosesAndReadsNoMore_FailsAfterFiveSeconds()
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
@@ -133,7 +133,7 @@ public sealed class ConnectTests : IDisposable
     [Theory(Timeout = 120000)]
     [InlineData(TlsVersion.Tls12)]
     [InlineData(TlsVersion.Tls13)]
-    public async Task Connect_ServerRequiresACertificateAndNoneIsGiven_SaysSoAndNamesTheOptions(TlsVersion version)
+    public async Task Connect_ServerRequiresACertificateAndNoneIsGiven_FailsAndNamesTheOptions(TlsVersion version)
     {
         var options = new ByteStreamServerOptions();
         options.UseTls(tls =>
@@ -152,7 +152,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connect_InputCannotBeRead_SaysSoAndAbortsTheConnection()
+    public async Task Connect_InputCannotBeRead_FailsAndAbortsTheConnection()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a folder can be opened on a Unix system");
         var end = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -188,7 +188,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connect_NobodyReadsItsOutput_Ends()
+    public async Task Connect_ItsOutputIsNotRead_Exits()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a pipe that breaks is a Unix system's");
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
@@ -231,7 +231,7 @@ public sealed class ConnectTests : IDisposable
     [Theory(Timeout = 120000)]
     [InlineData("Connection refused (127.0.0.1:1)", "tcp://127.0.0.1:1")]
     [InlineData("there is no such socket.", "unix:/no/such.sock")]
-    public async Task Connect_NobodyThere_IsOneLineAndExitCode1(string reason, string url)
+    public async Task Connect_NoListener_IsOneLineAndExitCode1(string reason, string url)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
 
@@ -253,7 +253,7 @@ public sealed class ConnectTests : IDisposable
     [InlineData("--server-name is missing: a Unix socket has no host whose name the certificate could have.", "unix:/x", "--tls")]
     [InlineData("--timeout: '5' is not valid. It takes a time such as 10s or 500ms, 1h at most. See StreamsHost connect --help.", "tcp://127.0.0.1:7", "--timeout", "5")]
     [InlineData("connect takes no configuration keys, such as --Admin:Url.", "tcp://127.0.0.1:7", "--Admin:Url=x")]
-    public async Task Connect_Mistake_IsOneLineAndExitCode1(string message, params string[] arguments)
+    public async Task Connect_InvalidArgument_IsOneLineAndExitCode1(string message, params string[] arguments)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
 
@@ -263,7 +263,7 @@ public sealed class ConnectTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Connect_MutualTls_TellsWhatWasAgreed()
+    public async Task Connect_MutualTls_PrintsTheNegotiatedParameters()
     {
         TlsCertificateOptions client = _authority.Write("client");
         await using ByteStreamServer server = await EchoAsync(tls =>

@@ -100,7 +100,7 @@ public sealed class HealthcheckTests : IDisposable
     [InlineData("Admin:Url: 'ftp://x' has no known scheme. Write http://host:port, unix:/path or unix:@name.", "--Admin:Url=ftp://x")]
     [InlineData("unix:/no/such.sock: there is no such socket.", "unix:/no/such.sock")]
     [InlineData("url: 'localhost:7000' has no known scheme. Write http://host:port/path, unix:/path or unix:@name.", "localhost:7000")]
-    public async Task Healthcheck_NobodyThere_IsOneLineAndExitCode1(string message, params string[] arguments)
+    public async Task Healthcheck_NoListener_IsOneLineAndExitCode1(string message, params string[] arguments)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the messages are those of a Unix system");
 

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using ByteStreams.Middleware.Tests;
 
 namespace StreamsHost.Tests.Commands;
 
@@ -9,7 +8,7 @@ public sealed partial class OperationsDocumentTests
     private static readonly string[] Everywhere = ["--help", "--version", "--config"];
 
     [Fact(Timeout = 120000)]
-    public async Task CommandLine_HelpOfEachCommand_IsWhatTheDocumentSays()
+    public async Task CommandLine_HelpOfEachCommand_IsInTheDocument()
     {
         string text = Repository.Read("docs/operations.md");
         string section = text[text.IndexOf("## Command line\n", StringComparison.Ordinal)..];

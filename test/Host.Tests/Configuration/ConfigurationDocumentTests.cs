@@ -3,7 +3,6 @@ using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using ByteStreams;
 using ByteStreams.Configuration;
-using ByteStreams.Middleware.Tests;
 
 namespace StreamsHost.Tests.Configuration;
 
@@ -79,7 +78,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "NoDelay": "yes" } } } }""", "ByteStreams:Endpoints:a:NoDelay: yes against \"type\": \"boolean\"")]
     [InlineData("""{ "ByteStreams": { "Defaults": { "Url": "tcp://*:1" } } }""", "ByteStreams:Defaults:Url: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Pth": "" } ] } } } } }""", "ByteStreams:Endpoints:a:Tls:Certificates:0:Pth: there is no such key")]
-    public void Schema_WhatTheProgramRefuses_IsAMistake(string json, string mistake) =>
+    public void Schema_WhatTheProgramRefuses_IsInvalid(string json, string mistake) =>
         Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), json)));
 
     [Theory]
@@ -87,7 +86,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("Url", "\"http://x:1\"")]
     [InlineData("LingerTimeout", "\"2\"")]
     [InlineData("UnixSocketMode", "\"0999\"")]
-    public void Schema_WrongText_IsAMistake(string key, string value) =>
+    public void Schema_WrongText_IsInvalid(string key, string value) =>
         Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
 
     [Fact]

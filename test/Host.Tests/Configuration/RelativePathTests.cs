@@ -1,6 +1,5 @@
 using System.Text.Json;
 using ByteStreams;
-using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 using StreamsHost.Tests.Commands;
 

@@ -16,8 +16,6 @@ internal sealed partial class Browser : IAsyncDisposable
     private const string Chromium = "/usr/bin/chromium";
     private const string Driver = "/usr/bin/chromedriver";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly Process _driver;
     private readonly HttpClient _client;
     private readonly string _folder;
@@ -47,7 +45,7 @@ internal sealed partial class Browser : IAsyncDisposable
         // Nobody reads on: it would wait when the pipe is full.
         _ = driver.StandardOutput.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
         _ = driver.StandardError.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
-        var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{Port().Match(line).Groups[1].Value}"), Timeout = Patience };
+        var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{Port().Match(line).Groups[1].Value}"), Timeout = Patience.Limit };
         var browser = new Browser(driver, client, folder);
         try
         {
@@ -125,7 +123,27 @@ internal sealed partial class Browser : IAsyncDisposable
 
         _driver.Dispose();
         _client.Dispose();
+        // Some of Chromium's processes outlive the session, and may write while the folder is deleted.
+        await Patience.UntilAsync(() => !IsFolderInUse());
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Whether a process was started with the profile's folder.</summary>
+    private bool IsFolderInUse() => Directory.EnumerateDirectories("/proc")
+        .Where(folder => int.TryParse(Path.GetFileName(folder), out _))
+        .Any(folder => IsOfFolder(Path.Combine(folder, "cmdline")));
+
+    private bool IsOfFolder(string commandLine)
+    {
+        try
+        {
+            return File.ReadAllText(commandLine).Contains(_folder, StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            // The process has exited meanwhile.
+            return false;
+        }
     }
 
     private async Task BeginAsync(CancellationToken cancellationToken)

@@ -2,7 +2,6 @@ using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using ByteStreams;
-using ByteStreams.Middleware.Tests;
 using ByteStreams.Testing;
 using Microsoft.AspNetCore.Connections;
 
@@ -107,7 +106,7 @@ public sealed class StatusPageTests : IAsyncLifetime
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Page_HostGoesAndComesBack_SaysSo()
+    public async Task Page_HostStopsAndRestarts_ShowsIt()
     {
         HostProcess host = await OpenAsync();
         string address = host.StatusAddresses[0];

@@ -45,7 +45,7 @@ public class StatusSamplerTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Watch_NobodyIsLeft_LooksNoMore()
+    public async Task Watch_NoWatcherIsLeft_StopsSampling()
     {
         await using AdminSide admin = await AdminSide.StartAsync(Cancel);
         using var sampler = new StatusSampler(admin.Monitor, _time);

@@ -71,7 +71,7 @@ public sealed class AccessListTests : ServedTest
 
         await AssertRefusedAsync(served.EndPoint);
 
-        Assert.Contains("refused_address", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_address", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -152,7 +152,7 @@ public sealed class AccessListTests : ServedTest
 
             await AssertRefusedAsync(served.EndPoint);
 
-            Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+            Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
         }
     }
 
@@ -170,7 +170,7 @@ public sealed class AccessListTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         connection.Writer.Write("PROXY TCP4 192.0.2.1 192.0.2.9 1000 80\r\n1\n");
 
-        Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_user", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Fact]

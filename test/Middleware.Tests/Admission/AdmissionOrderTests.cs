@@ -70,9 +70,9 @@ public sealed class AdmissionOrderTests : ServedTest
             }
 
             // A quarter of the queue is the flooder's at most: 4 wait, and 16 have been refused.
-            await UntilAsync(() => Endpoint(host) is { } now && now.Accepted == before + 20 && now.Active == Places + 4);
+            await Patience.UntilAsync(() => Endpoint(host) is { } now && now.Accepted == before + 20 && now.Active == Places + 4);
             Task<string?>[] asking = [.. Enumerable.Range(0, 10).Select(i => TryAskAsync(host, proxied, 10 + i))];
-            await UntilAsync(() => Endpoint(host).Accepted == before + 30);
+            await Patience.UntilAsync(() => Endpoint(host).Accepted, now => now == before + 30);
             foreach (ByteStreamConnection holder in holders)
             {
                 await holder.DisposeAsync();
@@ -84,7 +84,7 @@ public sealed class AdmissionOrderTests : ServedTest
                 await flooding.DisposeAsync();
             }
 
-            await UntilAsync(() => Endpoint(host).Active == 0);
+            await Patience.UntilAsync(() => Endpoint(host).Active, now => now == 0);
         }
 
         Assert.Equal(Honest, served);

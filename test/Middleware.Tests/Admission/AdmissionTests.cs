@@ -25,10 +25,10 @@ public sealed class AdmissionTests : ServedTest
 
         await AssertRefusedAsync(served.EndPoint);
 
-        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
         await first.DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
         Assert.Equal("3\n", await AskAsync(await ConnectAsync(served), "3\n"));
     }
 
@@ -46,7 +46,7 @@ public sealed class AdmissionTests : ServedTest
         ByteStreamConnection second = await ConnectAsync(served);
 
         Assert.Equal("421 too many connections\r\n", Text(await second.Reader.ReadAsync(cancellationToken: Soon)));
-        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -60,7 +60,7 @@ public sealed class AdmissionTests : ServedTest
         ByteStreamConnection second = await ConnectAsync(served);
 
         Task<string> answer = AskAsync(second, "2\n");
-        await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active) == 2);
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active), now => now == 2);
         Assert.False(answer.IsCompleted);
         await first.DisposeAsync();
 
@@ -80,7 +80,7 @@ public sealed class AdmissionTests : ServedTest
         ByteStreamConnection first = await ConnectAsync(served);
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
         ByteStreamConnection second = await ConnectAsync(served);
-        await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active) == 2);
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active), now => now == 2);
 
         // The wait begins somewhere behind the count; each step is less than what is left of it only once it has begun.
         while (served.Summaries.Count == 0)
@@ -108,7 +108,7 @@ public sealed class AdmissionTests : ServedTest
         // Whichever of two comes first has the queue's only place.
         Task<string?>[] two = [TryAskAsync(), TryAskAsync()];
         Assert.Null(await await Task.WhenAny(two));
-        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_endpoint", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
 
         await first.DisposeAsync();
         Assert.Equal(["2\n"], (await Task.WhenAll(two)).OfType<string>());
@@ -142,7 +142,7 @@ public sealed class AdmissionTests : ServedTest
         Assert.Equal("2\n", await AskAsync(other, "PROXY TCP4 192.0.2.2 192.0.2.9 1000 80\r\n2\n"));
         await Assert.ThrowsAsync<ConnectionResetException>(() => AskAsync(same, "PROXY TCP4 192.0.2.1 192.0.2.9 1001 80\r\n3\n"));
 
-        Assert.Contains("refused_client.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_client.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -157,7 +157,7 @@ public sealed class AdmissionTests : ServedTest
 
         await AssertRefusedAsync(served.EndPoint);
 
-        Assert.Contains("refused_total", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("refused_total", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -174,7 +174,7 @@ public sealed class AdmissionTests : ServedTest
         }
 
         Assert.InRange(refused, 1, 7);
-        await served.WaitForSummariesAsync(refused, Soon);
+        await served.WaitForSummariesAsync(refused);
         Assert.Equal(refused, served.Summaries.Count(line => line.Message.Contains("refused_rate", StringComparison.Ordinal)));
     }
 
@@ -188,7 +188,7 @@ public sealed class AdmissionTests : ServedTest
         Assert.Equal("1\n", await AskAsync(first, "1\n"));
         await AssertRefusedAsync(served.EndPoint);
         await first.DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
 
         Assert.Equal("2\n", await AskAsync(await ConnectAsync(served), "2\n"));
     }
@@ -302,7 +302,7 @@ public sealed class AdmissionTests : ServedTest
     [InlineData("MaxConnectionsPerClient")]
     [InlineData("ConnectionsPerSecond")]
     [InlineData("QueueLength")]
-    public void Validate_Zero_SaysWhichKey(string key)
+    public void Validate_Zero_NamesTheKey(string key)
     {
         var options = new AdmissionOptions();
         typeof(AdmissionOptions).GetProperty(key)!.SetValue(options, 0);

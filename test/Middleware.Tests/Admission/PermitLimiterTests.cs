@@ -71,7 +71,7 @@ public class PermitLimiterTests
     }
 
     [Fact]
-    public void Most_Lowered_KeepsWhoIsInAndLetsNobodyInUntilThereAreFewer()
+    public void Most_Lowered_KeepsPermitsAndGrantsNoneUntilThereAreFewer()
     {
         var limiter = new PermitLimiter(3);
         Assert.All(Enumerable.Range(0, 3), _ => Assert.True(limiter.TryEnter()));

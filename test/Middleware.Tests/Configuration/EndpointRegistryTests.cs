@@ -60,7 +60,7 @@ public class EndpointRegistryTests
     }
 
     [Fact]
-    public void Plan_ManyMistakes_ReportsAllAtOnceWithTheirKeys()
+    public void Plan_ManyErrors_ReportsAllAtOnceWithTheirKeys()
     {
         var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(new()
         {
@@ -128,7 +128,7 @@ public class EndpointRegistryTests
     }
 
     [Fact]
-    public void Plan_ConfigureEndpoint_ComesBehindTheSettings()
+    public void Plan_ConfigureEndpoint_ComesAfterTheSettings()
     {
         EndpointRegistry registry = Registry();
         registry.Configure("A", options => options.Limit *= 2);

@@ -79,7 +79,7 @@ public class EndpointUrlTests
     [InlineData("unix:", "no path")]
     [InlineData("unix:@", "no path")]
     [InlineData("unix:x.sock", "relative path")]
-    public void Parse_Wrong_SaysWhatAndHow(string? text, string cause)
+    public void Parse_Invalid_ReportsCauseAndRemedy(string? text, string cause)
     {
         EndpointUrl? url = EndpointUrl.Parse(text, out string? error);
 

@@ -23,7 +23,7 @@ public class InheritedSocketsTests
     [InlineData("-1", "a", "LISTEN_FDS is -1")]
     [InlineData("2", "A:b", "The names are: A, b.")]
     [InlineData("1", "x:a", "The names are: x.")]
-    public void Find_NotThere_SaysWhy(string? count, string? names, string cause)
+    public void Find_NotThere_ReportsTheCause(string? count, string? names, string cause)
     {
         IOException error = Assert.Throws<IOException>(() => new InheritedSockets(Own, count, names).Find("a"));
 
@@ -33,7 +33,7 @@ public class InheritedSocketsTests
     [Theory]
     [InlineData(null, "not set")]
     [InlineData("1", "1")]
-    public void Find_OfAnotherProcess_SaysSo(string? processId, string shown)
+    public void Find_OfAnotherProcess_IsReported(string? processId, string shown)
     {
         IOException error = Assert.Throws<IOException>(() => new InheritedSockets(processId, "1", "a").Find("a"));
 

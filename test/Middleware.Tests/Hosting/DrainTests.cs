@@ -67,7 +67,7 @@ public sealed class DrainTests : IAsyncDisposable
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F42")]
-    public async Task Drain_MoreThanTwentyIgnoreIt_AreCutAtTheDeadlineAndTheLogSaysWho()
+    public async Task Drain_MoreThanTwentyIgnoreIt_AreAbortedAtTheDeadlineAndLogged()
     {
         await StartAsync(delay: "0s", timeout: "30s");
         for (int i = 0; i < 23; i++)
@@ -241,11 +241,6 @@ public sealed class DrainTests : IAsyncDisposable
         return $"{(int)answer.StatusCode} {answer.StatusCode}";
     }
 
-    private async Task WaitForAsync(int id)
-    {
-        while (!_log.GetSnapshot().Any(record => record.Id.Id == id))
-        {
-            await Task.Delay(5, Cancel);
-        }
-    }
+    private Task WaitForAsync(int id) => Patience.UntilAsync(
+        () => _log.GetSnapshot().Any(record => record.Id.Id == id), awaited: $"log event {id}");
 }

@@ -46,7 +46,7 @@ public sealed class HandlerEndTests : ServedTest
         connection.Writer.Write([0xff, 0xff, 0xff, 0xff]);
 
         await Assert.ThrowsAsync<ConnectionResetException>(() => connection.Reader.ReadExactlyAsync(1, Soon).AsTask());
-        Assert.Contains(" ended: aborted.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains(" ended: aborted.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
         Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
 
         static bool TryParse(ref SequenceReader<byte> input, out byte[] frame)
@@ -262,18 +262,18 @@ public sealed class HandlerEndTests : ServedTest
     private async Task IgnoreAsync(ByteStreamConnection client) =>
         await Record.ExceptionAsync(async () => await client.Reader.ReadAsync(cancellationToken: Soon));
 
-    private async Task AssertOneLineAsync(Served served, string reason, int id, string text)
+    private static async Task AssertOneLineAsync(Served served, string reason, int id, string text)
     {
-        Assert.Equal(reason, Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal(reason, Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         FakeLogRecord line = Assert.Single(Logged(served));
         Assert.Equal((LogLevel.Information, id), (line.Level, line.Id.Id));
         Assert.Contains(text, line.Message, StringComparison.OrdinalIgnoreCase);
         Assert.Null(line.Exception);
     }
 
-    private async Task AssertErrorAsync<TException>(Served served, string reason)
+    private static async Task AssertErrorAsync<TException>(Served served, string reason)
     {
-        Assert.Equal(reason, Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal(reason, Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         FakeLogRecord line = Assert.Single(Logged(served));
         Assert.Equal((LogLevel.Error, 400), (line.Level, line.Id.Id));
         Assert.IsType<TException>(line.Exception);

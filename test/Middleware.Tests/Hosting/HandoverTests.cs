@@ -311,10 +311,7 @@ public sealed class HandoverTests
 
         int next = samePort ? port : Ports.Free();
         source.Change([("ByteStreams:Endpoints:a:Url", $"tcp://{address}:{next}")]);
-        while (!log.GetSnapshot().Any(record => record.Id.Id == Changed))
-        {
-            await Task.Delay(10, Cancel);
-        }
+        await Patience.UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == Changed));
 
         Assert.True(servers["a"].IsServing);
         await using (ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", next, cancellationToken: Cancel))
@@ -405,21 +402,11 @@ public sealed class HandoverTests
             await running.WaitForAsync(id, changes * (i + 1));
         }
 
-        await Until(() => clients.Answered >= AnsweredAtLeast);
+        await Patience.UntilAsync(() => clients.Answered, now => now >= AnsweredAtLeast);
         IReadOnlyList<string> failures = await clients.StopAsync();
         Assert.Equal([], unanswered ? failures.Where(failure => !failure.EndsWith(ConnectingClients.Unanswered, StringComparison.Ordinal)) : failures);
         Assert.DoesNotContain(running.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
         await running.IsUndisturbedAsync();
-    }
-
-    private static async Task Until(Func<bool> condition)
-    {
-        var watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.InRange(watch.Elapsed, TimeSpan.Zero, Deadline);
-            await Task.Delay(10, Cancel);
-        }
     }
 
     private static SocketListener ListenerOf(ReloadedHost running, string endpoint) =>

@@ -71,10 +71,7 @@ public sealed class ListeningLogTests
         {
             source.Change([("ByteStreams:Endpoints:a:Url", "tcp://127.0.0.1:0"), ("ByteStreams:Endpoints:a:Handler", "echo")]);
             ByteStreamServers servers = host.Services.GetRequiredService<ByteStreamServers>();
-            while (!servers.TryGet("a", out _))
-            {
-                await Task.Delay(10, Cancel);
-            }
+            await Patience.UntilAsync(() => servers.TryGet("a", out _));
 
             served = [.. servers["a"].EndPoints];
         });

@@ -201,7 +201,7 @@ public class ReloadTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Reload_Invalid_TellsEachMistakeAndChangesNothing_F46()
+    public async Task Reload_Invalid_ReportsEachErrorAndChangesNothing_F46()
     {
         await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"), ("b", "Url", "tcp://127.0.0.1:0"), ("b", "Handler", "echo"));
         ByteStreamServer[] before = [running.Servers["a"], running.Servers["b"]];
@@ -275,7 +275,7 @@ public class ReloadTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Reload_ChangesWhileItIsRead_IsTakenOverBehindIt_F46()
+    public async Task Reload_ChangedAgainWhileItIsRead_IsAppliedAfterwards_F46()
     {
         await using ReloadedHost running = await ReloadedHost.StartAsync(("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));
 
@@ -300,7 +300,7 @@ public class ReloadTests
 
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F47")]
-    public async Task Reload_MaxConnections_CountsAtOnceAndCutsNobody_F46()
+    public async Task Reload_MaxConnections_AppliesAtOnceAndAbortsNone_F46()
     {
         await using ReloadedHost running = await ReloadedHost.StartAsync(
             ("a", "Url", "tcp://127.0.0.1:0"), ("a", "Handler", "echo"));

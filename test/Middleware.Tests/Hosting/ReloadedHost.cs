@@ -80,23 +80,12 @@ internal sealed class ReloadedHost : IAsyncDisposable
         while (answer != expected);
     }
 
-    /// <summary>Waits until so many log lines of an id are there.</summary>
-    public async Task WaitForAsync(int id, int count = 1)
-    {
-        using var late = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-        late.CancelAfter(Deadline);
-        while (Log.GetSnapshot().Count(record => record.Id.Id == id) < count)
-        {
-            try
-            {
-                await Task.Delay(10, late.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                Assert.Fail($"{count} lines of id {id} did not come, but: {string.Join(Environment.NewLine, Log.GetSnapshot().Select(record => record.Message))}");
-            }
-        }
-    }
+    /// <summary>Waits for a number of log lines of one event.</summary>
+    public Task WaitForAsync(int id, int count = 1) => Patience.UntilAsync(
+        () => Log.GetSnapshot().Count(record => record.Id.Id == id) >= count,
+        observed: () => string.Join(Environment.NewLine, Log.GetSnapshot().Select(record => record.Message)),
+        limit: Deadline,
+        awaited: $"{count} lines of log event {id}");
 
     public string Last(int id) => Log.GetSnapshot().Last(record => record.Id.Id == id).Message;
 

@@ -16,7 +16,7 @@ public class ProxyHeaderReaderTests
 
     [Theory, MemberData(nameof(Valid))]
     [Trait("Fault", "P3"), Trait("Fault", "P4"), Trait("Fault", "P5")]
-    public void TryRead_Valid_SaysWhoAndTakesNoByteMore(int vector)
+    public void TryRead_Valid_ReturnsTheAddressesAndConsumesOnlyTheHeader(int vector)
     {
         (byte[] bytes, string source, string destination) = ProxyVectors.Valid[vector];
 
@@ -41,7 +41,7 @@ public class ProxyHeaderReaderTests
 
     [Theory, MemberData(nameof(Refused))]
     [Trait("Fault", "P3"), Trait("Fault", "P4"), Trait("Fault", "P5"), Trait("Fault", "F30")]
-    public void TryRead_Malformed_IsRefusedAndSaysWhy_F30(int vector)
+    public void TryRead_Malformed_IsRefusedWithTheCause_F30(int vector)
     {
         (byte[] bytes, string message) = ProxyVectors.Refused[vector];
 

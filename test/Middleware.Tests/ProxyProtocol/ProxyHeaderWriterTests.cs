@@ -69,7 +69,7 @@ public class ProxyHeaderWriterTests
             Write(new ProxyHeader { Source = Client, Destination = Server, Tlvs = [new ProxyTlv(0xE0, new byte[] { 42 })] }, withChecksum: true));
 
     [Fact]
-    public void Write_AdditionsTooLong_SaysHowLong()
+    public void Write_TlvsTooLong_ThrowsWithTheirLength()
     {
         var header = new ProxyHeader { Source = Client, Destination = Server, Tlvs = [new ProxyTlv(0xE0, new byte[65535])] };
 

@@ -62,7 +62,7 @@ public sealed class ProxyProtocolTests : ServedTest
         Assert.Equal($"192.0.2.1:51324 198.51.100.7:443 through {proxy}: and its bytes\n", answer);
         await connection.DisposeAsync();
         Assert.Contains(
-            $"peer 192.0.2.1:51324, proxy {proxy},", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+            $"peer 192.0.2.1:51324, proxy {proxy},", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -78,7 +78,7 @@ public sealed class ProxyProtocolTests : ServedTest
 
     [Theory, MemberData(nameof(Valid))]
     [Trait("Fault", "P2"), Trait("Fault", "F30")]
-    public async Task Receive_CutAtEachByte_HandlerSeesWhatIsBehindAndNothingRunsBefore_F30(int vector)
+    public async Task Receive_SplitAtEachByte_HandlerReadsTheBytesAfterTheHeader_F30(int vector)
     {
         (byte[] bytes, string source, _) = ProxyVectors.Valid[vector];
         for (int cut = 0; cut <= bytes.Length; cut++)
@@ -162,7 +162,7 @@ public sealed class ProxyProtocolTests : ServedTest
         {
             connection.Writer.Write(Line.AsSpan(i, 1).ToString());
             await connection.Writer.DrainAsync(Soon);
-            await UntilAsync(() => Received(served) == i + 1);
+            await Patience.UntilAsync(() => Received(served), now => now == i + 1);
             time.Advance(TimeSpan.FromSeconds(1));
         }
 
@@ -182,7 +182,7 @@ public sealed class ProxyProtocolTests : ServedTest
 
         await AssertRefusedAsync(served.EndPoint);
 
-        Assert.Contains("proxy_untrusted", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("proxy_untrusted", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
         rejected.RecordObservableInstruments();
         CollectedMeasurement<long> counted = Assert.Single(rejected.GetMeasurementSnapshot());
         Assert.Equal((1, "proxy_untrusted"), (counted.Value, counted.Tags["bytestreams.end_reason"]));
@@ -218,7 +218,7 @@ public sealed class ProxyProtocolTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connect_AccessListBehindIt_SeesTheClient(Carrier carrier)
+    public async Task Connect_AccessListAfterIt_ChecksTheClient(Carrier carrier)
     {
         Served served = await ServeAsync(
             carrier,
@@ -246,7 +246,7 @@ public sealed class ProxyProtocolTests : ServedTest
         await AskAsync(connection, "x\n");
         await connection.DisposeAsync();
 
-        string summary = (await served.WaitForSummariesAsync(1, Soon))[0].Message;
+        string summary = (await served.WaitForSummariesAsync(1))[0].Message;
         Assert.Contains(@"peer /run/x\u{A}Connection 7 ended: closed_by_peer\u{1B}[31m, proxy 127.0.0.1:", summary, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', summary);
     }
@@ -339,7 +339,7 @@ public sealed class ProxyProtocolTests : ServedTest
         Exception? end = await Record.ExceptionAsync(async () => await connection.Reader.ReadExactlyAsync(1, Soon));
         Assert.True(end is ConnectionResetException or IncompleteReadException or SocketException, $"{end}");
         bool HasEnded() => served.Summaries.Any(summary => summary.Message.Contains($"ended: {reason}.", StringComparison.Ordinal));
-        await (time is null ? UntilAsync(HasEnded) : AdvanceUntilAsync(time, HasEnded));
+        await (time is null ? Patience.UntilAsync(HasEnded) : AdvanceUntilAsync(time, HasEnded));
         Assert.Equal(handled, _handled);
     }
 

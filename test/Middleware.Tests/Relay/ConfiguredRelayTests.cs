@@ -44,7 +44,7 @@ public sealed class ConfiguredRelayTests : ServedTest
         }
 
         FakeLogCollector log = front.Services.GetFakeLogCollector();
-        await UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == 700));
+        await Patience.UntilAsync(() => log.GetSnapshot().Any(record => record.Id.Id == 700));
         Assert.Contains($", upstream {upstream}, 6 bytes in, 6 bytes out", log.GetSnapshot().Single(record => record.Id.Id == 700).Message, StringComparison.Ordinal);
         active.RecordObservableInstruments();
         Assert.Equal(0, active.LastMeasurement.Value);
@@ -96,11 +96,11 @@ public sealed class ConfiguredRelayTests : ServedTest
         string[] expected =
         [
             "ByteStreams:Endpoints:files:Relay:Tls: /no/such/ca.pem",
-            "ByteStreams:Endpoints:none:Relay:Upstreams is empty: give at least one",
+            "ByteStreams:Endpoints:none:Relay:Upstreams is empty. Add at least one URL",
             "ByteStreams:Endpoints:other:Relay: the handler is 'echo', so this section has no effect. Set Handler to relay.",
             "ByteStreams:Endpoints:typing:Relay:Tls:CaPaht: there is no such key. Did you mean 'CaPath'?",
             "ByteStreams:Endpoints:typing:Relay:Upstream: there is no such key. Did you mean 'Upstreams'?",
-            "ByteStreams:Endpoints:typing:Relay:Upstreams is empty: give at least one",
+            "ByteStreams:Endpoints:typing:Relay:Upstreams is empty. Add at least one URL",
         ];
         string[] errors = [.. error.Errors.Order(StringComparer.Ordinal)];
         Assert.Equal(expected.Length, errors.Length);
@@ -126,12 +126,12 @@ public sealed class ConfiguredRelayTests : ServedTest
         await front.StartAsync(Soon);
         ByteStreamMonitor monitor = front.Services.GetRequiredService<ByteStreamMonitor>();
         HealthCheckService checks = front.Services.GetRequiredService<HealthCheckService>();
-        await UntilAsync(() => monitor.Endpoints()[0].Upstreams.All(upstream => !upstream.IsHealthy));
+        await Patience.UntilAsync(() => monitor.Endpoints()[0].Upstreams.All(upstream => !upstream.IsHealthy));
 
         HealthReport down = await checks.CheckHealthAsync(Soon);
         await using (await ByteStream.StartUnixServerAsync(Echo, path, cancellationToken: Soon))
         {
-            await UntilAsync(() => monitor.Endpoints()[0].Upstreams.Any(upstream => upstream.IsHealthy));
+            await Patience.UntilAsync(() => monitor.Endpoints()[0].Upstreams.Any(upstream => upstream.IsHealthy));
             Assert.Equal(HealthStatus.Healthy, (await checks.CheckHealthAsync(Soon)).Status);
         }
 

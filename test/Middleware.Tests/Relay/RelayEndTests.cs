@@ -58,7 +58,7 @@ public sealed class RelayEndTests : ServedTest
         if (ends)
         {
             client.Shutdown(SocketShutdown.Send);
-            await UntilAsync(() => SocketState.Unacknowledged(client) == 0);
+            await Patience.UntilAsync(() => SocketState.Unacknowledged(client) == 0);
         }
 
         await AdvanceUntilEndedAsync(time, reason);
@@ -193,7 +193,7 @@ public sealed class RelayEndTests : ServedTest
         {
             // What a Unix client has not read when it closes makes a reset of the close.
             await accepted.SendAsync("unread"u8.ToArray(), Soon);
-            await UntilAsync(() => client.Available == 6);
+            await Patience.UntilAsync(() => client.Available, now => now == 6);
         }
 
         await SendUntilPausedAsync(block => client.Send(block, SocketFlags.None, out _), client);
@@ -256,7 +256,7 @@ public sealed class RelayEndTests : ServedTest
         for (int seconds = 0; seconds < 20 && !HasEnded(); seconds++)
         {
             time.Advance(TimeSpan.FromSeconds(1));
-            await Task.WhenAny(UntilAsync(HasEnded), Task.Delay(200, Soon));
+            await Task.WhenAny(Patience.UntilAsync(HasEnded), Task.Delay(200, Soon));
         }
 
         Assert.True(HasEnded(), "The connection is still open.");
@@ -265,7 +265,7 @@ public sealed class RelayEndTests : ServedTest
 
     private async Task UntilEndedAsync(string reason)
     {
-        await UntilAsync(HasEnded);
+        await Patience.UntilAsync(HasEnded);
         Assert.Contains($"ended: {reason}.", Assert.Single(_log.GetSnapshot(), record => record.Id.Id == 700).Message, StringComparison.Ordinal);
     }
 

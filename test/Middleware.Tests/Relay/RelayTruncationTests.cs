@@ -50,7 +50,7 @@ public sealed class RelayTruncationTests : TlsTest
         Assert.True(Bytes.AsSpan().SequenceEqual(all), $"{all.Length} bytes came");
         // It still reads: its direction alone has ended.
         Assert.Equal("got it\n"u8.ToArray(), await ReadToEndAsync(client.Stream));
-        Assert.Equal("closed_by_peer", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+        Assert.Equal("closed_by_peer", (await served.WaitForSummariesAsync(1))[0].GetStructuredStateValue("Reason"));
         CollectedMeasurement<long> one = Assert.Single(counted.GetMeasurementSnapshot());
         Assert.Equal((1, "tested"), (one.Value, one.Tags["bytestreams.endpoint"]));
         Assert.Equal(LogLevel.Debug, Assert.Single(served.Log.GetSnapshot(), record => record.Id.Id == 210).Level);
@@ -80,7 +80,7 @@ public sealed class RelayTruncationTests : TlsTest
         (byte[] all, Exception? end) = await AdvanceUntilAsync(received.Task);
         Assert.True(Bytes.AsSpan().SequenceEqual(all), $"{all.Length} bytes came");
         Assert.IsAssignableFrom<IOException>(end);
-        Assert.Equal("tls_truncated", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+        Assert.Equal("tls_truncated", (await served.WaitForSummariesAsync(1))[0].GetStructuredStateValue("Reason"));
     }
 
     [Theory]
@@ -99,7 +99,7 @@ public sealed class RelayTruncationTests : TlsTest
         byte[] rest = await client.Reader.ReadAsync(cancellationToken: Soon);
         Assert.True(Bytes.AsSpan(1).SequenceEqual(rest), $"{rest.Length} bytes came");
         client.Writer.Close();
-        await AdvanceUntilAsync(served.WaitForSummariesAsync(1, Soon));
+        await AdvanceUntilAsync(served.WaitForSummariesAsync(1));
         CollectedMeasurement<long> one = Assert.Single(counted.GetMeasurementSnapshot());
         Assert.Equal((1, url), (one.Value, one.Tags["bytestreams.upstream"]));
         Assert.Equal(LogLevel.Debug, Assert.Single(served.Log.GetSnapshot(), record => record.Id.Id == 211).Level);
@@ -119,7 +119,7 @@ public sealed class RelayTruncationTests : TlsTest
         (byte[] all, Exception? end) = await AdvanceUntilAsync(ReadToEndAsync(client.Reader, Soon));
         Assert.True(Bytes.AsSpan(1).SequenceEqual(all), $"{all.Length} bytes came");
         Assert.IsAssignableFrom<IOException>(end);
-        Assert.Equal("upstream_reset", (await AdvanceUntilAsync(served.WaitForSummariesAsync(1, Soon)))[0].GetStructuredStateValue("Reason"));
+        Assert.Equal("upstream_reset", (await AdvanceUntilAsync(served.WaitForSummariesAsync(1)))[0].GetStructuredStateValue("Reason"));
     }
 
     /// <summary>No program ends there: somebody has cut it.</summary>
@@ -138,7 +138,7 @@ public sealed class RelayTruncationTests : TlsTest
         (byte[] all, Exception? end) = await AdvanceUntilAsync(received.Task);
         Assert.Equal("hello"u8.ToArray(), all);
         Assert.IsAssignableFrom<IOException>(end);
-        Assert.Equal("tls_truncated", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+        Assert.Equal("tls_truncated", (await served.WaitForSummariesAsync(1))[0].GetStructuredStateValue("Reason"));
     }
 
     private static MetricCollector<long> Truncations(Served served) =>

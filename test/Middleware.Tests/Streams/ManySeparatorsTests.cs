@@ -89,7 +89,7 @@ public class ManySeparatorsTests : ReaderTestBase
     }
 
     [Fact]
-    public async Task ReadUntil_ListChangedBetweenTwoReads_FindsWhatItSaysNow()
+    public async Task ReadUntil_ListChangedBetweenTwoReads_UsesTheChangedList()
     {
         ReadOnlyMemory<byte>[] separators = Separators("1", "2", "3", "4", "5");
         ByteStreamReader reader = new();

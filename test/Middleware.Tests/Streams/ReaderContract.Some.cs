@@ -97,7 +97,7 @@ public abstract partial class ReaderContract
 
     [Fact]
     [Trait("Contract", "R3")]
-    public async Task Read_TheEnd_ReturnsEmptyOnlyBehindTheLastByte()
+    public async Task Read_TheEnd_ReturnsEmptyOnlyAfterTheLastByte()
     {
         ReaderSource source = Fed("ab");
         source.Finish();

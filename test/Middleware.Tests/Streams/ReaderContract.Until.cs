@@ -129,7 +129,7 @@ public abstract partial class ReaderContract
 
     [Fact]
     [Trait("Contract", "R10")]
-    public async Task ReadUntil_SeparatorFoundBehindTheLimit_KeepsTheBufferAndSaysWhere()
+    public async Task ReadUntil_SeparatorFoundAfterTheLimit_KeepsTheBufferAndReportsTheOffset()
     {
         ReaderSource source = Make(limit: 3);
         source.Feed("abcd", "--ef");
@@ -145,7 +145,7 @@ public abstract partial class ReaderContract
 
     [Fact]
     [Trait("Contract", "R10")]
-    public async Task ReadUntil_SeparatorNotFoundWithinTheLimit_KeepsTheBufferAndSaysWhatIsSurelyBefore()
+    public async Task ReadUntil_SeparatorNotFoundWithinTheLimit_KeepsTheBufferAndReportsTheBytesBefore()
     {
         ReaderSource source = Make(limit: 3);
         source.Feed("ab", "cde");

@@ -210,7 +210,7 @@ public class ReaderStressTests : ReaderTestBase
     [Theory]
     [InlineData("pipe")]
     [InlineData("chunks")]
-    public async Task Close_RacingReadsAndBytes_EndsEveryReadBehindWholeBytes(string kind)
+    public async Task Close_RacingReadsAndBytes_EndsEveryReadAfterWholeBytes(string kind)
     {
         var random = new Random(6);
         for (int round = 0; round < 3_000; round++)

@@ -8,7 +8,7 @@ namespace ByteStreams.Middleware.Tests.Streams;
 public class ReaderTurnTests : ReaderTestBase
 {
     [Fact]
-    public async Task Detach_WhileAReadIsWakingUp_ReadsNothingOfMemoryThatIsSomebodyElses()
+    public async Task Detach_WhileAReadIsWakingUp_ReadsNoReturnedMemory()
     {
         var wakeUps = new Queued();
         var source = new OverChunks(limit: 100, wakeUps);

@@ -16,7 +16,7 @@ namespace ByteStreams.Middleware.Tests.Telemetry;
 public sealed class MonitorTests : ServedTest
 {
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connections_OneIsOpen_TellsWhatIsKnownOfIt(Carrier carrier)
+    public async Task Connections_OneIsOpen_HasItsMetadata(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(carrier, builder => builder.UseTelemetry(telemetry => telemetry.Endpoint = "front"));
         ByteStreamConnection connection = await ConnectAsync(served);
@@ -34,14 +34,14 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.TryGetConnection(open.Id, out ConnectionSnapshot? same));
         Assert.Equal(open.Number, same.Number);
         await connection.DisposeAsync();
-        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Equal(open.Id, summary.GetStructuredStateValue("ConnectionId"));
         Assert.Empty(monitor.Connections());
         Assert.False(monitor.TryGetConnection(open.Id, out _));
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connections_BehindAProxy_NamesTheClientAndTheProxy(Carrier carrier)
+    public async Task Connections_ThroughAProxy_NamesTheClientAndTheProxy(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(
             carrier, builder => builder.UseTelemetry().UseProxyProtocol(proxy => proxy.TrustedNetworks.Add("127.0.0.0/8")));
@@ -62,7 +62,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task Connections_MoreThanTheLimit_GoOnBehindTheLastOneAlsoWhereThatHasEnded()
+    public async Task Connections_MoreThanTheLimit_ContinueAfterTheLastOneAlsoWhenItIsClosed()
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(Carrier.Own, builder => builder.UseTelemetry());
         var connections = new List<ByteStreamConnection>();
@@ -75,7 +75,7 @@ public sealed class MonitorTests : ServedTest
         string[] newestFirst = [.. Enumerable.Reverse(connections).Select(connection => connection.Writer.LocalEndPoint!.ToString()!)];
         IReadOnlyList<ConnectionSnapshot> first = monitor.Connections(limit: 2);
         await connections[3].DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         IReadOnlyList<ConnectionSnapshot> second = monitor.Connections(limit: 2, before: first[^1].Number);
         IReadOnlyList<ConnectionSnapshot> third = monitor.Connections(limit: 2, before: second[^1].Number);
 
@@ -122,7 +122,7 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.Abort(id));
 
         Assert.IsType<ConnectionResetException>(await Record.ExceptionAsync(async () => await connection.Reader.ReadAsync(cancellationToken: Soon)));
-        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Equal("closed_by_operator", summary.GetStructuredStateValue("Reason"));
         Assert.Equal("closed_by_operator", (await traced.Task.WaitAsync(Soon)).GetTagItem("bytestreams.end_reason"));
         EndpointSnapshot endpoint = Assert.Single(monitor.Endpoints());
@@ -151,12 +151,12 @@ public sealed class MonitorTests : ServedTest
         Assert.True(monitor.Abort(listed.Id));
 
         left.SetResult();
-        Assert.Equal("aborted", Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal("aborted", Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         Assert.False(monitor.Abort(listed.Id));
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task ConnectionEnded_SomebodyListens_IsToldTheReason(Carrier carrier)
+    public async Task ConnectionEnded_WithASubscriber_HasTheReason(Carrier carrier)
     {
         (Served served, ByteStreamMonitor monitor) = await MonitorAsync(carrier, builder => builder.UseTelemetry());
         var ended = new ConcurrentQueue<ConnectionSnapshot>();
@@ -164,10 +164,10 @@ public sealed class MonitorTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         monitor.ConnectionEnded -= ended.Enqueue;
         await (await ConnectAsync(served)).DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
 
         ConnectionSnapshot told = Assert.Single(ended);
         Assert.Equal(ConnectionEndReason.ClosedByPeer, told.EndReason);
@@ -195,7 +195,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task Endpoints_Configured_TellsOfEachWhatItIsAndWhatItCounts()
+    public async Task Endpoints_Configured_HaveTheirSettingsAndCounts()
     {
         using IHost host = new HostBuilder()
             .ConfigureAppConfiguration(configuration => configuration.AddInMemoryCollection(new Dictionary<string, string?>
@@ -215,7 +215,7 @@ public sealed class MonitorTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(endPoint);
         Assert.Equal("hello\n", await AskAsync(connection, "hello\n"));
         await AssertRefusedAsync(endPoint);
-        await UntilAsync(() => monitor.Endpoints()[0].Refused == 1);
+        await Patience.UntilAsync(() => monitor.Endpoints()[0].Refused, now => now == 1);
         await UntilSentAsync(monitor, 6);
 
         IReadOnlyList<EndpointSnapshot> endpoints = monitor.Endpoints();
@@ -231,7 +231,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     [Fact]
-    public async Task AddCheck_Mistake_IsToldWithTheEndpoints()
+    public async Task AddCheck_Error_IsReportedWithTheEndpoints()
     {
         using IHost host = new HostBuilder()
             .ConfigureServices(services => services.AddByteStreams().AddEndpoint("a", "tcp://x", "none").AddCheck(errors => errors.Add("Other:Key: is wrong.")))
@@ -264,7 +264,7 @@ public sealed class MonitorTests : ServedTest
     }
 
     /// <summary>The peer may have an answer before this side has counted that it was sent.</summary>
-    private Task UntilSentAsync(ByteStreamMonitor monitor, long bytes) => UntilAsync(() => monitor.Connections()[0].BytesSent == bytes);
+    private static Task<long> UntilSentAsync(ByteStreamMonitor monitor, long bytes) => Patience.UntilAsync(() => monitor.Connections()[0].BytesSent, now => now == bytes);
 
     private async Task<(Served Served, ByteStreamMonitor Monitor)> MonitorAsync(Carrier carrier, Action<IConnectionBuilder> surround, TimeProvider? time = null)
     {

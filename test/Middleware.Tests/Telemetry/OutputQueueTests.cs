@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using ByteStreams.Connections;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

@@ -5,7 +5,6 @@ using System.Text;
 using System.Xml.Linq;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
-using ByteStreams.Transport.Text;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Middleware.Tests.Telemetry;

@@ -29,7 +29,7 @@ public sealed class TelemetryTests : ServedTest
         Assert.Equal("bye\n", Text(await connection.Reader.ReadLineAsync(Soon)));
         await connection.DisposeAsync();
 
-        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, Soon));
+        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1));
 
         Assert.Equal(LogLevel.Information, line.Level);
         Assert.Equal("ByteStreams.Connection", line.Category);
@@ -86,7 +86,7 @@ public sealed class TelemetryTests : ServedTest
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
         await (await ConnectAsync(served)).DisposeAsync();
 
-        Assert.Contains("0 bytes in, 0 bytes out, first byte after - ms", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("0 bytes in, 0 bytes out, first byte after - ms", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -99,12 +99,12 @@ public sealed class TelemetryTests : ServedTest
             Echo);
 
         await (await ConnectAsync(served)).DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         ByteStreamConnection other = await ConnectAsync(served);
         other.Writer.Write("no TLS\n"u8);
         await other.Writer.DrainAsync(Soon);
         await other.DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
 
         Assert.Equal(
             [(200, LogLevel.Debug), (700, LogLevel.Debug), (200, LogLevel.Information), (700, LogLevel.Information)],
@@ -120,7 +120,7 @@ public sealed class TelemetryTests : ServedTest
             Echo);
 
         await (await ConnectAsync(served)).DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
 
         Assert.All(
             served.Log.GetSnapshot().Where(record => record.Category is "ByteStreams.ProxyProtocol" or "ByteStreams.Connection"),
@@ -144,10 +144,7 @@ public sealed class TelemetryTests : ServedTest
         await connection.DisposeAsync();
         await served.Server.WaitClosedAsync(Soon);
 
-        while (served.Metrics.Endpoints.Any() || served.Metrics.ServerNames > 0)
-        {
-            await Task.Delay(5, Soon);
-        }
+        await Patience.UntilAsync(() => (Endpoints: served.Metrics.Endpoints.Count(), served.Metrics.ServerNames), now => now is { Endpoints: 0, ServerNames: 0 });
 
         Assert.Contains(EndpointChange.Forgotten, changes);
     }
@@ -179,10 +176,7 @@ public sealed class TelemetryTests : ServedTest
         await using ByteStreamServer other = await ByteStream.StartServerAsync(Echo, new IPEndPoint(IPAddress.Loopback, 0), options, Soon);
 
         await served.StopAsync(Soon);
-        while (served.Metrics.Endpoints.Single().Active > 0)
-        {
-            await Task.Delay(5, Soon);
-        }
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Single().Active, now => now == 0);
 
         Assert.Equal("2\n", await AskAsync(await ConnectAsync(other.EndPoints[0]), "2\n"));
         Assert.Equal(2, served.Metrics.Endpoints.Single().Accepted);
@@ -220,7 +214,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_HandlerThrows_SaysHandlerError(Carrier carrier)
+    public async Task Connection_HandlerThrows_LogsHandlerError(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), (_, _, _) => throw new InvalidDataException("no"));
         await ConnectAndIgnoreAsync(served);
@@ -229,7 +223,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_MiddlewareThrows_SaysHandlerErrorAndIsGone(Carrier carrier)
+    public async Task Connection_MiddlewareThrows_LogsHandlerErrorAndIsReleased(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry().Use(_ => _ => throw new InvalidDataException("no")), Echo);
         await ConnectAndIgnoreAsync(served);
@@ -240,7 +234,7 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_LineTooLong_SaysLimitExceeded(Carrier carrier)
+    public async Task Connection_LineTooLong_LogsLimitExceeded(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
         ByteStreamConnection connection = await ConnectAsync(served);
@@ -252,13 +246,13 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Connection_ResetByThePeer_SaysSo(Carrier carrier)
+    public async Task Connection_ResetByThePeer_LogsResetByPeer(Carrier carrier)
     {
         Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), Echo);
         using (var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) })
         {
             await socket.ConnectAsync(served.EndPoint, Soon);
-            await UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
+            await Patience.UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
         }
 
         await AssertReasonAsync(served, "reset_by_peer");
@@ -270,7 +264,7 @@ public sealed class TelemetryTests : ServedTest
         Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(), async (reader, _, stopping) =>
             await reader.ReadLineAsync(stopping));
         await ConnectAsync(served);
-        await UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Any(endpoint => endpoint.Active == 1));
         await served.StopAsync(Soon);
 
         await AssertReasonAsync(served, "drained");
@@ -294,9 +288,9 @@ public sealed class TelemetryTests : ServedTest
         Assert.Equal(1, active.LastMeasurement!.Value);
         Assert.Equal("front", active.LastMeasurement.Tags["bytestreams.endpoint"]);
         await AssertRefusedAsync(served.EndPoint);
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(2, Soon);
+        await served.WaitForSummariesAsync(2);
         active.RecordObservableInstruments();
         accepted.RecordObservableInstruments();
         io.RecordObservableInstruments();
@@ -325,14 +319,14 @@ public sealed class TelemetryTests : ServedTest
 
         time.Advance(TimeSpan.FromSeconds(7));
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
 
         Assert.Equal(7, Assert.Single(duration.GetMeasurementSnapshot()).Value);
         Assert.Contains("7000 ms in all", served.Summaries[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Trace_SomebodyListens_IsOneActivityWithTheReason(Carrier carrier)
+    public async Task Trace_WithAListener_IsOneActivityWithTheReason(Carrier carrier)
     {
         var ended = new TaskCompletionSource<Activity>(TaskCreationOptions.RunContinuationsAsynchronously);
         string name = $"traced-{carrier}";
@@ -405,7 +399,7 @@ public sealed class TelemetryTests : ServedTest
 
     [Fact]
     [Trait("Fault", "F17")]
-    public void Escape_TextWithoutEnd_IsCut() => Assert.InRange(LogText.Escape(new string('a', 100_000)).Length, 100, 1000);
+    public void Escape_LongText_IsTruncated() => Assert.InRange(LogText.Escape(new string('a', 100_000)).Length, 100, 1000);
 
     [Theory, MemberData(nameof(Carriers))]
     public async Task ByteLogging_BothDirections_IsAHexDumpOfTheFirstBytes(Carrier carrier)
@@ -414,7 +408,7 @@ public sealed class TelemetryTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         Assert.Equal("GET \u001b[31m and some more\n", await AskAsync(connection, "GET \u001b[31m and some more\n"));
         await connection.DisposeAsync();
-        await UntilAsync(() => served.Log.GetSnapshot().Any(record => record.Id.Id == 711));
+        await Patience.UntilAsync(() => served.Log.GetSnapshot().Any(record => record.Id.Id == 711));
 
         FakeLogRecord[] dumps = [.. served.Log.GetSnapshot().Where(record => record.Id.Id == 710)];
         string expected = string.Join(
@@ -431,7 +425,7 @@ public sealed class TelemetryTests : ServedTest
     private static async Task AssertReasonAsync(Served served, string reason)
     {
         using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1, deadline.Token));
+        FakeLogRecord line = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Contains($"ended: {reason}.", line.Message, StringComparison.Ordinal);
     }
 

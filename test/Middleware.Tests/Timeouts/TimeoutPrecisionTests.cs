@@ -302,7 +302,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
         Served served = await ServeAsync(Way.OwnTls, timeouts => timeouts.Lifetime = Seconds(5), Echo);
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync((IPEndPoint)served.EndPoint, Soon);
-        await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active) == 1);
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active), now => now == 1);
         await AdvanceToAsync(4.0);
         ByteStreamConnection client = await ByteStream.OpenConnectionAsync(socket, new() { Tls = Client() }, Soon);
         Own(client);
@@ -383,13 +383,13 @@ public sealed class TimeoutPrecisionTests : TlsTest
     }
 
     /// <summary>So many bytes of a record were received, and a read waits for the rest.</summary>
-    private Task UntilUnfinishedAsync(int bytes) => UntilAsync(
+    private Task UntilUnfinishedAsync(int bytes) => Patience.UntilAsync(
         () => ConnectionLink.Progress(_connection!) is { IsWaitingForInput: true } progress && progress.UnfinishedInput == bytes);
 
     /// <summary>It has been ended by now, for this reason; over TLS close_notify goes first.</summary>
     private async Task AssertEndedAsync(ConnectionEndReason reason)
     {
-        await UntilAsync(() => Reason != ConnectionEndReason.None);
+        await Patience.UntilAsync(() => Reason != ConnectionEndReason.None);
         Assert.Equal(reason, Reason);
     }
 
@@ -404,7 +404,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
     }
 
     /// <summary>So many plain bytes were received, everything was sent, and a read waits.</summary>
-    private Task UntilReadingAsync(long received) => UntilAsync(() => _connection is not null
+    private Task UntilReadingAsync(long received) => Patience.UntilAsync(() => _connection is not null
         && ConnectionLink.Progress(_connection) is { IsWaitingForInput: true, IsSendWaiting: false } progress
         && progress.InputReceived == received);
 
@@ -413,7 +413,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
     {
         long before = -1;
         int same = 0;
-        await UntilAsync(() =>
+        await Patience.UntilAsync(() =>
         {
             long sent = ConnectionLink.Of(_connection!).BytesSent;
             same = sent == before && ConnectionLink.Progress(_connection!).IsSendWaiting ? same + 1 : 0;

@@ -85,7 +85,7 @@ public sealed class TimeoutsTests : ServedTest
     }
 
     [Theory, MemberData(nameof(Carriers))]
-    public async Task Read_NobodyReads_IsNotThePeersFault(Carrier carrier)
+    public async Task Read_HandlerDoesNotRead_IsNoTimeoutOfThePeer(Carrier carrier)
     {
         var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Served served = await ServeAsync(carrier, timeouts => timeouts.ReceiveIdle = 5 * Second, async (reader, writer, stopping) =>
@@ -148,7 +148,7 @@ public sealed class TimeoutsTests : ServedTest
 
         Assert.InRange(seconds, 5, 19);
         await connection.DisposeAsync();
-        Assert.Contains("receive_rate_too_low", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("receive_rate_too_low", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -162,7 +162,7 @@ public sealed class TimeoutsTests : ServedTest
             connection.Writer.Write("twenty bytes a secon"u8);
             await connection.Writer.DrainAsync(Soon);
             sent += 20;
-            await UntilAsync(() => Received(served) == sent);
+            await Patience.UntilAsync(() => Received(served), now => now == sent);
             await BeatAsync(1);
         }
 
@@ -222,7 +222,7 @@ public sealed class TimeoutsTests : ServedTest
         // A close delivers what was written and then the end; the handler does not know, and is left alone.
         Assert.Empty(await connection.Reader.ReadAsync(cancellationToken: Soon));
         end.SetResult();
-        Assert.Contains("ended: half_closed_timeout.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains("ended: half_closed_timeout.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -260,7 +260,7 @@ public sealed class TimeoutsTests : ServedTest
         Assert.Equal(1, Heartbeat.For(_time).Count);
 
         await connection.DisposeAsync();
-        await served.WaitForSummariesAsync(1, Soon);
+        await served.WaitForSummariesAsync(1);
         _time.Advance(Second);
 
         Assert.Equal(0, Heartbeat.For(_time).Count);
@@ -270,7 +270,7 @@ public sealed class TimeoutsTests : ServedTest
     [InlineData("FirstByte")]
     [InlineData("SendStall")]
     [InlineData("Lifetime")]
-    public void Validate_Zero_SaysWhichKey(string key)
+    public void Validate_Zero_NamesTheKey(string key)
     {
         var options = new TimeoutOptions();
         typeof(TimeoutOptions).GetProperty(key)!.SetValue(options, TimeSpan.Zero);
@@ -324,11 +324,11 @@ public sealed class TimeoutsTests : ServedTest
             await BeatAsync(1);
         }
 
-        Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(1, Soon))[0].Message, StringComparison.Ordinal);
+        Assert.Contains($"ended: {reason}.", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
     }
 
     /// <summary>So many bytes were received, everything was sent, and the handler reads again: before that a beat sees it at work.</summary>
-    private Task UntilReadingAsync(int received) => UntilAsync(() => _connection is not null
+    private Task UntilReadingAsync(int received) => Patience.UntilAsync(() => _connection is not null
         && ConnectionLink.Of(_connection).BytesReceived >= received
         && ConnectionLink.Of(_connection).WriteBufferSize == 0
         && ConnectionLink.Progress(_connection).IsWaitingForInput);

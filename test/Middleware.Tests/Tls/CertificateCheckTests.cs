@@ -47,7 +47,7 @@ public sealed class CertificateCheckTests : TlsTest
     }
 
     [Fact]
-    public void Warnings_CertificateExpiresSoonAndAuthorityHasExpired_TellsBoth()
+    public void Warnings_CertificateExpiresSoonAndAuthorityHasExpired_ReportsBoth()
     {
         // Its ten days end in five; its authority's twenty in ten.
         TlsServerOptions tls = WithClients(Authority.Pem);

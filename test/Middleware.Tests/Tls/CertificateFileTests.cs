@@ -135,7 +135,7 @@ public sealed class CertificateFileTests : TlsTest
     [InlineData("damaged certificate", "the certificate that begins in line ")]
     [InlineData("key", "the file contains a private key and no certificate.")]
     [InlineData("DER", "the file is a certificate in DER; PEM is required.")]
-    [InlineData("empty", "it is empty.")]
+    [InlineData("empty", "the file is empty.")]
     public void Mistakes_AuthoritiesCannotBeUsed_HasCauseAndRemedy(string input, string expected)
     {
         using X509Certificate2 revoked = Authority.IssueClient("bob");

@@ -110,7 +110,7 @@ public sealed class CertificateStoreTests : TlsTest
     [InlineData("no key", "server.pem cannot be used: ")]
     [InlineData("no certificate", "server.pem with ")]
     [InlineData("authorities", "ca.pem cannot be used: the file is not a certificate: no line begins with -----BEGIN")]
-    public async Task Start_FileCannotBeUsed_SaysWhich(string what, string expected)
+    public async Task Start_FileCannotBeUsed_NamesIt(string what, string expected)
     {
         using X509Certificate2 certificate = Authority.IssueServer("localhost");
         TlsCertificateOptions options = Write("server", certificate);
@@ -295,7 +295,7 @@ public sealed class CertificateStoreTests : TlsTest
     [InlineData("empty")]
     [InlineData("cut")]
     [InlineData("gone")]
-    public async Task Look_FilesWereReplacedByABrokenPair_TheLastGoodOneStaysAndItIsToldOnce(string how)
+    public async Task Look_FilesWereReplacedByABrokenPair_TheLastGoodOneStaysAndItIsLoggedOnce(string how)
     {
         TlsCertificateOptions options = Issue("good");
         Served served = await ServeTlsAsync(Carrier.Own, tls => tls.Certificates.Add(options), time: _time);
@@ -337,7 +337,7 @@ public sealed class CertificateStoreTests : TlsTest
     }
 
     [Fact, Trait("Fault", "F23")]
-    public async Task Look_PairIsReplacedFileByFile_NothingIsToldInBetween()
+    public async Task Look_PairIsReplacedFileByFile_NothingIsLoggedInBetween()
     {
         TlsCertificateOptions options = Issue("old");
         Served served = await ServeTlsAsync(Carrier.Own, tls => tls.Certificates.Add(options), time: _time);
@@ -354,7 +354,7 @@ public sealed class CertificateStoreTests : TlsTest
     }
 
     [Fact, Trait("Fault", "F23")]
-    public async Task Look_SameFileBreaksAgain_IsToldAgain()
+    public async Task Look_SameFileBreaksAgain_IsLoggedAgain()
     {
         TlsCertificateOptions options = Issue("good");
         byte[] content = File.ReadAllBytes(options.Path!);
@@ -392,7 +392,7 @@ public sealed class CertificateStoreTests : TlsTest
     }
 
     [Theory, MemberData(nameof(Carriers)), Trait("Fault", "F23")]
-    public async Task Look_Replaced50TimesUnder200EchoingConnections_NobodyNoticesAndEachNewOneIsSeen(Carrier carrier)
+    public async Task Look_Replaced50TimesUnder200EchoingConnections_TheyStayAndEachNewOneIsUsed(Carrier carrier)
     {
         TakeTime(TimeSpan.FromMinutes(2));
         TlsCertificateOptions options = Issue("certificate 0");

@@ -140,7 +140,7 @@ public sealed class CertificateValidityTests : TlsTest
     }
 
     [Fact]
-    public void Look_FileCannotBeUsed_TheSnapshotSaysSoUntilItCan()
+    public void Look_FileCannotBeUsed_TheSnapshotHasTheErrorUntilItCan()
     {
         TlsCertificateOptions files = Issue("good", -5, 5);
         CertificateStore store = Start("front", files, WithAuthorities);

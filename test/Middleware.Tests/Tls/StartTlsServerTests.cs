@@ -107,7 +107,7 @@ public sealed class StartTlsServerTests : TlsTest
         Socket client = await ConnectPlainAsync(served);
         await client.SendAsync((byte[])[0x16, 3, 1, 2], Soon);
         // A handler that has not begun its handshake meets the reset elsewhere: the bytes are counted when they are read for it.
-        await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Bytes().Received) == 4);
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Bytes().Received), now => now == 4);
         client.LingerState = new LingerOption(true, 0);
         client.Dispose();
 
@@ -193,7 +193,7 @@ public sealed class StartTlsServerTests : TlsTest
         Served served = await ServeAsync(Carrier.Own, speaker);
         Socket client = await ConnectPlainAsync(served);
         await client.SendAsync((byte[])[0x16, 3, 1, 2], Soon);
-        await UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active) == 1);
+        await Patience.UntilAsync(() => served.Metrics.Endpoints.Sum(endpoint => endpoint.Active), now => now == 1);
 
         if (abort)
         {
@@ -206,7 +206,7 @@ public sealed class StartTlsServerTests : TlsTest
 
         Assert.Empty(await ReadToEndAsync(client));
         client.Dispose();
-        Assert.Equal(abort ? "server_shutdown" : "closed_locally", Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal(abort ? "server_shutdown" : "closed_locally", Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         Assert.All(Told(served), line => Assert.True(line.Level == LogLevel.Information && line.Exception is null, $"{line.Message} {line.Exception}"));
     }
 
@@ -235,7 +235,7 @@ public sealed class StartTlsServerTests : TlsTest
         client.Dispose();
         if (telemetry)
         {
-            Assert.Equal("tls_handshake_failed", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+            Assert.Equal("tls_handshake_failed", (await served.WaitForSummariesAsync(1))[0].GetStructuredStateValue("Reason"));
         }
 
         Assert.DoesNotContain(Told(served), record => record.Level > LogLevel.Warning || record.Id.Id == 200);
@@ -256,7 +256,7 @@ public sealed class StartTlsServerTests : TlsTest
         });
         await ReadToEndAsync(await ConnectPlainAsync(served));
 
-        Assert.Equal("handler_error", (await served.WaitForSummariesAsync(1, Soon))[0].GetStructuredStateValue("Reason"));
+        Assert.Equal("handler_error", (await served.WaitForSummariesAsync(1))[0].GetStructuredStateValue("Reason"));
         FakeLogRecord line = Assert.Single(Told(served));
         Assert.Equal(LogLevel.Error, line.Level);
         Assert.IsType<AuthenticationException>(line.Exception);
@@ -280,7 +280,7 @@ public sealed class StartTlsServerTests : TlsTest
         SslStream client = await AuthenticateAsync(new NetworkStream(socket));
         await client.WriteAsync("bye\n"u8.ToArray(), Soon);
         ByteStreamWriter writer = await found.Task.WaitAsync(Soon);
-        await UntilAsync(() => writer.SslStream is not { IsAuthenticated: true });
+        await Patience.UntilAsync(() => writer.SslStream is not { IsAuthenticated: true });
 
         Assert.All(
             (string[])["peername", "sockname", "socket", "peercred", "ssl_object", "sslcontext", "peercert", "cipher", "alpn", "sni"],
@@ -290,9 +290,9 @@ public sealed class StartTlsServerTests : TlsTest
         Assert.Null(writer.PeerCertificate);
     }
 
-    private async Task AssertFailureAsync(Served served, string logged, string closed, string explanation = "")
+    private static async Task AssertFailureAsync(Served served, string logged, string closed, string explanation = "")
     {
-        Assert.Equal(closed, Assert.Single(await served.WaitForSummariesAsync(1, Soon)).GetStructuredStateValue("Reason"));
+        Assert.Equal(closed, Assert.Single(await served.WaitForSummariesAsync(1)).GetStructuredStateValue("Reason"));
         FakeLogRecord line = Assert.Single(Told(served));
         Assert.True(line.Exception is null, $"{line.Exception}");
         Assert.Equal((LogLevel.Information, 200, "ByteStreams.Tls"), (line.Level, line.Id.Id, line.Category));

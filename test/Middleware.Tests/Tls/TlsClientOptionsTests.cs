@@ -158,7 +158,7 @@ public sealed class TlsClientOptionsTests : TlsTest
     [InlineData("no certificate", "missing.pem")]
     [InlineData("another key", "me.pem")]
     [InlineData("both", "either Path or Store")]
-    public void Create_FileCannotBeUsed_SaysWhich(string what, string expected)
+    public void Create_FileCannotBeUsed_NamesIt(string what, string expected)
     {
         TlsClientOptions options = Options();
         using X509Certificate2 certificate = Authority.IssueClient("alice");

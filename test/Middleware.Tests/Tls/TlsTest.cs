@@ -133,9 +133,9 @@ public abstract class TlsTest : ServedTest
         [.. served.Log.GetSnapshot().Where(record =>
             record.Level >= LogLevel.Information && record.Id.Id != 700 && record.Category!.StartsWith("ByteStreams", StringComparison.Ordinal))];
 
-    private protected async Task<IReadOnlyList<FakeLogRecord>> WaitForFailuresAsync(Served served, int count)
+    private protected static async Task<IReadOnlyList<FakeLogRecord>> WaitForFailuresAsync(Served served, int count)
     {
-        await UntilAsync(() => Told(served).Count(record => record.Id.Id == 200) >= count);
+        await Patience.UntilAsync(() => Told(served).Count(record => record.Id.Id == 200) >= count);
         return [.. Told(served).Where(record => record.Id.Id == 200)];
     }
 
