@@ -9,7 +9,7 @@ internal static partial class AdmissionLog
     public static partial void Refused(ILogger logger, string connectionId, string peer, ConnectionEndReason reason);
 
     [LoggerMessage(501, LogLevel.Information,
-        "MaxConnections for all endpoints together is {Most}: derived from the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), of which {AtRest} are in use, and from {Memory} MiB of memory. Set ByteStreams:MaxConnections to change it.")]
+        "All endpoints together take {Most} connections: derived from the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), of which {AtRest} are in use, and from {Memory} MiB of memory. Set ByteStreams:MaxConnections for another number.")]
     public static partial void TotalDerived(ILogger logger, int most, long descriptors, long atRest, long memory);
 
     [LoggerMessage(502, LogLevel.Warning,
