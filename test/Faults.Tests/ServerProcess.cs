@@ -88,7 +88,7 @@ internal sealed partial class ServerProcess : IAsyncDisposable
                 "--Logging:Console:MaxQueueLength=100000",
                 .. all.Select(setting => $"--ByteStreams:{setting.Item1}={setting.Item2}"),
             ]);
-        var host = new ServerProcess(start, port, "try: ");
+        var host = new ServerProcess(start, port, "connect with: ");
         try
         {
             await host._up.Task.WaitAsync(Patience.Limit);

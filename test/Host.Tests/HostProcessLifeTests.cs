@@ -151,7 +151,7 @@ public sealed class HostProcessLifeTests : IDisposable
         await host.WaitForLineAsync($"Endpoint relay: {Many} connections did not close by the shutdown deadline and are aborted.");
         await host.WaitForLineAsync("did not close by the shutdown deadline and is aborted. Endpoint relay, handler relay, peer 127.0.0.1:");
         await host.WaitForLineAsync($"Endpoint relay: {Many - 20} more connections are aborted.");
-        await host.WaitForLineAsync($"{Many} connections were aborted, 0 handlers are left behind.");
+        await host.WaitForLineAsync($"{Many} connections aborted, 0 handlers still running.");
         await AssertEndedAsync(host, exitCode: 2, "relay", Many, "server_shutdown");
     }
 

@@ -62,7 +62,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     public async Task Announcement_ItsCommand_GetsALineBack(string endpoint, string program)
     {
         string announced = Host.Announced[endpoint];
-        string[] command = announced[(announced.IndexOf("try: ", StringComparison.Ordinal) + 5)..].Split(' ');
+        string[] command = announced[(announced.IndexOf("connect with: ", StringComparison.Ordinal) + "connect with: ".Length)..].Split(' ');
         Assert.Equal(program, command[0]);
         await using Peer peer = Peer.Start(command[0], command[1..]);
 
@@ -81,7 +81,7 @@ public sealed class HostProcessPeersTests : IAsyncLifetime
     public async Task Announcement_SClientWhoseInputEnds_EndsWithoutATruncation(string endpoint)
     {
         string announced = Host.Announced[endpoint];
-        string command = announced[(announced.IndexOf("try: ", StringComparison.Ordinal) + 5)..];
+        string command = announced[(announced.IndexOf("connect with: ", StringComparison.Ordinal) + "connect with: ".Length)..];
         TlsCertificateOptions certificate = _authority.Write("alice");
         // The certificate that mutual TLS asks for is the reader's own.
         Assert.Equal(endpoint == "mutual", command.Contains("-cert client.crt -key client.key", StringComparison.Ordinal));

@@ -50,7 +50,7 @@ public sealed partial class HostProcessReloadTests : IDisposable
 
         await System.IO.File.WriteAllTextAsync(File, """{ "ByteStreams": { "Endpoints": { "kept": { "Url": "tcp://x", "Handler": "ecko" } } }, "Admin": { "Url": "http://127.0.0.1:0" } }""", Cancel);
         host.Signal(PosixSignal.SIGHUP);
-        await host.WaitForLineAsync("SIGHUP: the configuration has 2 mistakes");
+        await host.WaitForLineAsync("SIGHUP: configuration reload rejected with 2 errors");
         JsonElement failed = await LastReloadAsync(host, http);
         Assert.False(failed.GetProperty("ok").GetBoolean());
         Assert.Equal(2, failed.GetProperty("errors").GetInt32());

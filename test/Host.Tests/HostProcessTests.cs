@@ -17,8 +17,8 @@ public class HostProcessTests
         await using HostProcess host = HostProcess.Start();
         await host.WaitUntilUpAsync();
 
-        Assert.EndsWith($"try: nc 127.0.0.1 {host.Port("echo")}", host.Announced["echo"], StringComparison.Ordinal);
-        Assert.EndsWith($"try: nc -U {host.SocketPath}", host.Announced["echo-unix"], StringComparison.Ordinal);
+        Assert.EndsWith($"connect with: nc 127.0.0.1 {host.Port("echo")}", host.Announced["echo"], StringComparison.Ordinal);
+        Assert.EndsWith($"connect with: nc -U {host.SocketPath}", host.Announced["echo-unix"], StringComparison.Ordinal);
         await using (ByteStreamConnection tcp = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("echo"), cancellationToken: Cancel))
         await using (ByteStreamConnection unix = await ByteStream.OpenUnixConnectionAsync(host.SocketPath, cancellationToken: Cancel))
         await using (ByteStreamConnection chat = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("chat"), cancellationToken: Cancel))
