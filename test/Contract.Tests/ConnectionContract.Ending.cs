@@ -23,7 +23,7 @@ public abstract partial class ConnectionContract
         // The other direction goes on, both ways round.
         link.Writer.Write("reply\n"u8);
         Assert.Equal("reply\n", Text(await link.Client.Reader.ReadLineAsync(Soon)));
-        Assert.Equal(ConnectionEndReason.None, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.None, link.ClientLink.CloseReason);
         link.Writer.WriteEof();
         Assert.Empty(await link.Client.Reader.ReadAsync(cancellationToken: Soon));
     }
@@ -162,7 +162,7 @@ public abstract partial class ConnectionContract
         Assert.True(received.AsSpan().SequenceEqual(reply), $"{received.Length} bytes, or wrong ones");
         client.Writer.Close();
         await client.Writer.WaitClosedAsync(Soon);
-        Assert.Equal(ConnectionEndReason.ClosedByPeer, LinkOf(client.Writer).EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedByPeer, LinkOf(client.Writer).CloseReason);
         await client.DisposeAsync();
     }
 
@@ -198,7 +198,7 @@ public abstract partial class ConnectionContract
         Assert.False(closed.IsCompleted);
         await AdvanceUntilAsync(time, closed);
         await closed;
-        Assert.Equal(ConnectionEndReason.ClosedLocally, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedLocally, link.ServerLink.CloseReason);
     }
 
     [Fact, Trait("Contract", "W7")]
@@ -253,7 +253,7 @@ public abstract partial class ConnectionContract
         link.Writer.Abort();
         await closed;
         await link.Writer.Transport!.DisposeAsync().AsTask().WaitAsync(Soon);
-        Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.Aborted, link.ServerLink.CloseReason);
     }
 
     [Fact, Trait("Contract", "W8")]
@@ -265,7 +265,7 @@ public abstract partial class ConnectionContract
         await ResetByClientAsync(link);
         ConnectionResetException cause = await Assert.ThrowsAsync<ConnectionResetException>(() => closed);
         Assert.Same(cause, await Assert.ThrowsAsync<ConnectionResetException>(() => link.Writer.WaitClosedAsync(Soon)));
-        Assert.Equal(ConnectionEndReason.ResetByPeer, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.ResetByPeer, link.ServerLink.CloseReason);
     }
 
     [Fact, Trait("Contract", "W8")]
@@ -295,8 +295,8 @@ public abstract partial class ConnectionContract
         await Assert.ThrowsAsync<ConnectionResetException>(() => DiscardAsync(link.Client.Reader));
         await Assert.ThrowsAsync<ConnectionResetException>(() => drain);
         await link.Writer.WaitClosedAsync(Soon);
-        Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
-        Assert.Equal(ConnectionEndReason.ResetByPeer, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.Aborted, link.ServerLink.CloseReason);
+        Assert.Equal(ConnectionCloseReason.ResetByPeer, link.ClientLink.CloseReason);
     }
 
     [Fact, Trait("Fault", "F03")]
@@ -364,20 +364,20 @@ public abstract partial class ConnectionContract
     }
 
     [Fact]
-    public async Task EndReason_PeerClosedFirst_IsClosedByPeer()
+    public async Task CloseReason_PeerClosedFirst_IsClosedByPeer()
     {
         Link link = await ConnectAsync();
-        Assert.Equal(ConnectionEndReason.None, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.None, link.ServerLink.CloseReason);
         link.Client.Writer.Close();
         Assert.Empty(await link.Reader.ReadAsync(cancellationToken: Soon));
         link.Return();
         await link.Writer.WaitClosedAsync(Soon);
-        Assert.Equal(ConnectionEndReason.ClosedByPeer, link.ServerLink.EndReason);
-        Assert.Equal(ConnectionEndReason.ClosedLocally, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedByPeer, link.ServerLink.CloseReason);
+        Assert.Equal(ConnectionCloseReason.ClosedLocally, link.ClientLink.CloseReason);
     }
 
     [Fact]
-    public async Task EndReason_HandlerReturned_IsClosedLocally()
+    public async Task CloseReason_HandlerReturned_IsClosedLocally()
     {
         Link link = await ConnectAsync();
         link.Return();
@@ -385,12 +385,12 @@ public abstract partial class ConnectionContract
         link.Client.Writer.Close();
         await link.Client.Writer.WaitClosedAsync(Soon);
         await link.ServerLink.WaitClosedAsync().WaitAsync(Soon);
-        Assert.Equal(ConnectionEndReason.ClosedLocally, link.ServerLink.EndReason);
-        Assert.Equal(ConnectionEndReason.ClosedByPeer, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedLocally, link.ServerLink.CloseReason);
+        Assert.Equal(ConnectionCloseReason.ClosedByPeer, link.ClientLink.CloseReason);
     }
 
     [Fact]
-    public async Task EndReason_HandlerThrew_IsHandlerErrorAndThePeerIsReset()
+    public async Task CloseReason_HandlerThrew_IsHandlerErrorAndThePeerIsReset()
     {
         Link link = await ConnectAsync();
         link.Client.Writer.Write("unread"u8);
@@ -398,8 +398,8 @@ public abstract partial class ConnectionContract
         link.Throw(new InvalidOperationException("handler"));
         await Assert.ThrowsAsync<ConnectionResetException>(() => link.Client.Reader.ReadAsync(cancellationToken: Soon).AsTask());
         await link.ServerLink.WaitClosedAsync().WaitAsync(Soon);
-        Assert.Equal(ConnectionEndReason.HandlerError, link.ServerLink.EndReason);
-        Assert.Equal(ConnectionEndReason.ResetByPeer, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.HandlerError, link.ServerLink.CloseReason);
+        Assert.Equal(ConnectionCloseReason.ResetByPeer, link.ClientLink.CloseReason);
     }
 
     [Fact]
@@ -410,7 +410,7 @@ public abstract partial class ConnectionContract
         await link.Client.Writer.DrainAsync(Soon);
         await link.Writer.Transport!.Transport.Output.CompleteAsync(new InvalidOperationException("middleware"));
         await Assert.ThrowsAsync<ConnectionResetException>(() => link.Client.Reader.ReadAsync(cancellationToken: Soon).AsTask());
-        Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.Aborted, link.ServerLink.CloseReason);
     }
 
     [Fact]

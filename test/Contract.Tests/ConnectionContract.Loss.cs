@@ -71,7 +71,7 @@ public abstract partial class ConnectionContract
         Task drain = await FillAsync(link.Writer);
         Task closed = link.Writer.WaitClosedAsync(Soon);
 
-        link.ServerLink.Abort(ConnectionEndReason.ServerShutdown, new InvalidOperationException("The deadline is over."));
+        link.ServerLink.Abort(ConnectionCloseReason.ServerShutdown, new InvalidOperationException("The deadline is over."));
 
         ConnectionAbortedException aborted = await Assert.ThrowsAsync<ConnectionAbortedException>(() => closed);
         Assert.Equal("The deadline is over.", aborted.InnerException?.Message);
@@ -92,7 +92,7 @@ public abstract partial class ConnectionContract
         Assert.False(closed.IsCompleted);
         link.Return();
         await closed;
-        Assert.Equal(ConnectionEndReason.ClosedLocally, link.ClientLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedLocally, link.ClientLink.CloseReason);
     }
 
     [Fact, Trait("Contract", "S4"), Trait("Fault", "F19")]

@@ -107,7 +107,7 @@ public abstract partial class ConnectionContract
         await DiscardAsync(link.Client.Reader);
         if (ServerTls is null)
         {
-            Assert.Equal(ConnectionEndReason.TlsHandshakeFailed, link.ServerLink.EndReason);
+            Assert.Equal(ConnectionCloseReason.TlsHandshakeFailed, link.ServerLink.CloseReason);
         }
     }
 
@@ -269,7 +269,7 @@ public abstract partial class ConnectionContract
         Assert.Contains("timed out after 7 s", late.Message, StringComparison.Ordinal);
         if (ServerTls is null)
         {
-            Assert.Equal(ConnectionEndReason.TlsHandshakeTimeout, (asServer ? link.ServerLink : link.ClientLink).EndReason);
+            Assert.Equal(ConnectionCloseReason.TlsHandshakeTimeout, (asServer ? link.ServerLink : link.ClientLink).CloseReason);
         }
     }
 

@@ -58,7 +58,7 @@ public sealed class TlsConnectionTests : ConnectionContract
         TimeoutException late = await Assert.ThrowsAsync<TimeoutException>(() => closed);
         Assert.Contains("were not sent within 1 s", late.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ConnectionResetException>(() => drain);
-        Assert.Equal(ConnectionEndReason.Aborted, link.ServerLink.EndReason);
+        Assert.Equal(ConnectionCloseReason.Aborted, link.ServerLink.CloseReason);
     }
 }
 

@@ -309,8 +309,8 @@ public sealed class TransportPipeWriterTests : IOutputOwner
     {
         _writer.SetLimits(65536, 16384);
         _writer.CoalescesFlushes = true;
-        var turn = new Turn();
-        Turn.Begin(turn);
+        var dispatch = new LoopDispatch();
+        LoopDispatch.Begin(dispatch);
         try
         {
             Write("ab"u8);
@@ -321,10 +321,10 @@ public sealed class TransportPipeWriterTests : IOutputOwner
         }
         finally
         {
-            Turn.Begin(null);
+            LoopDispatch.Begin(null);
         }
 
-        turn.End();
+        dispatch.End();
 
         Assert.Equal("abcd"u8.ToArray(), Assert.Single(_channel.Sends));
     }
@@ -345,8 +345,8 @@ public sealed class TransportPipeWriterTests : IOutputOwner
     public void Flush_CoalescingMoreThanHalfOfTheHighWaterMark_LeavesAtOnce()
     {
         _writer.CoalescesFlushes = true;
-        var turn = new Turn();
-        Turn.Begin(turn);
+        var dispatch = new LoopDispatch();
+        LoopDispatch.Begin(dispatch);
         try
         {
             Write(new byte[50]);
@@ -358,10 +358,10 @@ public sealed class TransportPipeWriterTests : IOutputOwner
         }
         finally
         {
-            Turn.Begin(null);
+            LoopDispatch.Begin(null);
         }
 
-        turn.End();
+        dispatch.End();
         Assert.Single(_channel.Sends);
     }
 
@@ -369,17 +369,17 @@ public sealed class TransportPipeWriterTests : IOutputOwner
     public async Task Complete_FlushesAreMarked_SendsThemAndThenTheEnd()
     {
         _writer.CoalescesFlushes = true;
-        var turn = new Turn();
-        Turn.Begin(turn);
+        var dispatch = new LoopDispatch();
+        LoopDispatch.Begin(dispatch);
         Write("ab"u8);
         ValueTask<FlushResult> flush = _writer.FlushAsync(Test);
         _writer.Complete();
-        Turn.Begin(null);
+        LoopDispatch.Begin(null);
         await flush;
 
         Assert.Equal("ab"u8.ToArray(), Assert.Single(_channel.Sends));
         Assert.Equal(1, _channel.Shutdowns);
-        turn.End();
+        dispatch.End();
         Assert.Single(_channel.Sends);
     }
 

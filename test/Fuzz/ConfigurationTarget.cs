@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams.Fuzz;
 
 /// <summary>
-/// Any tree of keys and values, one <c>key=value</c> a line, is a configuration whose endpoints can be planned, or has mistakes of which
+/// Any tree of keys and values, one <c>key=value</c> a line, is a configuration whose endpoints can be planned, or has errors of which
 /// each begins with its key. Reading it throws nothing, and the same text is the same endpoints.
 /// </summary>
 internal static class ConfigurationTarget
@@ -46,9 +46,9 @@ internal static class ConfigurationTarget
         }
 
         // As a reload does, which must not take what has not changed for a change.
-        var mistakesAgain = new List<string>();
-        IReadOnlyList<EndpointDefinition> again = registry.Define(Services, NullLoggerFactory.Instance, plans, mistakesAgain);
-        Demand.That(errors.SequenceEqual(mistakesAgain), "The second time, there are other mistakes.");
+        var errorsAgain = new List<string>();
+        IReadOnlyList<EndpointDefinition> again = registry.Define(Services, NullLoggerFactory.Instance, plans, errorsAgain);
+        Demand.That(errors.SequenceEqual(errorsAgain), "The second time, there are other errors.");
         Demand.That(plans.Select(plan => plan.Signature).SequenceEqual(again.Select(plan => plan.Signature)), "The second time, there are other endpoints.");
         Demand.That(plans.All(plan => again.Single(same => same.IsNamed(plan.Name)).Admission == plan.Admission), "An endpoint has lost its places.");
     }

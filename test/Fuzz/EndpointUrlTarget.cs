@@ -5,7 +5,7 @@ using ByteStreams.Transport.Validation;
 namespace ByteStreams.Fuzz;
 
 /// <summary>
-/// Any text is the URL of an endpoint or a mistake that is told in one sentence with its remedy; what it stands for, written plainly,
+/// Any text is the URL of an endpoint or a error that is told in one sentence with its remedy; what it stands for, written plainly,
 /// stands for the same. The same for times, which are written beside it.
 /// </summary>
 internal static class EndpointUrlTarget
@@ -14,10 +14,10 @@ internal static class EndpointUrlTarget
     {
         string text = Encoding.UTF8.GetString(bytes);
         EndpointUrl? url = EndpointUrl.Parse(text, out string? error);
-        Demand.That(url is null != error is null, "It is a URL and a mistake, or neither.");
+        Demand.That(url is null != error is null, "It is a URL and a error, or neither.");
         if (url is null)
         {
-            Demand.That(error!.EndsWith('.'), () => $"A mistake without a remedy: {error}");
+            Demand.That(error!.EndsWith('.'), () => $"A error without a remedy: {error}");
         }
         else
         {

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace ByteStreams.Fuzz;
 
 /// <summary>What the fuzzer runs, and what one input may cost at most: a second of the processor, and memory by its target.</summary>
-/// <param name="Run">The target. It throws where the input shows a mistake.</param>
+/// <param name="Run">The target. It throws where the input shows a error.</param>
 /// <param name="MostAllocated">Bytes that one input may allocate, beside <paramref name="PerByte"/>.</param>
 /// <param name="PerByte">Bytes more for each byte of the input.</param>
 /// <param name="IsAsync">Whether it has other threads work for it, whose costs then are the process's.</param>

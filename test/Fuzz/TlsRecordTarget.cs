@@ -13,7 +13,7 @@ namespace ByteStreams.Fuzz;
 internal static class TlsRecordTarget
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-    private static readonly ConcurrentDictionary<string, TaskCompletionSource<ConnectionEndReason>> Ends = new();
+    private static readonly ConcurrentDictionary<string, TaskCompletionSource<ConnectionCloseReason>> Ends = new();
     private static readonly ConcurrentQueue<string> Unobserved = new();
     private static readonly Lazy<ByteStreamServer> Server = new(() => StartAsync().GetAwaiter().GetResult());
 
@@ -23,8 +23,8 @@ internal static class TlsRecordTarget
     public static void Run(ReadOnlySpan<byte> bytes)
     {
         byte[] sent = bytes.ToArray();
-        ConnectionEndReason reason = Task.Run(() => SendAsync(sent)).GetAwaiter().GetResult();
-        Demand.That(reason is ConnectionEndReason.TlsHandshakeFailed, () => $"It ended with {reason}.");
+        ConnectionCloseReason reason = Task.Run(() => SendAsync(sent)).GetAwaiter().GetResult();
+        Demand.That(reason is ConnectionCloseReason.TlsHandshakeFailed, () => $"It ended with {reason}.");
         Demand.That(Volatile.Read(ref _handled) == 0, "The handler has run.");
 
         // Unobserved exceptions are known when their tasks are collected.
@@ -42,11 +42,11 @@ internal static class TlsRecordTarget
         Demand.That(Unobserved.IsEmpty, () => $"Nobody has caught: {string.Join('\n', Unobserved)}");
     }
 
-    private static async Task<ConnectionEndReason> SendAsync(byte[] bytes)
+    private static async Task<ConnectionCloseReason> SendAsync(byte[] bytes)
     {
         using var late = new CancellationTokenSource(Patience);
         await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(Server.Value.EndPoints[0], cancellationToken: late.Token).ConfigureAwait(false);
-        Task<ConnectionEndReason> end = End(client.Writer.LocalEndPoint!.ToString()!).Task;
+        Task<ConnectionCloseReason> end = End(client.Writer.LocalEndPoint!.ToString()!).Task;
         client.Writer.Write(bytes);
         client.Writer.WriteEof();
         try
@@ -61,12 +61,12 @@ internal static class TlsRecordTarget
             // It was closed before everything was read.
         }
 
-        ConnectionEndReason reason = await end.WaitAsync(late.Token).ConfigureAwait(false);
+        ConnectionCloseReason reason = await end.WaitAsync(late.Token).ConfigureAwait(false);
         Ends.TryRemove(client.Writer.LocalEndPoint!.ToString()!, out _);
         return reason;
     }
 
-    private static TaskCompletionSource<ConnectionEndReason> End(string client) =>
+    private static TaskCompletionSource<ConnectionCloseReason> End(string client) =>
         Ends.GetOrAdd(client, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
 
     private static async Task<ByteStreamServer> StartAsync()
@@ -107,7 +107,7 @@ internal static class TlsRecordTarget
         }
     }
 
-    private static async Task TellAsync(IByteStreamTransportFeature link, TaskCompletionSource<ConnectionEndReason> end)
+    private static async Task TellAsync(IByteStreamTransportFeature link, TaskCompletionSource<ConnectionCloseReason> end)
     {
         try
         {
@@ -118,7 +118,7 @@ internal static class TlsRecordTarget
             // The peer was gone first.
         }
 
-        end.TrySetResult(link.EndReason);
+        end.TrySetResult(link.CloseReason);
     }
 
     private static TlsCertificateOptions Write(string folder)

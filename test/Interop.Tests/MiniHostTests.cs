@@ -124,7 +124,7 @@ public sealed class MiniHostTests
         Assert.Equal("90m", ByteStreamConfiguration.FormatDuration(time));
         Assert.Equal("Limit", ByteStreamConfiguration.FindNearest("Lmit", ["Url", "Limit"]));
         Assert.Equal(@"a\u{A}b", LogText.Escape("a\nb"));
-        Assert.Equal("closed_by_peer", EndReasonText.GetText(ConnectionEndReason.ClosedByPeer));
+        Assert.Equal("closed_by_peer", CloseReasonText.GetText(ConnectionCloseReason.ClosedByPeer));
     }
 
     private static IHost Build(params (string Key, string Value)[] settings) => Build(new Announcer(), settings);

@@ -41,7 +41,7 @@ internal sealed record ConnectionAnswer(
     long BytesSent,
     double AgeSeconds,
     double? IdleSeconds,
-    string? EndReason);
+    string? CloseReason);
 
 /// <param name="Version">The host's.</param>
 /// <param name="State">serving, draining or drained.</param>

@@ -30,7 +30,7 @@ internal static class Connections
         connection.BytesSent,
         Math.Round(connection.Age.TotalSeconds, 3),
         connection.Idle is TimeSpan idle ? Math.Round(idle.TotalSeconds, 1) : null,
-        connection.EndReason == ConnectionEndReason.None ? null : EndReasonText.GetText(connection.EndReason));
+        connection.CloseReason == ConnectionCloseReason.None ? null : CloseReasonText.GetText(connection.CloseReason));
 
     private static Task ListAsync(HttpContext context)
     {

@@ -64,7 +64,7 @@ internal static class Endpoints
         [.. endpoint.Upstreams.Select(upstream => new UpstreamAnswer(upstream.Name, upstream.Active, upstream.IsHealthy, upstream.IsEjected))]);
 
     private static Dictionary<string, long> Counts(EndpointSnapshot endpoint, bool isRefusal) => endpoint.Ended
-        .Where(pair => EndReasonText.IsRefusal(pair.Key) == isRefusal)
+        .Where(pair => CloseReasonText.IsRefusal(pair.Key) == isRefusal)
         .OrderByDescending(pair => pair.Value)
-        .ToDictionary(pair => EndReasonText.GetText(pair.Key), pair => pair.Value);
+        .ToDictionary(pair => CloseReasonText.GetText(pair.Key), pair => pair.Value);
 }

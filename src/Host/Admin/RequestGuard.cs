@@ -4,8 +4,8 @@ using System.Net;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Keeps other web sites away from a page that asks nobody who they are: a browser tells them nothing without our leave, and what it
-/// tells us of where a request comes from decides whether the request counts.
+/// Protects the HTTP side, which has no authentication, from other web sites: response headers keep a browser from showing them its content, and
+/// requests that a browser marks as cross-site are rejected.
 /// </summary>
 internal sealed class RequestGuard(RequestDelegate next, AdminOptions options, ILogger<RequestGuard> logger)
 {

@@ -5,13 +5,13 @@ using ByteStreams;
 namespace StreamsHost.Admin;
 
 /// <summary>
-/// Looks once a second how all endpoints are, for everybody who watches; and not at all while nobody does. What it saw in the last five
-/// minutes it keeps, so that whoever comes sees how it came to this.
+/// Samples all endpoints once a second while a page is open. It keeps the samples of the last five minutes, so that a page that is opened later
+/// shows them.
 /// </summary>
-/// <remarks>A look costs as much as walking along all open connections: a few milliseconds for 10,000 of them.</remarks>
+/// <remarks>A sample visits all open connections: a few milliseconds for 10,000.</remarks>
 internal sealed class StatusSampler(ByteStreamMonitor monitor, TimeProvider time) : IDisposable
 {
-    /// <summary>People who look at the same time; each is a connection that stays open.</summary>
+    /// <summary>The maximum number of open pages; each holds a connection.</summary>
     public const int MostWatchers = 32;
 
     /// <summary>Samples that are kept: five minutes of them.</summary>
@@ -80,7 +80,7 @@ internal sealed class StatusSampler(ByteStreamMonitor monitor, TimeProvider time
                 return null;
             }
 
-            // Whoever reads more slowly than once a second misses samples, which is only a coarser line in a plot.
+            // A page that reads more slowly than once a second misses samples; its plots are coarser.
             var watcher = Channel.CreateBounded<ReadOnlyMemory<byte>>(new BoundedChannelOptions(4) { FullMode = BoundedChannelFullMode.DropOldest });
             _watchers.Add(watcher);
             if (_timer is null)

@@ -48,7 +48,7 @@ internal static class StatusPage
         return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : context.Response.Body.WriteAsync(content, context.RequestAborted).AsTask();
     }
 
-    /// <summary>Server-sent events: what was, and then what is, once a second until somebody leaves.</summary>
+    /// <summary>Server-sent events: the kept samples, then one each second until the page is closed.</summary>
     private static async Task TellAsync(HttpContext context)
     {
         StatusSampler sampler = context.RequestServices.GetRequiredService<StatusSampler>();

@@ -37,7 +37,7 @@ internal sealed class AccessListMiddleware : ConnectionMiddleware
         EndPoint? client = context.RemoteEndPoint;
         if (_deny.Contains(client) || (!_allow.IsEmpty && !_allow.Contains(client)))
         {
-            return RefuseAsync(context, ConnectionEndReason.RefusedAddress);
+            return RefuseAsync(context, ConnectionCloseReason.RefusedAddress);
         }
 
         if ((_users.Count > 0 || _groups.Count > 0) && connection.Peer is null or UnixDomainSocketEndPoint)
@@ -46,14 +46,14 @@ internal sealed class AccessListMiddleware : ConnectionMiddleware
             UnixCredentials? credentials = UnixPeerCredentials.For(context);
             if (credentials is not UnixCredentials peer || !(_users.Contains(peer.UserId) || _groups.Contains(peer.GroupId)))
             {
-                return RefuseAsync(context, ConnectionEndReason.RefusedUser);
+                return RefuseAsync(context, ConnectionCloseReason.RefusedUser);
             }
         }
 
         return Next(context);
     }
 
-    private Task RefuseAsync(ConnectionContext context, ConnectionEndReason reason)
+    private Task RefuseAsync(ConnectionContext context, ConnectionCloseReason reason)
     {
         AdmissionLog.Refused(_logger, context.ConnectionId, LogText.Of(context.RemoteEndPoint), reason);
         return Verdict.RefuseAsync(context, reason, banner: null);

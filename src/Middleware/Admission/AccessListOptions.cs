@@ -26,18 +26,18 @@ public sealed class AccessListOptions
     public IList<string> AllowedGroups { get; } = [];
 
     /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>What is wrong; each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes() =>
+    internal IEnumerable<string> GetErrors() =>
     [
-        .. NetworkList.Mistakes(Allow, "Access:Allow"), .. NetworkList.Mistakes(Deny, "Access:Deny"),
+        .. NetworkList.GetErrors(Allow, "Access:Allow"), .. NetworkList.GetErrors(Deny, "Access:Deny"),
         .. Unknown(nameof(AllowedUsers), AllowedUsers, UnixAccounts.GetUserId), .. Unknown(nameof(AllowedGroups), AllowedGroups, UnixAccounts.GetGroupId),
     ];
 
     private static List<string> Unknown(string key, IEnumerable<string> names, Func<string, uint> number)
     {
-        var mistakes = new List<string>();
+        var errors = new List<string>();
         foreach (string name in names)
         {
             try
@@ -46,10 +46,10 @@ public sealed class AccessListOptions
             }
             catch (IOException unknown)
             {
-                mistakes.Add($"Access:{key}: {unknown.Message}");
+                errors.Add($"Access:{key}: {unknown.Message}");
             }
         }
 
-        return mistakes;
+        return errors;
     }
 }

@@ -70,21 +70,21 @@ internal sealed class AdmissionControl : IDisposable
     /// </summary>
     /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
     /// <returns>The reason of a refusal; none where it is admitted.</returns>
-    public ConnectionEndReason Reserve(AdmissionPermits permits)
+    public ConnectionCloseReason Reserve(AdmissionPermits permits)
     {
-        ConnectionEndReason missing = Take(permits);
-        return missing != ConnectionEndReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(permits) ? ConnectionEndReason.None : missing;
+        ConnectionCloseReason missing = Take(permits);
+        return missing != ConnectionCloseReason.None && _options.WhenFull == WhenFull.Queue && TryQueue(permits) ? ConnectionCloseReason.None : missing;
     }
 
     /// <summary>Takes a token of the endpoint's rate and the missing permits; waits for these where connections queue.</summary>
     /// <param name="context">The connection; its remote address is the client's.</param>
     /// <param name="permits">Receives the permits; released by the caller, whether the connection is refused or not.</param>
     /// <returns>The reason of a refusal; none where it is admitted.</returns>
-    public ValueTask<ConnectionEndReason> EnterAsync(ConnectionContext context, AdmissionPermits permits)
+    public ValueTask<ConnectionCloseReason> EnterAsync(ConnectionContext context, AdmissionPermits permits)
     {
         if (_rate is not null && !ClientRates.Acquire(_rate))
         {
-            return new(ConnectionEndReason.RefusedRate);
+            return new(ConnectionCloseReason.RefusedRate);
         }
 
         if (_options.RateLimiter is not null)
@@ -92,12 +92,12 @@ internal sealed class AdmissionControl : IDisposable
             permits.Lease = _options.RateLimiter.AttemptAcquire(context);
             if (!permits.Lease.IsAcquired)
             {
-                return new(ConnectionEndReason.RefusedRate);
+                return new(ConnectionCloseReason.RefusedRate);
             }
         }
 
-        ConnectionEndReason missing = Take(permits);
-        if (missing == ConnectionEndReason.None)
+        ConnectionCloseReason missing = Take(permits);
+        if (missing == ConnectionCloseReason.None)
         {
             LeaveQueue(permits);
             return new(missing);
@@ -110,31 +110,31 @@ internal sealed class AdmissionControl : IDisposable
     /// <param name="context">The connection; its remote address is the client's.</param>
     /// <param name="permit">One of the client's permits, to be released; null where nothing is counted.</param>
     /// <returns>The reason of a refusal; none where it is admitted.</returns>
-    public ConnectionEndReason Enter(ConnectionContext context, out ConnectionResource? permit)
+    public ConnectionCloseReason Enter(ConnectionContext context, out ConnectionResource? permit)
     {
         permit = null;
         if (!KnowsClients
             || ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength) is not ClientNetwork network)
         {
-            return ConnectionEndReason.None;
+            return ConnectionCloseReason.None;
         }
 
         if (_clientRates is not null && !_clientRates.TryAcquire(network))
         {
-            return ConnectionEndReason.RefusedClientRate;
+            return ConnectionCloseReason.RefusedClientRate;
         }
 
         if (_clients is not null)
         {
             if (!_clients.TryEnter(network))
             {
-                return ConnectionEndReason.RefusedClient;
+                return ConnectionCloseReason.RefusedClient;
             }
 
             permit = new ClientPermit(_clients, network);
         }
 
-        return ConnectionEndReason.None;
+        return ConnectionCloseReason.None;
     }
 
     public void Dispose()
@@ -186,16 +186,16 @@ internal sealed class AdmissionControl : IDisposable
 
     /// <summary>Takes the missing permits without waiting.</summary>
     /// <returns>The reason of a refusal; none where it is admitted.</returns>
-    private ConnectionEndReason Take(AdmissionPermits permits)
+    private ConnectionCloseReason Take(AdmissionPermits permits)
     {
         if (_permits is not null && !permits.HasEndpoint && !(permits.HasEndpoint = _permits.TryEnter()))
         {
-            return ConnectionEndReason.RefusedEndpoint;
+            return ConnectionCloseReason.RefusedEndpoint;
         }
 
         return _total is not null && !permits.HasTotal && !(permits.HasTotal = _total.TryEnter())
-            ? ConnectionEndReason.RefusedTotal
-            : ConnectionEndReason.None;
+            ? ConnectionCloseReason.RefusedTotal
+            : ConnectionCloseReason.None;
     }
 
     /// <summary>Takes an entry of the queue, unless the connection has one.</summary>
@@ -217,7 +217,7 @@ internal sealed class AdmissionControl : IDisposable
     }
 
     /// <summary>Waits for the missing permits, with no more connections of the client than its share of the queue.</summary>
-    private async ValueTask<ConnectionEndReason> WaitAsync(ConnectionContext context, AdmissionPermits permits, ConnectionEndReason missing)
+    private async ValueTask<ConnectionCloseReason> WaitAsync(ConnectionContext context, AdmissionPermits permits, ConnectionCloseReason missing)
     {
         ClientNetwork? client = ClientNetwork.Of(context.RemoteEndPoint, _options.IPv4PrefixLength, _options.IPv6PrefixLength);
         if (client is not null && !_queued.TryEnter(client.Value))
@@ -241,11 +241,11 @@ internal sealed class AdmissionControl : IDisposable
                 permits.HasTotal = true;
             }
 
-            return ConnectionEndReason.None;
+            return ConnectionCloseReason.None;
         }
         catch (OperationCanceledException)
         {
-            return ConnectionEndReason.RefusedQueueTimeout;
+            return ConnectionCloseReason.RefusedQueueTimeout;
         }
         finally
         {

@@ -6,7 +6,7 @@ namespace ByteStreams.Admission;
 internal static partial class AdmissionLog
 {
     [LoggerMessage(500, LogLevel.Debug, "Connection {ConnectionId} from {Peer} refused: {Reason}")]
-    public static partial void Refused(ILogger logger, string connectionId, string peer, ConnectionEndReason reason);
+    public static partial void Refused(ILogger logger, string connectionId, string peer, ConnectionCloseReason reason);
 
     [LoggerMessage(501, LogLevel.Information,
         "All endpoints together take {Most} connections: derived from the limit of {Descriptors} open descriptors (ulimit -n, LimitNOFILE), of which {AtRest} are in use, and from {Memory} MiB of memory. Set ByteStreams:MaxConnections for another number.")]

@@ -89,15 +89,15 @@ public sealed class AdmissionOptions
 
     /// <summary>
     /// A limiter of one's own over connections, beside the rates above: a connection whose lease is not acquired is refused
-    /// (<see cref="ConnectionEndReason.RefusedRate"/>); a lease is disposed with its connection. Not disposed here.
+    /// (<see cref="ConnectionCloseReason.RefusedRate"/>); a lease is disposed with its connection. Not disposed here.
     /// </summary>
     public PartitionedRateLimiter<ConnectionContext>? RateLimiter { get; set; }
 
     /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>What is wrong; each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes()
+    internal IEnumerable<string> GetErrors()
     {
         foreach (string error in Ranges.Validate(this, "Admission:"))
         {

@@ -12,7 +12,7 @@ internal sealed class AdmissionReservation(ConnectionDelegate next, AdmissionCon
     protected override Task ServeAsync(ConnectionState connection)
     {
         var permits = new AdmissionPermits(control);
-        ConnectionEndReason refused = control.Reserve(permits);
+        ConnectionCloseReason refused = control.Reserve(permits);
         return Verdict.ContinueAsync(connection, permits, refused, control.Banner, Next);
     }
 }

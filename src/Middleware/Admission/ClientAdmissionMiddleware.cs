@@ -8,7 +8,7 @@ internal sealed class ClientAdmissionMiddleware(ConnectionDelegate next, Admissi
 {
     protected override Task ServeAsync(ConnectionState connection)
     {
-        ConnectionEndReason refused = control.Enter(connection.Connection, out ConnectionResource? permit);
+        ConnectionCloseReason refused = control.Enter(connection.Connection, out ConnectionResource? permit);
         return Verdict.ContinueAsync(connection, permit, refused, control.Banner, Next);
     }
 }

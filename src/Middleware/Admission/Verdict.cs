@@ -14,9 +14,9 @@ internal static class Verdict
     /// <param name="banner">The text that a refused client is sent; null for none.</param>
     /// <param name="next">The next middleware.</param>
     public static Task ContinueAsync(
-        ConnectionState connection, ConnectionResource? permit, ConnectionEndReason refused, string? banner, ConnectionDelegate next)
+        ConnectionState connection, ConnectionResource? permit, ConnectionCloseReason refused, string? banner, ConnectionDelegate next)
     {
-        if (refused != ConnectionEndReason.None)
+        if (refused != ConnectionCloseReason.None)
         {
             permit?.Release();
             return RefuseAsync(connection.Connection, refused, banner);
@@ -31,7 +31,7 @@ internal static class Verdict
     }
 
     /// <summary>Closes a connection: with a banner, cleanly; without one, by a reset.</summary>
-    public static Task RefuseAsync(ConnectionContext context, ConnectionEndReason reason, string? banner)
+    public static Task RefuseAsync(ConnectionContext context, ConnectionCloseReason reason, string? banner)
     {
         IByteStreamTransportFeature link = ConnectionLink.Of(context);
         if (!string.IsNullOrEmpty(banner))
@@ -43,7 +43,7 @@ internal static class Verdict
         return Task.CompletedTask;
     }
 
-    private static async Task SendAsync(ConnectionContext context, IByteStreamTransportFeature link, ConnectionEndReason reason, string banner)
+    private static async Task SendAsync(ConnectionContext context, IByteStreamTransportFeature link, ConnectionCloseReason reason, string banner)
     {
         try
         {

@@ -134,7 +134,7 @@ internal static class ByteStreamClient
             }
             else
             {
-                context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionEndReason.TlsHandshakeFailed);
+                context.Features.Get<IByteStreamTransportFeature>()?.Close(ConnectionCloseReason.TlsHandshakeFailed);
             }
 
             await context.DisposeAsync().ConfigureAwait(false);

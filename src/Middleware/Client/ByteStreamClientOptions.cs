@@ -65,7 +65,7 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSou
     internal override void Validate()
     {
         base.Validate();
-        Mistake.ThrowIfAny(Ranges.Validate(this));
+        ValidationErrors.ThrowIfAny(Ranges.Validate(this));
         if (ServerHostName is not null && Tls is null)
         {
             throw new ArgumentException("ServerHostName requires Tls: no name is checked without TLS.");

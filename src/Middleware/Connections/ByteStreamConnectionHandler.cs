@@ -94,7 +94,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         var link = connection.Features.Get<IByteStreamTransportFeature>();
         if (stopping.IsCancellationRequested)
         {
-            link?.Close(ConnectionEndReason.Drained);
+            link?.Close(ConnectionCloseReason.Drained);
         }
 
         writer.Close();
@@ -165,31 +165,31 @@ public class ByteStreamConnectionHandler : ConnectionHandler
                 // Between two messages a clean end is no error. Within one the peer must not take the end for an answer.
                 if (incomplete.Partial.Length > 0)
                 {
-                    Abort(writer, ConnectionEndReason.IncompleteMessage, incomplete);
+                    Abort(writer, ConnectionCloseReason.IncompleteMessage, incomplete);
                 }
 
                 break;
             case LimitOverrunException over when ReferenceEquals(over.Reader, reader):
                 ConnectionLog.LimitExceeded(_logger, connection.ConnectionId, over.Message);
-                writer.Abort(ConnectionEndReason.LimitExceeded, over);
+                writer.Abort(ConnectionCloseReason.LimitExceeded, over);
                 break;
             case TlsTruncatedException when IsLoss(failure, reader, writer, connection):
                 ConnectionLog.ConnectionTruncated(_logger, connection.ConnectionId);
-                Abort(writer, ConnectionEndReason.TlsTruncated, null);
+                Abort(writer, ConnectionCloseReason.TlsTruncated, null);
                 break;
             case Exception lost when IsLoss(lost, reader, writer, connection):
                 ConnectionLog.ConnectionLost(_logger, connection.ConnectionId, lost.Message);
-                Abort(writer, ConnectionEndReason.Aborted, null);
+                Abort(writer, ConnectionCloseReason.Aborted, null);
                 break;
             default:
                 ConnectionLog.HandlerFailed(_logger, failure, connection.ConnectionId);
-                writer.Abort(failure is LimitOverrunException ? ConnectionEndReason.LimitExceeded : ConnectionEndReason.HandlerError, failure);
+                writer.Abort(failure is LimitOverrunException ? ConnectionCloseReason.LimitExceeded : ConnectionCloseReason.HandlerError, failure);
                 break;
         }
     }
 
     /// <summary>Aborts, except after a close from this side, which a waiting drain throws too: the close continues to deliver what was written.</summary>
-    private static void Abort(ByteStreamWriter writer, ConnectionEndReason reason, Exception? cause)
+    private static void Abort(ByteStreamWriter writer, ConnectionCloseReason reason, Exception? cause)
     {
         if (!writer.IsClosedHere)
         {
@@ -214,7 +214,7 @@ public class ByteStreamConnectionHandler : ConnectionHandler
         }
 
         return connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link
-            ? writer.IsClosing || link.EndReason != ConnectionEndReason.None
+            ? writer.IsClosing || link.CloseReason != ConnectionCloseReason.None
             : error is ConnectionResetException || connection.ConnectionClosed.IsCancellationRequested;
     }
 }

@@ -17,7 +17,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     public const string MeterName = "ByteStreams";
 
     private const string EndpointTag = "bytestreams.endpoint";
-    private const string ReasonTag = "bytestreams.end_reason";
+    private const string ReasonTag = "bytestreams.close_reason";
     private const string ErrorTag = "error.type";
     private const string UpstreamTag = "bytestreams.upstream";
     private const string DirectionTag = "network.io.direction";
@@ -219,24 +219,24 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
 
     public void ConnectionBegan(ConnectionState connection) => connection.Reporter!.Counters.Enter(connection, ref _connections);
 
-    public void ConnectionEnded(ConnectionState connection, ConnectionEndReason reason, TimeSpan duration)
+    public void ConnectionEnded(ConnectionState connection, ConnectionCloseReason reason, TimeSpan duration)
     {
         if (_duration.Enabled)
         {
-            _duration.Record(duration.TotalSeconds, new(EndpointTag, connection.Reporter!.Counters.Name), new(ReasonTag, EndReasonText.GetText(reason)));
+            _duration.Record(duration.TotalSeconds, new(EndpointTag, connection.Reporter!.Counters.Name), new(ReasonTag, CloseReasonText.GetText(reason)));
         }
 
         Ended?.Invoke(ConnectionSnapshot.Create(connection));
     }
 
     /// <inheritdoc/>
-    public void ConnectionRefused(string endpoint, ConnectionEndReason reason) => Endpoint(endpoint).Refuse(reason);
+    public void ConnectionRefused(string endpoint, ConnectionCloseReason reason) => Endpoint(endpoint).Refuse(reason);
 
     /// <param name="endpoint">The endpoint.</param>
     /// <param name="version">The version, such as 1.3; null for a failed handshake.</param>
     /// <param name="failure">The reason of the failure; none for a success.</param>
     /// <param name="duration">The time since its begin.</param>
-    public void HandshakeEnded(string endpoint, string? version, ConnectionEndReason failure, TimeSpan duration)
+    public void HandshakeEnded(string endpoint, string? version, ConnectionCloseReason failure, TimeSpan duration)
     {
         if (_handshakes.Enabled)
         {
@@ -246,9 +246,9 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
                 tags.Add("tls.protocol.version", version);
             }
 
-            if (failure != ConnectionEndReason.None)
+            if (failure != ConnectionCloseReason.None)
             {
-                tags.Add(ErrorTag, EndReasonText.GetText(failure));
+                tags.Add(ErrorTag, CloseReasonText.GetText(failure));
             }
 
             _handshakes.Record(duration.TotalSeconds, tags);
@@ -355,7 +355,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     private IEnumerable<Measurement<long>> Rejected() =>
         from endpoint in _endpoints.Values
         from refused in endpoint.Refusals()
-        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, EndReasonText.GetText(refused.Reason)));
+        select new Measurement<long>(refused.Count, new(EndpointTag, endpoint.Name), new(ReasonTag, CloseReasonText.GetText(refused.Reason)));
 
     private IEnumerable<Measurement<long>> Bytes()
     {

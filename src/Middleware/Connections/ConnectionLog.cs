@@ -10,10 +10,10 @@ internal static partial class ConnectionLog
     private static partial void HandshakeFailed(ILogger logger, string connectionId, string peer, string serverName, string reason, string explanation);
 
     /// <summary>Logs a failed TLS handshake. The name and the explanation may be text of the peer.</summary>
-    public static void HandshakeFailed(ILogger logger, ConnectionContext connection, ConnectionEndReason reason, string explanation, string? serverName) =>
+    public static void HandshakeFailed(ILogger logger, ConnectionContext connection, ConnectionCloseReason reason, string explanation, string? serverName) =>
         HandshakeFailed(
             logger, connection.ConnectionId, LogText.Of(connection.RemoteEndPoint), serverName is null ? "-" : LogText.Escape(serverName),
-            EndReasonText.GetText(reason), LogText.Escape(explanation));
+            CloseReasonText.GetText(reason), LogText.Escape(explanation));
 
     [LoggerMessage(400, LogLevel.Error, "Connection {ConnectionId}: the handler failed; the connection is reset.")]
     public static partial void HandlerFailed(ILogger logger, Exception error, string connectionId);

@@ -47,7 +47,7 @@ internal static class ConnectionRunner
             {
                 if (failure is not null)
                 {
-                    connection.Link!.Abort(ConnectionEndReason.HandlerError, failure);
+                    connection.Link!.Abort(ConnectionCloseReason.HandlerError, failure);
                 }
 
                 // Middleware that has refused the connection has closed it; one that has only returned leaves that to the runner.

@@ -48,8 +48,8 @@ public sealed record ConnectionSnapshot
     /// <summary>The time since the last byte was received or sent, to a second; null without timeouts, which measure it.</summary>
     public TimeSpan? Idle { get; init; }
 
-    /// <summary>The close reason; <see cref="ConnectionEndReason.None"/> while it is open.</summary>
-    public required ConnectionEndReason EndReason { get; init; }
+    /// <summary>The close reason; <see cref="ConnectionCloseReason.None"/> while it is open.</summary>
+    public required ConnectionCloseReason CloseReason { get; init; }
 
     /// <summary>A connection as it is now. Callable from any thread.</summary>
     internal static ConnectionSnapshot Create(ConnectionState connection)
@@ -73,7 +73,7 @@ public sealed record ConnectionSnapshot
             BytesSent = link.BytesSent,
             Age = reporter.Time.GetElapsedTime(connection.Began),
             Idle = connection.Timeouts?.Idle,
-            EndReason = link.EndReason,
+            CloseReason = link.CloseReason,
         };
     }
 }

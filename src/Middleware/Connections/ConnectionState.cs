@@ -11,7 +11,7 @@ namespace ByteStreams.Connections;
 
 /// <summary>
 /// What the server and the built-in middleware keep of one accepted connection: one object, a feature of the connection. The server makes it
-/// at accept; where no server of this library accepts, the outermost built-in middleware makes it. Whoever makes it runs
+/// at accept; if no server of this library accepts, the outermost built-in middleware creates it. The creator runs
 /// <see cref="ConnectionRunner"/>.
 /// </summary>
 /// <remarks>

@@ -7,9 +7,9 @@ namespace ByteStreams.Connections;
 /// </summary>
 internal sealed class EndpointCounters(string name)
 {
-    private static readonly int Reasons = Enum.GetValues<ConnectionEndReason>().Length;
+    private static readonly int Reasons = Enum.GetValues<ConnectionCloseReason>().Length;
 
-    private static readonly ConnectionEndReason[] Refused = [.. Enum.GetValues<ConnectionEndReason>().Where(EndReasonText.IsRefusal)];
+    private static readonly ConnectionCloseReason[] Refused = [.. Enum.GetValues<ConnectionCloseReason>().Where(CloseReasonText.IsRefusal)];
 
     private readonly Lock _gate = new();
     private readonly long[] _ended = new long[Reasons];
@@ -61,12 +61,12 @@ internal sealed class EndpointCounters(string name)
             _sent += connection.Link.BytesSent;
             _open.Remove(connection);
             _active--;
-            _ended[(int)connection.Link.EndReason]++;
+            _ended[(int)connection.Link.CloseReason]++;
         }
     }
 
     /// <summary>Counts a connection that was refused at accept.</summary>
-    public void Refuse(ConnectionEndReason reason)
+    public void Refuse(ConnectionCloseReason reason)
     {
         lock (_gate)
         {
@@ -92,7 +92,7 @@ internal sealed class EndpointCounters(string name)
     }
 
     /// <summary>The number of refused connections by reason.</summary>
-    public IReadOnlyList<(ConnectionEndReason Reason, long Count)> Refusals()
+    public IReadOnlyList<(ConnectionCloseReason Reason, long Count)> Refusals()
     {
         lock (_gate)
         {
@@ -142,7 +142,7 @@ internal sealed class EndpointCounters(string name)
         lock (_gate)
         {
             (long received, long sent) = Bytes();
-            Dictionary<ConnectionEndReason, long> ended = Enum.GetValues<ConnectionEndReason>()
+            Dictionary<ConnectionCloseReason, long> ended = Enum.GetValues<ConnectionCloseReason>()
                 .Where(reason => _ended[(int)reason] > 0).ToDictionary(reason => reason, reason => _ended[(int)reason]);
             return new EndpointSnapshot
             {
@@ -150,7 +150,7 @@ internal sealed class EndpointCounters(string name)
                 Active = _active,
                 Handshakes = Handshakes,
                 Accepted = _accepted,
-                Refused = ended.Where(pair => EndReasonText.IsRefusal(pair.Key)).Sum(pair => pair.Value),
+                Refused = ended.Where(pair => CloseReasonText.IsRefusal(pair.Key)).Sum(pair => pair.Value),
                 BytesReceived = received,
                 BytesSent = sent,
                 Ended = ended,

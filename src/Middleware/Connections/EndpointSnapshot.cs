@@ -39,7 +39,7 @@ public sealed record EndpointSnapshot
     public long BytesSent { get; init; }
 
     /// <summary>Closed connections by reason. Refusals are reasons as well.</summary>
-    public IReadOnlyDictionary<ConnectionEndReason, long> Ended { get; init; } = new Dictionary<ConnectionEndReason, long>();
+    public IReadOnlyDictionary<ConnectionCloseReason, long> Ended { get; init; } = new Dictionary<ConnectionCloseReason, long>();
 
     /// <summary>Its certificates.</summary>
     public IReadOnlyList<CertificateSnapshot> Certificates { get; init; } = [];

@@ -29,8 +29,8 @@ public sealed class ByteStreamMonitor
     }
 
     /// <summary>
-    /// Raised when a connection has ended, on the thread that served it: what is done here delays its place's return, and must not
-    /// throw. While nobody listens it costs nothing.
+    /// Raised when a connection has closed, on the thread that served it. Handlers of the event must not throw, and delay the release of the
+    /// connection's permits. Without a handler the event costs nothing.
     /// </summary>
     public event Action<ConnectionSnapshot>? ConnectionEnded
     {
@@ -58,7 +58,7 @@ public sealed class ByteStreamMonitor
 
     /// <summary>Open connections, the newest first.</summary>
     /// <param name="limit">How many at most: 100 by default, at least 1.</param>
-    /// <param name="before">Goes on behind the connection of this <see cref="ConnectionSnapshot.Number"/>, whether it is still open or not.</param>
+    /// <param name="before">Continues after the connection with this <see cref="ConnectionSnapshot.Number"/>, which may have closed.</param>
     /// <param name="endpoint">Only those of this endpoint, by its name in any case.</param>
     /// <returns>The connections. Fewer than the limit are the last ones.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The limit is zero or less.</exception>
@@ -85,7 +85,7 @@ public sealed class ByteStreamMonitor
     }
 
     /// <summary>
-    /// Resets an open connection, on an operator's behalf: it ends by <see cref="ConnectionEndReason.ClosedByOperator"/>, and what was
+    /// Resets an open connection, on an operator's behalf: it ends by <see cref="ConnectionCloseReason.ClosedByOperator"/>, and what was
     /// not sent yet is lost. One that is ending already keeps its own reason, and ends at once.
     /// </summary>
     /// <param name="id">Its <see cref="ConnectionSnapshot.Id"/>.</param>
@@ -97,7 +97,7 @@ public sealed class ByteStreamMonitor
             return false;
         }
 
-        link.Abort(ConnectionEndReason.ClosedByOperator, new ConnectionAbortedException("An operator has ended the connection."));
+        link.Abort(ConnectionCloseReason.ClosedByOperator, new ConnectionAbortedException("An operator has ended the connection."));
         return true;
     }
 

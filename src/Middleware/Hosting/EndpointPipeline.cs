@@ -81,13 +81,13 @@ internal static class EndpointPipeline
     /// <summary>Validates the settings as a start would, files included. Each error is a line that begins with its key.</summary>
     public static void Check(EndpointSettings settings, bool isTls, bool isRelay, string path, ICollection<string> errors)
     {
-        Add(settings.Admission.IsEnabled ? settings.Admission.Options.Mistakes() : []);
-        Add(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.Mistakes() : []);
-        Add(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.Mistakes() : []);
-        Add(isTls ? Tls.CertificateCheck.Mistakes(settings.Tls.Options) : []);
-        Add(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.Mistakes() : []);
+        Add(settings.Admission.IsEnabled ? settings.Admission.Options.GetErrors() : []);
+        Add(settings.ProxyProtocol is { IsPresent: true, IsEnabled: true } ? settings.ProxyProtocol.Options.GetErrors() : []);
+        Add(settings.Access is { IsPresent: true, IsEnabled: true } ? settings.Access.Options.GetErrors() : []);
+        Add(isTls ? Tls.CertificateCheck.GetErrors(settings.Tls.Options) : []);
+        Add(settings.Timeouts.IsEnabled ? settings.Timeouts.Options.GetErrors() : []);
 
-        Add(isRelay ? [.. settings.Relay.Options.Mistakes(), .. TlsErrors(settings.Relay.Options)] : []);
+        Add(isRelay ? [.. settings.Relay.Options.GetErrors(), .. TlsErrors(settings.Relay.Options)] : []);
         if (settings.Relay.IsPresent && !isRelay)
         {
             errors.Add($"{path}:{nameof(EndpointSettings.Relay)}: the handler is '{settings.Handler}', so this section has no effect. Set Handler to relay.");

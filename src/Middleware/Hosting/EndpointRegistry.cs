@@ -183,7 +183,7 @@ internal sealed class EndpointRegistry
         isTls &= !isTlsInCode;
         if (options.UsedTls is not null)
         {
-            foreach (string error in Tls.CertificateCheck.Mistakes(options.UsedTls))
+            foreach (string error in Tls.CertificateCheck.GetErrors(options.UsedTls))
             {
                 errors.Add($"{endpoint.Path}:{error}");
             }

@@ -34,7 +34,7 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         ConnectionContext context = connection.Connection;
         if (!_trusted.Contains(context.RemoteEndPoint))
         {
-            Reject(context, ConnectionEndReason.ProxyUntrusted, "its address is not in TrustedNetworks");
+            Reject(context, ConnectionCloseReason.ProxyUntrusted, "its address is not in TrustedNetworks");
             return;
         }
 
@@ -45,12 +45,12 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         }
         catch (ProxyHeaderException invalid)
         {
-            Reject(context, ConnectionEndReason.ProxyInvalid, invalid.Message);
+            Reject(context, ConnectionCloseReason.ProxyInvalid, invalid.Message);
             return;
         }
         catch (OperationCanceledException)
         {
-            Reject(context, ConnectionEndReason.ProxyTimeout, $"no complete PROXY header within the timeout of {_timeout.TotalSeconds:0.###} s");
+            Reject(context, ConnectionCloseReason.ProxyTimeout, $"no complete PROXY header within the timeout of {_timeout.TotalSeconds:0.###} s");
             return;
         }
         catch (Exception lost) when (lost is ConnectionResetException or ConnectionAbortedException)
@@ -143,7 +143,7 @@ internal sealed class ProxyProtocolMiddleware : ConnectionMiddleware
         }
     }
 
-    private void Reject(ConnectionContext context, ConnectionEndReason reason, string why)
+    private void Reject(ConnectionContext context, ConnectionCloseReason reason, string why)
     {
         ProxyProtocolLog.Rejected(DebugLogger.For(context, _logger), context.ConnectionId, LogText.Of(context.RemoteEndPoint), why);
         ConnectionLink.Of(context).Abort(reason, new ConnectionAbortedException(why));

@@ -33,19 +33,19 @@ public sealed class ProxyProtocolOptions
     public int MaxHeaderBytes { get; set; } = 4096;
 
     /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>Returns the validation errors. Each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes()
+    internal IEnumerable<string> GetErrors()
     {
         if (TrustedNetworks.Count == 0)
         {
             yield return "ProxyProtocol:TrustedNetworks is empty. Add the networks of the proxies, such as 10.0.0.0/8, or unix.";
         }
 
-        foreach (string mistake in NetworkList.Mistakes(TrustedNetworks, "ProxyProtocol:TrustedNetworks"))
+        foreach (string error in NetworkList.GetErrors(TrustedNetworks, "ProxyProtocol:TrustedNetworks"))
         {
-            yield return mistake;
+            yield return error;
         }
 
         foreach (string error in Ranges.Validate(this, "ProxyProtocol:"))

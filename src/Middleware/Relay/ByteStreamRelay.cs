@@ -135,11 +135,11 @@ public sealed class ByteStreamRelay : IDisposable
             }
 
             RelayLog.NoUpstream(_logger, client.ConnectionId, string.Join("; ", failures));
-            writer.Abort(ConnectionEndReason.UpstreamUnavailable, null);
+            writer.Abort(ConnectionCloseReason.UpstreamUnavailable, null);
         }
         catch (OperationCanceledException) when (gone.IsCancellationRequested)
         {
-            RelayLog.ClientGone(_logger, client.ConnectionId, EndReasonText.GetText(ConnectionLink.Of(client).EndReason));
+            RelayLog.ClientGone(_logger, client.ConnectionId, CloseReasonText.GetText(ConnectionLink.Of(client).CloseReason));
         }
         catch (SocketException shortage) when (DescriptorLimit.IsShortage(shortage))
         {
@@ -148,7 +148,7 @@ public sealed class ByteStreamRelay : IDisposable
                 RelayLog.DescriptorShortage(_logger, count, shortage.Message);
             }
 
-            writer.Abort(ConnectionEndReason.RefusedDescriptors, null);
+            writer.Abort(ConnectionCloseReason.RefusedDescriptors, null);
         }
 
         return null;

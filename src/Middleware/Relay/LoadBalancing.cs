@@ -6,7 +6,7 @@ public enum LoadBalancing
     /// <summary>The upstream with the fewest connections of this relay; round-robin among equals.</summary>
     LeastConnections,
 
-    /// <summary>Each upstream in turn.</summary>
+    /// <summary>Each upstream in dispatch.</summary>
     RoundRobin,
 
     /// <summary>

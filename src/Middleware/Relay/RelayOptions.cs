@@ -21,7 +21,7 @@ public sealed class RelayOptions
 
     /// <summary>
     /// The upstreams: <c>tcp://host:port</c>, <c>tls://host:port</c>, <c>unix:/path</c> or <c>unix:@name</c>. At least one. The addresses of a
-    /// host name are used in turn.
+    /// host name are used in dispatch.
     /// </summary>
     public IList<string> Upstreams { get; } = [];
 
@@ -99,10 +99,10 @@ public sealed class RelayOptions
     public ByteStreamClientOptions Connection { get; set; } = new UpstreamConnectionOptions();
 
     /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>Returns the validation errors. Each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes()
+    internal IEnumerable<string> GetErrors()
     {
         if (Upstreams.Count == 0)
         {

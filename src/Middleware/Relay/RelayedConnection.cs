@@ -67,20 +67,20 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
 
         if (_isDone)
         {
-            if (_clientLink.EndReason != ConnectionEndReason.None)
+            if (_clientLink.CloseReason != ConnectionCloseReason.None)
             {
-                _upstreamLink.Abort(ConnectionEndReason.Aborted, new ConnectionAbortedException("The client's connection was closed."));
+                _upstreamLink.Abort(ConnectionCloseReason.Aborted, new ConnectionAbortedException("The client's connection was closed."));
             }
 
             return;
         }
 
-        if (_clientLink.EndReason is not ConnectionEndReason.None and ConnectionEndReason reason)
+        if (_clientLink.CloseReason is not ConnectionCloseReason.None and ConnectionCloseReason reason)
         {
             // If the upstream does not read, the rest of a disconnected client's bytes is not delivered.
             OnEnding(RelaySide.Client, reason, IsFailure(reason) && _upstreamLink.WriteBufferSize == 0);
         }
-        else if (_upstreamLink.EndReason is not ConnectionEndReason.None and ConnectionEndReason upstreamReason)
+        else if (_upstreamLink.CloseReason is not ConnectionCloseReason.None and ConnectionCloseReason upstreamReason)
         {
             OnEnding(RelaySide.Upstream, upstreamReason, IsFailure(upstreamReason));
         }
@@ -89,7 +89,7 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <param name="side">The side that closes.</param>
     /// <param name="reason">The close reason.</param>
     /// <param name="hasFailed">Whether it failed: what it had sent is delivered to the other side first, within the grace.</param>
-    private void OnEnding(RelaySide side, ConnectionEndReason reason, bool hasFailed)
+    private void OnEnding(RelaySide side, ConnectionCloseReason reason, bool hasFailed)
     {
         string what = $"The {(side == RelaySide.Client ? "client" : "upstream")}'s connection was closed: {reason}.";
         _ = hasFailed ? FailAfterGraceAsync(side, new ConnectionResetException(what)) : FailAsync(side, new ConnectionAbortedException(what));
@@ -170,14 +170,14 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
         }
 
         (ConnectionContext failed, ConnectionContext other) = side == RelaySide.Client ? (client, upstream) : (upstream, client);
-        if (ConnectionLink.Of(failed).EndReason is ConnectionEndReason.None or ConnectionEndReason.ResetByPeer)
+        if (ConnectionLink.Of(failed).CloseReason is ConnectionCloseReason.None or ConnectionCloseReason.ResetByPeer)
         {
             // Any other reason means that a local close has begun, which still delivers the buffered bytes.
             ConnectionLink.Of(failed).Abort(
-                error is TlsTruncatedException && side == RelaySide.Client ? ConnectionEndReason.TlsTruncated : ConnectionEndReason.Aborted, error);
+                error is TlsTruncatedException && side == RelaySide.Client ? ConnectionCloseReason.TlsTruncated : ConnectionCloseReason.Aborted, error);
         }
 
-        ConnectionEndReason reason = side == RelaySide.Client ? ConnectionEndReason.Aborted : ConnectionEndReason.UpstreamReset;
+        ConnectionCloseReason reason = side == RelaySide.Client ? ConnectionCloseReason.Aborted : ConnectionCloseReason.UpstreamReset;
         IByteStreamTransportFeature link = ConnectionLink.Of(other);
         if (error is not ConnectionAbortedException && link is IOrderlyReset orderly)
         {
@@ -190,5 +190,5 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
         }
     }
 
-    private static bool IsFailure(ConnectionEndReason reason) => reason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut;
+    private static bool IsFailure(ConnectionCloseReason reason) => reason is ConnectionCloseReason.ResetByPeer or ConnectionCloseReason.TimedOut;
 }

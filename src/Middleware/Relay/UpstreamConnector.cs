@@ -90,7 +90,7 @@ internal sealed class UpstreamConnector(
             IReadOnlyList<EndPoint> addresses = await upstream.GetAddressesAsync(linked.Token).ConfigureAwait(false);
             addresses = WithoutLoops(addresses, client);
             ConnectionContext connection = await ByteStreamClient.OpenOnLoopAsync(client, addresses, connectionOptions, linked.Token).ConfigureAwait(false);
-            if (Turn.Current is null && connection is ChannelConnection opened)
+            if (LoopDispatch.Current is null && connection is ChannelConnection opened)
             {
                 // Resumes on the event loop of the client's connection, which serves both connections from here on.
                 await StartAsync(opened).ConfigureAwait(false);

@@ -66,7 +66,7 @@ internal sealed class UpstreamGroup(IReadOnlyList<Upstream> upstreams, LoadBalan
         }
     }
 
-    /// <summary>Returns the index of the first candidate after the last choice: the turn of an upstream that is no candidate goes to the next one.</summary>
+    /// <summary>Returns the index of the first candidate after the last choice: the dispatch of an upstream that is no candidate goes to the next one.</summary>
     private int NextIndex(List<Upstream> candidates)
     {
         lock (_gate)

@@ -185,7 +185,7 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     internal override void Validate()
     {
         base.Validate();
-        Mistake.ThrowIfAny(Ranges.Validate(this));
+        ValidationErrors.ThrowIfAny(Ranges.Validate(this));
         if (ShutdownTimeout < TimeSpan.Zero && ShutdownTimeout != Timeout.InfiniteTimeSpan)
         {
             throw new ArgumentException("ShutdownTimeout is zero or more, or Timeout.InfiniteTimeSpan for no limit.");

@@ -123,7 +123,7 @@ internal sealed class ServerConnections(ByteStreamServerOptions options, ILogger
         foreach (ConnectionState connection in Snapshot())
         {
             // An exception for each: every throw adds to its stack trace.
-            connection.Link!.Abort(ConnectionEndReason.ServerShutdown, new ConnectionAbortedException("The server aborted its clients."));
+            connection.Link!.Abort(ConnectionCloseReason.ServerShutdown, new ConnectionAbortedException("The server aborted its clients."));
         }
     }
 
@@ -211,7 +211,7 @@ internal sealed class ServerConnections(ByteStreamServerOptions options, ILogger
     void IConnectionOwner.OnMiddlewareFailed(ConnectionState connection, Exception error)
     {
         IByteStreamTransportFeature link = connection.Link!;
-        if (error is ConnectionResetException && link.EndReason is ConnectionEndReason.ResetByPeer or ConnectionEndReason.TimedOut)
+        if (error is ConnectionResetException && link.CloseReason is ConnectionCloseReason.ResetByPeer or ConnectionCloseReason.TimedOut)
         {
             // Middleware that only passes on that the client has left has not failed.
             ConnectionLog.ConnectionLost(logger, connection.Connection.ConnectionId, error.Message);
@@ -222,7 +222,7 @@ internal sealed class ServerConnections(ByteStreamServerOptions options, ILogger
         }
 
         // A clean close would look to the client like an answer.
-        link.Abort(ConnectionEndReason.HandlerError, error);
+        link.Abort(ConnectionCloseReason.HandlerError, error);
     }
 
     async ValueTask IConnectionOwner.LeaveAsync(ConnectionState connection)

@@ -24,10 +24,10 @@ public sealed partial class ByteStreamWriter
     }
 
     /// <summary>The handler awaits something else: what it wrote is sent now (W1).</summary>
-    void ITurnWork.OnTurnEnd()
+    void IDispatchWork.OnDispatchEnd()
     {
         // A write on another thread that comes too late to be sent here finds this, and belongs to a dispatch of its own.
-        _ = Interlocked.Exchange(ref _inTurn, null);
+        _ = Interlocked.Exchange(ref _inDispatch, null);
         FlushBeforeWait();
     }
 
@@ -67,7 +67,7 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    internal void Abort(ConnectionEndReason reason, Exception? cause)
+    internal void Abort(ConnectionCloseReason reason, Exception? cause)
     {
         using (_gate.Enter())
         {
@@ -231,13 +231,13 @@ public sealed partial class ByteStreamWriter
         if (_unflushed > 0)
         {
             // On the engine's own threads the end of the dispatch sends it; of each dispatch that writes, for another one may take long.
-            Turn? turn = Turn.Current;
-            if (turn is not null && Interlocked.Exchange(ref _inTurn, turn) != turn)
+            LoopDispatch? dispatch = LoopDispatch.Current;
+            if (dispatch is not null && Interlocked.Exchange(ref _inDispatch, dispatch) != dispatch)
             {
-                turn.Add(this);
+                dispatch.Add(this);
             }
 
-            if (turn is not { IsAlone: false } && !_enrolled)
+            if (dispatch is not { IsAlone: false } && !_enrolled)
             {
                 _enrolled = true;
                 if (_reader is { IsWaiting: true })

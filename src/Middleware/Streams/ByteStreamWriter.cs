@@ -33,7 +33,7 @@ namespace ByteStreams;
 /// <see cref="GetMemory"/> and <see cref="Advance"/> belong together and are for one caller at a time.
 /// </para>
 /// </remarks>
-public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, IThreadPoolWorkItem
+public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWork, IThreadPoolWorkItem
 {
     /// <summary>Unflushed bytes that are sent without waiting for a drain: a socket's send buffer takes about as much at once.</summary>
     private const int FlushAt = 65536;
@@ -56,7 +56,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     private ThinLock _gate;
     private bool _old;
     private bool _enrolled;
-    private Turn? _inTurn;
+    private LoopDispatch? _inDispatch;
     private bool _leased;
     private bool _recheck;
     private bool _eof;
@@ -149,7 +149,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     public string? TlsServerName => ReadTls<ITlsHandshakeFeature, string?>(static tls => tls.HostName is { Length: > 0 } name ? name : null);
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
-    private bool IsLinkEnded => _link is { EndReason: not ConnectionEndReason.None };
+    private bool IsLinkEnded => _link is { CloseReason: not ConnectionCloseReason.None };
 
     private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
 
@@ -314,7 +314,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
         }
 
         if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
-            && _direct is not { Queued: > 0 } && Turn.Current is not null)
+            && _direct is not { Queued: > 0 } && LoopDispatch.Current is not null)
         {
             // The handler most likely answers what is buffered next: the answers are sent together when it waits, or at the end of the
             // dispatch. Where the peer accepts none, a drain waits for them as for the bytes that are queued already.
@@ -429,7 +429,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, ITurnWork, I
     }
 
     /// <summary>Drops what is buffered and resets the connection. The reader sees the end.</summary>
-    public void Abort() => Abort(ConnectionEndReason.Aborted, null);
+    public void Abort() => Abort(ConnectionCloseReason.Aborted, null);
 
     /// <summary>Waits until the connection is closed, by this side or by the peer.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>

@@ -5,4 +5,4 @@ namespace ByteStreams.Streams;
 /// <param name="Reason">The close reason.</param>
 /// <param name="Explanation">The reason in words; may contain text of the peer.</param>
 /// <param name="ServerName">The name that the client asked for, as it was sent; null without one.</param>
-internal sealed record TlsUpgradeFailure(Exception Error, ConnectionEndReason Reason, string Explanation, string? ServerName);
+internal sealed record TlsUpgradeFailure(Exception Error, ConnectionCloseReason Reason, string Explanation, string? ServerName);

@@ -41,7 +41,7 @@ internal sealed class TelemetryReporter(
     public override void Report(ConnectionState connection)
     {
         IByteStreamTransportFeature link = connection.Link!;
-        ConnectionEndReason reason = link.EndReason;
+        ConnectionCloseReason reason = link.CloseReason;
         TimeSpan duration = Time.GetElapsedTime(connection.Began);
         metrics.ConnectionLeft(connection);
         metrics.ConnectionEnded(connection, reason, duration);
@@ -56,7 +56,7 @@ internal sealed class TelemetryReporter(
         }
     }
 
-    private void LogSummary(ConnectionState connection, IByteStreamTransportFeature link, ConnectionEndReason reason, TimeSpan duration)
+    private void LogSummary(ConnectionState connection, IByteStreamTransportFeature link, ConnectionCloseReason reason, TimeSpan duration)
     {
         ProxyMetadata? proxy = connection.Metadata?.Proxy;
         TlsMetadata? tls = connection.Metadata?.Tls;
@@ -64,7 +64,7 @@ internal sealed class TelemetryReporter(
         TelemetryLog.ConnectionEnded(
             DebugLogger.For(connection, logger),
             connection.Connection.ConnectionId,
-            EndReasonText.GetText(reason),
+            CloseReasonText.GetText(reason),
             Counters.Name,
             HandlerName ?? "-",
             LogText.Of(proxy?.Source ?? connection.Peer),
@@ -79,9 +79,9 @@ internal sealed class TelemetryReporter(
             (long)duration.TotalMilliseconds);
     }
 
-    private static void EndActivity(Activity activity, ConnectionState connection, ConnectionEndReason reason)
+    private static void EndActivity(Activity activity, ConnectionState connection, ConnectionCloseReason reason)
     {
-        activity.SetTag("bytestreams.end_reason", EndReasonText.GetText(reason));
+        activity.SetTag("bytestreams.close_reason", CloseReasonText.GetText(reason));
         activity.SetTag("bytestreams.bytes_received", connection.Link!.BytesReceived);
         activity.SetTag("bytestreams.bytes_sent", connection.Link.BytesSent);
         if (connection.Metadata?.Tls is TlsMetadata tls)
@@ -96,10 +96,10 @@ internal sealed class TelemetryReporter(
             activity.SetTag("bytestreams.upstream", upstream);
         }
 
-        if (reason is ConnectionEndReason.HandlerError or ConnectionEndReason.LimitExceeded)
+        if (reason is ConnectionCloseReason.HandlerError or ConnectionCloseReason.LimitExceeded)
         {
-            activity.SetStatus(ActivityStatusCode.Error, EndReasonText.GetText(reason));
-            activity.SetTag("error.type", EndReasonText.GetText(reason));
+            activity.SetStatus(ActivityStatusCode.Error, CloseReasonText.GetText(reason));
+            activity.SetTag("error.type", CloseReasonText.GetText(reason));
         }
 
         activity.Dispose();

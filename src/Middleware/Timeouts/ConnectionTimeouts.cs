@@ -33,7 +33,7 @@ internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
 
     private uint _endedAt;
     private uint _movedAt;
-    private ConnectionEndReason _reason;
+    private ConnectionCloseReason _reason;
 
     /// <param name="link">Closes the connection.</param>
     /// <param name="progress">Reports its progress.</param>
@@ -71,11 +71,11 @@ internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
         : TimeSpan.FromSeconds((double)(_heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
 
     /// <summary>Returns the reason for which the connection is to be closed; none where no time is over.</summary>
-    public ConnectionEndReason Check()
+    public ConnectionCloseReason Check()
     {
-        if (_reason != ConnectionEndReason.None)
+        if (_reason != ConnectionCloseReason.None)
         {
-            return _heart.Now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionEndReason.None;
+            return _heart.Now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionCloseReason.None;
         }
 
         (long received, long sent) = (_link.BytesReceived, _link.BytesSent);
@@ -103,28 +103,28 @@ internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
         long inputReceived = _progress.InputReceived;
         uint upstreamStalled = Volatile.Read(ref _upstream)?.StalledFor(now) ?? 0;
         bool stalled = (sending && now - stalledSince >= _limits.SendStall) || upstreamStalled >= _limits.SendStall;
-        if (_link.EndReason != ConnectionEndReason.None)
+        if (_link.CloseReason != ConnectionCloseReason.None)
         {
             // It is closing already; only a peer that receives nothing can still delay that.
-            return stalled ? ConnectionEndReason.SendStallTimeout : ConnectionEndReason.None;
+            return stalled ? ConnectionCloseReason.SendStallTimeout : ConnectionCloseReason.None;
         }
 
-        return waiting && inputReceived == 0 && now - _began >= _limits.FirstByte ? ConnectionEndReason.FirstByteTimeout
-            : waiting && !inputEnded && now - waitingSince >= _limits.ReceiveIdle ? ConnectionEndReason.ReceiveIdleTimeout
-            : stalled ? ConnectionEndReason.SendStallTimeout
-            : message && messageSince != 0 && IsTooSlow(now - messageSince, inputReceived - receivedAtMessage + unfinished) ? ConnectionEndReason.ReceiveRateTooLow
-            : !message && unfinished > 0 && IsTooSlow(now - recordSince, unfinished) ? ConnectionEndReason.ReceiveRateTooLow
-            : now - _accepted >= _limits.Lifetime ? ConnectionEndReason.LifetimeExceeded
-            : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionEndReason.HalfClosedTimeout
+        return waiting && inputReceived == 0 && now - _began >= _limits.FirstByte ? ConnectionCloseReason.FirstByteTimeout
+            : waiting && !inputEnded && now - waitingSince >= _limits.ReceiveIdle ? ConnectionCloseReason.ReceiveIdleTimeout
+            : stalled ? ConnectionCloseReason.SendStallTimeout
+            : message && messageSince != 0 && IsTooSlow(now - messageSince, inputReceived - receivedAtMessage + unfinished) ? ConnectionCloseReason.ReceiveRateTooLow
+            : !message && unfinished > 0 && IsTooSlow(now - recordSince, unfinished) ? ConnectionCloseReason.ReceiveRateTooLow
+            : now - _accepted >= _limits.Lifetime ? ConnectionCloseReason.LifetimeExceeded
+            : halfClosed && halfClosedSince != 0 && now - halfClosedSince >= _limits.HalfClosed ? ConnectionCloseReason.HalfClosedTimeout
             // EOF has arrived and is not read, because the upstream receives nothing of what came before it.
-            : upstreamStalled >= _limits.HalfClosed && _progress.HasEndArrived ? ConnectionEndReason.HalfClosedTimeout
-            : ConnectionEndReason.None;
+            : upstreamStalled >= _limits.HalfClosed && _progress.HasEndArrived ? ConnectionCloseReason.HalfClosedTimeout
+            : ConnectionCloseReason.None;
     }
 
     /// <summary>Closes the connection. A second call aborts it: the close took too long.</summary>
-    public void End(ConnectionEndReason reason)
+    public void End(ConnectionCloseReason reason)
     {
-        if (_reason != ConnectionEndReason.None || reason == ConnectionEndReason.SendStallTimeout)
+        if (_reason != ConnectionCloseReason.None || reason == ConnectionCloseReason.SendStallTimeout)
         {
             _link.Abort(reason, new ConnectionAbortedException($"The connection was aborted: {reason}."));
             return;

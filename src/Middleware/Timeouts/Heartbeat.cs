@@ -74,7 +74,7 @@ internal sealed class Heartbeat
 
     private void Beat()
     {
-        List<(ConnectionTimeouts Connection, ConnectionEndReason Reason)>? late = null;
+        List<(ConnectionTimeouts Connection, ConnectionCloseReason Reason)>? late = null;
         lock (_gate)
         {
             int kept = 0;
@@ -87,8 +87,8 @@ internal sealed class Heartbeat
                 }
 
                 _connections[kept++] = connection;
-                ConnectionEndReason reason = connection.Check();
-                if (reason != ConnectionEndReason.None)
+                ConnectionCloseReason reason = connection.Check();
+                if (reason != ConnectionCloseReason.None)
                 {
                     (late ??= []).Add((connection, reason));
                 }
@@ -105,7 +105,7 @@ internal sealed class Heartbeat
         }
 
         // Outside of the lock: a close resumes the tasks that wait for it.
-        foreach ((ConnectionTimeouts connection, ConnectionEndReason reason) in late ?? [])
+        foreach ((ConnectionTimeouts connection, ConnectionCloseReason reason) in late ?? [])
         {
             connection.End(reason);
         }

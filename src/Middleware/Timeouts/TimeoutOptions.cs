@@ -26,7 +26,7 @@ public sealed class TimeoutOptions
         new DurationOption<TimeoutOptions>(nameof(Lifetime), _timeout, o => o.Lifetime),
         new DurationOption<TimeoutOptions>(nameof(HalfClosed), _timeout, o => o.HalfClosed));
 
-    /// <summary>How long after its begin, behind TLS after the handshake, the first byte must have come. None by default (null).</summary>
+    /// <summary>The time from the start of the connection, with TLS from the end of the handshake, to its first byte. None by default (null).</summary>
     public TimeSpan? FirstByte { get; set; }
 
     /// <summary>
@@ -64,8 +64,8 @@ public sealed class TimeoutOptions
     internal bool IsEmpty => FirstByte is null && ReceiveIdle is null && SendStall is null && MinReceiveRate is null && Lifetime is null && HalfClosed is null;
 
     /// <exception cref="ArgumentException">Anything is wrong; the message tells it all.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>What is wrong; each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes() => Ranges.Validate(this, "Timeouts:");
+    internal IEnumerable<string> GetErrors() => Ranges.Validate(this, "Timeouts:");
 }

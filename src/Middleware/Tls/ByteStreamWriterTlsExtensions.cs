@@ -108,7 +108,7 @@ public static class ByteStreamWriterTlsExtensions
                     new InvalidDataException(
                         $"{rest.Length} plain bytes arrived before the TLS handshake and were not read; they are refused, because their "
                         + "sender may not be the peer that speaks TLS next (command injection). Answer the client before it may send more."),
-                    new TlsFailure(ConnectionEndReason.TlsHandshakeFailed, $"{rest.Length} plain bytes arrived before it", ServerName: null));
+                    new TlsFailure(ConnectionCloseReason.TlsHandshakeFailed, $"{rest.Length} plain bytes arrived before it", ServerName: null));
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -148,7 +148,7 @@ public static class ByteStreamWriterTlsExtensions
         {
             TlsFailure? failure = TlsFailure.From(error, handshake);
             // The transport delivers the alert. The writer is closed at once, so that nothing is sent in plain text.
-            connection.Features.Get<IByteStreamTransportFeature>()?.Close(failure?.Reason ?? ConnectionEndReason.TlsHandshakeFailed);
+            connection.Features.Get<IByteStreamTransportFeature>()?.Close(failure?.Reason ?? ConnectionCloseReason.TlsHandshakeFailed);
             writer.Close();
             if (failure is not null)
             {

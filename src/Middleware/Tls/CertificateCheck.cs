@@ -8,13 +8,13 @@ namespace ByteStreams.Tls;
 internal static class CertificateCheck
 {
     /// <summary>Returns the errors with which an endpoint does not start.</summary>
-    public static IReadOnlyList<string> Mistakes(TlsServerOptions options)
+    public static IReadOnlyList<string> GetErrors(TlsServerOptions options)
     {
-        var mistakes = new List<string>(options.Mistakes());
+        var errors = new List<string>(options.GetErrors());
         for (int i = 0; i < options.Certificates.Count; i++)
         {
             TlsCertificateOptions certificate = options.Certificates[i];
-            if (!certificate.Mistakes().Any())
+            if (!certificate.GetErrors().Any())
             {
                 Note($"Certificates:{i}", CertificateLocation.For(certificate, staple: false), "a certificate and its key", () => Load(certificate).Leaf.Dispose());
             }
@@ -25,7 +25,7 @@ internal static class CertificateCheck
             Note(nameof(TlsServerOptions.ClientCaPath), CertificateLocation.ForAuthorities(options.ClientCaPath), "certificates in PEM", () => LoadAuthorities(options.ClientCaPath));
         }
 
-        return mistakes;
+        return errors;
 
         void Note(string key, CertificateLocation location, string needed, Action load)
         {
@@ -35,16 +35,16 @@ internal static class CertificateCheck
             }
             catch (CertificateFileException error)
             {
-                mistakes.Add($"Tls:{key}: {location.Name} cannot be used: {error.Message}");
+                errors.Add($"Tls:{key}: {location.Name} cannot be used: {error.Message}");
             }
             catch (Exception error) when (CertificateSource.IsUnusable(error))
             {
-                mistakes.Add($"Tls:{key}: {location.Name} cannot be used: {Mistake.Text(error)} Set the path of {needed} that the process can read.");
+                errors.Add($"Tls:{key}: {location.Name} cannot be used: {ValidationErrors.GetMessage(error)} Set the path of {needed} that the process can read.");
             }
         }
     }
 
-    /// <summary>Returns the validity of the certificates in their order. They must be usable (<see cref="Mistakes"/>).</summary>
+    /// <summary>Returns the validity of the certificates in their order. They must be usable (<see cref="GetErrors"/>).</summary>
     public static IReadOnlyList<CertificateValidity> GetValidity(TlsServerOptions options) =>
     [
         .. options.Certificates.Select(certificate =>

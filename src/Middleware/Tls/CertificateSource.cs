@@ -44,7 +44,7 @@ internal abstract class CertificateSource(CertificateLocation location)
         }
         catch (Exception error) when (IsUnusable(error))
         {
-            throw new ArgumentException($"Tls: {Name} cannot be used: {Mistake.Text(error)}", error);
+            throw new ArgumentException($"Tls: {Name} cannot be used: {ValidationErrors.GetMessage(error)}", error);
         }
     }
 
@@ -58,7 +58,7 @@ internal abstract class CertificateSource(CertificateLocation location)
         catch (Exception error) when (IsUnusable(error))
         {
             // A certificate and its key are replaced one after the other and do not match in between: an error only on the second poll.
-            string text = Mistake.Text(error);
+            string text = ValidationErrors.GetMessage(error);
             if (Error is null && _pending == text)
             {
                 Error = text;

@@ -38,7 +38,7 @@ public sealed class TlsCertificateOptions
     public bool Default { get; set; }
 
     /// <summary>Returns the validation errors.</summary>
-    internal IEnumerable<string> Mistakes()
+    internal IEnumerable<string> GetErrors()
     {
         if ((Path is null) == (Store is null))
         {

@@ -52,7 +52,7 @@ public sealed class TlsClientOptions
     /// <exception cref="ArgumentException">A file is missing or unusable, or <see cref="ServerName"/> is not valid; the message names it.</exception>
     public SslClientAuthenticationOptions CreateAuthenticationOptions()
     {
-        Mistake.ThrowIfAny(Mistakes());
+        ValidationErrors.ThrowIfAny(GetErrors());
         var options = new SslClientAuthenticationOptions
         {
             TargetHost = ServerName,
@@ -88,7 +88,7 @@ public sealed class TlsClientOptions
         return source.Current;
     }
 
-    private IEnumerable<string> Mistakes()
+    private IEnumerable<string> GetErrors()
     {
         if (ServerName is { Length: > 0 } name && Uri.CheckHostName(name) is not (UriHostNameType.Dns or UriHostNameType.IPv4 or UriHostNameType.IPv6))
         {
@@ -97,9 +97,9 @@ public sealed class TlsClientOptions
                 : $"Tls:ServerName: '{name}' is not a host name or IP address. Write the name only, without scheme, port or wildcard.";
         }
 
-        foreach (string mistake in Certificate?.Mistakes() ?? [])
+        foreach (string error in Certificate?.GetErrors() ?? [])
         {
-            yield return $"Tls:Certificate: {mistake}";
+            yield return $"Tls:Certificate: {error}";
         }
     }
 }

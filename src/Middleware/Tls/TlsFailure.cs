@@ -7,15 +7,15 @@ namespace ByteStreams.Tls;
 /// <param name="Reason">The close reason.</param>
 /// <param name="Explanation">The reason in words; may contain text that the peer sent.</param>
 /// <param name="ServerName">The server name that the client sent (SNI); null if it sent none or no ClientHello.</param>
-internal sealed record TlsFailure(ConnectionEndReason Reason, string Explanation, string? ServerName)
+internal sealed record TlsFailure(ConnectionCloseReason Reason, string Explanation, string? ServerName)
 {
     /// <summary>Classifies an error of a handshake. Returns null if the peer has not caused it.</summary>
     public static TlsFailure? From(Exception error, TlsHandshakeContext handshake) => error switch
     {
-        AuthenticationException when handshake.Rejection != ConnectionEndReason.None => new(handshake.Rejection, handshake.Explanation!, handshake.ServerName),
-        AuthenticationException { InnerException: OperationCanceledException } => new(ConnectionEndReason.TlsHandshakeTimeout, error.Message, handshake.ServerName),
-        AuthenticationException => new(ConnectionEndReason.TlsHandshakeFailed, error.GetBaseException().Message, handshake.ServerName),
-        IOException or ConnectionAbortedException => new(ConnectionEndReason.TlsHandshakeFailed, error.Message, handshake.ServerName),
+        AuthenticationException when handshake.Rejection != ConnectionCloseReason.None => new(handshake.Rejection, handshake.Explanation!, handshake.ServerName),
+        AuthenticationException { InnerException: OperationCanceledException } => new(ConnectionCloseReason.TlsHandshakeTimeout, error.Message, handshake.ServerName),
+        AuthenticationException => new(ConnectionCloseReason.TlsHandshakeFailed, error.GetBaseException().Message, handshake.ServerName),
+        IOException or ConnectionAbortedException => new(ConnectionCloseReason.TlsHandshakeFailed, error.Message, handshake.ServerName),
         _ => null,
     };
 }

@@ -66,11 +66,11 @@ internal static class TlsHandshake
     {
         switch (error)
         {
-            case InvalidOperationException when connection.Features.Get<IByteStreamTransportFeature>() is { EndReason: not ConnectionEndReason.None }:
+            case InvalidOperationException when connection.Features.Get<IByteStreamTransportFeature>() is { CloseReason: not ConnectionCloseReason.None }:
                 // A local close has completed the pipe during the handshake.
                 return ClosedLocally(error);
             case TlsHandshakeSizeException:
-                handshake?.Reject(ConnectionEndReason.TlsHandshakeFailed, error.Message);
+                handshake?.Reject(ConnectionCloseReason.TlsHandshakeFailed, error.Message);
                 return new AuthenticationException(error.Message, error);
             case ConnectionResetException:
                 return null;
@@ -79,7 +79,7 @@ internal static class TlsHandshake
             case not (AuthenticationException or ConnectionAbortedException) when handshake is { IsAwaitingHello: true }:
                 // The original text is about this side: an index, a missing certificate.
                 const string NoHello = "The peer sent no valid ClientHello.";
-                handshake.Reject(ConnectionEndReason.TlsHandshakeFailed, NoHello);
+                handshake.Reject(ConnectionCloseReason.TlsHandshakeFailed, NoHello);
                 return new AuthenticationException(NoHello, error);
             default:
                 return null;

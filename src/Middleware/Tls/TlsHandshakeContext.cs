@@ -9,7 +9,7 @@ namespace ByteStreams.Tls;
 internal sealed class TlsHandshakeContext
 {
     /// <summary>Why the certificate was rejected; <c>None</c> if it was accepted or not checked.</summary>
-    public ConnectionEndReason Rejection { get; private set; }
+    public ConnectionCloseReason Rejection { get; private set; }
 
     /// <summary>The rejection in words.</summary>
     public string? Explanation { get; private set; }
@@ -32,7 +32,7 @@ internal sealed class TlsHandshakeContext
     }
 
     /// <summary>Records a rejection. Returns false, the result of a certificate validation callback.</summary>
-    public bool Reject(ConnectionEndReason reason, string explanation)
+    public bool Reject(ConnectionCloseReason reason, string explanation)
     {
         (Rejection, Explanation) = (reason, explanation);
         return false;
@@ -43,13 +43,13 @@ internal sealed class TlsHandshakeContext
     {
         if (certificate is not X509Certificate2 client)
         {
-            return Reject(ConnectionEndReason.TlsCertificateMissing, "the client sent no certificate");
+            return Reject(ConnectionCloseReason.TlsCertificateMissing, "the client sent no certificate");
         }
 
         X509ChainStatusFlags status = chain?.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, one) => all | one.Status) ?? X509ChainStatusFlags.NoError;
         return status == X509ChainStatusFlags.NotTimeValid
-            ? Reject(ConnectionEndReason.TlsCertificateExpired, $"the client's certificate is valid from {client.NotBefore:u} to {client.NotAfter:u}")
-            : Reject(ConnectionEndReason.TlsCertificateUntrusted, $"the client's certificate is not trusted ({status})");
+            ? Reject(ConnectionCloseReason.TlsCertificateExpired, $"the client's certificate is valid from {client.NotBefore:u} to {client.NotAfter:u}")
+            : Reject(ConnectionCloseReason.TlsCertificateUntrusted, $"the client's certificate is not trusted ({status})");
     }
 
     /// <summary>

@@ -102,12 +102,12 @@ internal sealed class TlsServerAuthenticator
         try
         {
             var names = CertificateNames.From(client);
-            return IsAllowed(names) || handshake.Reject(ConnectionEndReason.TlsNameNotAllowed, $"no name of the client's certificate is allowed ({names})");
+            return IsAllowed(names) || handshake.Reject(ConnectionCloseReason.TlsNameNotAllowed, $"no name of the client's certificate is allowed ({names})");
         }
         catch (CryptographicException malformed)
         {
             // Malformed names match no rule.
-            return handshake.Reject(ConnectionEndReason.TlsNameNotAllowed, malformed.Message);
+            return handshake.Reject(ConnectionCloseReason.TlsNameNotAllowed, malformed.Message);
         }
     }
 

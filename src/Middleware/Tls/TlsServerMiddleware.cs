@@ -40,7 +40,7 @@ internal sealed class TlsServerMiddleware(
                 metrics.TlsTruncated(endpoint(), upstream: null);
             }
 
-            await tls.CloseAsync(ConnectionEndReason.None).ConfigureAwait(false);
+            await tls.CloseAsync(ConnectionCloseReason.None).ConfigureAwait(false);
             tls.Uninstall();
         }
     }
@@ -58,12 +58,12 @@ internal sealed class TlsServerMiddleware(
             TlsTransport tls = await TlsHandshake.AuthenticateAsync(
                 context, context.Transport, options(handshake), shown, settings, handshake, slot?.Evicted ?? CancellationToken.None).ConfigureAwait(false);
             metrics.HandshakeEnded(
-                counters.Name, TlsMetadataReader.GetVersion(tls.Features.Protocol), ConnectionEndReason.None, settings.TimeProvider.GetElapsedTime(began));
+                counters.Name, TlsMetadataReader.GetVersion(tls.Features.Protocol), ConnectionCloseReason.None, settings.TimeProvider.GetElapsedTime(began));
             return tls;
         }
         catch (OperationCanceledException)
         {
-            failure = new(ConnectionEndReason.TlsHandshakeLimit, "evicted as the oldest handshake at the limit (MaxHandshakes)", handshake.ServerName);
+            failure = new(ConnectionCloseReason.TlsHandshakeLimit, "evicted as the oldest handshake at the limit (MaxHandshakes)", handshake.ServerName);
         }
         catch (Exception error) when (TlsFailure.From(error, handshake) is TlsFailure known)
         {

@@ -123,10 +123,10 @@ public sealed class TlsServerOptions
     public Action<SslServerAuthenticationOptions>? Configure { get; set; }
 
     /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
-    internal void Validate() => Mistake.ThrowIfAny(Mistakes());
+    internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
 
     /// <summary>Returns the validation errors. Each begins with its key.</summary>
-    internal IEnumerable<string> Mistakes()
+    internal IEnumerable<string> GetErrors()
     {
         if (Certificates.Count == 0 && Configure is null)
         {
@@ -135,9 +135,9 @@ public sealed class TlsServerOptions
 
         for (int i = 0; i < Certificates.Count; i++)
         {
-            foreach (string mistake in Certificates[i].Mistakes())
+            foreach (string error in Certificates[i].GetErrors())
             {
-                yield return $"Tls:Certificates:{i}: {mistake}";
+                yield return $"Tls:Certificates:{i}: {error}";
             }
         }
 

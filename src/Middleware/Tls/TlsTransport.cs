@@ -70,7 +70,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public long BytesSent => _linkBelow?.BytesSent ?? _output.BytesSent;
 
-    public ConnectionEndReason EndReason => _linkBelow?.EndReason ?? ConnectionEndReason.None;
+    public ConnectionCloseReason CloseReason => _linkBelow?.CloseReason ?? ConnectionCloseReason.None;
 
     public (int HighWater, int LowWater) WriteBufferLimits
     {
@@ -176,9 +176,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _ = CloseAsync(reason);
+    public void Close(ConnectionCloseReason reason = ConnectionCloseReason.None) => _ = CloseAsync(reason);
 
-    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    public void Abort(ConnectionCloseReason reason, Exception? cause = null)
     {
         var aborted = new ConnectionAbortedException("The connection was aborted from this side.", cause!);
         bool drops = WriteBufferSize > 0;
@@ -188,7 +188,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         Close();
     }
 
-    private void AbortBelow(ConnectionEndReason reason, Exception? cause, ConnectionAbortedException aborted, bool drops)
+    private void AbortBelow(ConnectionCloseReason reason, Exception? cause, ConnectionAbortedException aborted, bool drops)
     {
         if (_linkBelow is ChannelConnection own)
         {
@@ -205,9 +205,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     }
 
     /// <summary>Called within a read, under the reader's lock: aborts the connection below, and the read fails with its own error.</summary>
-    private void OnFlood(ConnectionAbortedException flood) => AbortBelow(ConnectionEndReason.TlsRecordFlood, flood, flood, drops: false);
+    private void OnFlood(ConnectionAbortedException flood) => AbortBelow(ConnectionCloseReason.TlsRecordFlood, flood, flood, drops: false);
 
-    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
+    public async Task AbortWhenSentAsync(ConnectionCloseReason reason, Exception? cause, bool waitsForSlowPeer)
     {
         await Delivery.WaitAsync(
             _output,
@@ -236,7 +236,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     }
 
     /// <summary>Sends the buffered bytes and close_notify, then closes the connection below. Aborts after the shutdown timeout.</summary>
-    public Task CloseAsync(ConnectionEndReason reason)
+    public Task CloseAsync(ConnectionCloseReason reason)
     {
         lock (_gate)
         {
@@ -244,14 +244,14 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
     }
 
-    private async Task CloseCoreAsync(ConnectionEndReason reason)
+    private async Task CloseCoreAsync(ConnectionCloseReason reason)
     {
-        if (reason == ConnectionEndReason.None)
+        if (reason == ConnectionCloseReason.None)
         {
             // Decided before anything is sent: close_notify has arrived here, and the FIN after it is not read yet.
-            reason = _channel.IsTruncated ? ConnectionEndReason.TlsTruncated
-                : _input.Driver.IsOver ? ConnectionEndReason.ClosedByPeer
-                : ConnectionEndReason.ClosedLocally;
+            reason = _channel.IsTruncated ? ConnectionCloseReason.TlsTruncated
+                : _input.Driver.IsOver ? ConnectionCloseReason.ClosedByPeer
+                : ConnectionCloseReason.ClosedLocally;
         }
 
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
@@ -265,7 +265,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         await done.CancelAsync().ConfigureAwait(false);
         if (!inTime)
         {
-            Abort(ConnectionEndReason.Aborted, new TimeoutException(
+            Abort(ConnectionCloseReason.Aborted, new TimeoutException(
                 $"The TLS close timed out: buffered bytes and close_notify were not sent within {_settings.ShutdownTimeout.TotalSeconds:0.###} s."));
         }
         else if (_linkBelow is not null)
@@ -345,7 +345,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         // The connection below has reported a disconnect itself.
         if (loss is ConnectionAbortedException)
         {
-            Abort(ConnectionEndReason.Aborted, loss);
+            Abort(ConnectionCloseReason.Aborted, loss);
         }
     }
 

@@ -62,10 +62,10 @@ internal abstract class ByteChannel
     /// Receives 1 to all of <paramref name="destination"/> bytes, 0 at the end, without a wait: after <see cref="WaitToReceive"/>, so that a
     /// connection holds no buffer while it waits, and for what has arrived when a send fails.
     /// </summary>
-    /// <param name="destination">Where to.</param>
+    /// <param name="destination">The destination.</param>
     /// <param name="received">The number of bytes.</param>
-    /// <param name="loss">Why the connection is lost, where it is: not thrown, since resets are common where clients come and go.</param>
-    /// <returns>Whether there was anything. False as well where the channel cannot receive without a wait.</returns>
+    /// <param name="loss">The failure of the connection, if it has failed. It is not thrown, because resets are common.</param>
+    /// <returns>Whether bytes or EOF were received. False also if the channel cannot receive without a wait.</returns>
     public virtual bool TryReceive(Span<byte> destination, out int received, out Exception? loss)
     {
         (received, loss) = (0, null);
@@ -76,33 +76,33 @@ internal abstract class ByteChannel
     public virtual ValueTask<int> ReceiveAsync(Memory<byte> destination) =>
         throw new NotSupportedException("This channel receives by TryReceive.");
 
-    /// <summary>Takes 1 to all bytes of <paramref name="source"/>, which is not empty and stays untouched until then.</summary>
+    /// <summary>Accepts 1 to all bytes of <paramref name="source"/>, which is not empty and must not change until then.</summary>
     public abstract ValueTask<int> SendAsync(ReadOnlySequence<byte> source);
 
     /// <summary>
-    /// Takes what it can at once of <paramref name="queued"/>, which may be empty, and of <paramref name="more"/> behind it, from
-    /// where they lie.
+    /// Accepts without a wait as many bytes as possible of <paramref name="queued"/>, which may be empty, and of <paramref name="more"/> after
+    /// it, without a copy.
     /// </summary>
-    /// <returns>The bytes taken; 0 also where it cannot, or where the connection is lost, which the next send tells.</returns>
+    /// <returns>The number of accepted bytes; 0 also if the connection has failed, which the next send reports.</returns>
     public virtual int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more) => 0;
 
-    /// <summary>Tells the peer that no more bytes follow; receiving goes on.</summary>
+    /// <summary>Shuts down the send direction; receives continue.</summary>
     public abstract ValueTask ShutdownSendAsync();
 
-    /// <summary>Bytes that were taken and that the peer's side has not acknowledged; 0 where nobody can tell.</summary>
+    /// <summary>The number of accepted bytes that the peer's side has not acknowledged; 0 if unknown.</summary>
     public virtual int Unacknowledged => 0;
 
-    /// <summary>Whether the bytes that were taken reach the peer although the connection is reset after them.</summary>
+    /// <summary>Whether accepted bytes reach the peer although a reset follows them.</summary>
     public virtual bool DeliversBeforeReset => false;
 
-    /// <summary>Ends both directions at once so that the peer sees a reset where the medium knows one. What waits fails.</summary>
+    /// <summary>Closes both directions at once with a reset, if the transport has one. Waiting operations fail.</summary>
     public abstract void Reset();
 
-    /// <summary>Lets go of the medium. What waits fails.</summary>
+    /// <summary>Closes the channel. Waiting operations fail.</summary>
     public abstract void Close();
 }
 
-/// <summary>Whoever waits for a <see cref="ByteChannel"/> to have something.</summary>
+/// <summary>Receives the notifications of a <see cref="ByteChannel"/>.</summary>
 internal interface IReceiver
 {
     /// <summary>A receive can be tried. Called outside of any lock of the channel.</summary>

@@ -61,7 +61,7 @@ public class ByteStreamListenOptions : ByteStreamTransportOptions
     internal override void Validate()
     {
         base.Validate();
-        Mistake.ThrowIfAny(Ranges.Validate(this));
+        ValidationErrors.ThrowIfAny(Ranges.Validate(this));
         Validate(AddressFamily);
     }
 }

@@ -182,7 +182,7 @@ public class ByteStreamTransportOptions
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()
     {
-        Mistake.ThrowIfAny(Ranges.Validate(this));
+        ValidationErrors.ThrowIfAny(Ranges.Validate(this));
         if (WriteBufferLowWater > WriteBufferHighWater)
         {
             throw new ArgumentException(

@@ -137,7 +137,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     public long BytesSent => _lifetime.Output.BytesSent;
 
-    public ConnectionEndReason EndReason => _lifetime.Reason;
+    public ConnectionCloseReason CloseReason => _lifetime.Reason;
 
     public (int HighWater, int LowWater) WriteBufferLimits
     {
@@ -241,30 +241,30 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     void IConnectionProgress.LookForLoss() => _lifetime.LookForLoss();
 
-    public override void Abort() => Abort(ConnectionEndReason.Aborted, null);
+    public override void Abort() => Abort(ConnectionCloseReason.Aborted, null);
 
     /// <summary>Aborts with a reset; without a reason, as Kestrel does where the client has left, with a FIN.</summary>
     public override void Abort(ConnectionAbortedException abortReason) =>
-        _lifetime.Abort(ConnectionEndReason.Aborted, abortReason, drops: false, resets: abortReason is not null || !FollowsKestrel);
+        _lifetime.Abort(ConnectionCloseReason.Aborted, abortReason, drops: false, resets: abortReason is not null || !FollowsKestrel);
 
-    public void Abort(ConnectionEndReason reason, Exception? cause = null) => Abort(reason, cause, drops: false);
+    public void Abort(ConnectionCloseReason reason, Exception? cause = null) => Abort(reason, cause, drops: false);
 
-    /// <param name="reason">As <see cref="EndReason"/>.</param>
+    /// <param name="reason">As <see cref="CloseReason"/>.</param>
     /// <param name="cause">What reads and flushes fail with, inside a <see cref="ConnectionAbortedException"/>; may be null.</param>
     /// <param name="drops">Whether a layer above drops written bytes as well.</param>
-    public void Abort(ConnectionEndReason reason, Exception? cause, bool drops) => _lifetime.Abort(reason, cause, drops);
+    public void Abort(ConnectionCloseReason reason, Exception? cause, bool drops) => _lifetime.Abort(reason, cause, drops);
 
-    public Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer) =>
+    public Task AbortWhenSentAsync(ConnectionCloseReason reason, Exception? cause, bool waitsForSlowPeer) =>
         _lifetime.AbortWhenSentAsync(reason, cause, waitsForSlowPeer);
 
-    public void Close(ConnectionEndReason reason = ConnectionEndReason.None) => _lifetime.Close(reason);
+    public void Close(ConnectionCloseReason reason = ConnectionCloseReason.None) => _lifetime.Close(reason);
 
     public Task WaitClosedAsync() => _lifetime.WaitClosedAsync();
 
     /// <summary>Closes, and waits until the channel has accepted what was written. The linger goes on by itself: <see cref="WaitClosedAsync"/> waits for it.</summary>
     public override async ValueTask DisposeAsync()
     {
-        Close(ConnectionEndReason.None);
+        Close(ConnectionCloseReason.None);
         _lifetime.Output.Complete();
         if (!_lifetime.Output.IsFinished)
         {

@@ -20,7 +20,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     private IEndObserver? _endObserver;
     private long _firstByteAt;
     private ThinLock _gate;
-    private volatile ConnectionEndReason _reason;
+    private volatile ConnectionCloseReason _reason;
     private bool _followsKestrel;
     private bool _isInputEnded;
     private bool _isClosing;
@@ -50,7 +50,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     /// <summary>The options of the server or client that it belongs to.</summary>
     public ByteStreamTransportOptions Options => _options;
 
-    public ConnectionEndReason Reason => _reason;
+    public ConnectionCloseReason Reason => _reason;
 
     /// <summary>Whether the peer has ended its direction.</summary>
     public bool IsInputEnded => Volatile.Read(ref _isInputEnded);
@@ -101,7 +101,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
         }
 
         ReportsLoss = Input.Driver.ReportLoss();
-        if (_reason != ConnectionEndReason.None)
+        if (_reason != ConnectionCloseReason.None)
         {
             observer.OnEnding();
         }
@@ -109,7 +109,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
 
     /// <summary>Begins the close: sends what was written, and then lingers for the peer's end.</summary>
     /// <param name="reason">The close reason; none where the side that closed first decides it.</param>
-    public void Close(ConnectionEndReason reason)
+    public void Close(ConnectionCloseReason reason)
     {
         using (_gate.Enter())
         {
@@ -119,11 +119,11 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
             }
 
             _isClosing = true;
-            if (_reason == ConnectionEndReason.None)
+            if (_reason == ConnectionCloseReason.None)
             {
-                _reason = reason != ConnectionEndReason.None ? reason
-                    : _isInputEnded ? ConnectionEndReason.ClosedByPeer
-                    : ConnectionEndReason.ClosedLocally;
+                _reason = reason != ConnectionCloseReason.None ? reason
+                    : _isInputEnded ? ConnectionCloseReason.ClosedByPeer
+                    : ConnectionCloseReason.ClosedLocally;
             }
         }
 
@@ -144,7 +144,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     /// <param name="cause">What reads and flushes fail with, inside a <see cref="ConnectionAbortedException"/>; may be null.</param>
     /// <param name="drops">Whether a layer above drops written bytes as well.</param>
     /// <param name="resets">Whether the peer sees a reset.</param>
-    public void Abort(ConnectionEndReason reason, Exception? cause, bool drops, bool resets = true)
+    public void Abort(ConnectionCloseReason reason, Exception? cause, bool drops, bool resets = true)
     {
         ConnectionAbortedException aborted = cause as ConnectionAbortedException
             ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!);
@@ -168,7 +168,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     }
 
     /// <summary>As <see cref="IOrderlyReset.AbortWhenSentAsync"/>.</summary>
-    public async Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer)
+    public async Task AbortWhenSentAsync(ConnectionCloseReason reason, Exception? cause, bool waitsForSlowPeer)
     {
         await Delivery.WaitAsync(
             Output,
@@ -227,7 +227,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     {
         if (loss is ConnectionAbortedException aborted)
         {
-            Abort(ConnectionEndReason.Aborted, aborted, drops: false);
+            Abort(ConnectionCloseReason.Aborted, aborted, drops: false);
         }
         else
         {
@@ -347,11 +347,11 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
         End(loss);
     }
 
-    private static ConnectionEndReason ReasonOf(Exception loss) =>
-        SocketErrors.IsTimeout(loss) ? ConnectionEndReason.TimedOut : ConnectionEndReason.ResetByPeer;
+    private static ConnectionCloseReason ReasonOf(Exception loss) =>
+        SocketErrors.IsTimeout(loss) ? ConnectionCloseReason.TimedOut : ConnectionCloseReason.ResetByPeer;
 
     /// <summary>Takes the right to end the connection abruptly, also while it is closing.</summary>
-    private bool TryEnd(ConnectionEndReason reason)
+    private bool TryEnd(ConnectionCloseReason reason)
     {
         using (_gate.Enter())
         {
@@ -362,7 +362,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
 
             _isClosed = true;
             // A failure decides what became of a clean close; a connection that was refused or has failed was not ended by a reset after that.
-            if (_reason is ConnectionEndReason.None or ConnectionEndReason.ClosedByPeer or ConnectionEndReason.ClosedLocally or ConnectionEndReason.Drained)
+            if (_reason is ConnectionCloseReason.None or ConnectionCloseReason.ClosedByPeer or ConnectionCloseReason.ClosedLocally or ConnectionCloseReason.Drained)
             {
                 _reason = reason;
             }

@@ -4,7 +4,7 @@ namespace ByteStreams.Transport;
 /// Sends the small flushes of one output together, at the end of the loop's dispatch or on the thread pool: HTTP flushes several times for
 /// one answer, and once for each of many answers.
 /// </summary>
-internal sealed class CoalescedFlushes(TransportPipeWriter writer) : ITurnWork, IThreadPoolWorkItem
+internal sealed class CoalescedFlushes(TransportPipeWriter writer) : IDispatchWork, IThreadPoolWorkItem
 {
     private bool _isMarked;
 
@@ -22,9 +22,9 @@ internal sealed class CoalescedFlushes(TransportPipeWriter writer) : ITurnWork, 
 
     public void Schedule()
     {
-        Turn? turn = Turn.Current;
-        turn?.Add(this);
-        if (turn is not { IsAlone: false })
+        LoopDispatch? dispatch = LoopDispatch.Current;
+        dispatch?.Add(this);
+        if (dispatch is not { IsAlone: false })
         {
             // In a thread-pool thread's own queue it runs after the work item that flushes now, unless another thread is idle.
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
@@ -32,7 +32,7 @@ internal sealed class CoalescedFlushes(TransportPipeWriter writer) : ITurnWork, 
     }
 
     /// <summary>The end of the loop's dispatch.</summary>
-    void ITurnWork.OnTurnEnd() => writer.SendCoalesced(this);
+    void IDispatchWork.OnDispatchEnd() => writer.SendCoalesced(this);
 
     void IThreadPoolWorkItem.Execute() => writer.SendCoalesced(this);
 }

@@ -66,11 +66,11 @@ internal static class ConnectionLink
 
         public long BufferedInput => 0;
 
-        public bool IsInputEnded => link.EndReason == ConnectionEndReason.ClosedByPeer;
+        public bool IsInputEnded => link.CloseReason == ConnectionCloseReason.ClosedByPeer;
 
-        public bool IsOutputEnded => link.EndReason != ConnectionEndReason.None;
+        public bool IsOutputEnded => link.CloseReason != ConnectionCloseReason.None;
 
-        public bool IsClosed => link.EndReason != ConnectionEndReason.None;
+        public bool IsClosed => link.CloseReason != ConnectionCloseReason.None;
 
         public long FirstByteAt => 0;
 

@@ -24,7 +24,7 @@ internal sealed class DescriptorLimit
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
     /// <summary>Serialises outgoing connections that wait for a descriptor, first come, first served.</summary>
-    private readonly PermitLimiter _turn = new(1);
+    private readonly PermitLimiter _dispatch = new(1);
 
     private int _waiting;
 
@@ -105,7 +105,7 @@ internal sealed class DescriptorLimit
         try
         {
             // One attempt at a time: each opens two descriptors for a moment.
-            await _turn.EnterAsync(both.Token).ConfigureAwait(false);
+            await _dispatch.EnterAsync(both.Token).ConfigureAwait(false);
             try
             {
                 while (true)
@@ -120,7 +120,7 @@ internal sealed class DescriptorLimit
             }
             finally
             {
-                _turn.Release();
+                _dispatch.Release();
             }
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)

@@ -19,8 +19,8 @@ public interface IByteStreamTransportFeature
     /// <summary>Bytes that the transport has accepted.</summary>
     long BytesSent { get; }
 
-    /// <summary>The close reason; <see cref="ConnectionEndReason.None"/> while the connection is open.</summary>
-    ConnectionEndReason EndReason { get; }
+    /// <summary>The close reason; <see cref="ConnectionCloseReason.None"/> while the connection is open.</summary>
+    ConnectionCloseReason CloseReason { get; }
 
     /// <summary>
     /// The marks of flow control in bytes: a flush waits while more than <c>HighWater</c> bytes are queued, until no more than
@@ -37,15 +37,15 @@ public interface IByteStreamTransportFeature
     /// discarded within the linger bounds, and the connection is closed.
     /// </summary>
     /// <param name="reason">
-    /// Kept as <see cref="EndReason"/> unless one is set already; <see cref="ConnectionEndReason.None"/> lets the transport determine which
+    /// Kept as <see cref="CloseReason"/> unless one is set already; <see cref="ConnectionCloseReason.None"/> lets the transport determine which
     /// side closed first.
     /// </param>
-    void Close(ConnectionEndReason reason = ConnectionEndReason.None);
+    void Close(ConnectionCloseReason reason = ConnectionCloseReason.None);
 
     /// <summary>Drops queued bytes and resets the connection.</summary>
-    /// <param name="reason">Kept as <see cref="EndReason"/> unless one is set already.</param>
+    /// <param name="reason">Kept as <see cref="CloseReason"/> unless one is set already.</param>
     /// <param name="cause">The inner exception of the <c>ConnectionAbortedException</c> that pending and later calls throw; may be null.</param>
-    void Abort(ConnectionEndReason reason, Exception? cause = null);
+    void Abort(ConnectionCloseReason reason, Exception? cause = null);
 
     /// <summary>Waits until the connection is closed; from now on a reset is detected even without a pending read or write.</summary>
     /// <returns>

@@ -6,7 +6,7 @@ internal interface IListenerObserver
     /// <summary>A connection was refused at accept.</summary>
     /// <param name="endpoint">The endpoint's name.</param>
     /// <param name="reason">The reason.</param>
-    void ConnectionRefused(string endpoint, ConnectionEndReason reason);
+    void ConnectionRefused(string endpoint, ConnectionCloseReason reason);
 
     /// <summary>An accept failed.</summary>
     /// <param name="endpoint">The endpoint's name.</param>

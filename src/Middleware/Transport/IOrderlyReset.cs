@@ -11,5 +11,5 @@ internal interface IOrderlyReset
     /// <param name="reason">The close reason.</param>
     /// <param name="cause">The exception of pending and later reads and flushes; may be null.</param>
     /// <param name="waitsForSlowPeer">Whether the bound is instead a minute in which the peer accepts no byte.</param>
-    Task AbortWhenSentAsync(ConnectionEndReason reason, Exception? cause, bool waitsForSlowPeer = false);
+    Task AbortWhenSentAsync(ConnectionCloseReason reason, Exception? cause, bool waitsForSlowPeer = false);
 }

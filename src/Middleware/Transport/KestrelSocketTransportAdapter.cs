@@ -36,20 +36,20 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
 
     public long BytesSent => _output.Sent;
 
-    public ConnectionEndReason EndReason
+    public ConnectionCloseReason CloseReason
     {
         get
         {
-            var reason = (ConnectionEndReason)Volatile.Read(ref _reason);
-            if (reason != ConnectionEndReason.None || !_context.ConnectionClosed.IsCancellationRequested)
+            var reason = (ConnectionCloseReason)Volatile.Read(ref _reason);
+            if (reason != ConnectionCloseReason.None || !_context.ConnectionClosed.IsCancellationRequested)
             {
                 return reason;
             }
 
             // Kestrel's token fires at the peer's FIN too, after which replies can still be sent.
-            return !_input.IsEnded ? ConnectionEndReason.ResetByPeer
-                : _output.IsCompleted || _output.IsLost ? ConnectionEndReason.ClosedByPeer
-                : ConnectionEndReason.None;
+            return !_input.IsEnded ? ConnectionCloseReason.ResetByPeer
+                : _output.IsCompleted || _output.IsLost ? ConnectionCloseReason.ClosedByPeer
+                : ConnectionCloseReason.None;
         }
     }
 
@@ -110,11 +110,11 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
         ReportEnding();
     }
 
-    public void Close(ConnectionEndReason reason = ConnectionEndReason.None)
+    public void Close(ConnectionCloseReason reason = ConnectionCloseReason.None)
     {
-        if (reason == ConnectionEndReason.None)
+        if (reason == ConnectionCloseReason.None)
         {
-            reason = _input.IsEnded ? ConnectionEndReason.ClosedByPeer : ConnectionEndReason.ClosedLocally;
+            reason = _input.IsEnded ? ConnectionCloseReason.ClosedByPeer : ConnectionCloseReason.ClosedLocally;
         }
 
         Note(reason);
@@ -122,7 +122,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
         ReportEnding();
     }
 
-    public void Abort(ConnectionEndReason reason, Exception? cause = null)
+    public void Abort(ConnectionCloseReason reason, Exception? cause = null)
     {
         Note(reason);
         _context.Abort(cause as ConnectionAbortedException ?? new ConnectionAbortedException("The connection was aborted from this side.", cause!));
@@ -145,14 +145,14 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
     private void ReportEnding()
     {
         // Kestrel's token fires at the peer's FIN too, which looks like a reset before it is read, and shuts down one direction only.
-        if (Volatile.Read(ref _reason) != (int)ConnectionEndReason.None || (_input.IsEnded && EndReason != ConnectionEndReason.None))
+        if (Volatile.Read(ref _reason) != (int)ConnectionCloseReason.None || (_input.IsEnded && CloseReason != ConnectionCloseReason.None))
         {
             Volatile.Read(ref _endObserver)?.OnEnding();
         }
     }
 
     /// <summary>Keeps the first reason.</summary>
-    private void Note(ConnectionEndReason reason) => _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionEndReason.None);
+    private void Note(ConnectionCloseReason reason) => _ = Interlocked.CompareExchange(ref _reason, (int)reason, (int)ConnectionCloseReason.None);
 
     /// <summary>Counts received bytes: those of a read that the previous one did not leave unconsumed.</summary>
     private sealed class CountingReader(PipeReader inner, KestrelSocketTransportAdapter transport) : PipeReader
@@ -185,7 +185,7 @@ internal sealed class KestrelSocketTransportAdapter : IDuplexPipe, IByteStreamTr
             catch (ConnectionResetException)
             {
                 // Set here first: the handler aborts when it gets the exception, which is not the close reason.
-                transport.Note(ConnectionEndReason.ResetByPeer);
+                transport.Note(ConnectionCloseReason.ResetByPeer);
                 throw;
             }
             finally

@@ -3,10 +3,10 @@ using System.Threading.RateLimiting;
 namespace ByteStreams.Transport;
 
 /// <summary>
-/// So many at once, first come, first served; with a number that may change meanwhile, unlike <see cref="SemaphoreSlim"/>'s and
-/// <see cref="ConcurrencyLimiter"/>'s, and without an object for each place. Who is in stays in when the number falls.
+/// A concurrency limit with a first-come, first-served queue. Unlike <see cref="SemaphoreSlim"/> and <see cref="ConcurrencyLimiter"/> its limit can
+/// change, and a permit is no object. Permits that are held stay valid when the limit falls.
 /// </summary>
-/// <param name="most">The number.</param>
+/// <param name="most">The limit.</param>
 internal sealed class PermitLimiter(int most)
 {
     private readonly Lock _gate = new();
@@ -14,7 +14,7 @@ internal sealed class PermitLimiter(int most)
     private int _most = most;
     private int _taken;
 
-    /// <summary>The number. A greater one lets those in who wait.</summary>
+    /// <summary>The limit. A higher limit grants permits to queued callers.</summary>
     public int Most
     {
         get => Volatile.Read(ref _most);
@@ -28,10 +28,10 @@ internal sealed class PermitLimiter(int most)
         }
     }
 
-    /// <summary>How many are in.</summary>
+    /// <summary>The number of permits that are held.</summary>
     public int Taken => Volatile.Read(ref _taken);
 
-    /// <summary>How many wait.</summary>
+    /// <summary>The number of queued callers.</summary>
     public int Waiting
     {
         get
@@ -43,7 +43,7 @@ internal sealed class PermitLimiter(int most)
         }
     }
 
-    /// <summary>Takes a place where one is free and nobody waits for it.</summary>
+    /// <summary>Acquires a permit if one is available and the queue is empty.</summary>
     public bool TryEnter()
     {
         lock (_gate)
@@ -58,7 +58,7 @@ internal sealed class PermitLimiter(int most)
         }
     }
 
-    /// <summary>Takes a place, and waits for one where none is free. Cancellation takes none.</summary>
+    /// <summary>Acquires a permit, waiting for one if necessary. A cancelled call acquires none.</summary>
     public async ValueTask EnterAsync(CancellationToken cancellationToken)
     {
         LinkedListNode<TaskCompletionSource> waiter;
@@ -78,7 +78,7 @@ internal sealed class PermitLimiter(int most)
         }
     }
 
-    /// <summary>Gives a place back.</summary>
+    /// <summary>Releases a permit.</summary>
     public void Release()
     {
         lock (_gate)
@@ -102,7 +102,7 @@ internal sealed class PermitLimiter(int most)
     {
         lock (_gate)
         {
-            // Off the list it has its place already, and keeps it.
+            // A waiter that has left the queue has its permit.
             if (waiter.List is not null)
             {
                 _waiting.Remove(waiter);

@@ -20,12 +20,12 @@ public sealed class CoalescingTests : IDisposable
         _channel.Deliver("a\nb\nc\n"u8.ToArray());
     }
 
-    public void Dispose() => Turn.Begin(null);
+    public void Dispose() => LoopDispatch.Begin(null);
 
     [Fact, Trait("Contract", "W1")]
     public async Task Drain_WhileMoreIsBufferedInATurn_LeavesTheSendToTheLastAnswer()
     {
-        Turn.Begin(new Turn());
+        LoopDispatch.Begin(new LoopDispatch());
         await EchoAsync(3);
         Assert.Equal(["a\nb\nc\n"], Sends());
     }
@@ -33,21 +33,21 @@ public sealed class CoalescingTests : IDisposable
     [Fact, Trait("Contract", "W1")]
     public async Task TurnEnd_AfterAWriteWithoutDrain_Sends()
     {
-        var turn = new Turn();
-        Turn.Begin(turn);
+        var dispatch = new LoopDispatch();
+        LoopDispatch.Begin(dispatch);
         _writer.Write(await _reader.ReadLineAsync(TestContext.Current.CancellationToken));
         Assert.Empty(Sends());
-        turn.End();
+        dispatch.End();
         Assert.Equal(["a\n"], Sends());
     }
 
     [Fact, Trait("Contract", "W1")]
     public void TurnEnd_AWriteOfATurnThatGoesOnCameBefore_SendsBoth()
     {
-        Turn.Begin(new Turn());
+        LoopDispatch.Begin(new LoopDispatch());
         _writer.Write("a\n");
-        var other = new Turn();
-        Turn.Begin(other);
+        var other = new LoopDispatch();
+        LoopDispatch.Begin(other);
         _writer.Write("b\n");
 
         other.End();
@@ -59,7 +59,7 @@ public sealed class CoalescingTests : IDisposable
     public async Task TurnEnd_ByTheWatchdogWhileMoreIsLeft_LosesNothing()
     {
         const int rounds = 300_000;
-        var turn = new Turn();
+        var dispatch = new LoopDispatch();
         int begun = 0;
         int ended = 0;
         var watchdog = Task.Run(() =>
@@ -70,7 +70,7 @@ public sealed class CoalescingTests : IDisposable
                 {
                 }
 
-                turn.End();
+                dispatch.End();
                 Volatile.Write(ref ended, i);
             }
         }, TestContext.Current.CancellationToken);
@@ -78,11 +78,11 @@ public sealed class CoalescingTests : IDisposable
         for (int i = 1; i <= rounds; i++)
         {
             var second = new Work();
-            turn.Add(new Work());
+            dispatch.Add(new Work());
             Volatile.Write(ref begun, i);
             Thread.SpinWait(i % 64);
-            turn.Add(second);
-            turn.End();
+            dispatch.Add(second);
+            dispatch.End();
             while (Volatile.Read(ref ended) < i)
             {
             }
@@ -97,7 +97,7 @@ public sealed class CoalescingTests : IDisposable
     [Fact, Trait("Contract", "W6"), Trait("Fault", "F05")]
     public async Task Drain_PeerTakesNothingWhileMoreIsBuffered_WaitsAboveHighWater()
     {
-        Turn.Begin(new Turn());
+        LoopDispatch.Begin(new LoopDispatch());
         _channel.Paused = true;
         _writer.Write(new byte[65536]);
         await _writer.DrainAsync(TestContext.Current.CancellationToken);
@@ -123,13 +123,13 @@ public sealed class CoalescingTests : IDisposable
         }
     }
 
-    private sealed class Work : ITurnWork
+    private sealed class Work : IDispatchWork
     {
         private int _done;
 
         public int Done => _done;
 
-        public void OnTurnEnd() => Interlocked.Increment(ref _done);
+        public void OnDispatchEnd() => Interlocked.Increment(ref _done);
     }
 
     private IEnumerable<string> Sends() => _channel.Sends.Select(Encoding.ASCII.GetString);

@@ -20,9 +20,9 @@ public sealed class EventLoopTests
         var turns = new List<bool>();
         await using ByteStreamServer server = await StartAsync(async (reader, writer, _) =>
         {
-            turns.Add(Turn.Current is not null);
+            turns.Add(LoopDispatch.Current is not null);
             writer.Write(await reader.ReadLineAsync(TestContext.Current.CancellationToken));
-            turns.Add(Turn.Current is not null);
+            turns.Add(LoopDispatch.Current is not null);
         });
         await using ByteStreamConnection client = await Given.Connect(server);
         client.Writer.Write("1\n");
@@ -373,11 +373,11 @@ public sealed class EventLoopTests
         await Patience.UntilAsync(() => Volatile.Read(ref running), now => now == 1);
 
         // Beyond the limit a thread that is free ends; within it, it does what waits.
-        var turn = new Turn();
-        handlers.Leave(turn);
-        handlers.Leave(turn);
+        var dispatch = new LoopDispatch();
+        handlers.Leave(dispatch);
+        handlers.Leave(dispatch);
         Assert.Equal((2, 1), (handlers.Count, Volatile.Read(ref running)));
-        handlers.Leave(turn);
+        handlers.Leave(dispatch);
         Assert.Equal((1, 2), (handlers.Count, Volatile.Read(ref running)));
         release.Set();
         await Patience.UntilAsync(() => handlers.Count, now => now == 0);

@@ -30,7 +30,7 @@ internal sealed class Side(string name, int seed, ByteStreamReader reader, ByteS
     private IByteStreamTransportFeature Link => writer.Transport!.Features.Get<IByteStreamTransportFeature>()!;
 
     public override string ToString() =>
-        $"{name}: {reader}, received {Link.BytesReceived}, sent {Link.BytesSent}, to send {Link.WriteBufferSize}, {Link.EndReason}";
+        $"{name}: {reader}, received {Link.BytesReceived}, sent {Link.BytesSent}, to send {Link.WriteBufferSize}, {Link.CloseReason}";
 
     /// <summary>Called before this side's direction is ended in order.</summary>
     public void NoteEnd() => _due ??= [.. _written.Select(static (_, i) => i).Select(i => Volatile.Read(ref _written[i]))];

@@ -164,7 +164,7 @@ public sealed class AcceptTests : IDisposable
 
         rejected.RecordObservableInstruments();
         CollectedMeasurement<long> measured = Assert.Single(rejected.GetMeasurementSnapshot());
-        Assert.Equal(("echo", "refused_descriptors", 30), ((string?)measured.Tags["bytestreams.endpoint"], (string?)measured.Tags["bytestreams.end_reason"], measured.Value));
+        Assert.Equal(("echo", "refused_descriptors", 30), ((string?)measured.Tags["bytestreams.endpoint"], (string?)measured.Tags["bytestreams.close_reason"], measured.Value));
         Assert.Equal((30, 30, 0), (counted.Snapshot().Accepted, counted.Snapshot().Refused, counted.Snapshot().Active));
         FakeLogRecord[] lines = [.. _collector.AtLeast(LogLevel.Warning)];
         Assert.Equal(3, lines.Length);

@@ -2,7 +2,7 @@ using ByteStreams.Testing;
 
 namespace ByteStreams.Faults.Tests.Testing;
 
-/// <summary>The contract of handlers finds the mistakes that handlers make.</summary>
+/// <summary>The contract of handlers finds the errors that handlers make.</summary>
 public sealed class HandlerContractTests
 {
     public static TheoryData<string> Cases => [.. HandlerContract.Cases];

@@ -59,12 +59,12 @@ public partial class AdminHttpTests
         Assert.Equal(
             [
                 "id", "endpoint", "handler", "peer", "proxy", "tlsVersion", "serverName", "clientName", "upstream", "bytesReceived", "bytesSent", "ageSeconds",
-                "idleSeconds", "endReason",
+                "idleSeconds", "closeReason",
             ],
             connection.EnumerateObject().Select(property => property.Name));
         Assert.Equal(first.Writer.LocalEndPoint!.ToString(), connection.GetProperty("peer").GetString());
         Assert.Equal(("echo", 6), (connection.GetProperty("handler").GetString(), connection.GetProperty("bytesReceived").GetInt32()));
-        Assert.Equal(JsonValueKind.Null, connection.GetProperty("endReason").ValueKind);
+        Assert.Equal(JsonValueKind.Null, connection.GetProperty("closeReason").ValueKind);
         Assert.Single(echo.RootElement.GetProperty("connections").EnumerateArray());
         Assert.Equal(JsonValueKind.Null, echo.RootElement.GetProperty("before").ValueKind);
     }

@@ -45,8 +45,8 @@ public class AdminSettingsTests
     [InlineData("Url", "", "Admin:Url: has no URL. Write http://host:port, unix:/path or unix:@name, or set Admin:Enabled to false.")]
     [InlineData("AllowedHosts", "https://status.example", "Admin:AllowedHosts: 'https://status.example' is not a host name. Write the name alone, such as status.example: no scheme, no port, no *.")]
     [InlineData("UnixSocketMode", "999", "Admin:UnixSocketMode: '999' is not valid. It takes an octal file mode such as 0660.")]
-    public void Read_InvalidSetting_IsOneLineWithKeyCauseAndRemedy(string key, string value, string mistake) =>
-        Assert.Equal(mistake, Assert.Single(Read((key, value)).Errors));
+    public void Read_InvalidSetting_IsOneLineWithKeyCauseAndRemedy(string key, string value, string error) =>
+        Assert.Equal(error, Assert.Single(Read((key, value)).Errors));
 
     [Fact]
     public void Read_Disabled_ListensNowhere()

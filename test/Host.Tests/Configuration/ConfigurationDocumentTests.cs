@@ -43,7 +43,7 @@ public partial class ConfigurationDocumentTests
     [Fact]
     public void Schema_OurOwnSettings_AreInOrder()
     {
-        Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), Repository.Read("appsettings.json")));
+        Assert.Empty(SchemaCheck.GetErrors(Repository.Read(Schema), Repository.Read("appsettings.json")));
         using JsonDocument settings = JsonDocument.Parse(Repository.Read("appsettings.json"));
         Assert.Equal("./" + Schema, settings.RootElement.GetProperty("$schema").GetString());
     }
@@ -56,7 +56,7 @@ public partial class ConfigurationDocumentTests
         string[] examples = [.. JsonBlocks().Matches(Repository.Read(file)).Select(match => match.Groups[1].Value)];
 
         Assert.NotEmpty(examples);
-        Assert.All(examples, example => Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), example)));
+        Assert.All(examples, example => Assert.Empty(SchemaCheck.GetErrors(Repository.Read(Schema), example)));
     }
 
     [Theory]
@@ -67,7 +67,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Access": { "Allow": ["::1"], "Deny": "10.0.0.0/8,unix" } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Path": "a.pem", "Hosts": ["a"] } ] } } } } }""")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Timeouts": { "ReceiveIdle": "1.5h", "SendStall": "1.02:03:04.5" } } } } }""")]
-    public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.Mistakes(Repository.Read(Schema), json));
+    public void Schema_WhatTheProgramTakes_IsInOrder(string json) => Assert.Empty(SchemaCheck.GetErrors(Repository.Read(Schema), json));
 
     [Theory]
     [InlineData("""{ "Admin": { "Utl": "unix:/run/admin.sock" } }""", "Admin:Utl: there is no such key")]
@@ -78,8 +78,8 @@ public partial class ConfigurationDocumentTests
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "NoDelay": "yes" } } } }""", "ByteStreams:Endpoints:a:NoDelay: yes against \"type\": \"boolean\"")]
     [InlineData("""{ "ByteStreams": { "Defaults": { "Url": "tcp://*:1" } } }""", "ByteStreams:Defaults:Url: there is no such key")]
     [InlineData("""{ "ByteStreams": { "Endpoints": { "a": { "Tls": { "Certificates": [ { "Pth": "" } ] } } } } }""", "ByteStreams:Endpoints:a:Tls:Certificates:0:Pth: there is no such key")]
-    public void Schema_WhatTheProgramRefuses_IsInvalid(string json, string mistake) =>
-        Assert.Equal(mistake, Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), json)));
+    public void Schema_WhatTheProgramRefuses_IsInvalid(string json, string error) =>
+        Assert.Equal(error, Assert.Single(SchemaCheck.GetErrors(Repository.Read(Schema), json)));
 
     [Theory]
     [InlineData("Engine", "\"epol\"")]
@@ -87,7 +87,7 @@ public partial class ConfigurationDocumentTests
     [InlineData("LingerTimeout", "\"2\"")]
     [InlineData("UnixSocketMode", "\"0999\"")]
     public void Schema_WrongText_IsInvalid(string key, string value) =>
-        Assert.Single(SchemaCheck.Mistakes(Repository.Read(Schema), $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
+        Assert.Single(SchemaCheck.GetErrors(Repository.Read(Schema), $$"""{ "ByteStreams": { "Endpoints": { "a": { "{{key}}": {{value}} } } } }"""));
 
     [Fact]
     public void Of_Property_IsItsSummaryAsMarkdown()

@@ -12,16 +12,16 @@ internal static class SchemaCheck
     private static readonly string[] Told = ["$schema", "title", "description", "default", "definitions"];
 
     /// <summary>What is wrong with a value, each line with its path; nothing if it is in order.</summary>
-    public static IReadOnlyList<string> Mistakes(string schema, string json)
+    public static IReadOnlyList<string> GetErrors(string schema, string json)
     {
         using JsonDocument root = JsonDocument.Parse(schema);
         using JsonDocument value = JsonDocument.Parse(json, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
-        var mistakes = new List<string>();
-        Check(root.RootElement, root.RootElement, value.RootElement, string.Empty, mistakes);
-        return mistakes;
+        var errors = new List<string>();
+        Check(root.RootElement, root.RootElement, value.RootElement, string.Empty, errors);
+        return errors;
     }
 
-    private static void Check(JsonElement root, JsonElement schema, JsonElement value, string path, List<string> mistakes)
+    private static void Check(JsonElement root, JsonElement schema, JsonElement value, string path, List<string> errors)
     {
         if (schema.TryGetProperty("$ref", out JsonElement reference))
         {
@@ -31,7 +31,7 @@ internal static class SchemaCheck
                 target = target.GetProperty(part);
             }
 
-            Check(root, target, value, path, mistakes);
+            Check(root, target, value, path, errors);
             return;
         }
 
@@ -52,7 +52,7 @@ internal static class SchemaCheck
             };
             if (!isRight)
             {
-                mistakes.Add($"{path}: {value} against {word}");
+                errors.Add($"{path}: {value} against {word}");
             }
         }
 
@@ -63,17 +63,17 @@ internal static class SchemaCheck
                 string inner = path.Length == 0 ? property.Name : $"{path}:{property.Name}";
                 if (schema.TryGetProperty("properties", out JsonElement known) && known.TryGetProperty(property.Name, out JsonElement its))
                 {
-                    Check(root, its, property.Value, inner, mistakes);
+                    Check(root, its, property.Value, inner, errors);
                 }
                 else if (schema.TryGetProperty("additionalProperties", out JsonElement others))
                 {
                     if (others.ValueKind == JsonValueKind.False)
                     {
-                        mistakes.Add($"{inner}: there is no such key");
+                        errors.Add($"{inner}: there is no such key");
                     }
                     else
                     {
-                        Check(root, others, property.Value, inner, mistakes);
+                        Check(root, others, property.Value, inner, errors);
                     }
                 }
             }
@@ -83,7 +83,7 @@ internal static class SchemaCheck
         {
             foreach ((JsonElement its, JsonElement part, string inner) in applies ? parts() : [])
             {
-                Check(root, its, part, inner, mistakes);
+                Check(root, its, part, inner, errors);
             }
 
             return true;

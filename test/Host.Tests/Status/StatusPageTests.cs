@@ -127,11 +127,11 @@ public sealed class StatusPageTests : IAsyncLifetime
         await using ByteStreamConnection connection = await ConnectAsync(host);
         await _browser.UntilAsync("document.querySelector('#connections button')", Cancel);
 
-        var mistakes = (JsonArray)(await _browser.RunAsync(
+        var errors = (JsonArray)(await _browser.RunAsync(
             """
-            const mistakes = [];
+            const errors = [];
             const all = selector => [...document.querySelectorAll(selector)];
-            const check = (elements, is, what) => elements.filter(element => !is(element)).forEach(element => mistakes.push(what + ': ' + element.outerHTML.slice(0, 120)));
+            const check = (elements, is, what) => elements.filter(element => !is(element)).forEach(element => errors.push(what + ': ' + element.outerHTML.slice(0, 120)));
             check(['header', 'main', 'footer', 'nav', 'h1'].filter(tag => document.querySelectorAll(tag).length !== 1).map(tag => ({ outerHTML: tag })), () => false, 'not exactly one');
             check(all('section'), section => document.getElementById(section.getAttribute('aria-labelledby'))?.textContent, 'a section without a name');
             check(all('th'), head => head.scope === 'col' && head.textContent, 'a head without a scope or a text');
@@ -143,11 +143,11 @@ public sealed class StatusPageTests : IAsyncLifetime
             check(all('[aria-live], [role=status]').slice(1), () => false, 'more than one live region');
             document.querySelector('.skip').focus();
             check([document.activeElement], element => element.className === 'skip' && getComputedStyle(element).outlineStyle !== 'none', 'a focus that is not seen');
-            return mistakes;
+            return errors;
             """,
             Cancel))!;
 
-        Assert.Empty(mistakes.Select(mistake => (string?)mistake));
+        Assert.Empty(errors.Select(error => (string?)error));
     }
 
     [Fact(Timeout = 120000)]

@@ -39,7 +39,7 @@ public class StatusSamplerTests
         Assert.Equal([1, 1, 0, 6, 6], open.GetProperty("total").EnumerateArray().Select(count => count.GetInt32()));
         Assert.Empty(open.GetProperty("ended").EnumerateArray());
         JsonElement end = Assert.Single(gone.GetProperty("ended").EnumerateArray());
-        Assert.Equal((id, "closed_by_peer"), (end.GetProperty("id").GetString(), end.GetProperty("endReason").GetString()));
+        Assert.Equal((id, "closed_by_peer"), (end.GetProperty("id").GetString(), end.GetProperty("closeReason").GetString()));
         Assert.Equal(0, gone.GetProperty("total")[0].GetInt32());
         Assert.Equal(1000, gone.GetProperty("time").GetInt64() - open.GetProperty("time").GetInt64());
     }

@@ -54,7 +54,7 @@ public sealed class AccessListTests : ServedTest
     [InlineData("::/80", "Access:Allow: '::/80' contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.")]
     [InlineData("::ffff:0:0/95", "Access:Allow: '::ffff:0:0/95' contains the IPv4-mapped addresses and more. Write 0.0.0.0/0 for IPv4, ::/0 for IPv6, or a prefix length of at least 96.")]
     public void Mistakes_NoNetwork_SaysWhatToWrite(string text, string message) =>
-        Assert.Equal([message], NetworkList.Mistakes([text], "Access:Allow"));
+        Assert.Equal([message], NetworkList.GetErrors([text], "Access:Allow"));
 
     [Theory]
     [MemberData(nameof(Carriers))]

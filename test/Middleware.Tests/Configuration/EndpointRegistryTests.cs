@@ -62,7 +62,7 @@ public class EndpointRegistryTests
     [Fact]
     public void Plan_ManyErrors_ReportsAllAtOnceWithTheirKeys()
     {
-        var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(new()
+        var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(new()
         {
             ["Endpoints:a:Url"] = "tcp://x",
             ["Endpoints:a:Handler"] = "ecko",
@@ -85,14 +85,14 @@ public class EndpointRegistryTests
                 "Endpoints:a:Handler: there is no handler 'ecko'. Handlers are: discard, echo, relay.",
                 "Endpoints:b:Handler: is missing. Handlers are: discard, echo, relay.",
             ],
-            mistakes.Errors);
-        Assert.Equal(string.Join(Environment.NewLine, mistakes.Errors), mistakes.Message);
+            errors.Errors);
+        Assert.Equal(string.Join(Environment.NewLine, errors.Errors), errors.Message);
     }
 
     [Fact]
     public void Plan_OptionsThatContradictEachOther_NamesTheEndpoint()
     {
-        var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(new()
+        var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(new()
         {
             ["Endpoints:a:Url"] = "tcp://127.0.0.1:0",
             ["Endpoints:a:Handler"] = "echo",
@@ -100,7 +100,7 @@ public class EndpointRegistryTests
             ["Endpoints:a:WriteBufferLowWater"] = "11",
         }));
 
-        Assert.StartsWith("Endpoints:a: WriteBufferLowWater (11) is above WriteBufferHighWater (10)", Assert.Single(mistakes.Errors), StringComparison.Ordinal);
+        Assert.StartsWith("Endpoints:a: WriteBufferLowWater (11) is above WriteBufferHighWater (10)", Assert.Single(errors.Errors), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -109,10 +109,10 @@ public class EndpointRegistryTests
         EndpointRegistry registry = Registry();
         registry.Add(new EndpointRegistration("A", "tcp://127.0.0.1:0", "echo", null, null, "AddEndpoint(\"A\")", []));
 
-        var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
+        var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints with this name. Give each endpoint its own name.", Assert.Single(mistakes.Errors));
+        Assert.Equal("AddEndpoint(\"A\"): there are 2 endpoints with this name. Give each endpoint its own name.", Assert.Single(errors.Errors));
     }
 
     [Fact]
@@ -121,10 +121,10 @@ public class EndpointRegistryTests
         EndpointRegistry registry = Registry();
         registry.Configure("b", _ => { });
 
-        var mistakes = Assert.Throws<EndpointConfigurationException>(() => Plan(
+        var errors = Assert.Throws<EndpointConfigurationException>(() => Plan(
             new() { ["Endpoints:a:Url"] = "tcp://127.0.0.1:0", ["Endpoints:a:Handler"] = "echo" }, registry));
 
-        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint with this name. Endpoints are: a.", Assert.Single(mistakes.Errors));
+        Assert.Equal("ConfigureEndpoint(\"b\"): there is no endpoint with this name. Endpoints are: a.", Assert.Single(errors.Errors));
     }
 
     [Fact]

@@ -140,10 +140,10 @@ public class HostingTests
             .AddEndpoint("good", $"tcp://127.0.0.1:{free}", "noop")
             .AddEndpoint("bad", $"tcp://{taken.EndPoints[0]}", "noop"));
 
-        var mistakes = await Assert.ThrowsAsync<EndpointConfigurationException>(() => host.StartAsync(Cancel));
+        var errors = await Assert.ThrowsAsync<EndpointConfigurationException>(() => host.StartAsync(Cancel));
 
-        Assert.Contains("AddEndpoint(\"bad\"):Url", Assert.Single(mistakes.Errors), StringComparison.Ordinal);
-        Assert.Contains("already in use", mistakes.Message, StringComparison.Ordinal);
+        Assert.Contains("AddEndpoint(\"bad\"):Url", Assert.Single(errors.Errors), StringComparison.Ordinal);
+        Assert.Contains("already in use", errors.Message, StringComparison.Ordinal);
         await Assert.ThrowsAnyAsync<System.Net.Sockets.SocketException>(() => ByteStream.OpenConnectionAsync("127.0.0.1", free, cancellationToken: Cancel));
     }
 

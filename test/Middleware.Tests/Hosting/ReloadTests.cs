@@ -141,7 +141,7 @@ public class ReloadTests
         await using ByteStreamConnection only = await running.ConnectAsync("a");
         await AnswersAsync(only, "hello", "hello");
 
-        // A mistake, with another number, which is never taken over; then neither.
+        // A error, with another number, which is never taken over; then neither.
         running.Change(("a", "Admission:MaxConnections", "5"), ("a", "Lmit", "5"));
         await running.WaitForAsync(Refused);
         running.Change(("a", "Admission:MaxConnections", "1"), ("a", "Lmit", null), ("a", "Handler", "shout"));
@@ -208,7 +208,7 @@ public class ReloadTests
         await using ByteStreamConnection old = await running.ConnectAsync("a");
         await AnswersAsync(old, "hello", "hello");
 
-        // Beside the two mistakes: one removed, one added, one changed, another total. None of them happens.
+        // Beside the two errors: one removed, one added, one changed, another total. None of them happens.
         running.Change(
             ("a", "Handler", "ecko"), ("c", "Url", "tcp://127.0.0.1:0"), ("c", "Handler", "echo"), ("b", "Url", null), ("b", "Handler", null),
             ("d", "Url", "tcp://x"), ("d", "Handler", "echo"), ("quiet", "Handler", "shout"), ("", "MaxConnections", "1"));

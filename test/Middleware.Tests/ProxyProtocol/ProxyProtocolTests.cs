@@ -185,7 +185,7 @@ public sealed class ProxyProtocolTests : ServedTest
         Assert.Contains("proxy_untrusted", (await served.WaitForSummariesAsync(1))[0].Message, StringComparison.Ordinal);
         rejected.RecordObservableInstruments();
         CollectedMeasurement<long> counted = Assert.Single(rejected.GetMeasurementSnapshot());
-        Assert.Equal((1, "proxy_untrusted"), (counted.Value, counted.Tags["bytestreams.end_reason"]));
+        Assert.Equal((1, "proxy_untrusted"), (counted.Value, counted.Tags["bytestreams.close_reason"]));
         Assert.Equal(0, _handled);
     }
 

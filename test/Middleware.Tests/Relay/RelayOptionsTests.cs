@@ -19,7 +19,7 @@ public sealed class RelayOptionsTests
                 "Relay:HealthyAfter: '0' is not valid. It takes a whole number, at least 1.",
                 "Relay:ResolveInterval: '00:00:00' is not valid. It takes a time such as 30s or 00:00:30, at least 1s, at most 24d.",
             ],
-            options.Mistakes());
-        Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().Mistakes()), StringComparison.Ordinal);
+            options.GetErrors());
+        Assert.StartsWith("Relay:Upstreams is empty", Assert.Single(new RelayOptions().GetErrors()), StringComparison.Ordinal);
     }
 }

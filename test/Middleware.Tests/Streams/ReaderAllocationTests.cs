@@ -147,8 +147,8 @@ public class ReaderAllocationTests : ReaderTestBase
         var pipe = new Pipe(Unpaused());
         var writer = new ByteStreamWriter(pipe.Writer);
         var first = new ByteStreamWriter(new Pipe(Unpaused()).Writer);
-        var turn = new Turn();
-        Turn.Begin(turn);
+        var dispatch = new LoopDispatch();
+        LoopDispatch.Begin(dispatch);
         try
         {
             first.Write("a"u8);
@@ -163,10 +163,10 @@ public class ReaderAllocationTests : ReaderTestBase
         }
         finally
         {
-            Turn.Begin(null);
+            LoopDispatch.Begin(null);
         }
 
-        turn.End();
+        dispatch.End();
         Assert.True(pipe.Reader.TryRead(out ReadResult sent));
         Assert.Equal(1001, sent.Buffer.Length);
     }

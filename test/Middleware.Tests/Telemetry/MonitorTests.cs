@@ -28,7 +28,7 @@ public sealed class MonitorTests : ServedTest
         Assert.Equal("front", open.Endpoint);
         Assert.Equal(connection.Writer.LocalEndPoint!.ToString(), open.Peer!.ToString());
         Assert.Equal((6L, 6L), (open.BytesReceived, open.BytesSent));
-        Assert.Equal(ConnectionEndReason.None, open.EndReason);
+        Assert.Equal(ConnectionCloseReason.None, open.CloseReason);
         Assert.Null(open.Proxy);
         Assert.Equal(1, monitor.Active);
         Assert.True(monitor.TryGetConnection(open.Id, out ConnectionSnapshot? same));
@@ -124,9 +124,9 @@ public sealed class MonitorTests : ServedTest
         Assert.IsType<ConnectionResetException>(await Record.ExceptionAsync(async () => await connection.Reader.ReadAsync(cancellationToken: Soon)));
         FakeLogRecord summary = Assert.Single(await served.WaitForSummariesAsync(1));
         Assert.Equal("closed_by_operator", summary.GetStructuredStateValue("Reason"));
-        Assert.Equal("closed_by_operator", (await traced.Task.WaitAsync(Soon)).GetTagItem("bytestreams.end_reason"));
+        Assert.Equal("closed_by_operator", (await traced.Task.WaitAsync(Soon)).GetTagItem("bytestreams.close_reason"));
         EndpointSnapshot endpoint = Assert.Single(monitor.Endpoints());
-        Assert.Equal(1, endpoint.Ended[ConnectionEndReason.ClosedByOperator]);
+        Assert.Equal(1, endpoint.Ended[ConnectionCloseReason.ClosedByOperator]);
         Assert.False(monitor.Abort(id));
         Assert.DoesNotContain(served.Log.GetSnapshot(), record => record.Level >= LogLevel.Warning);
     }
@@ -147,7 +147,7 @@ public sealed class MonitorTests : ServedTest
         Assert.IsType<ConnectionResetException>(await Record.ExceptionAsync(async () => await connection.Reader.ReadAsync(cancellationToken: Soon)));
 
         ConnectionSnapshot listed = Assert.Single(monitor.Connections());
-        Assert.NotEqual(ConnectionEndReason.None, listed.EndReason);
+        Assert.NotEqual(ConnectionCloseReason.None, listed.CloseReason);
         Assert.True(monitor.Abort(listed.Id));
 
         left.SetResult();
@@ -170,7 +170,7 @@ public sealed class MonitorTests : ServedTest
         await served.WaitForSummariesAsync(2);
 
         ConnectionSnapshot told = Assert.Single(ended);
-        Assert.Equal(ConnectionEndReason.ClosedByPeer, told.EndReason);
+        Assert.Equal(ConnectionCloseReason.ClosedByPeer, told.CloseReason);
         Assert.Equal(6, told.BytesReceived);
     }
 
@@ -224,7 +224,7 @@ public sealed class MonitorTests : ServedTest
         Assert.Equal(("tcp://127.0.0.1:0", "echo", true), (endpoints[0].Url, endpoints[0].Handler, endpoints[0].IsServing));
         Assert.Equal(endPoint, Assert.Single(endpoints[0].Addresses));
         Assert.Equal((1, 2L, 6L, 6L), (endpoints[0].Active, endpoints[0].Accepted, endpoints[0].BytesReceived, endpoints[0].BytesSent));
-        Assert.Equal([new(ConnectionEndReason.RefusedEndpoint, 1L)], endpoints[0].Ended);
+        Assert.Equal([new(ConnectionCloseReason.RefusedEndpoint, 1L)], endpoints[0].Ended);
         Assert.Equal([new UpstreamSnapshot("tcp://127.0.0.1:1", 0, IsHealthy: true, IsEjected: false)], endpoints[1].Upstreams);
         Assert.Equal(0, endpoints[1].Accepted);
         await host.StopAsync(Soon);
@@ -237,10 +237,10 @@ public sealed class MonitorTests : ServedTest
             .ConfigureServices(services => services.AddByteStreams().AddEndpoint("a", "tcp://x", "none").AddCheck(errors => errors.Add("Other:Key: is wrong.")))
             .Build();
 
-        EndpointConfigurationException mistakes = await Assert.ThrowsAsync<EndpointConfigurationException>(() => host.StartAsync(Soon));
+        EndpointConfigurationException errors = await Assert.ThrowsAsync<EndpointConfigurationException>(() => host.StartAsync(Soon));
 
-        Assert.Equal("Other:Key: is wrong.", mistakes.Errors[0]);
-        Assert.Contains(mistakes.Errors, error => error.Contains(":Url: 'tcp://x' has no port.", StringComparison.Ordinal));
+        Assert.Equal("Other:Key: is wrong.", errors.Errors[0]);
+        Assert.Contains(errors.Errors, error => error.Contains(":Url: 'tcp://x' has no port.", StringComparison.Ordinal));
     }
 
     [Fact]

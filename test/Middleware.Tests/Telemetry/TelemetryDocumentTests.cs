@@ -13,7 +13,7 @@ namespace ByteStreams.Middleware.Tests.Telemetry;
 public class TelemetryDocumentTests
 {
     private const string Document = "docs/telemetry.md";
-    private const string Begin = "<!-- Generated from the meter, ConnectionEndReason and the log messages of the code: do not edit down to the end. -->";
+    private const string Begin = "<!-- Generated from the meter, ConnectionCloseReason and the log messages of the code: do not edit down to the end. -->";
 
     private static readonly SettingDescriptions Descriptions = new(XDocument.Load(Path.Combine(AppContext.BaseDirectory, "ByteStreams.xml")));
 
@@ -27,7 +27,7 @@ public class TelemetryDocumentTests
 
     [Fact]
     public void Generate_ReasonThatNamesAMethod_HasNoParameters() =>
-        Assert.Equal("An operator aborted it (`Abort`).", Descriptions.Of(typeof(ConnectionEndReason), nameof(ConnectionEndReason.ClosedByOperator)));
+        Assert.Equal("An operator aborted it (`Abort`).", Descriptions.Of(typeof(ConnectionCloseReason), nameof(ConnectionCloseReason.ClosedByOperator)));
 
     private static string Generate()
     {
@@ -39,9 +39,9 @@ public class TelemetryDocumentTests
         }
 
         Head(text, "Reasons", "Reason", "Meaning");
-        foreach (ConnectionEndReason reason in Enum.GetValues<ConnectionEndReason>())
+        foreach (ConnectionCloseReason reason in Enum.GetValues<ConnectionCloseReason>())
         {
-            Row(text, $"`{EndReasonText.GetText(reason)}`", Descriptions.Of(typeof(ConnectionEndReason), reason.ToString()));
+            Row(text, $"`{CloseReasonText.GetText(reason)}`", Descriptions.Of(typeof(ConnectionCloseReason), reason.ToString()));
         }
 
         Head(text, "Log", "Id", "Level", "Message");

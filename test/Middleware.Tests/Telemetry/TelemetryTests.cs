@@ -183,20 +183,20 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Theory]
-    [InlineData(ConnectionEndReason.RefusedTotal, true)]
-    [InlineData(ConnectionEndReason.RefusedUser, true)]
-    [InlineData(ConnectionEndReason.ProxyUntrusted, true)]
-    [InlineData(ConnectionEndReason.TlsHandshakeLimit, true)]
-    [InlineData(ConnectionEndReason.TlsCertificateMissing, true)]
-    [InlineData(ConnectionEndReason.TlsCertificateExpired, true)]
-    [InlineData(ConnectionEndReason.TlsCertificateUntrusted, true)]
-    [InlineData(ConnectionEndReason.TlsNameNotAllowed, true)]
-    [InlineData(ConnectionEndReason.ProxyInvalid, false)]
-    [InlineData(ConnectionEndReason.TlsHandshakeFailed, false)]
-    [InlineData(ConnectionEndReason.TlsTruncated, false)]
-    [InlineData(ConnectionEndReason.FirstByteTimeout, false)]
-    public void IsRefusal_Reason_IsARefusalByLimitListOrCertificate(ConnectionEndReason reason, bool expected) =>
-        Assert.Equal(expected, EndReasonText.IsRefusal(reason));
+    [InlineData(ConnectionCloseReason.RefusedTotal, true)]
+    [InlineData(ConnectionCloseReason.RefusedUser, true)]
+    [InlineData(ConnectionCloseReason.ProxyUntrusted, true)]
+    [InlineData(ConnectionCloseReason.TlsHandshakeLimit, true)]
+    [InlineData(ConnectionCloseReason.TlsCertificateMissing, true)]
+    [InlineData(ConnectionCloseReason.TlsCertificateExpired, true)]
+    [InlineData(ConnectionCloseReason.TlsCertificateUntrusted, true)]
+    [InlineData(ConnectionCloseReason.TlsNameNotAllowed, true)]
+    [InlineData(ConnectionCloseReason.ProxyInvalid, false)]
+    [InlineData(ConnectionCloseReason.TlsHandshakeFailed, false)]
+    [InlineData(ConnectionCloseReason.TlsTruncated, false)]
+    [InlineData(ConnectionCloseReason.FirstByteTimeout, false)]
+    public void IsRefusal_Reason_IsARefusalByLimitListOrCertificate(ConnectionCloseReason reason, bool expected) =>
+        Assert.Equal(expected, CloseReasonText.IsRefusal(reason));
 
     [Theory, MemberData(nameof(Carriers))]
     public async Task Connection_HandlerReturns_IsClosedLocally(Carrier carrier)
@@ -302,9 +302,9 @@ public sealed class TelemetryTests : ServedTest
             [("receive", 6L), ("transmit", 6L)],
             io.GetMeasurementSnapshot().Select(each => ((string)each.Tags["network.io.direction"]!, each.Value)).Order());
         CollectedMeasurement<long> refusal = Assert.Single(rejected.GetMeasurementSnapshot());
-        Assert.Equal("refused_endpoint", refusal.Tags["bytestreams.end_reason"]);
+        Assert.Equal("refused_endpoint", refusal.Tags["bytestreams.close_reason"]);
         Assert.Equal(
-            ["refused_endpoint", "closed_by_peer"], duration.GetMeasurementSnapshot().Select(each => each.Tags["bytestreams.end_reason"]));
+            ["refused_endpoint", "closed_by_peer"], duration.GetMeasurementSnapshot().Select(each => each.Tags["bytestreams.close_reason"]));
     }
 
     [Theory, MemberData(nameof(Carriers))]
@@ -357,7 +357,7 @@ public sealed class TelemetryTests : ServedTest
 
         Assert.Equal(activity.Id, inside);
         Assert.Equal($"connection {name}", activity.OperationName);
-        Assert.Equal("closed_by_peer", activity.GetTagItem("bytestreams.end_reason"));
+        Assert.Equal("closed_by_peer", activity.GetTagItem("bytestreams.close_reason"));
         Assert.Equal(6L, activity.GetTagItem("bytestreams.bytes_received"));
         Assert.Equal("127.0.0.1", activity.GetTagItem("network.peer.address"));
     }
@@ -375,14 +375,14 @@ public sealed class TelemetryTests : ServedTest
     }
 
     [Fact]
-    public void EndReasons_EachOfThem_HasATextOfItsOwn()
+    public void CloseReasons_EachOfThem_HasATextOfItsOwn()
     {
-        string[] texts = [.. Enum.GetValues<ConnectionEndReason>().Select(EndReasonText.GetText)];
+        string[] texts = [.. Enum.GetValues<ConnectionCloseReason>().Select(CloseReasonText.GetText)];
 
         Assert.Equal(texts.Length, texts.Distinct().Count());
         Assert.All(texts, text => Assert.Matches("^[a-z]+(_[a-z]+)*$", text));
-        Assert.Equal("send_stall_timeout", EndReasonText.GetText(ConnectionEndReason.SendStallTimeout));
-        Assert.Equal("tls_handshake_failed", EndReasonText.GetText(ConnectionEndReason.TlsHandshakeFailed));
+        Assert.Equal("send_stall_timeout", CloseReasonText.GetText(ConnectionCloseReason.SendStallTimeout));
+        Assert.Equal("tls_handshake_failed", CloseReasonText.GetText(ConnectionCloseReason.TlsHandshakeFailed));
     }
 
     [Theory]

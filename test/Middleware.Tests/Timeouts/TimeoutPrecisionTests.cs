@@ -45,7 +45,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
 
     public static TheoryData<Way> TlsWays => [Way.OwnTls, Way.StockTls];
 
-    private ConnectionEndReason Reason => ConnectionLink.Of(_connection!).EndReason;
+    private ConnectionCloseReason Reason => ConnectionLink.Of(_connection!).CloseReason;
 
     [Theory, MemberData(nameof(Ways))]
     public async Task ReceiveIdle_LastByteBetweenTwoHeartbeats_CountsFromTheByte(Way way)
@@ -56,9 +56,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilReadingAsync(2);
 
         await AdvanceToAsync(8.0);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.2);
-        await AssertEndedAsync(ConnectionEndReason.ReceiveIdleTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.ReceiveIdleTimeout);
     }
 
     [Theory, MemberData(nameof(Ways))]
@@ -74,9 +74,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilReadingAsync(0);
 
         await AdvanceToAsync(8.3);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.5);
-        await AssertEndedAsync(ConnectionEndReason.ReceiveIdleTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.ReceiveIdleTimeout);
     }
 
     [Theory, MemberData(nameof(Ways))]
@@ -88,9 +88,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilStalledAsync();
 
         await AdvanceToAsync(8.0);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.2);
-        await AssertEndedAsync(ConnectionEndReason.SendStallTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.SendStallTimeout);
     }
 
     [Theory, MemberData(nameof(OwnWays))]
@@ -108,9 +108,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilStalledAsync();
 
         await AdvanceToAsync(8.0);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.2);
-        await AssertEndedAsync(ConnectionEndReason.SendStallTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.SendStallTimeout);
     }
 
     [Theory, MemberData(nameof(Ways))]
@@ -126,7 +126,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
 
         await AdvanceToAsync(20);
 
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         _go.SetResult();
     }
 
@@ -145,9 +145,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await _begun.Task.WaitAsync(Soon);
 
         await AdvanceToAsync(8.0);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.2);
-        await AssertEndedAsync(ConnectionEndReason.HalfClosedTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.HalfClosedTimeout);
         _go.SetResult();
     }
 
@@ -166,9 +166,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await _begun.Task.WaitAsync(Soon);
 
         await AdvanceToAsync(8.0);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.2);
-        await AssertEndedAsync(ConnectionEndReason.HalfClosedTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.HalfClosedTimeout);
     }
 
     [Theory, MemberData(nameof(Ways))]
@@ -182,9 +182,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilReadingAsync(1);
 
         await AdvanceToAsync(8.3);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.5);
-        await AssertEndedAsync(ConnectionEndReason.ReceiveRateTooLow);
+        await AssertEndedAsync(ConnectionCloseReason.ReceiveRateTooLow);
     }
 
     [Theory, MemberData(nameof(Ways))]
@@ -200,7 +200,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
             await UntilReadingAsync((second + 1) * 3);
         }
 
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
     }
 
     /// <summary>F77: a record that is never complete is no byte to a handler, and a message that has begun all the same.</summary>
@@ -219,9 +219,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         }
 
         await AdvanceToAsync(8.3);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(9.5);
-        await AssertEndedAsync(ConnectionEndReason.ReceiveRateTooLow);
+        await AssertEndedAsync(ConnectionCloseReason.ReceiveRateTooLow);
     }
 
     /// <summary>Its bytes count while it comes: it is decrypted only when it is complete.</summary>
@@ -243,7 +243,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
             await UntilUnfinishedAsync(sent);
         }
 
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await socket.SendAsync(record.AsMemory(sent), Soon);
         Assert.Equal(979, (await client.Stream.ReadAtLeastAsync(new byte[979], 979, cancellationToken: Soon)));
     }
@@ -267,9 +267,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilUnfinishedAsync(5);
 
         await AdvanceToAsync(24.4);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(25.6);
-        await AssertEndedAsync(ConnectionEndReason.ReceiveRateTooLow);
+        await AssertEndedAsync(ConnectionCloseReason.ReceiveRateTooLow);
     }
 
     /// <summary>Between two records nothing has begun.</summary>
@@ -281,7 +281,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilReadingAsync(2);
 
         await AdvanceToAsync(60);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
     }
 
     [Theory, MemberData(nameof(TlsWays))]
@@ -291,9 +291,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await UntilReadingAsync(0);
 
         await AdvanceToAsync(4.9);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(6.2);
-        await AssertEndedAsync(ConnectionEndReason.FirstByteTimeout);
+        await AssertEndedAsync(ConnectionCloseReason.FirstByteTimeout);
     }
 
     [Fact]
@@ -309,9 +309,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         await _started.Task.WaitAsync(Soon);
 
         await AdvanceToAsync(4.9);
-        Assert.Equal(ConnectionEndReason.None, Reason);
+        Assert.Equal(ConnectionCloseReason.None, Reason);
         await AdvanceToAsync(6.2);
-        await AssertEndedAsync(ConnectionEndReason.LifetimeExceeded);
+        await AssertEndedAsync(ConnectionCloseReason.LifetimeExceeded);
     }
 
     private static TimeSpan Seconds(double seconds) => TimeSpan.FromSeconds(seconds);
@@ -387,9 +387,9 @@ public sealed class TimeoutPrecisionTests : TlsTest
         () => ConnectionLink.Progress(_connection!) is { IsWaitingForInput: true } progress && progress.UnfinishedInput == bytes);
 
     /// <summary>It has been ended by now, for this reason; over TLS close_notify goes first.</summary>
-    private async Task AssertEndedAsync(ConnectionEndReason reason)
+    private async Task AssertEndedAsync(ConnectionCloseReason reason)
     {
-        await Patience.UntilAsync(() => Reason != ConnectionEndReason.None);
+        await Patience.UntilAsync(() => Reason != ConnectionCloseReason.None);
         Assert.Equal(reason, Reason);
     }
 

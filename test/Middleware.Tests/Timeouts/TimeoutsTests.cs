@@ -137,7 +137,7 @@ public sealed class TimeoutsTests : ServedTest
         ByteStreamConnection connection = await ConnectAsync(served);
         await _begun.Task.WaitAsync(Soon);
         int seconds = 0;
-        while (ConnectionLink.Of(_connection!).EndReason == ConnectionEndReason.None && seconds < 20)
+        while (ConnectionLink.Of(_connection!).CloseReason == ConnectionCloseReason.None && seconds < 20)
         {
             connection.Writer.Write("x"u8);
             await connection.Writer.DrainAsync(Soon);

@@ -121,10 +121,10 @@ public sealed class CertificateCheckTests : TlsTest
             _ => tls.Certificates[0].Hosts,
         }).Add(name);
 
-        string mistake = Assert.Single(CertificateCheck.Mistakes(tls));
+        string error = Assert.Single(CertificateCheck.GetErrors(tls));
 
-        Assert.Contains($"{key}: '{name}' is not a ", mistake, StringComparison.Ordinal);
-        Assert.EndsWith(expected, mistake.Replace(", with *. in front to match one label.", string.Empty, StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains($"{key}: '{name}' is not a ", error, StringComparison.Ordinal);
+        Assert.EndsWith(expected, error.Replace(", with *. in front to match one label.", string.Empty, StringComparison.Ordinal), StringComparison.Ordinal);
     }
 
     private TlsServerOptions WithClients(string authorities)

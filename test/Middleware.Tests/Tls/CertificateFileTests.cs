@@ -60,11 +60,11 @@ public sealed class CertificateFileTests : TlsTest
         TlsCertificateOptions options = Prepare(input);
         var tls = new TlsServerOptions { Certificates = { options } };
 
-        string mistake = Assert.Single(CertificateCheck.Mistakes(tls));
+        string error = Assert.Single(CertificateCheck.GetErrors(tls));
 
-        Assert.StartsWith("Tls:Certificates:0: ", mistake, StringComparison.Ordinal);
-        Assert.Contains(options.Path!, mistake, StringComparison.Ordinal);
-        Assert.Contains(expected, mistake, StringComparison.Ordinal);
+        Assert.StartsWith("Tls:Certificates:0: ", error, StringComparison.Ordinal);
+        Assert.Contains(options.Path!, error, StringComparison.Ordinal);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
     }
 
     [Theory, Trait("Fault", "F78")]
@@ -125,7 +125,7 @@ public sealed class CertificateFileTests : TlsTest
                 break;
         }
 
-        Assert.Empty(CertificateCheck.Mistakes(new TlsServerOptions { Certificates = { options } }));
+        Assert.Empty(CertificateCheck.GetErrors(new TlsServerOptions { Certificates = { options } }));
         Assert.Equal("valid", Assert.Single(CertificateCheck.GetValidity(new TlsServerOptions { Certificates = { options } })).Subject);
     }
 
@@ -155,8 +155,8 @@ public sealed class CertificateFileTests : TlsTest
 
         var tls = new TlsServerOptions { Certificates = { Prepare("valid") }, ClientCertificates = ClientCertificates.Require, ClientCaPath = ca };
 
-        string mistake = Assert.Single(CertificateCheck.Mistakes(tls));
-        Assert.StartsWith($"Tls:ClientCaPath: {ca} cannot be used: {expected}", mistake, StringComparison.Ordinal);
+        string error = Assert.Single(CertificateCheck.GetErrors(tls));
+        Assert.StartsWith($"Tls:ClientCaPath: {ca} cannot be used: {expected}", error, StringComparison.Ordinal);
         ArgumentException unusable = Assert.Throws<ArgumentException>(() => new TlsClientOptions { CaPath = ca }.CreateAuthenticationOptions());
         Assert.StartsWith($"Tls: {ca} cannot be used: {expected}", unusable.Message, StringComparison.Ordinal);
     }

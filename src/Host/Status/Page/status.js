@@ -261,7 +261,7 @@ function showEnded() {
   fill(byId('ended'), shown.map(connection => ({
     key: connection.id,
     cells: [
-      clientCell(connection), c(connection.endpoint), c(make('span', words(connection.endReason), `mark ${toneOf(connection.endReason)}`)),
+      clientCell(connection), c(connection.endpoint), c(make('span', words(connection.closeReason), `mark ${toneOf(connection.closeReason)}`)),
       n(bytes(connection.bytesReceived)), n(bytes(connection.bytesSent)), n(time(connection.ageSeconds)), n(clock.format(connection.at)),
     ],
   })), ['Client', 'Endpoint', 'Reason', 'Received', 'Sent', 'Duration', 'Closed at']);

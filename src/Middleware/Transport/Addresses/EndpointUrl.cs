@@ -250,7 +250,7 @@ public sealed record EndpointUrl
         }
         catch (Exception wrong) when (wrong is ArgumentException or PlatformNotSupportedException)
         {
-            error = Mistake.Text(wrong);
+            error = ValidationErrors.GetMessage(wrong);
             return null;
         }
     }

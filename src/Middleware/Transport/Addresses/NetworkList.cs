@@ -26,7 +26,7 @@ internal sealed class NetworkList
     /// <summary>Which texts are no networks.</summary>
     /// <param name="texts">The networks.</param>
     /// <param name="key">The option, for the messages.</param>
-    public static IEnumerable<string> Mistakes(IEnumerable<string> texts, string key) =>
+    public static IEnumerable<string> GetErrors(IEnumerable<string> texts, string key) =>
         from text in texts
         where !IsUnix(text)
         let error = TryParse(text, out _)
@@ -34,7 +34,7 @@ internal sealed class NetworkList
         select $"{key}: '{text}' {error}";
 
     /// <summary>Reads a list.</summary>
-    /// <exception cref="FormatException">There are <see cref="Mistakes"/> in it.</exception>
+    /// <exception cref="FormatException">There are <see cref="GetErrors"/> in it.</exception>
     public static NetworkList Parse(IEnumerable<string> texts)
     {
         Network[] networks = [.. texts.Where(text => !IsUnix(text)).Select(text => TryParse(text, out Network network) is null ? network : throw new FormatException(text))];

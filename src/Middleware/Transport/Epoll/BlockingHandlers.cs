@@ -12,7 +12,7 @@ internal sealed class BlockingHandlers(int most)
     public const int Most = 1000;
 
     private readonly Lock _gate = new();
-    private readonly Queue<Action<Turn>> _queued = [];
+    private readonly Queue<Action<LoopDispatch>> _queued = [];
     private int _threads;
 
     /// <summary>The threads of the process.</summary>
@@ -28,7 +28,7 @@ internal sealed class BlockingHandlers(int most)
     public bool MayRiskLoop => Count is int threads && threads >= most && threads < 2 * most;
 
     /// <summary>Runs <paramref name="work"/>, which may block, on a thread outside of the loops; queues it at the limit.</summary>
-    public void Run(Action<Turn> work)
+    public void Run(Action<LoopDispatch> work)
     {
         lock (_gate)
         {
@@ -41,12 +41,12 @@ internal sealed class BlockingHandlers(int most)
             _threads++;
         }
 
-        LoopThread.Run(turn =>
+        LoopThread.Run(dispatch =>
         {
-            turn.EndWatch();
-            work(turn);
-            turn.End();
-            Leave(turn);
+            dispatch.EndWatch();
+            work(dispatch);
+            dispatch.End();
+            Leave(dispatch);
         });
     }
 
@@ -60,16 +60,16 @@ internal sealed class BlockingHandlers(int most)
     }
 
     /// <summary>Called by a thread that has become free: it runs queued work while the count is within the limit.</summary>
-    public void Leave(Turn turn)
+    public void Leave(LoopDispatch dispatch)
     {
-        while (TryTake(out Action<Turn>? next))
+        while (TryTake(out Action<LoopDispatch>? next))
         {
-            next(turn);
-            turn.End();
+            next(dispatch);
+            dispatch.End();
         }
     }
 
-    private bool TryTake([NotNullWhen(true)] out Action<Turn>? next)
+    private bool TryTake([NotNullWhen(true)] out Action<LoopDispatch>? next)
     {
         lock (_gate)
         {

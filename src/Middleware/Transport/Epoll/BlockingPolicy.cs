@@ -50,7 +50,7 @@ internal struct BlockingPolicy(BlockingSuspicion? listener)
     }
 
     /// <summary>The handler continues on a thread of <see cref="BlockingHandlers"/>, which is the calling one.</summary>
-    public static Dispatch BeginApart() => new(Turn.Current!.Thread);
+    public static Dispatch BeginApart() => new(LoopDispatch.Current!.Thread);
 
     /// <summary>The handler has returned.</summary>
     public void EndApart(in Dispatch dispatch)

@@ -106,9 +106,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private bool IsClosed => _readiness.HasAny(Readiness.Closed);
 
     /// <summary>Whether the other connections of the loop are served before this one receives again.</summary>
-    private bool MustYieldReceiving => _receivedInDispatch >= DispatchBytes && Turn.Current is not null;
+    private bool MustYieldReceiving => _receivedInDispatch >= DispatchBytes && LoopDispatch.Current is not null;
 
-    private bool MustYieldSending => _sentInDispatch >= DispatchBytes && Turn.Current is not null;
+    private bool MustYieldSending => _sentInDispatch >= DispatchBytes && LoopDispatch.Current is not null;
 
     /// <summary>
     /// Completes on the loop's thread, so that the connection's handler runs there from its first line. Adding the registration

@@ -41,7 +41,7 @@ internal sealed unsafe class EventLoop
     private long _cursor = Pack(0, 0, Waiting);
     private int _count;
     private IEventSink? _current;
-    private Turn? _turn;
+    private LoopDispatch? _dispatch;
 
     // The cursor and the processor time at the watchdog's last check.
     private long _seen;
@@ -56,7 +56,7 @@ internal sealed unsafe class EventLoop
         _events = LibC.AllocateEvents(MostEvents);
         try
         {
-            LoopThread.Run(turn => Lead(turn, 0));
+            LoopThread.Run(dispatch => Lead(dispatch, 0));
         }
         catch (OutOfMemoryException error)
         {
@@ -152,12 +152,12 @@ internal sealed unsafe class EventLoop
 
         if (now != seen)
         {
-            _usedAtFirstLook = _turn is Turn leading ? ThreadActivity.ProcessorTime(leading.Thread) : null;
+            _usedAtFirstLook = _dispatch is LoopDispatch leading ? ThreadActivity.ProcessorTime(leading.Thread) : null;
             return true;
         }
 
-        Turn? turn = _turn;
-        turn?.End();
+        LoopDispatch? dispatch = _dispatch;
+        dispatch?.End();
         if (((byte)now < _count || LibC.IsReady(_epoll)) && IsBlocked())
         {
             uint next = (uint)(now >> 32) + 1;
@@ -166,7 +166,7 @@ internal sealed unsafe class EventLoop
             {
                 BlockingHandlers.Shared.Enter();
                 blocked?.OnBlocked();
-                turn?.EndWatch();
+                dispatch?.EndWatch();
                 LoopThread.Run(leading => Lead(leading, next));
             }
         }
@@ -176,27 +176,27 @@ internal sealed unsafe class EventLoop
 
     /// <summary>Whether the leader sleeps or computes for long. A leader that waits for a processor is not blocked: another thread would wait too.</summary>
     private bool IsBlocked() =>
-        _turn is not Turn leading
+        _dispatch is not LoopDispatch leading
         || ThreadActivity.IsAsleep(leading.Thread)
         || _usedAtFirstLook is not TimeSpan before
         || ThreadActivity.ProcessorTime(leading.Thread) is not TimeSpan now
         || now - before >= MostProcessorTime;
 
-    private void Lead(Turn turn, uint generation)
+    private void Lead(LoopDispatch dispatch, uint generation)
     {
-        turn.BeginWatch();
-        _turn = turn;
+        dispatch.BeginWatch();
+        _dispatch = dispatch;
         uint batch = (uint)(Volatile.Read(ref _cursor) >> 8);
-        while (TryServe(turn, generation) && TryWait(generation, ++batch))
+        while (TryServe(dispatch, generation) && TryWait(generation, ++batch))
         {
         }
 
         // Replaced while its handler blocked; the handler has returned.
-        BlockingHandlers.Shared.Leave(turn);
+        BlockingHandlers.Shared.Leave(dispatch);
     }
 
     /// <summary>Dispatches the rest of the batch. Returns whether this thread still leads.</summary>
-    private bool TryServe(Turn turn, uint generation)
+    private bool TryServe(LoopDispatch dispatch, uint generation)
     {
         while (true)
         {
@@ -224,7 +224,7 @@ internal sealed unsafe class EventLoop
                 LoopWatchdog.Awake();
                 _current = sink;
                 sink.OnEvents(events);
-                turn.End();
+                dispatch.End();
             }
         }
     }

@@ -12,7 +12,7 @@ internal sealed class EventLoopGroup
     private static readonly Stack<EventLoop> Unused = [];
 
     private readonly EventLoop[] _loops;
-    private uint _turn;
+    private uint _dispatch;
 
     private EventLoopGroup(EventLoop[] loops) => _loops = loops;
 
@@ -49,7 +49,7 @@ internal sealed class EventLoopGroup
     /// <summary>The loop with the fewest connections; equal ones in rotation.</summary>
     public EventLoop Next()
     {
-        uint first = Interlocked.Increment(ref _turn);
+        uint first = Interlocked.Increment(ref _dispatch);
         EventLoop best = _loops[first % (uint)_loops.Length];
         for (uint i = 1; i < _loops.Length; i++)
         {

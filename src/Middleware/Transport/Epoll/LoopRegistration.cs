@@ -4,7 +4,7 @@ namespace ByteStreams.Transport.Epoll;
 
 /// <summary>
 /// The registration of one socket with its loop: edge-triggered, added once, for input from the beginning and for output when a send first
-/// waits. Its lock keeps the descriptor open during a change, and is taken within no other.
+/// waits. Its lock keeps the descriptor open during a change, and is taken within the lock of the exposed socket only.
 /// </summary>
 internal struct LoopRegistration(EventLoop loop, Descriptor descriptor)
 {

@@ -14,14 +14,14 @@ internal sealed class LoopThread
     private static readonly Lock Gate = new();
     private static readonly List<LoopThread> Idle = [];
 
-    private readonly Turn _turn = new();
+    private readonly LoopDispatch _dispatch = new();
     private readonly object _signal = new();
-    private Action<Turn>? _work;
+    private Action<LoopDispatch>? _work;
 
-    private LoopThread(Action<Turn> work) => _work = work;
+    private LoopThread(Action<LoopDispatch> work) => _work = work;
 
     /// <summary>Runs <paramref name="work"/> on an idle thread or a new one.</summary>
-    public static void Run(Action<Turn> work)
+    public static void Run(Action<LoopDispatch> work)
     {
         LoopThread? idle = null;
         lock (Gate)
@@ -50,11 +50,11 @@ internal sealed class LoopThread
 
     private void Run()
     {
-        Turn.Begin(_turn);
-        while (TryTakeWork(out Action<Turn>? work))
+        LoopDispatch.Begin(_dispatch);
+        while (TryTakeWork(out Action<LoopDispatch>? work))
         {
-            work(_turn);
-            _turn.End();
+            work(_dispatch);
+            _dispatch.End();
             lock (Gate)
             {
                 Idle.Add(this);
@@ -62,7 +62,7 @@ internal sealed class LoopThread
         }
     }
 
-    private bool TryTakeWork([NotNullWhen(true)] out Action<Turn>? work)
+    private bool TryTakeWork([NotNullWhen(true)] out Action<LoopDispatch>? work)
     {
         lock (_signal)
         {

@@ -220,10 +220,10 @@ internal sealed class SocketListener : IBoundListener
                 }
 
                 int blocking = acceptance?.BlockingThreads ?? 0;
-                ConnectionEndReason refusal = !_options.Descriptors.Allows(accepted.Number, _options.DescriptorUse) ? ConnectionEndReason.RefusedDescriptors
-                    : blocking > 0 ? ConnectionEndReason.RefusedHandlersBlocked
-                    : ConnectionEndReason.None;
-                if (refusal == ConnectionEndReason.None)
+                ConnectionCloseReason refusal = !_options.Descriptors.Allows(accepted.Number, _options.DescriptorUse) ? ConnectionCloseReason.RefusedDescriptors
+                    : blocking > 0 ? ConnectionCloseReason.RefusedHandlersBlocked
+                    : ConnectionCloseReason.None;
+                if (refusal == ConnectionCloseReason.None)
                 {
                     return new ChannelConnection(accepted, _address as UnixDomainSocketEndPoint, null, _options);
                 }
@@ -298,11 +298,11 @@ internal sealed class SocketListener : IBoundListener
     }
 
     /// <summary>Resets a connection that cannot be served now.</summary>
-    private void Refuse(SocketByteChannel accepted, ConnectionEndReason reason, int blocking)
+    private void Refuse(SocketByteChannel accepted, ConnectionCloseReason reason, int blocking)
     {
         accepted.Reset();
         _options.ListenerObserver?.ConnectionRefused(Label, reason);
-        if (reason == ConnectionEndReason.RefusedHandlersBlocked)
+        if (reason == ConnectionCloseReason.RefusedHandlersBlocked)
         {
             if (_blocked.Count() is > 0 and int blocked)
             {

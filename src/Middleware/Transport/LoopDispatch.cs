@@ -6,18 +6,18 @@ namespace ByteStreams.Transport;
 /// One dispatch of an event on a thread of the Linux engine: a handler runs until it awaits. Work that was deferred to the end of the dispatch
 /// runs then, so that written bytes are sent although the handler awaits something else (W1), without a timer.
 /// </summary>
-internal sealed class Turn
+internal sealed class LoopDispatch
 {
     [ThreadStatic]
-    private static Turn? _current;
+    private static LoopDispatch? _current;
 
     private readonly Lock _gate = new();
-    private ITurnWork? _first;
-    private List<ITurnWork>? _more;
+    private IDispatchWork? _first;
+    private List<IDispatchWork>? _more;
     private volatile bool _isAlone;
 
     /// <summary>The dispatch of this thread; null on a thread that is not the engine's.</summary>
-    public static Turn? Current => _current;
+    public static LoopDispatch? Current => _current;
 
     /// <summary>The kernel's id of its thread.</summary>
     public int Thread { get; private set; }
@@ -29,10 +29,10 @@ internal sealed class Turn
     public bool IsAlone => _isAlone;
 
     /// <summary>Sets the dispatch of the calling thread; null for none.</summary>
-    public static void Begin(Turn? turn)
+    public static void Begin(LoopDispatch? dispatch)
     {
-        _current = turn;
-        turn?.Thread = LibC.ThreadId();
+        _current = dispatch;
+        dispatch?.Thread = LibC.ThreadId();
     }
 
     /// <summary>Its thread leads a loop from now on: the watchdog may end it too.</summary>
@@ -48,10 +48,10 @@ internal sealed class Turn
     }
 
     /// <summary>Defers work to the end of the dispatch. Called on the dispatch's thread, once per dispatch and caller.</summary>
-    public void Add(ITurnWork work)
+    public void Add(IDispatchWork work)
     {
         // Most dispatches write to one connection; the list is for the others.
-        ITurnWork? first = Interlocked.CompareExchange(ref _first, work, null);
+        IDispatchWork? first = Interlocked.CompareExchange(ref _first, work, null);
         if (first is null || first == work)
         {
             return;
@@ -72,7 +72,7 @@ internal sealed class Turn
             return;
         }
 
-        Interlocked.Exchange(ref _first, null)?.OnTurnEnd();
+        Interlocked.Exchange(ref _first, null)?.OnDispatchEnd();
         if (_more is not null)
         {
             EndMore();
@@ -81,7 +81,7 @@ internal sealed class Turn
 
     private void EndMore()
     {
-        List<ITurnWork>? more;
+        List<IDispatchWork>? more;
         lock (_gate)
         {
             (more, _more) = (_more, null);
@@ -89,16 +89,16 @@ internal sealed class Turn
 
         if (more is not null)
         {
-            foreach (ITurnWork work in more)
+            foreach (IDispatchWork work in more)
             {
-                work.OnTurnEnd();
+                work.OnDispatchEnd();
             }
         }
     }
 }
 
-/// <summary>Work that is deferred to the end of a <see cref="Turn"/>.</summary>
-internal interface ITurnWork
+/// <summary>Work that is deferred to the end of a <see cref="LoopDispatch"/>.</summary>
+internal interface IDispatchWork
 {
-    void OnTurnEnd();
+    void OnDispatchEnd();
 }

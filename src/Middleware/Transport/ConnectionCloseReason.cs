@@ -1,7 +1,7 @@
 namespace ByteStreams;
 
 /// <summary>Why a connection was closed: one list for logs, metrics, traces and code. The first reason is kept.</summary>
-public enum ConnectionEndReason
+public enum ConnectionCloseReason
 {
     /// <summary>The connection is open.</summary>
     None = 0,

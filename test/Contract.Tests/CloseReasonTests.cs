@@ -4,15 +4,15 @@ using ByteStreams.Transport.Memory;
 
 namespace ByteStreams.Contract;
 
-/// <summary>The first cause stays; only a clean close may turn out not to have been one.</summary>
-public sealed class EndReasonTests
+/// <summary>The first cause stays; only a clean close may dispatch out not to have been one.</summary>
+public sealed class CloseReasonTests
 {
     [Theory(Timeout = 120000)]
-    [InlineData(ConnectionEndReason.None, ConnectionEndReason.ResetByPeer)]
-    [InlineData(ConnectionEndReason.Drained, ConnectionEndReason.ResetByPeer)]
-    [InlineData(ConnectionEndReason.TlsHandshakeFailed, ConnectionEndReason.TlsHandshakeFailed)]
-    [InlineData(ConnectionEndReason.RefusedTotal, ConnectionEndReason.RefusedTotal)]
-    public async Task Reset_AfterAClose_IsTheReasonOnlyWhereTheCloseWasClean(ConnectionEndReason closed, ConnectionEndReason expected)
+    [InlineData(ConnectionCloseReason.None, ConnectionCloseReason.ResetByPeer)]
+    [InlineData(ConnectionCloseReason.Drained, ConnectionCloseReason.ResetByPeer)]
+    [InlineData(ConnectionCloseReason.TlsHandshakeFailed, ConnectionCloseReason.TlsHandshakeFailed)]
+    [InlineData(ConnectionCloseReason.RefusedTotal, ConnectionCloseReason.RefusedTotal)]
+    public async Task Reset_AfterAClose_IsTheReasonOnlyWhereTheCloseWasClean(ConnectionCloseReason closed, ConnectionCloseReason expected)
     {
         (ByteChannel ours, ByteChannel theirs) = InMemoryChannel.CreatePair();
         var connection = new ChannelConnection(ours, null, null, new ByteStreamServerOptions());
@@ -25,6 +25,6 @@ public sealed class EndReasonTests
         peer.Abort();
 
         await Record.ExceptionAsync(connection.WaitClosedAsync);
-        Assert.Equal(expected, connection.EndReason);
+        Assert.Equal(expected, connection.CloseReason);
     }
 }
