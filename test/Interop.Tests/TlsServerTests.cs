@@ -45,7 +45,7 @@ public sealed class TlsServerTests : IAsyncDisposable
         {
             Assert.NotEqual(0, exitCode);
             Assert.Contains("alert protocol version", client.Errors, StringComparison.Ordinal);
-            Assert.Contains("(tls_handshake_failed): error:0A000102:SSL routines::unsupported protocol", await WaitForLogAsync(200), StringComparison.Ordinal);
+            Assert.Contains("reason tls_handshake_failed): error:0A000102:SSL routines::unsupported protocol", await WaitForLogAsync(200), StringComparison.Ordinal);
         }
         else
         {
@@ -125,7 +125,7 @@ public sealed class TlsServerTests : IAsyncDisposable
         }
         else
         {
-            Assert.Contains($"({reason}): ", await WaitForLogAsync(200), StringComparison.Ordinal);
+            Assert.Contains($", reason {reason}): ", await WaitForLogAsync(200), StringComparison.Ordinal);
         }
     }
 
