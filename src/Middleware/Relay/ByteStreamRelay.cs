@@ -1,6 +1,6 @@
 using System.Net.Sockets;
-using ByteStreams.Relay;
 using ByteStreams.Connections;
+using ByteStreams.Relay;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
