@@ -1,5 +1,5 @@
-using ByteStreams;
 using System.Net;
+using ByteStreams;
 
 namespace StreamsHost.Admin;
 

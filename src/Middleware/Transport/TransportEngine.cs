@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using ByteStreams.Transport.Interop;
 using ByteStreams.Transport.Epoll;
+using ByteStreams.Transport.Interop;
 using ByteStreams.Transport.Sockets;
 
 namespace ByteStreams.Transport;

@@ -2,8 +2,8 @@ using System.Text.Json;
 using System.Threading.Channels;
 using ByteStreams;
 using Microsoft.Extensions.Time.Testing;
-using StreamsHost.Tests.Admin;
 using StreamsHost.Admin;
+using StreamsHost.Tests.Admin;
 
 namespace StreamsHost.Tests.Status;
 
