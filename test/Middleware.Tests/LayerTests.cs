@@ -7,20 +7,20 @@ namespace ByteStreams.Middleware.Tests;
 public sealed partial class LayerTests
 {
     /// <summary>Lowest first; folders of one layer do not refer to each other. The empty name is src/Middleware itself.</summary>
-    private static readonly string[][] _layers =
+    private static readonly string[][] Layers =
     [
         ["Transport"], ["Streams"], ["Connections"], ["Tls", "ProxyProtocol", "Admission", "Timeouts", "Telemetry", "ByteLogging"],
         ["Client"], ["Server"], ["Relay"], ["Configuration"], ["Hosting"], [string.Empty],
     ];
 
     /// <summary>The folder of each type, by its declaration.</summary>
-    private static readonly Dictionary<string, string> _folders = (
+    private static readonly Dictionary<string, string> Folders = (
         from path in Repository.Files("src/Middleware", "*.cs")
         from Match declaration in Declaration().Matches(Repository.Read($"src/Middleware/{path}"))
         select (Type: declaration.Groups["type"].Value, Folder: path.Contains('/', StringComparison.Ordinal) ? path.Split('/')[0] : string.Empty))
         .Distinct().ToDictionary(found => found.Type, found => found.Folder, StringComparer.Ordinal);
 
-    private static readonly ModuleDefinition _library = ModuleDefinition.ReadModule(typeof(ByteStream).Assembly.Location);
+    private static readonly ModuleDefinition Library = ModuleDefinition.ReadModule(typeof(ByteStream).Assembly.Location);
 
     [Fact]
     public void Type_RefersToAType_ItIsOfTheSameFolderOrOfALowerLayer() => Assert.Empty(
@@ -32,11 +32,11 @@ public sealed partial class LayerTests
     [Fact]
     public void Type_IsDeclaredInAFolder_TheLayerOfWhichIsKnown() => Assert.Empty(Types().Where(type => Folder(type) is null || Layer(type) < 0).Select(type => type.FullName));
 
-    private static IEnumerable<TypeDefinition> Types() => _library.Types.Where(type => !type.Name.StartsWith('<') && type.Namespace.Split('.')[0] is "ByteStreams" or "Microsoft");
+    private static IEnumerable<TypeDefinition> Types() => Library.Types.Where(type => !type.Name.StartsWith('<') && type.Namespace.Split('.')[0] is "ByteStreams" or "Microsoft");
 
-    private static string? Folder(TypeDefinition type) => _folders.GetValueOrDefault(type.Name.Split('`')[0]);
+    private static string? Folder(TypeDefinition type) => Folders.GetValueOrDefault(type.Name.Split('`')[0]);
 
-    private static int Layer(TypeDefinition type) => Array.FindIndex(_layers, layer => layer.Contains(Folder(type)));
+    private static int Layer(TypeDefinition type) => Array.FindIndex(Layers, layer => layer.Contains(Folder(type)));
 
     private static TypeDefinition? Outermost(TypeReference reference) =>
         reference.DeclaringType is TypeReference outer ? Outermost(outer) : reference.GetElementType() is TypeDefinition definition ? definition : null;

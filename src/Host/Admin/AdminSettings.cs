@@ -8,7 +8,7 @@ internal sealed class AdminSettings
     /// <summary>The key that disables the HTTP side.</summary>
     public const string Enabled = "Enabled";
 
-    private static readonly string[] _keys =
+    private static readonly string[] Keys =
     [
         Enabled, nameof(AdminOptions.Url), nameof(AdminOptions.AllowedHosts), nameof(AdminOptions.AllowChanges),
         nameof(AdminOptions.UnixSocketMode), nameof(AdminOptions.UnixSocketGroup),
@@ -49,7 +49,7 @@ internal sealed class AdminSettings
 
     private void Read(IConfigurationSection child)
     {
-        switch (Array.Find(_keys, key => key.Equals(child.Key, StringComparison.OrdinalIgnoreCase)))
+        switch (Array.Find(Keys, key => key.Equals(child.Key, StringComparison.OrdinalIgnoreCase)))
         {
             case Enabled:
                 IsEnabled = ReadFlag(child) ?? IsEnabled;
@@ -70,7 +70,7 @@ internal sealed class AdminSettings
                 Options.UnixSocketGroup = ReadText(child, "a group's name or number") ?? Options.UnixSocketGroup;
                 break;
             default:
-                string hint = ByteStreamConfiguration.FindNearest(child.Key, _keys) is string nearest ? $"Did you mean '{nearest}'?" : $"Known are {string.Join(", ", _keys)}.";
+                string hint = ByteStreamConfiguration.FindNearest(child.Key, Keys) is string nearest ? $"Did you mean '{nearest}'?" : $"Known are {string.Join(", ", Keys)}.";
                 _errors.Add($"{child.Path}: there is no such key. {hint}");
                 break;
         }

@@ -8,7 +8,7 @@ namespace ByteStreams;
 /// <param name="Provider">The configuration provider that has the value; null for a built-in default.</param>
 public sealed record EffectiveValue(string Key, string Value, IConfigurationProvider? Provider)
 {
-    private static readonly string[] _secretNames = ["password", "secret", "token", "apikey", "credential"];
+    private static readonly string[] SecretNames = ["password", "secret", "token", "apikey", "credential"];
 
     /// <summary>The key in the section <c>Defaults</c> from which an endpoint has the value; null if the value stands at <see cref="Key"/> itself.</summary>
     public string? InheritedFrom { get; init; }
@@ -19,7 +19,7 @@ public sealed record EffectiveValue(string Key, string Value, IConfigurationProv
         get
         {
             string name = ConfigurationPath.GetSectionKey(Key);
-            return Array.Exists(_secretNames, secret => name.Contains(secret, StringComparison.OrdinalIgnoreCase));
+            return Array.Exists(SecretNames, secret => name.Contains(secret, StringComparison.OrdinalIgnoreCase));
         }
     }
 }

@@ -15,16 +15,16 @@ namespace ByteStreams;
 public sealed class TimeoutOptions
 {
     /// <summary>Timeouts are compared with a clock, and no timer bounds them.</summary>
-    private static readonly DurationRange _timeout = DurationRange.Positive with { Maximum = TimeSpan.FromDays(365) };
+    private static readonly DurationRange TimeoutRange = DurationRange.Positive with { Maximum = TimeSpan.FromDays(365) };
 
     internal static OptionRanges<TimeoutOptions> Ranges { get; } = new(
-        new DurationOption<TimeoutOptions>(nameof(FirstByte), _timeout, o => o.FirstByte),
-        new DurationOption<TimeoutOptions>(nameof(ReceiveIdle), _timeout, o => o.ReceiveIdle),
-        new DurationOption<TimeoutOptions>(nameof(SendStall), _timeout, o => o.SendStall),
+        new DurationOption<TimeoutOptions>(nameof(FirstByte), TimeoutRange, o => o.FirstByte),
+        new DurationOption<TimeoutOptions>(nameof(ReceiveIdle), TimeoutRange, o => o.ReceiveIdle),
+        new DurationOption<TimeoutOptions>(nameof(SendStall), TimeoutRange, o => o.SendStall),
         new NumberOption<TimeoutOptions>(nameof(MinReceiveRate), NumberRange.AtLeastOne, o => o.MinReceiveRate),
-        new DurationOption<TimeoutOptions>(nameof(MinReceiveRateGrace), _timeout, o => o.MinReceiveRateGrace),
-        new DurationOption<TimeoutOptions>(nameof(Lifetime), _timeout, o => o.Lifetime),
-        new DurationOption<TimeoutOptions>(nameof(HalfClosed), _timeout, o => o.HalfClosed));
+        new DurationOption<TimeoutOptions>(nameof(MinReceiveRateGrace), TimeoutRange, o => o.MinReceiveRateGrace),
+        new DurationOption<TimeoutOptions>(nameof(Lifetime), TimeoutRange, o => o.Lifetime),
+        new DurationOption<TimeoutOptions>(nameof(HalfClosed), TimeoutRange, o => o.HalfClosed));
 
     /// <summary>The time from the start of the connection, with TLS from the end of the handshake, to its first byte. None by default (null).</summary>
     public TimeSpan? FirstByte { get; set; }

@@ -14,8 +14,8 @@ public class ByteStreamTransportOptions
     /// <summary>The reader's limit where no option sets it.</summary>
     internal const int DefaultLimit = 65536;
 
-    private static readonly NumberRange _eventLoopsRange = new(1, 1024);
-    private static readonly NumberRange _receiveBlockRange = new(4096);
+    private static readonly NumberRange EventLoopsRange = new(1, 1024);
+    private static readonly NumberRange ReceiveBlockRange = new(4096);
 
     private int _writeBufferHighWater = 65536;
     private int? _writeBufferLowWater;
@@ -25,7 +25,7 @@ public class ByteStreamTransportOptions
 
     internal static OptionRanges<ByteStreamTransportOptions> Ranges { get; } = new(
         new NumberOption<ByteStreamTransportOptions>(nameof(Limit), NumberRange.AtLeastOne, o => o.Limit),
-        new NumberOption<ByteStreamTransportOptions>(nameof(EventLoops), _eventLoopsRange, o => o.EventLoops),
+        new NumberOption<ByteStreamTransportOptions>(nameof(EventLoops), EventLoopsRange, o => o.EventLoops),
         new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveTime), DurationRange.AtLeastOneSecond, o => o.KeepAliveTime),
         new DurationOption<ByteStreamTransportOptions>(nameof(KeepAliveInterval), DurationRange.AtLeastOneSecond, o => o.KeepAliveInterval),
         new NumberOption<ByteStreamTransportOptions>(nameof(KeepAliveCount), new(1, 127), o => o.KeepAliveCount),
@@ -34,7 +34,7 @@ public class ByteStreamTransportOptions
         new NumberOption<ByteStreamTransportOptions>(nameof(SendBufferSize), NumberRange.AtLeastOne, o => o.SendBufferSize),
         new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferHighWater), NumberRange.AtLeastZero, o => o.WriteBufferHighWater),
         new NumberOption<ByteStreamTransportOptions>(nameof(WriteBufferLowWater), NumberRange.AtLeastZero, o => o.WriteBufferLowWater),
-        new NumberOption<ByteStreamTransportOptions>(nameof(MaxReceiveBlock), _receiveBlockRange, o => o.MaxReceiveBlock),
+        new NumberOption<ByteStreamTransportOptions>(nameof(MaxReceiveBlock), ReceiveBlockRange, o => o.MaxReceiveBlock),
         new DurationOption<ByteStreamTransportOptions>(nameof(LingerTimeout), DurationRange.ZeroOrMore, o => o.LingerTimeout),
         new NumberOption<ByteStreamTransportOptions>(nameof(LingerBytes), new(0, NumberRange.MaximumBytes), o => o.LingerBytes));
 
@@ -53,7 +53,7 @@ public class ByteStreamTransportOptions
         get => _eventLoops;
         set
         {
-            _eventLoopsRange.ThrowIfOutside(value);
+            EventLoopsRange.ThrowIfOutside(value);
             _eventLoops = value;
         }
     }
@@ -142,7 +142,7 @@ public class ByteStreamTransportOptions
         get => _maxReceiveBlock;
         set
         {
-            _receiveBlockRange.ThrowIfOutside(value);
+            ReceiveBlockRange.ThrowIfOutside(value);
             _maxReceiveBlock = value;
         }
     }
@@ -177,7 +177,7 @@ public class ByteStreamTransportOptions
     internal ByteStreamEngine ResolvedEngine => Engine != ByteStreamEngine.Default ? Engine : TransportEngine.Default;
 
     /// <summary>The largest block in effect: never so large that a receive brings much more than the reader's limit (R19).</summary>
-    internal int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max((int)_receiveBlockRange.Minimum, Limit));
+    internal int ReceiveBlock => Math.Min(MaxReceiveBlock, Math.Max((int)ReceiveBlockRange.Minimum, Limit));
 
     /// <summary>Throws where options contradict each other, naming the option and the remedy.</summary>
     internal virtual void Validate()

@@ -6,13 +6,13 @@ namespace ByteStreams.Transport.Validation;
 internal readonly record struct DurationRange(TimeSpan Minimum, TimeSpan Maximum)
 {
     /// <summary>Below the limit of timers and poll(2), <see cref="int.MaxValue"/> milliseconds.</summary>
-    private static readonly TimeSpan _timerLimit = TimeSpan.FromDays(24);
+    private static readonly TimeSpan TimerLimit = TimeSpan.FromDays(24);
 
-    public static DurationRange Positive { get; } = new(TimeSpan.FromTicks(1), _timerLimit);
+    public static DurationRange Positive { get; } = new(TimeSpan.FromTicks(1), TimerLimit);
 
-    public static DurationRange ZeroOrMore { get; } = new(TimeSpan.Zero, _timerLimit);
+    public static DurationRange ZeroOrMore { get; } = new(TimeSpan.Zero, TimerLimit);
 
-    public static DurationRange AtLeastOneSecond { get; } = new(TimeSpan.FromSeconds(1), _timerLimit);
+    public static DurationRange AtLeastOneSecond { get; } = new(TimeSpan.FromSeconds(1), TimerLimit);
 
     /// <summary>What a value may be, for messages and documentation.</summary>
     public string Requirement
