@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Timeouts;
 
 /// <summary>One connection's timeouts: the instants from which they count, which the transport reports, and their check by the heartbeat.</summary>
-internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
+internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver, IIdleTime
 {
     /// <summary>No message has begun.</summary>
     private const long None = -1;
@@ -65,10 +65,25 @@ internal sealed class ConnectionTimeouts : IProgressObserver, IIdleTime
     /// <summary>Whether the connection is closed, and needs no further check.</summary>
     public bool IsOver => _progress.IsClosed;
 
+    /// <summary>The index in the heartbeat's array, guarded by its lock; -1 where it is not checked.</summary>
+    public int Index { get; set; } = -1;
+
     /// <inheritdoc/>
     public TimeSpan Idle => _link.BytesReceived != _received || _link.BytesSent != _sent
         ? TimeSpan.Zero
         : TimeSpan.FromSeconds((double)(_heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
+
+    /// <summary>
+    /// A closed connection leaves the heartbeat at once, because a reference for up to a second makes the collector copy all objects of short
+    /// connections. A connection that the transport still closes is checked until it is closed.
+    /// </summary>
+    public override void Release()
+    {
+        if (IsOver)
+        {
+            _heart.Remove(this);
+        }
+    }
 
     /// <summary>Returns the reason for which the connection is to be closed; none where no time is over.</summary>
     public ConnectionCloseReason Check()

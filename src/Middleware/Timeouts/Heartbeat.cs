@@ -58,8 +58,27 @@ internal sealed class Heartbeat
                 Array.Resize(ref _connections, _count * 2);
             }
 
+            connection.Index = _count;
             _connections[_count++] = connection;
             _timer ??= CreateTimer();
+        }
+    }
+
+    /// <summary>Removes a connection. The next beat stops the timer if it was the last one.</summary>
+    public void Remove(ConnectionTimeouts connection)
+    {
+        lock (_gate)
+        {
+            if (connection.Index < 0)
+            {
+                return;
+            }
+
+            ConnectionTimeouts last = _connections[--_count];
+            _connections[connection.Index] = last;
+            last.Index = connection.Index;
+            connection.Index = -1;
+            _connections[_count] = null!;
         }
     }
 
@@ -83,9 +102,11 @@ internal sealed class Heartbeat
                 ConnectionTimeouts connection = _connections[i];
                 if (connection.IsOver)
                 {
+                    connection.Index = -1;
                     continue;
                 }
 
+                connection.Index = kept;
                 _connections[kept++] = connection;
                 ConnectionCloseReason reason = connection.Check();
                 if (reason != ConnectionCloseReason.None)

@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Timeouts;
 
-/// <summary>Has the heartbeat watch a connection, which it drops when the connection has closed: nothing waits for that here.</summary>
+/// <summary>Adds a connection to the heartbeat until it is closed.</summary>
 internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits limits, Heartbeat heartbeat) : ConnectionMiddleware(next, forwards: true)
 {
     protected override Task ServeAsync(ConnectionState connection)
@@ -16,6 +16,7 @@ internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits 
         var timeouts = new ConnectionTimeouts(link, progress, limits, heartbeat, connection.Owner is null ? null : connection.Began);
         connection.Timeouts = timeouts;
         heartbeat.Add(timeouts);
+        connection.Add(timeouts);
         return Next(context);
     }
 }

@@ -252,6 +252,23 @@ public sealed class TimeoutsTests : ServedTest
     }
 
     [Fact]
+    public async Task Close_ConnectionIsChecked_LeavesTheHeartbeatBeforeTheNextBeat()
+    {
+        Served served = await ServeAsync(Carrier.Own, _ => { });
+        ByteStreamConnection first = await ConnectAsync(served);
+        ByteStreamConnection second = await ConnectAsync(served);
+        Assert.Equal("1\n", await AskAsync(first, "1\n"));
+        Assert.Equal("2\n", await AskAsync(second, "2\n"));
+
+        await first.DisposeAsync();
+        await served.WaitForSummariesAsync(1);
+        Assert.Equal(1, Heartbeat.For(_time).Count);
+        await second.DisposeAsync();
+        await served.WaitForSummariesAsync(2);
+        Assert.Equal(0, Heartbeat.For(_time).Count);
+    }
+
+    [Fact]
     public async Task Beat_NoConnectionIsLeft_TheHeartStandsStill()
     {
         Served served = await ServeAsync(Carrier.Own, _ => { });
