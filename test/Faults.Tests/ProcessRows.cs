@@ -6,7 +6,7 @@ using Xunit.Sdk;
 
 namespace ByteStreams.Faults.Tests;
 
-/// <summary>Rows that need a process of their own, beside stock Kestrel's figures from the same run. Explicit where they take long: <c>test/Faults.Tests/run</c>.</summary>
+/// <summary>Rows that need a process of their own, with stock Kestrel's figures from the same run. Explicit where they take long: <c>test/Faults.Tests/run</c>.</summary>
 public sealed class ProcessRows : ProcessTest
 {
     private const double KiB = 1024;
@@ -124,7 +124,7 @@ public sealed class ProcessRows : ProcessTest
     [InlineData("ECONNABORTED", "a client disconnected before it was accepted (")]
     [InlineData("ENOBUFS", "accept failed (")]
     [InlineData("ENOMEM", "accept failed (")]
-    public async Task F12_AcceptFailsEverySecondTime_EachClientIsServed(string error, string told)
+    public async Task F12_AcceptFailsEverySecondTime_EachClientIsServed(string error, string logged)
     {
         const int Count = 5;
         Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace (Debian: strace) injects the error.");
@@ -140,7 +140,7 @@ public sealed class ProcessRows : ProcessTest
             await EchoAsync(host.EndPoint);
         }
 
-        string line = $"{host.EndPoint}: {told}";
+        string line = $"{host.EndPoint}: {logged}";
         await Patience.UntilAsync(() => host.Output.Any(printed => printed.Contains(line, StringComparison.Ordinal)));
         // One a second, from its start on.
         Assert.InRange(host.Output.Count(printed => printed.Contains(line, StringComparison.Ordinal)), 1, 3 + (int)watch.Elapsed.TotalSeconds);
@@ -171,9 +171,9 @@ public sealed class ProcessRows : ProcessTest
             $"ByteStreams:Endpoints:echo-unix:Url: The Unix socket '@faults-{other.Port}' is already in use: a server listens on it.",
             $"ByteStreams:Endpoints:echo:Url: {other.EndPoint} cannot be bound: the port is already in use.",
         ];
-        string[] told = [.. lines.Where(line => line.StartsWith("ByteStreams:", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
-        Assert.True(expected.Length == told.Length, ended.Message);
-        Assert.All(expected.Zip(told), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
+        string[] reported = [.. lines.Where(line => line.StartsWith("ByteStreams:", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        Assert.True(expected.Length == reported.Length, ended.Message);
+        Assert.All(expected.Zip(reported), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
         Assert.DoesNotContain(lines, line => line.StartsWith("   at ", StringComparison.Ordinal));
         Assert.False(File.Exists(path), "The file of the socket that it had bound is still there.");
 

@@ -99,8 +99,9 @@ public sealed class MiniHostTests
 
         string url = Assert.Single(announcer.Urls);
         Assert.True(EndpointUrl.TryParseTarget(url, out EndpointUrl? target, out string? error), error);
-        ReloadReport added = await servers.ReloadAsync(() => configuration["ByteStreams:Endpoints:a:Limit"] = "100");
-        ReloadReport rejected = await servers.ReloadAsync(() => configuration["ByteStreams:Endpoints:a:Limit"] = "0");
+        ReloadReport added = await servers.ReloadAsync(() => configuration["ByteStreams:Endpoints:a:Limit"] = "100", Cancel);
+        ReloadReport rejected = await servers.ReloadAsync(() => configuration["ByteStreams:Endpoints:a:Limit"] = "0", Cancel);
+        await Assert.ThrowsAsync<OperationCanceledException>(() => servers.ReloadAsync(() => Assert.Fail("It read."), new CancellationToken(canceled: true)));
         ByteStreamMonitor monitor = host.Services.GetRequiredService<ByteStreamMonitor>();
 
         Assert.Equal((0, 0, 1, 0), (added.Added, added.Removed, added.Changed, added.Errors.Count));

@@ -9,8 +9,9 @@ namespace ByteStreams;
 /// </summary>
 /// <param name="write">Writes one text. It may block and throw.</param>
 /// <param name="notice">Makes the text that reports a number of drops.</param>
-/// <param name="capacity">The most texts that wait.</param>
+/// <param name="capacity">The most texts that wait: at least 1.</param>
 /// <param name="time">The clock of the reports.</param>
+/// <exception cref="ArgumentOutOfRangeException"><paramref name="capacity"/> is zero or less.</exception>
 public sealed class OutputQueue(Action<string> write, Func<long, string> notice, int capacity, TimeProvider time) : IDisposable
 {
     /// <summary>The category of <see cref="LogDropped"/>.</summary>
@@ -27,6 +28,7 @@ public sealed class OutputQueue(Action<string> write, Func<long, string> notice,
     // Monitor.Wait needs an object; a Lock has no condition.
     private readonly object _gate = new();
     private readonly Queue<string> _texts = new();
+    private readonly int _capacity = capacity > 0 ? capacity : throw new ArgumentOutOfRangeException(nameof(capacity), capacity, "The capacity is at least 1.");
     private Thread? _writer;
     private long _unreported;
     private long? _reportedAt;
@@ -48,7 +50,7 @@ public sealed class OutputQueue(Action<string> write, Func<long, string> notice,
     {
         lock (_gate)
         {
-            if (_isClosed || _texts.Count >= capacity)
+            if (_isClosed || _texts.Count >= _capacity)
             {
                 Drop();
                 return;

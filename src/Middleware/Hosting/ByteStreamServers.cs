@@ -62,13 +62,15 @@ public sealed class ByteStreamServers
     /// configuration with errors changes nothing.
     /// </summary>
     /// <param name="read">Reads the configuration's sources again, such as <c>IConfigurationRoot.Reload</c>. Its exceptions are thrown, and nothing changes.</param>
-    /// <returns>What changed, or the errors.</returns>
+    /// <param name="cancellationToken">Cancels the wait, and not the reload.</param>
+    /// <returns>What changed, or the errors. Concurrent calls are allowed; they run one after the other.</returns>
     /// <exception cref="InvalidOperationException">The endpoints have not started.</exception>
-    /// <exception cref="OperationCanceledException">The endpoints are stopping.</exception>
-    public Task<ReloadReport> ReloadAsync(Action read)
+    /// <exception cref="OperationCanceledException">The token was canceled, or the endpoints are stopping.</exception>
+    public Task<ReloadReport> ReloadAsync(Action read, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(read);
-        return Service.ReloadAsync(read);
+        cancellationToken.ThrowIfCancellationRequested();
+        return Service.ReloadAsync(read).WaitAsync(cancellationToken);
     }
 
     /// <summary>

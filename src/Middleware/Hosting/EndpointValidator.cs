@@ -29,7 +29,8 @@ public sealed class EndpointValidator
 
     /// <summary>Validates every endpoint.</summary>
     /// <param name="cancellationToken">Cancels the resolving of host names, which may take seconds.</param>
-    /// <returns>All errors and warnings, and the endpoints that are valid.</returns>
+    /// <returns>All errors and warnings, and the endpoints that are valid. Invalid configuration is a result and no exception.</returns>
+    /// <exception cref="OperationCanceledException">The token was canceled; there is no result.</exception>
     public async Task<EndpointValidationResult> ValidateAsync(CancellationToken cancellationToken = default)
     {
         var errors = new List<string>();

@@ -16,7 +16,7 @@ internal enum RelaySide
 /// Forwards one direction of a relayed connection. Bytes are copied only if the target socket does not accept them at once, and the source is
 /// not read while more than the high-water mark is waiting to be sent.
 /// </summary>
-/// <param name="connection">The connection, which is told about forwarded bytes and a failed source.</param>
+/// <param name="connection">The connection, which is notified of forwarded bytes and of a failed source.</param>
 /// <param name="source">The side that is read.</param>
 /// <param name="from">The input of the source.</param>
 /// <param name="to">The output of the target.</param>

@@ -19,6 +19,12 @@ public sealed class OutputQueueTests : IDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    public void Create_CapacityBelowOne_Throws(int capacity) =>
+        Assert.Equal("capacity", Assert.Throws<ArgumentOutOfRangeException>(() => new OutputQueue(_ => { }, _ => string.Empty, capacity, TimeProvider.System)).ParamName);
+
     [Fact(Timeout = 60000)]
     public async Task Post_OutputThatBlocks_ReturnsAndDropsWhatDoesNotFit()
     {
