@@ -15,14 +15,18 @@ public partial class InteropTests
             .. from file in Repository.Files("src", "*.cs")
                where !file.Contains("/obj/", StringComparison.Ordinal)
                from Match match in Import().Matches(Repository.Read($"src/{file}"))
-               select (file, match.Groups["function"].Value),
+               select (file, EntryPoint().Match(match.Value).Groups["function"].Value),
         ];
 
         Assert.InRange(imports.Length, 20, 1000);
         Assert.Equal([], imports.Where(import => !import.File.StartsWith(Interop, StringComparison.Ordinal)).Select(import => import.File).Distinct());
+        Assert.DoesNotContain(imports, import => import.Function.Length == 0);
         Assert.Equal([], imports.GroupBy(import => import.Function).Where(declared => declared.Count() > 1).Select(declared => declared.Key));
     }
 
-    [GeneratedRegex("""\[(Library|Dll)Import\([^)]*?EntryPoint = "(?<function>\w+)"|\[(Library|Dll)Import\(""")]
+    [GeneratedRegex("""\b(?:Library|Dll)Import(?:Attribute)?\([^)]*\)""")]
     private static partial Regex Import();
+
+    [GeneratedRegex(@"EntryPoint = ""(?<function>\w+)""")]
+    private static partial Regex EntryPoint();
 }
