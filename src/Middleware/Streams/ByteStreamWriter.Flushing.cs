@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using ByteStreams.Streams;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 
@@ -27,7 +28,7 @@ public sealed partial class ByteStreamWriter
     void IDispatchWork.OnDispatchEnd()
     {
         // A write on another thread that comes too late to be sent here finds this, and belongs to a dispatch of its own.
-        _ = Interlocked.Exchange(ref _inDispatch, null);
+        _schedule.LeaveDispatch();
         FlushBeforeWait();
     }
 
@@ -36,7 +37,7 @@ public sealed partial class ByteStreamWriter
     {
         using (_gate.Enter())
         {
-            _enrolled = false;
+            _schedule.Leave();
             Flush();
         }
     }
@@ -48,22 +49,13 @@ public sealed partial class ByteStreamWriter
         using (_gate.Enter())
         {
             // A pending flush sends the rest itself when it completes.
-            if (_unflushed == 0 || _flushing || _closing || _lost is not null)
-            {
-                _enrolled = false;
-                return false;
-            }
-
-            if (_old)
+            bool hasWork = _unflushed > 0 && !IsFlushing && !_closing && _lost is null;
+            if (_schedule.OnTick(hasWork))
             {
                 Flush();
             }
-            else
-            {
-                _old = true;
-            }
 
-            return true;
+            return hasWork;
         }
     }
 
@@ -73,7 +65,7 @@ public sealed partial class ByteStreamWriter
         {
             _closing = true;
             _unflushed = 0;
-            FailDrains(ClosedHere());
+            _pending?.Fail(ClosedHere());
             if (_connection is null)
             {
                 _closed?.TrySetResult();
@@ -129,13 +121,7 @@ public sealed partial class ByteStreamWriter
             }
 
             _upgrading = true;
-            if (!_flushing)
-            {
-                return Task.CompletedTask;
-            }
-
-            _drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            return _drained.Task;
+            return _pending is { IsUnderWay: true } ? _pending.Drained : Task.CompletedTask;
         }
     }
 
@@ -187,7 +173,7 @@ public sealed partial class ByteStreamWriter
     {
         if (_direct is not null)
         {
-            if (data.Length >= LargeWrite && !_flushing)
+            if (data.Length >= LargeWrite && !IsFlushing)
             {
                 WriteThrough(data);
             }
@@ -216,7 +202,7 @@ public sealed partial class ByteStreamWriter
     private void WriteThrough(ReadOnlySpan<byte> data)
     {
         _unflushed = 0;
-        _old = false;
+        _schedule.Restart();
         // Where some of it was queued, a drain checks whether that is above the mark.
         _recheck |= !_direct!.WriteThrough(data);
     }
@@ -230,47 +216,25 @@ public sealed partial class ByteStreamWriter
 
         if (_unflushed > 0)
         {
-            // On the engine's own threads the end of the dispatch sends it; of each dispatch that writes, for another one may take long.
-            LoopDispatch? dispatch = LoopDispatch.Current;
-            if (dispatch is not null && Interlocked.Exchange(ref _inDispatch, dispatch) != dispatch)
-            {
-                dispatch.Add(this);
-            }
-
-            if (dispatch is not { IsAlone: false } && !_enrolled)
-            {
-                _enrolled = true;
-                if (_reader is { IsWaiting: true })
-                {
-                    // Another task reads: no read of this one will send it. A work item does, most likely after the writes that follow.
-                    ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
-                }
-                else
-                {
-                    _deferred.Enroll(this);
-                }
-            }
+            _schedule.Enroll(this, _reader is { IsWaiting: true });
         }
     }
 
     /// <summary>Flushes what was written to the transport; during a pending flush, when that completes.</summary>
     private void Flush()
     {
-        while (!_flushing && !_leased && (_unflushed > 0 || _recheck) && _lost is null && !_closing && !_eof)
+        while (!IsFlushing && !_leased && (_unflushed > 0 || _recheck) && _lost is null && !_closing && !_eof)
         {
             _recheck = false;
             _unflushed = 0;
-            _old = false;
+            _schedule.Restart();
             try
             {
                 // Not awaited and never cancelled: any number of drains may wait for one flush.
                 ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter flush = _output.FlushAsync().ConfigureAwait(false).GetAwaiter();
                 if (!flush.IsCompleted)
                 {
-                    _flushing = true;
-                    _awaited ??= new AwaitedFlush(this);
-                    _awaited.Flush = flush;
-                    flush.UnsafeOnCompleted(_awaited.OnFlushed);
+                    (_pending ??= new PendingFlush(OnFlushed)).Begin(flush);
                     return;
                 }
 
@@ -287,10 +251,9 @@ public sealed partial class ByteStreamWriter
     {
         using (_gate.Enter())
         {
-            _flushing = false;
             try
             {
-                Flushed(_awaited!.Flush.GetResult());
+                Flushed(_pending!.End());
             }
             catch (Exception error)
             {
@@ -301,22 +264,13 @@ public sealed partial class ByteStreamWriter
             Flush();
             if (_lost is not null)
             {
-                FailDrains(_lost);
+                _pending!.Fail(_lost);
             }
-            else if (!_flushing)
+            else if (!IsFlushing)
             {
-                (TaskCompletionSource? drained, _drained) = (_drained, null);
-                drained?.TrySetResult();
+                _pending!.Release();
             }
         }
-    }
-
-    private void FailDrains(Exception error)
-    {
-        (TaskCompletionSource? drained, _drained) = (_drained, null);
-        drained?.TrySetException(error);
-        // All callers may have left by cancellation: the exception is observed here.
-        _ = drained?.Task.Exception;
     }
 
     private static ConnectionResetException ClosedHere() => new("The connection was closed from this side.");
@@ -342,12 +296,5 @@ public sealed partial class ByteStreamWriter
         {
             _ = _closed.Task.Exception;
         }
-    }
-
-    /// <summary>A pending flush. Made at first use: on most connections no flush waits.</summary>
-    private sealed class AwaitedFlush(ByteStreamWriter writer)
-    {
-        public readonly Action OnFlushed = writer.OnFlushed;
-        public ConfiguredValueTaskAwaitable<FlushResult>.ConfiguredValueTaskAwaiter Flush;
     }
 }

@@ -2,17 +2,12 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ByteStreams.Streams;
 using ByteStreams.Transport;
-using ByteStreams.Transport.Unix;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Http.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -44,7 +39,6 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     private readonly ConnectionContext? _connection;
     private readonly ByteStreamReader? _reader;
     private readonly ILogger _logger;
-    private readonly DeferredFlush _deferred;
     private PipeWriter _output;
     private TransportPipeWriter? _direct;
     private IByteStreamTransportFeature? _link;
@@ -54,9 +48,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
 
     // Not the monitor of the writer: a handler may lock that around several writes, and wait for a drain within.
     private ThinLock _gate;
-    private bool _old;
-    private bool _enrolled;
-    private LoopDispatch? _inDispatch;
+    private FlushSchedule _schedule;
     private bool _leased;
     private bool _recheck;
     private bool _eof;
@@ -65,9 +57,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     private bool _warned;
     private Exception? _lost;
 
-    private bool _flushing;
-    private AwaitedFlush? _awaited;
-    private TaskCompletionSource? _drained;
+    // Null until a flush waits, which on most connections none does.
+    private PendingFlush? _pending;
     private TaskCompletionSource? _closed;
 
     /// <summary>Makes a writer over any pipe.</summary>
@@ -89,7 +80,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
         _connection = connection;
         _link = connection?.Features.Get<IByteStreamTransportFeature>();
         _logger = logger ?? NullLogger.Instance;
-        _deferred = deferred;
+        _schedule = new FlushSchedule(deferred);
         reader?.Attach(this);
     }
 
@@ -121,52 +112,36 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     public string? ConnectionId => _connection?.ConnectionId;
 
     /// <summary>The process at the other end of a Unix socket, also after the close; null elsewhere.</summary>
-    public UnixCredentials? PeerCredentials => _connection is null ? null : UnixPeerCredentials.For(_connection);
+    public UnixCredentials? PeerCredentials => ConnectionInformation.PeerCredentials(_connection);
 
     /// <summary>
     /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members
     /// throw from then on; what was negotiated stays in this writer's.
     /// </summary>
-    public SslStream? SslStream => _connection?.Features.Get<ISslStreamFeature>()?.SslStream;
+    public SslStream? SslStream => ConnectionInformation.SslStream(_connection);
 
     /// <summary>The peer's certificate, also after the close; null where the connection is plain or the peer sent none.</summary>
-    public X509Certificate2? PeerCertificate => ReadTls<ITlsConnectionFeature, X509Certificate2?>(static tls => tls.ClientCertificate);
+    public X509Certificate2? PeerCertificate => ConnectionInformation.PeerCertificate(_connection);
 
     /// <summary>The negotiated TLS cipher suite, also after the close; null where the connection is plain.</summary>
-    public TlsCipherSuite? CipherSuite => ReadTls<ITlsHandshakeFeature, TlsCipherSuite?>(static tls => tls.NegotiatedCipherSuite);
+    public TlsCipherSuite? CipherSuite => ConnectionInformation.CipherSuite(_connection);
 
     /// <summary>The negotiated TLS version, also after the close; null where the connection is plain.</summary>
-    public SslProtocols? TlsProtocol => ReadTls<ITlsHandshakeFeature, SslProtocols?>(static tls => tls.Protocol);
+    public SslProtocols? TlsProtocol => ConnectionInformation.TlsProtocol(_connection);
 
     /// <summary>The application protocol that TLS negotiated (ALPN), also after the close; empty where there is none.</summary>
-    public SslApplicationProtocol ApplicationProtocol => ReadTls<ITlsApplicationProtocolFeature, SslApplicationProtocol>(
-        static tls => tls.ApplicationProtocol.IsEmpty ? default : new SslApplicationProtocol(tls.ApplicationProtocol.ToArray()));
+    public SslApplicationProtocol ApplicationProtocol => ConnectionInformation.ApplicationProtocol(_connection);
 
     /// <summary>
     /// The server name that the client has requested (SNI), as it was sent, also after the close; null where the connection is plain or the
     /// client requested none.
     /// </summary>
-    public string? TlsServerName => ReadTls<ITlsHandshakeFeature, string?>(static tls => tls.HostName is { Length: > 0 } name ? name : null);
+    public string? TlsServerName => ConnectionInformation.TlsServerName(_connection);
+
+    private bool IsFlushing => _pending is { IsUnderWay: true };
 
     /// <summary>Whether the transport knows already what the next flush will find out.</summary>
     private bool IsLinkEnded => _link is { CloseReason: not ConnectionCloseReason.None };
-
-    private Socket? Socket => _connection?.Features.Get<IConnectionSocketFeature>()?.Socket;
-
-    /// <summary>Reads what a handshake has negotiated; nothing once the stream of another TLS implementation than this library's is disposed.</summary>
-    private TResult? ReadTls<TFeature, TResult>(Func<TFeature, TResult> read)
-        where TFeature : class
-    {
-        try
-        {
-            return _connection?.Features.Get<TFeature>() is TFeature tls ? read(tls) : default;
-        }
-        catch (InvalidOperationException)
-        {
-            // The connection has ended, which disposes the stream on any thread.
-            return default;
-        }
-    }
 
     /// <summary>Buffers bytes to be sent. Never waits and never fails because of the peer.</summary>
     /// <param name="data">Copied.</param>
@@ -313,7 +288,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
             return ValueTask.FromCanceled(cancellationToken);
         }
 
-        if (_unflushed is > 0 and < FlushAt && !_flushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
+        if (_unflushed is > 0 and < FlushAt && !IsFlushing && !_recheck && !IsClosing && _reader is { HasBuffered: true }
             && _direct is not { Queued: > 0 } && LoopDispatch.Current is not null)
         {
             // The handler most likely answers what is buffered next: the answers are sent together when it waits, or at the end of the
@@ -347,13 +322,12 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
                 return ValueTask.FromException(ClosedHere());
             }
 
-            if (!_flushing)
+            if (_pending is not { IsUnderWay: true })
             {
                 return default;
             }
 
-            _drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            drained = _drained.Task;
+            drained = _pending.Drained;
         }
 
         return new ValueTask(cancellationToken.CanBeCanceled ? drained.WaitAsync(cancellationToken) : drained);
@@ -417,7 +391,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
                 _output.Complete();
             }
 
-            FailDrains(ClosedHere());
+            _pending?.Fail(ClosedHere());
             if (_connection is null)
             {
                 _closed?.TrySetResult();
@@ -488,21 +462,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     public object? GetExtraInfo(string name, object? defaultValue = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        object? value = name switch
-        {
-            "peername" => RemoteEndPoint,
-            "sockname" => LocalEndPoint,
-            "socket" => Socket,
-            "peercred" => PeerCredentials,
-            "ssl_object" => SslStream,
-            "sslcontext" => _connection?.Features.Get<TlsOptionsFeature>()?.Options,
-            "peercert" => PeerCertificate,
-            "cipher" => CipherSuite,
-            "alpn" => ApplicationProtocol is { Protocol.Length: > 0 } protocol ? protocol : null,
-            "sni" => TlsServerName,
-            _ => null,
-        };
-        return value ?? defaultValue;
+        return ConnectionInformation.Find(_connection, name) ?? defaultValue;
     }
 
     /// <summary>
