@@ -140,8 +140,13 @@ internal sealed partial class HostProcess : IAsyncDisposable
     /// <summary>Waits for a message of its log that contains <paramref name="text"/>.</summary>
     public async Task WaitForLineAsync(string text)
     {
-        while (!(await ReadMessageAsync()).Contains(text, StringComparison.Ordinal))
+        // In total: a host that logs something else now and then would never end the wait for each single line.
+        long begun = Stopwatch.GetTimestamp();
+        List<string> others = [];
+        for (string message; !(message = await ReadMessageAsync()).Contains(text, StringComparison.Ordinal);)
         {
+            others.Add(message);
+            Assert.True(Stopwatch.GetElapsedTime(begun) < Patience.Limit, $"No line with \"{text}\" but:\n{string.Join('\n', others)}");
         }
     }
 

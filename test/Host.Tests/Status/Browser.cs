@@ -59,6 +59,15 @@ internal sealed partial class Browser : IAsyncDisposable
         }
     }
 
+    /// <summary>Forgets what an earlier test has opened, emulated and complained about.</summary>
+    public async Task ResetAsync(CancellationToken cancellationToken)
+    {
+        await GoAsync("about:blank", cancellationToken);
+        await DevToolsAsync("Emulation.clearDeviceMetricsOverride", [], cancellationToken);
+        await DevToolsAsync("Emulation.setEmulatedMedia", new JsonObject { ["features"] = new JsonArray() }, cancellationToken);
+        await ComplaintsAsync(cancellationToken);
+    }
+
     public Task GoAsync(string url, CancellationToken cancellationToken) => PostAsync("url", new JsonObject { ["url"] = url }, cancellationToken);
 
     /// <summary>Runs a script, whose <c>return</c> is the answer.</summary>

@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Connections;
 namespace StreamsHost.Tests.Status;
 
 /// <summary>The status page in a real browser, over a real host.</summary>
-public sealed class StatusPageTests : IAsyncLifetime
+public sealed class StatusPageTests(SharedBrowser shared) : IClassFixture<SharedBrowser>, IAsyncLifetime
 {
     /// <summary>What would show that a browser has run it: the page's title becomes another one.</summary>
     private const string Evil = "<img src=x onerror=document.title='owned'>";
@@ -20,10 +20,10 @@ public sealed class StatusPageTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Browser.Require();
-        _browser = await Browser.StartAsync(Cancel);
+        _browser = await shared.GetAsync(Cancel);
     }
 
-    public ValueTask DisposeAsync() => _browser?.DisposeAsync() ?? default;
+    public ValueTask DisposeAsync() => default;
 
     [Fact(Timeout = 120000)]
     public async Task Page_ConnectionComesCarriesBytesAndEnds_ShowsIt()
