@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Tests the packages: two packs are identical, packaging/validate.cs finds no defect, and an application that knows only the feed is built, run
+# and compiled ahead of time (gcc and zlib1g-dev of Debian). Sources: checks.sh.
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+
+identical() {
+  git clone --quiet . "$temp/again" && "$temp/again/packaging/pack" "$temp/second" || return
+  for file in "$FEED"/*; do
+    cmp "$file" "$temp/second/${file##*/}" || return
+  done
+}
+
+valid() {
+  local report
+  report=$(dotnet run packaging/validate.cs -- "$FEED"/*.nupkg) || { echo "$report"; return 1; }
+  [[ -z $report ]]
+}
+
+# The validator reports what is removed.
+invalid() {
+  local report copy=$temp/broken.nupkg
+  cp "$FEED"/ByteStreams.[0-9]*.nupkg "$copy" && cp "$FEED"/ByteStreams.[0-9]*.snupkg "${copy%.nupkg}.snupkg"
+  python3 - "$copy" <<'PYTHON'
+import shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as package, zipfile.ZipFile(sys.argv[1] + ".new", "w") as copy:
+    for entry in package.infolist():
+        if entry.filename not in ("icon.png", "lib/net10.0/ByteStreams.xml"):
+            copy.writestr(entry, package.read(entry))
+shutil.move(sys.argv[1] + ".new", sys.argv[1])
+PYTHON
+  report=$(dotnet run packaging/validate.cs -- "$copy") && return 1
+  echo "$report"
+  [[ $report == *"the icon is missing"*"has no XML documentation"* && $(wc -l <<<"$report") == 2 ]]
+}
+
+# consumer COMMAND...: runs it in the application's folder with an empty HOME and these packages only from the feed.
+consumer() {
+  env --chdir "$temp/consumer" HOME="$temp/home" NUGET_PACKAGES="$temp/nuget" Packed="$version" TreatWarningsAsErrors=true "$@"
+}
+
+says_both() {
+  local output
+  output=$(timeout 60 "$@") || return
+  echo "$output"
+  [[ $output == $'ONE\nTWO' ]]
+}
+
+compiled_ahead_of_time() {
+  local log
+  log=$(consumer dotnet publish --configuration Release --runtime linux-x64 --output out 2>&1) || { echo "$log"; return 1; }
+  ! grep -E 'warning (IL|CS)' <<<"$log" && says_both "$temp/consumer/out/consumer"
+}
+
+feed
+version=$(basename "$FEED"/ByteStreams.[0-9]*.nupkg .nupkg)
+version=${version#ByteStreams.}
+mkdir "$temp/home"
+cp -r packaging/consumer "$temp/consumer"
+rm -rf "$temp/consumer/bin" "$temp/consumer/obj"
+cat >"$temp/consumer/nuget.config" <<XML
+<configuration>
+  <packageSources>
+    <add key="feed" value="$FEED" />
+  </packageSources>
+</configuration>
+XML
+
+check "two packs are identical" identical
+check "packaging/validate.cs finds no defect" valid
+check "packaging/validate.cs finds defects" invalid
+check "an application with the packages is built without a warning" consumer dotnet build
+check "it runs" says_both consumer dotnet run --no-build
+check "it is compiled ahead of time without a warning, and runs" compiled_ahead_of_time
