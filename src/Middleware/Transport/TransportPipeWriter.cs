@@ -16,6 +16,8 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
     private readonly ByteChannel _channel;
     private readonly IOutputOwner? _owner;
 
+    // Before the other structs: here it fills the space after the flags, and after them it takes 8 bytes of each idle connection.
+    private ThinLock _gate;
     private OutputBuffer _buffer;
     private FlowControl _flow;
     private LazyCompletion _finished;
@@ -24,7 +26,6 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
 
     // Made at first use: most connections never find a socket full.
     private AwaitedSend? _awaited;
-    private ThinLock _gate;
     private bool _isSending;
     private bool _isCompleted;
     private bool _isShutdownBegun;

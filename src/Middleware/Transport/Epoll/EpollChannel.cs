@@ -23,11 +23,11 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     private readonly PeerAddress _peer;
     private readonly bool _isUnix;
     private AtomicFlags<Readiness> _readiness;
+
+    // Guards the exposed socket against the close. Next to the other word: the structs with references are aligned to 8 bytes.
+    private ThinLock _gate;
     private LoopRegistration _registration;
     private BlockingPolicy _policy;
-
-    // Guards the exposed socket against the close.
-    private ThinLock _gate;
 
     // The own address, or the credentials of the peer on a Unix socket, which has no address: one field for both is 8 bytes of each
     // idle connection. Read when first asked for, at the latest at the close.
