@@ -13,11 +13,11 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
     private readonly IByteStreamTransportFeature _link;
     private readonly IConnectionProgress _progress;
     private readonly TimeoutLimits _limits;
-    private readonly Heartbeat _heart;
     private readonly uint _accepted;
     private readonly uint _began;
-    private long _received;
-    private long _sent;
+
+    // Bytes received and sent at the last check: neither count falls, so their sum is unchanged only if both are.
+    private long _transferred;
 
     // Written by the threads that read and send, read by the heartbeat; zero is for none.
     private long _messageAt = None;
@@ -37,15 +37,14 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
 
     /// <param name="link">Closes the connection.</param>
     /// <param name="progress">Reports its progress.</param>
-    /// <param name="limits">The times.</param>
-    /// <param name="heart">The clock.</param>
+    /// <param name="limits">The times, and the clock.</param>
     /// <param name="accepted">The clock's timestamp of the accept; null on another transport.</param>
-    public ConnectionTimeouts(IByteStreamTransportFeature link, IConnectionProgress progress, TimeoutLimits limits, Heartbeat heart, long? accepted)
+    public ConnectionTimeouts(IByteStreamTransportFeature link, IConnectionProgress progress, TimeoutLimits limits, long? accepted)
     {
         _link = link;
         _progress = progress;
         _limits = limits;
-        _heart = heart;
+        Heartbeat heart = limits.Heart;
         uint now = heart.Now;
         _accepted = accepted is long at ? heart.At(at) : now;
         // A record may have begun before anything is observed: with the handshake's last bytes.
@@ -68,10 +67,12 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
     /// <summary>The index in the heartbeat's array, guarded by its lock; -1 where it is not checked.</summary>
     public int Index { get; set; } = -1;
 
+    private long Transferred => _link.BytesReceived + _link.BytesSent;
+
     /// <inheritdoc/>
-    public TimeSpan Idle => _link.BytesReceived != _received || _link.BytesSent != _sent
+    public TimeSpan Idle => Transferred != _transferred
         ? TimeSpan.Zero
-        : TimeSpan.FromSeconds((double)(_heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
+        : TimeSpan.FromSeconds((double)(_limits.Heart.Now - _movedAt) / Heartbeat.UnitsPerSecond);
 
     /// <summary>
     /// A closed connection leaves the heartbeat at once, because a reference for up to a second makes the collector copy all objects of short
@@ -81,7 +82,7 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
     {
         if (IsOver)
         {
-            _heart.Remove(this);
+            _limits.Heart.Remove(this);
         }
     }
 
@@ -90,13 +91,13 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
     {
         if (_reason != ConnectionCloseReason.None)
         {
-            return _heart.Now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionCloseReason.None;
+            return _limits.Heart.Now - _endedAt > TimeoutLimits.Delivery ? _reason : ConnectionCloseReason.None;
         }
 
-        (long received, long sent) = (_link.BytesReceived, _link.BytesSent);
-        if (received != _received || sent != _sent)
+        long transferred = Transferred;
+        if (transferred != _transferred)
         {
-            (_received, _sent, _movedAt) = (received, sent, _heart.Now);
+            (_transferred, _movedAt) = (transferred, _limits.Heart.Now);
         }
 
         // First the states, then their instants, then the clock: another thread may change each in between, and no wait may appear longer than it is.
@@ -114,7 +115,7 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
         uint messageSince = Volatile.Read(ref _messageSince);
         uint recordSince = Volatile.Read(ref _recordSince);
         uint halfClosedSince = Volatile.Read(ref _halfClosedSince);
-        uint now = _heart.Now;
+        uint now = _limits.Heart.Now;
         long inputReceived = _progress.InputReceived;
         uint upstreamStalled = Volatile.Read(ref _upstream)?.StalledFor(now) ?? 0;
         bool stalled = (sending && now - stalledSince >= _limits.SendStall) || upstreamStalled >= _limits.SendStall;
@@ -146,13 +147,13 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
         }
 
         _reason = reason;
-        _endedAt = _heart.Now;
+        _endedAt = _limits.Heart.Now;
         _link.Close(reason);
     }
 
     void IProgressObserver.OnReadWaits()
     {
-        uint now = _heart.Now;
+        uint now = _limits.Heart.Now;
         Volatile.Write(ref _waitingSince, now);
         if (_limits.Rate == 0)
         {
@@ -176,9 +177,9 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
         }
     }
 
-    void IProgressObserver.OnRecordBegins() => Volatile.Write(ref _recordSince, _heart.Now);
+    void IProgressObserver.OnRecordBegins() => Volatile.Write(ref _recordSince, _limits.Heart.Now);
 
-    void IProgressObserver.OnSendWaits() => Volatile.Write(ref _stalledSince, _heart.Now);
+    void IProgressObserver.OnSendWaits() => Volatile.Write(ref _stalledSince, _limits.Heart.Now);
 
     void IProgressObserver.OnDirectionEnds() => OnDirectionEnds();
 
@@ -186,14 +187,14 @@ internal sealed class ConnectionTimeouts : ConnectionResource, IProgressObserver
     {
         if (_limits.SendStall != TimeoutLimits.Never || _limits.HalfClosed != TimeoutLimits.Never)
         {
-            var sends = new UpstreamSends(upstream, _heart);
+            var sends = new UpstreamSends(upstream, _limits.Heart);
             upstream.Observe(sends, input: false, output: true);
             Volatile.Write(ref _upstream, sends);
         }
     }
 
     private void OnDirectionEnds() =>
-        _ = Interlocked.CompareExchange(ref _halfClosedSince, Math.Max(1, _heart.Now), 0);
+        _ = Interlocked.CompareExchange(ref _halfClosedSince, Math.Max(1, _limits.Heart.Now), 0);
 
     private bool IsTooSlow(uint taken, long received) =>
         taken >= _limits.RateGrace && received * Heartbeat.UnitsPerSecond < (long)_limits.Rate * taken;

@@ -1,12 +1,17 @@
 namespace ByteStreams.Timeouts;
 
-/// <summary>The options in the heartbeat's unit; <see cref="Never"/> for no limit.</summary>
-internal sealed class TimeoutLimits(TimeoutOptions options)
+/// <summary>
+/// The options in the heartbeat's unit, and that heartbeat: one object for all connections of an endpoint. <see cref="Never"/> stands for no limit.
+/// </summary>
+internal sealed class TimeoutLimits(TimeoutOptions options, Heartbeat heart)
 {
     public const uint Never = uint.MaxValue;
 
     /// <summary>How long a connection that is closed for a timeout may take to deliver what was written.</summary>
     public const uint Delivery = 5 * Heartbeat.UnitsPerSecond;
+
+    /// <summary>The clock, which checks the connections.</summary>
+    public Heartbeat Heart { get; } = heart;
 
     public uint FirstByte { get; } = Units(options.FirstByte);
 

@@ -37,6 +37,6 @@ public static class TimeoutsConnectionBuilderExtensions
             return next;
         }
 
-        return new TimeoutsMiddleware(next, new TimeoutLimits(options), Heartbeat.For(builder.Time())).OnConnectionAsync;
+        return new TimeoutsMiddleware(next, new TimeoutLimits(options, Heartbeat.For(builder.Time()))).OnConnectionAsync;
     }
 }

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Timeouts;
 
 /// <summary>Adds a connection to the heartbeat until it is closed.</summary>
-internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits limits, Heartbeat heartbeat) : ConnectionMiddleware(next, forwards: true)
+internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits limits) : ConnectionMiddleware(next, forwards: true)
 {
     protected override Task ServeAsync(ConnectionState connection)
     {
@@ -13,9 +13,9 @@ internal sealed class TimeoutsMiddleware(ConnectionDelegate next, TimeoutLimits 
         // As middleware before this sees them: after TLS they count plain bytes.
         IByteStreamTransportFeature link = ConnectionLink.Of(context);
         IConnectionProgress progress = ConnectionLink.Progress(context);
-        var timeouts = new ConnectionTimeouts(link, progress, limits, heartbeat, connection.Owner is null ? null : connection.Began);
+        var timeouts = new ConnectionTimeouts(link, progress, limits, connection.Owner is null ? null : connection.Began);
         connection.Timeouts = timeouts;
-        heartbeat.Add(timeouts);
+        limits.Heart.Add(timeouts);
         connection.Add(timeouts);
         return Next(context);
     }
