@@ -53,7 +53,7 @@ public sealed partial class ByteStreamReader
         int state = Enter();
         // Gone as if read: a read that is still waking up measures from where the stream is now.
         Discard(_buffer.Length);
-        _buffer = default;
+        _buffer.Clear();
         _held = false;
         _taken = 0;
         _closed = true;
@@ -86,7 +86,7 @@ public sealed partial class ByteStreamReader
             ReadOnlySequence<byte> rest = _buffer.Sequence;
             _input.AdvanceTo(rest.Start);
             _held = false;
-            _buffer = default;
+            _buffer.Clear();
             _arrived = _position;
             Volatile.Write(ref _waitingCall, call);
             Volatile.Write(ref _state, Waiting);
@@ -295,14 +295,14 @@ public sealed partial class ByteStreamReader
             if (_buffer.IsEmpty)
             {
                 // The pipe may reuse the segments that an empty buffer still points into.
-                _buffer = default;
+                _buffer.Clear();
             }
         }
     }
 
     private void Hold(in ReadResult result)
     {
-        _buffer = new UnreadBytes(_taken == 0 ? result.Buffer : result.Buffer.Slice(_taken));
+        _buffer.Set(_taken == 0 ? result.Buffer : result.Buffer.Slice(_taken));
         _taken = 0;
         _held = true;
         if (_fed is null)

@@ -9,40 +9,37 @@ namespace ByteStreams;
 /// </summary>
 internal struct UnreadBytes
 {
-    // [_from, _to) of one block; if null, the bytes are in _sequence.
+    // [_from, _to) of one block; if null, the bytes are in _blocks.
     private ReadOnlySequenceSegment<byte>? _block;
     private int _from;
     private int _to;
-    private ReadOnlySequence<byte> _sequence;
 
-    public UnreadBytes(in ReadOnlySequence<byte> sequence)
-    {
-        _sequence = default;
-        _block = null;
-        Set(sequence);
-    }
+    // Made when bytes first lie in several blocks, and used again from then on: a sequence is 24 bytes, which few idle connections need.
+    private Blocks? _blocks;
 
     public readonly long Length
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _block is not null ? _to - _from : _sequence.Length;
+        get => _block is not null ? _to - _from : Several.Length;
     }
 
     public readonly bool IsEmpty => Length == 0;
 
-    public readonly SequencePosition Start => _block is not null ? new SequencePosition(_block, _from) : _sequence.Start;
+    public readonly SequencePosition Start => _block is not null ? new SequencePosition(_block, _from) : Several.Start;
 
-    public readonly SequencePosition End => _block is not null ? new SequencePosition(_block, _to) : _sequence.End;
+    public readonly SequencePosition End => _block is not null ? new SequencePosition(_block, _to) : Several.End;
 
     public readonly ReadOnlySequence<byte> Sequence =>
-        _block is not null ? new ReadOnlySequence<byte>(_block, _from, _block, _to) : _sequence;
+        _block is not null ? new ReadOnlySequence<byte>(_block, _from, _block, _to) : Several;
+
+    private readonly ReadOnlySequence<byte> Several => _blocks is null ? default : _blocks.Sequence;
 
     /// <summary>The first occurrence of a byte at or after <paramref name="from"/>, or -1.</summary>
     public readonly long IndexOf(byte value, long from)
     {
         if (_block is null)
         {
-            return Separators.IndexOf(_sequence, value, from);
+            return Separators.IndexOf(Several, value, from);
         }
 
         int found = _block.Memory.Span[(_from + (int)from).._to].IndexOf(value);
@@ -59,13 +56,17 @@ internal struct UnreadBytes
             return new ReadOnlySequence<byte>(_block, from, _block, _from);
         }
 
-        SequencePosition end = _sequence.GetPosition(length);
-        ReadOnlySequence<byte> cut = _sequence.Slice(_sequence.Start, end);
-        Set(_sequence.Slice(end));
-        return cut;
+        ReadOnlySequence<byte> several = Several;
+        SequencePosition end = several.GetPosition(length);
+        Set(several.Slice(end));
+        return several.Slice(several.Start, end);
     }
 
-    private void Set(in ReadOnlySequence<byte> sequence)
+    /// <summary>Holds no bytes, and no block.</summary>
+    public void Clear() => Set(default);
+
+    /// <summary>Holds these bytes in place of others.</summary>
+    public void Set(in ReadOnlySequence<byte> sequence)
     {
         SequencePosition start = sequence.Start;
         SequencePosition end = sequence.End;
@@ -74,11 +75,21 @@ internal struct UnreadBytes
             _block = block;
             _from = start.GetInteger();
             _to = end.GetInteger();
-            _sequence = default;
+            _blocks?.Sequence = default;
+            return;
         }
-        else
+
+        _block = null;
+        if (start.GetObject() is not null)
         {
-            _sequence = sequence;
+            _blocks ??= new Blocks();
         }
+
+        _blocks?.Sequence = sequence;
+    }
+
+    private sealed class Blocks
+    {
+        public ReadOnlySequence<byte> Sequence;
     }
 }
