@@ -9,6 +9,9 @@ namespace ByteStreams.Connections;
 /// </summary>
 internal sealed class ConnectionMetadata
 {
+    /// <summary>Another transport: its part of the connection; null where the connection itself is that.</summary>
+    public IByteStreamTransportFeature? Link { get; set; }
+
     /// <summary>Telemetry: the connection's activity; null where none is listened to.</summary>
     public Activity? Activity { get; set; }
 

@@ -34,7 +34,6 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     {
         _connection = connection;
         _owner = owner;
-        Link = connection;
         Began = began;
         ((IFeatureCollection)connection).Set(this);
     }
@@ -42,7 +41,11 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     private ConnectionState(ConnectionContext connection)
     {
         _connection = connection;
-        Link = connection.Features.Get<IByteStreamTransportFeature>();
+        if (connection.Features.Get<IByteStreamTransportFeature>() is IByteStreamTransportFeature link && link != connection)
+        {
+            EnsureMetadata().Link = link;
+        }
+
         connection.Features.Set(this);
     }
 
@@ -50,7 +53,7 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
     public ConnectionContext Connection => _connection;
 
     /// <summary>The transport's part of the connection; null on another transport until <see cref="EnsureLink"/>.</summary>
-    public IByteStreamTransportFeature? Link { get; private set; }
+    public IByteStreamTransportFeature? Link => Metadata?.Link ?? Channel;
 
     /// <summary>The clock's timestamp of the accept; on another transport, of the first middleware that has a clock.</summary>
     public long Began { get; set; }
@@ -138,7 +141,7 @@ internal sealed class ConnectionState : IConnectionLifetimeNotificationFeature, 
         new(connection) { CompletesHandler = completesHandler };
 
     /// <summary>The transport's part of the connection, added over another transport.</summary>
-    public IByteStreamTransportFeature EnsureLink() => Link ??= ConnectionLink.Of(_connection);
+    public IByteStreamTransportFeature EnsureLink() => Link ?? (EnsureMetadata().Link = ConnectionLink.Of(_connection));
 
     /// <summary>The metadata, to set a value in it. For the thread that serves the connection.</summary>
     public ConnectionMetadata EnsureMetadata()
