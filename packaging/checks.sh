@@ -1,5 +1,6 @@
-# Sourced by the scripts *-test.sh of this folder. Each is run on its own or by .ci/run; its last line is "N passed, N failed", and its exit code
-# is not 0 if anything failed. The script's work is in $temp, which is removed with everything that was started.
+# Sourced by the scripts *-test.sh of this folder and by samples/samples-test.sh. Each is run on its own or by .ci/run; its last line is
+# "N passed, N failed", and its exit code is not 0 if anything failed. The script's work is in $temp, which is removed with everything that
+# was started.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
