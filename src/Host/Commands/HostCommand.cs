@@ -17,6 +17,7 @@ internal sealed class HostCommand : RootCommand
         foreach (Command command in (Command[])
             [
                 _run,
+                new RelayCommand(keys),
                 new CheckCommand(keys, file),
                 new PrintConfigCommand(keys, file),
                 new SchemaCommand(),
@@ -36,5 +37,5 @@ internal sealed class HostCommand : RootCommand
     }
 
     /// <summary>Whether a command runs the host.</summary>
-    public bool IsRun(Command command) => command == this || command == _run;
+    public bool IsRun(Command command) => command == this || command is RunCommand or RelayCommand;
 }

@@ -1,7 +1,4 @@
 using System.CommandLine;
-using System.Text;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using StreamsHost.Configuration;
 
 namespace StreamsHost.Commands;
@@ -46,25 +43,19 @@ internal sealed class PrintConfigCommand : HostSubcommand
         }
     }
 
-    private static string Json(IReadOnlyList<ListedValue> values)
+    private static string Json(IReadOnlyList<ListedValue> values) => IndentedJson.Write(json =>
     {
-        using var stream = new MemoryStream();
-        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        json.WriteStartArray();
+        foreach (ListedValue value in values)
         {
-            json.WriteStartArray();
-            foreach (ListedValue value in values)
-            {
-                json.WriteStartObject();
-                json.WriteString("key", value.Key);
-                json.WriteString("value", value.IsHidden ? null : value.Value);
-                json.WriteBoolean("hidden", value.IsHidden);
-                json.WriteString("source", value.Source);
-                json.WriteEndObject();
-            }
-
-            json.WriteEndArray();
+            json.WriteStartObject();
+            json.WriteString("key", value.Key);
+            json.WriteString("value", value.IsHidden ? null : value.Value);
+            json.WriteBoolean("hidden", value.IsHidden);
+            json.WriteString("source", value.Source);
+            json.WriteEndObject();
         }
 
-        return Encoding.UTF8.GetString(stream.ToArray());
-    }
+        json.WriteEndArray();
+    });
 }

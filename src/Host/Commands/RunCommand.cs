@@ -24,7 +24,9 @@ internal sealed class RunCommand : HostSubcommand
         SetAction((parsed, cancellationToken) => RunAsync(file.Read(parsed, keys), cancellationToken));
     }
 
-    private static async Task<int> RunAsync(HostArguments arguments, CancellationToken cancellationToken)
+    /// <summary>Runs the host until it is stopped.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(HostArguments arguments, CancellationToken cancellationToken)
     {
         RequireDescriptors();
         WebApplicationBuilder builder = HostApplication.CreateBuilder(arguments).AddLifetime();
