@@ -4,30 +4,12 @@
 # Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables to start a separate one. Where the base images
 # cannot be pulled, base-images.sh makes substitute images (debootstrap and the .NET SDK). Removes everything that it started.
 # The last line is "N passed, N failed"; the exit code is not 0 if anything failed.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec </dev/null
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
-passed=0 failed=0
-temp=$(mktemp -d "${TMPDIR:-/var/tmp}/streamshost.XXXXXX")
 project=streamshost-test-$$
 aot=$project:aot framework=$project:framework
 export COMPOSE_PROJECT_NAME=$project DOCKER_BUILDKIT=1 IMAGE=$aot TLS=$temp/tls
 daemon= made=()
-
-# check NAME COMMAND...: counts a pass or a fail, and shows the output of what failed.
-check() {
-  local name=$1
-  shift
-  if "$@" >"$temp/check.log" 2>&1; then
-    passed=$((passed + 1))
-    echo "ok: $name"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $name"
-    sed 's/^/  | /' "$temp/check.log"
-  fi
-}
 
 # eventually SECONDS COMMAND...: tries it until it succeeds.
 eventually() {
@@ -38,16 +20,6 @@ eventually() {
     sleep 0.2
   done
 }
-
-finish() {
-  local code=$?
-  trap - EXIT
-  remove || { echo "FAILED: everything that was started is removed"; failed=$((failed + 1)); }
-  ((code == 0)) || failed=$((failed + 1))
-  echo "$passed passed, $failed failed"
-  ((failed == 0)) || exit 1
-}
-trap finish EXIT
 
 remove() {
   local containers
@@ -63,7 +35,6 @@ remove() {
     kill "$daemon" && eventually 30 gone "$daemon" || return 1
     restore_network
   fi
-  rm -rf "$temp"
 }
 
 gone() {
@@ -198,7 +169,7 @@ python() {
   python3 docker/client.py "$@"
 }
 
-answers() {
+echoes() {
   local answer
   answer=$(python "$@" ask hello)
   echo "$answer"
@@ -253,7 +224,7 @@ images() {
     check "$name: starts with a read-only root and no capability" run "$name" "$image"
     check "$name: runs as 1654, without capabilities, on a read-only root" is_locked_up "$project-$name"
     check "$name: becomes healthy" becomes_healthy "$project-$name"
-    check "$name: echoes" answers "$(published "$project-$name" 7007)"
+    check "$name: echoes" echoes "$(published "$project-$name" 7007)"
     check "$name: docker stop ends it with exit code 0" ends "$project-$name"
   done
   [[ -z ${1:-} ]] || check "the executable of the image" copy_executable "$1"
@@ -273,7 +244,7 @@ sidecar() {
   check "sidecar: the relay becomes healthy" becomes_healthy "$relay"
   check "sidecar: the relay runs as 1654, without capabilities, on a read-only root" is_locked_up "$relay"
   check "sidecar: the application runs as 1654, without capabilities, on a read-only root" is_locked_up "$(container sidecar app)"
-  check "sidecar: a line goes over TLS to the Unix socket and back" answers "$address" --tls "$TLS/tls.crt"
+  check "sidecar: a line goes over TLS to the Unix socket and back" echoes "$address" --tls "$TLS/tls.crt"
   check "sidecar: 20 transfers are under way" under_way "$address" --tls "$TLS/tls.crt" hold 20
   check "sidecar: docker stop during the transfers ends the relay with exit code 0" ends "$relay"
   check "sidecar: no transfer lost a byte" client_reports '^20 of 20 whole$'
@@ -302,7 +273,7 @@ haproxy() {
   for host in host1 host2 host3; do
     check "haproxy: $host becomes healthy" becomes_healthy "$(container haproxy "$host")"
   done
-  check "haproxy: a line goes through it and back" eventually 30 answers "127.0.0.1:$PORT"
+  check "haproxy: a line goes through it and back" eventually 30 echoes "127.0.0.1:$PORT"
   check "haproxy: the real client's address is in a host's log" address_is_logged
   check "haproxy: HAProxy runs without capabilities" has_no_capability "$(container haproxy haproxy)"
   check "haproxy: 8 clients at a time are under way" under_way "127.0.0.1:$PORT" knock 8

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the packages: two packs are identical, packaging/validate.cs finds no defect, and an application that knows only the feed is built, run
-# and compiled ahead of time. Sources: checks.sh.
-source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+# and compiled ahead of time.
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 install_peers() {
   if type -P python3 gcc && [[ -e /usr/include/zlib.h ]]; then return; fi
@@ -21,21 +21,33 @@ valid() {
   [[ -z $report ]]
 }
 
-# The validator reports what is removed.
-invalid() {
-  local report copy=$temp/broken.nupkg
-  cp "$FEED"/ByteStreams.[0-9]*.nupkg "$copy" && cp "$FEED"/ByteStreams.[0-9]*.snupkg "${copy%.nupkg}.snupkg"
-  python3 - "$copy" <<'PYTHON'
-import shutil, sys, zipfile
-with zipfile.ZipFile(sys.argv[1]) as package, zipfile.ZipFile(sys.argv[1] + ".new", "w") as copy:
+# removed NAME...: a copy of the library's package and its symbols without these files.
+removed() {
+  local kind
+  for kind in nupkg snupkg; do
+    python3 - "$FEED/ByteStreams.$version.$kind" "$temp/broken.$kind" "$@" <<'PYTHON' || return
+import sys, zipfile
+source, target, *names = sys.argv[1:]
+with zipfile.ZipFile(source) as package, zipfile.ZipFile(target, "w") as copy:
     for entry in package.infolist():
-        if entry.filename not in ("icon.png", "lib/net10.0/ByteStreams.xml"):
+        if entry.filename not in names:
             copy.writestr(entry, package.read(entry))
-shutil.move(sys.argv[1] + ".new", sys.argv[1])
 PYTHON
-  report=$(dotnet run packaging/validate.cs -- "$copy") && return 1
+  done
+}
+
+# The validator reports what is removed, each in a line, and nothing else.
+invalid() {
+  local report lib=lib/net10.0/ByteStreams
+  removed icon.png README.md $lib.xml $lib.pdb || return
+  report=$(dotnet run packaging/validate.cs -- "$temp/broken.nupkg") && return 1
   echo "$report"
-  [[ $report == *"the icon is missing"*"has no XML documentation"* && $(wc -l <<<"$report") == 2 ]]
+  diff <(sort <<<"$report") - <<TEXT
+broken.nupkg: $lib.dll has no XML documentation
+broken.nupkg: the icon is missing or not a PNG of 128 by 128 pixels
+broken.nupkg: the readme is missing
+broken.nupkg: the symbols of $lib.dll are missing
+TEXT
 }
 
 # consumer COMMAND...: runs it in the application's folder with an empty HOME and these packages only from the feed.

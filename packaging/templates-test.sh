@@ -2,7 +2,7 @@
 # The templates as a stranger uses them: an empty HOME, the packed feed next to the machine's own package sources, and only the commands of the
 # created README.md. Needs nc, openssl, curl and python3, and the ports 7007, 7017, 7027, 7037, 5027 and 5037 of the loopback address.
 #   packaging/templates-test.sh
-source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 install_peers() {
   if type -P openssl curl python3 && nc -h 2>&1 | grep -q OpenBSD; then return; fi
@@ -41,14 +41,8 @@ serve() {
   wait_for 'Application started'
 }
 
-# s_client closes the connection neither at the end of its input nor after the answer.
 tls_answers() {
-  local pid log client code=0
-  client=$(indented 'openssl s_client')
-  start env --chdir "$app" bash -c "exec $client -verify_return_error <<<hello"
-  wait_for '^hello$' || code=$?
-  stop "$pid" || true
-  return "$code"
+  echoes_until_eof env --chdir "$app" $(indented 'openssl s_client') -verify_return_error
 }
 
 development_certificate() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the .NET tool as a user who has nothing but the .NET SDK and the feed: installs it, asks its version, lets it measure its own echo, and
-# runs it without installation. Sources: checks.sh.
-source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+# runs it without installation.
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 # Runs a command with an empty HOME, outside of the repository.
 alone=(env --chdir "$temp/work" HOME="$temp/home" NUGET_PACKAGES="$temp/nuget" PATH="$temp/home/.dotnet/tools:$PATH")

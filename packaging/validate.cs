@@ -51,9 +51,18 @@ void Validate(string file)
     }
 
     using var symbolPackage = new PackageArchiveReader(symbols);
-    foreach (string assembly in files.Where(name => IsAssembly(name) && symbolPackage.GetFiles().Contains(Path.ChangeExtension(name, ".pdb"))))
+    HashSet<string> symbolFiles = [.. symbolPackage.GetFiles()];
+    foreach (string assembly in files.Where(IsAssembly))
     {
-        Check(!assembly.StartsWith("lib/", StringComparison.Ordinal) || files.Contains(Path.ChangeExtension(assembly, ".xml")), $"{assembly} has no XML documentation");
+        // A tool has the assemblies of other packages beside its own.
+        bool isLibrary = assembly.StartsWith("lib/", StringComparison.Ordinal);
+        Check(!isLibrary || files.Contains(Path.ChangeExtension(assembly, ".xml")), $"{assembly} has no XML documentation");
+        if (!symbolFiles.Contains(Path.ChangeExtension(assembly, ".pdb")))
+        {
+            Check(!isLibrary && Path.GetFileNameWithoutExtension(assembly) != nuspec.GetId(), $"the symbols of {assembly} are missing");
+            continue;
+        }
+
         using var image = new PEReader(Copy(package, assembly));
         System.Collections.Immutable.ImmutableArray<DebugDirectoryEntry> entries = image.ReadDebugDirectory();
         Check(entries.Any(entry => entry.Type == DebugDirectoryEntryType.Reproducible), $"{assembly} was not compiled deterministically");

@@ -2,7 +2,7 @@
 # Builds every sample, starts it, and speaks to it with programs that are not of this repository: nc, curl, openssl, redis-cli,
 # redis-benchmark, and Python with its smtplib. Uses the ports that the samples name.
 #   samples/samples-test.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../packaging/checks.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 install_peers() {
   if type -P openssl curl python3 redis-cli redis-benchmark && nc -h 2>&1 | grep -q OpenBSD; then return; fi
@@ -171,13 +171,14 @@ file_sample() {
     ! "${sample[@]}" samples/file-transfer.cs get ../secret "$temp/stolen" && [[ ! -e $temp/stolen ]]
 }
 
-# The commands are those of the sample's README, except for the certificate's folder.
+# sidecar_sample N: its README's Nth command, and the client's; the certificate is in another folder.
 sidecar_sample() {
-  local readme=samples/tls-sidecar/README.md
-  cp samples/tls-sidecar/appsettings.json "$temp/" && dotnet build src/Host || return
-  serve_echo_if_needed && start $(sed -n 's/^    \(dotnet run --project.*\)/\1/p' $readme | sed "s|samples/tls-sidecar/|$temp/|;s|run |run --no-build |") &&
-    wait_for '127\.0\.0\.1:7443' || return
-  start bash -c "exec $(sed -n 's/^    \(openssl s_client.*\)/\1/p' $readme | sed "s|samples/tls-sidecar/|$temp/|") -verify_return_error <<<hello" && wait_for '^hello$'
+  local readme=samples/tls-sidecar/README.md code=0
+  dotnet build src/Host && cp samples/tls-sidecar/appsettings.json "$temp/" && serve_echo_if_needed || return
+  start $(sed -n 's/^    \(dotnet run --project.*\)/\1/p' $readme | sed -n "$1p" | sed "s|samples/tls-sidecar/|$temp/|g;s|run |run --no-build |")
+  wait_for 'tls://[^ ]*:7443' || return
+  echoes_until_eof $(sed -n 's/^    \(openssl s_client.*\)/\1/p' $readme | sed "s|samples/tls-sidecar/|$temp/|") -verify_return_error || code=$?
+  stop "$pid" && ((code == 0))
 }
 
 # The echo server of the first check, unless it failed.
@@ -197,7 +198,8 @@ check "samples/*.cs build" build
 check "a certificate" certificate
 check "samples/README.md lists every sample" every_sample_is_listed
 check "echo-server.cs answers echo-client.cs" echo_sample
-check "tls-sidecar terminates TLS in front of echo-server.cs" sidecar_sample
+check "tls-sidecar terminates TLS in front of echo-server.cs" sidecar_sample 1
+check "tls-sidecar does so without a file" sidecar_sample 2
 check "http-headers.cs gets headers over HTTP" http_sample
 check "http-headers.cs gets headers over HTTPS" https_sample
 check "wait-for-data.cs receives" wait_sample

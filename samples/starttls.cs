@@ -5,7 +5,7 @@
 //   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout tls.key -out tls.crt
 //   dotnet run samples/starttls.cs tls.crt tls.key
 //
-// Serves 127.0.0.1:2525. Try it with: openssl s_client -starttls smtp -connect localhost:2525 -CAfile tls.crt -crlf -quiet
+// Serves 127.0.0.1:2525. Try it with: openssl s_client -starttls smtp -connect localhost:2525 -CAfile tls.crt -crlf -quiet -no_ign_eof
 // and the lines "mail from:<a@example.com>", "rcpt to:<b@example.com>", "data", a text, "." and "quit".
 
 using System.Net.Security;

@@ -190,7 +190,7 @@ internal sealed class RelayCommand : HostSubcommand
             return;
         }
 
-        bool isList = children.All(child => child.Key.All(char.IsAsciiDigit));
+        bool isList = children.Index().All(child => child.Item.Key == child.Index.ToString(CultureInfo.InvariantCulture));
         if (isList)
         {
             json.WriteStartArray();

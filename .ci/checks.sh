@@ -1,25 +1,37 @@
-# Sourced by the scripts *-test.sh of this folder and by samples/samples-test.sh. Each is run on its own or by .ci/run; its last line is
-# "N passed, N failed", and its exit code is not 0 if anything failed. The script's work is in $temp, which is removed with everything that
-# was started.
+# Sourced by .ci/run and by the scripts whose name ends in test.sh, each of which can be run on its own: they work in the repository's folder,
+# and in $temp, which is removed with everything that was started. The last line is "N passed, N failed"; the exit code is not 0 if anything failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_UI_LANGUAGE=en
 
 passed=0 failed=0
+remarks=()
 started=()
 temp=$(mktemp -d "${TMPDIR:-/var/tmp}/bytestreams.XXXXXX")
+
+# A script replaces it that has more to remove than what `start` has started.
+remove() { :; }
 
 finish() {
   local code=$?
   trap - EXIT
   for pid in "${started[@]}"; do stop "$pid" >/dev/null 2>&1 || true; done
+  remove || { failed=$((failed + 1)) && remark "FAILED: everything that was started is removed"; }
   rm -rf "$temp"
   ((code == 0)) || failed=$((failed + 1))
+  # Repeated at the end, because the output is long.
+  ((${#remarks[@]} == 0)) || printf '%s\n' "${remarks[@]}"
   echo "$passed passed, $failed failed"
   ((failed == 0)) || exit 1
 }
 trap finish EXIT
+
+# remark TEXT: printed here and at the end.
+remark() {
+  echo "$1"
+  remarks+=("$1")
+}
 
 # check NAME COMMAND...: counts a pass or a fail, and shows the output of what failed.
 check() {
@@ -30,7 +42,7 @@ check() {
     echo "ok: $name"
   else
     failed=$((failed + 1))
-    echo "FAILED: $name"
+    remark "FAILED: $name"
     sed 's/^/  | /' "$temp/check.log"
   fi
 }
@@ -44,7 +56,7 @@ start() {
   started+=("$pid")
 }
 
-# wait_for TEXT: waits up to a minute for a line of the started program that matches.
+# wait_for TEXT: waits up to a minute, for a build included, for a line of the started program that matches.
 wait_for() {
   for _ in {1..600}; do
     ! grep -qE "$1" "$log" || return 0
@@ -76,6 +88,18 @@ answers() {
   answer=$(timeout 10 "$@") || return
   echo "$answer"
   [[ $answer == "$expected" ]]
+}
+
+# echoes_until_eof COMMAND...: a client whose standard input is sent to an echo prints it, and ends with code 0 when its input ends.
+echoes_until_eof() {
+  local fifo=$temp/input.${#started[@]} input code=0 pid log
+  mkfifo "$fifo"
+  start bash -c 'exec <"$0" && exec "$@"' "$fifo" "$@"
+  exec {input}>"$fifo"
+  echo hello >&"$input"
+  wait_for '^hello$' || code=$?
+  exec {input}>&-
+  timeout 10 tail --pid="$pid" -f /dev/null && wait "$pid" && return "$code"
 }
 
 # The feed that the checks install from: all packages of this repository, packed once into $FEED, or into $temp where it is not set.
