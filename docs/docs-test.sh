@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs the code and the commands of README.md and docs/coming-from as they are written, outside of the repository, with the packages of the feed.
+# Runs the code and the commands of README.md, docs/applications.md and docs/coming-from as they are written, outside of the repository, with the
+# packages of the feed.
 #   docs/docs-test.sh
-# Sources: packaging/checks.sh. Uses the ports that the pages name.
-source "$(dirname "${BASH_SOURCE[0]}")/../packaging/checks.sh"
+# Sources: .ci/checks.sh. Uses the ports and the sockets in /run that the pages name: as root.
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 install_peers() {
   if type -P openssl curl python3 && nc -h 2>&1 | grep -q OpenBSD; then return; fi
@@ -14,15 +15,100 @@ block() {
   awk -v language="$2" -v n="$3" '/^```/ { on = $0 == "```" language && ++blocks == n; next } on' "$1"
 }
 
-# An empty HOME with the machine's package sources, if it has any configured, and the feed.
+# readme_command COMMAND: the README has this command; notes that it is run.
+readme_command() {
+  grep -qxF "    $1" README.md || { echo "README.md has no line \"$1\""; return 1; }
+  echo "$1" >>"$temp/commands"
+}
+
+# in_folder FOLDER COMMAND: runs a command of the README in a folder of $temp.
+in_folder() {
+  readme_command "$2" && env --chdir "$temp/$1" bash -euc "$2"
+}
+
+# .ci/run runs the others: they need the repository's own build.
+every_command_is_run() {
+  printf '%s\n' 'dotnet run --project src/Host' 'dotnet test' 'nc 127.0.0.1 7007' 'packaging/pack feed' >>"$temp/commands"
+  diff <(awk '/^```/ { block = !block } !block && sub(/^    /, "")' README.md | sort) <(sort "$temp/commands")
+}
+
+# An empty HOME with the machine's package sources, if it has any configured, and the feed, which is "feed" of the clone's folder.
 empty_home() {
   local sources=$HOME/.nuget/NuGet/NuGet.Config
-  mkdir -p "$temp/home/.nuget/NuGet" "$temp/programs"
+  mkdir -p "$temp/home/.nuget/NuGet" "$temp/programs" "$temp/clone"
   [[ ! -e $sources ]] || cp "$sources" "$temp/home/.nuget/NuGet/"
-  export HOME=$temp/home
+  export HOME=$temp/home PATH="$temp/home/.dotnet/tools:$PATH"
   unset NUGET_PACKAGES DOTNET_CLI_HOME
   export MSBUILDDISABLENODEREUSE=1
-  dotnet nuget add source "$FEED" --name feed
+  ln -s "$FEED" "$temp/clone/feed" && in_folder clone 'dotnet nuget add source "$PWD/feed"'
+}
+
+packages_install() {
+  dotnet new console --output "$temp/app" && in_folder app 'dotnet add package ByteStreams' && in_folder app 'dotnet add package ByteStreams.Testing' &&
+    dotnet build "$temp/app"
+}
+
+template_creates() {
+  in_folder . 'dotnet new install ByteStreams.Templates' && in_folder . 'dotnet new bytestreams --output Service' && [[ -e $temp/Service/src/Service/Program.cs ]]
+}
+
+certificate() {
+  openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+    -keyout "$temp/programs/tls.key" -out "$temp/programs/tls.crt"
+}
+
+# The application is the tool's own echo, on the Unix socket of the README.
+sidecar_relays() {
+  local relay='streamshost relay tls://:7443 unix:/run/app.sock --cert tls.crt --key tls.key' application log pid
+  readme_command "$relay" || return
+  start streamshost --no-config --Admin:Enabled=false --ByteStreams:Endpoints:app:Url=unix:/run/app.sock --ByteStreams:Endpoints:app:Handler=echo
+  wait_for 'Endpoint app listens on' || return
+  application=$pid
+  start env --chdir "$temp/programs" $relay
+  wait_for 'Endpoint relay listens on' &&
+    answers hello streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && stop "$pid" && stop "$application" && [[ ! -e /run/app.sock ]]
+}
+
+readme_programs() {
+  local server
+  program README.md csharp 1 || return
+  start env --chdir "$temp/programs" "${program[@]}"
+  wait_for '^Serving on' || return
+  server=$pid
+  program README.md csharp 2 && answers $'Send: Hello World!\nReceived: Hello World!\nClose the connection' "${program[@]}" &&
+    wait_for '^Received from 127.0.0.1:[0-9]+: Hello World!$' && stop "$server"
+  # The server has no handler of SIGTERM.
+  (($? == 143))
+}
+
+# application NAME BLOCK [STATEMENT]: starts a web application around a block of docs/applications.md.
+application() {
+  local name=$1
+  {
+    printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using ByteStreams;' \
+      'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' "${3:-}"
+    block docs/applications.md csharp "$2"
+    printf '%s\n' 'builder.Build().Run();' 'internal sealed class Shout : ByteStreamHandler' '{' \
+      '    public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)' '    {' \
+      '        while (await reader.ReadTextLineAsync(cancellationToken: stopping) is { } line) writer.Write(line.ToUpperInvariant() + "\n");' '    }' '}'
+  } >"$temp/programs/$name.cs"
+  dotnet build "$temp/programs/$name.cs" -o "$temp/programs/$name" || return
+  start env --chdir "$temp/programs" "$temp/programs/$name/$name"
+  wait_for 'Application started'
+}
+
+handlers_and_endpoints() {
+  block docs/applications.md json 1 >"$temp/programs/appsettings.json"
+  local code=0
+  application endpoints 1 && answers ONE nc -N 127.0.0.1 7080 <<<one && answers TWO nc -N -U /run/shout.sock <<<two && stop "$pid" || code=$?
+  rm "$temp/programs/appsettings.json"
+  return "$code"
+}
+
+# The client is not of the PROXY protocol's trusted networks.
+middleware() {
+  application middleware 2 'builder.Services.AddByteStreams().AddHandler<Shout>("shout");' &&
+    ! timeout 10 streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && wait_for 'ended: proxy_untrusted' && stop "$pid"
 }
 
 # program FILE LANGUAGE N: builds the block, once for equal blocks. $program is the command that runs it, without "dotnet run" between.
@@ -97,6 +183,15 @@ PYTHON
 feed
 check "nc, curl, openssl and python3 are installed" install_peers
 check "an empty HOME with the feed" empty_home
+check "README.md: packages install" packages_install
+check "README.md: the template creates a service" template_creates
+check "README.md: the tool installs" in_folder . 'dotnet tool install --global StreamsHost'
+check "README.md: server and client" readme_programs
+check "a certificate" certificate
+check "README.md: the sidecar relays" sidecar_relays
+check "README.md: every command is run" every_command_is_run
+check "applications.md: handlers and endpoints" handlers_and_endpoints
+check "applications.md: connection middleware" middleware
 
 # Packages of SuperSocket and Bedrock.Framework are not built here: only the block of ByteStreams is run of their pages.
 check "coming-from/tcplistener.md: TcpListener" page_program docs/coming-from/tcplistener.md csharp 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests docs/monitoring with Debian's Prometheus, which is unpacked and not installed: the unit tests of the alerts, and a scrape of a running
 # host, against which every query of the dashboard and the rules is executed.
-source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 unpack_prometheus() {
   if ! (type -P curl openssl python3 && nc -h 2>&1 | grep -q OpenBSD); then

@@ -49,7 +49,7 @@ public partial class ConfigurationDocumentTests
     }
 
     [Theory]
-    [InlineData("README.md")]
+    [InlineData("docs/applications.md")]
     [InlineData(Document)]
     public void Schema_ExamplesInProse_AreInOrder(string file)
     {

@@ -8,7 +8,7 @@ namespace ByteStreams.Middleware.Tests.Hosting;
 public class MiddlewareNamespaceTests
 {
     [Theory]
-    [InlineData("README.md")]
+    [InlineData("docs/applications.md")]
     [InlineData("docs/asyncio.md")]
     public void Documentation_ExtensionsOfTheServersOptions_NamesTheirNamespace(string document)
     {
