@@ -176,6 +176,17 @@ echoes() {
   [[ $answer == hello ]]
 }
 
+# container_echoes CONTAINER: a line goes to its port 7007 and back. Shows what the container and the machine say if not.
+container_echoes() {
+  local address
+  address=$(published "$1" 7007) && echoes "$address" && return
+  "$docker" logs "$1"
+  "$docker" inspect --format '{{json .NetworkSettings}}' "$1"
+  grep -H . "/proc/$(process "$1")/net/tcp" "/proc/$(process "$1")/net/tcp6"
+  ip route && ip -brief address && iptables-save
+  return 1
+}
+
 # published CONTAINER PORT: the address on the machine.
 published() {
   "$docker" port "$1" "$2/tcp" | head -n 1
@@ -224,7 +235,7 @@ images() {
     check "$name: starts with a read-only root and no capability" run "$name" "$image"
     check "$name: runs as 1654, without capabilities, on a read-only root" is_locked_up "$project-$name"
     check "$name: becomes healthy" becomes_healthy "$project-$name"
-    check "$name: echoes" echoes "$(published "$project-$name" 7007)"
+    check "$name: echoes" container_echoes "$project-$name"
     check "$name: docker stop ends it with exit code 0" ends "$project-$name"
   done
   [[ -z ${1:-} ]] || check "the executable of the image" copy_executable "$1"
