@@ -182,9 +182,10 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     {
         var aborted = new ConnectionAbortedException("The connection was aborted from this side.", cause!);
         bool drops = WriteBufferSize > 0;
-        _input.Fail(aborted);
-        _output.Fail(aborted);
+        // Below first, and the input last: a handler whose read has failed closes, which must not send close_notify before the reset.
         AbortBelow(reason, cause, aborted, drops);
+        _output.Fail(aborted);
+        _input.Fail(aborted);
         Close();
     }
 

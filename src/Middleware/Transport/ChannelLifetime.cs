@@ -149,8 +149,9 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
         bool dropped = cause is not null && (drops || BufferedOutput > 0);
         if (TryEnd(reason))
         {
-            Input.Fail(aborted);
+            // The output first: a handler whose read has failed completes it, which must not send a FIN before the reset.
             Output.Fail(aborted);
+            Input.Fail(aborted);
             if (resets)
             {
                 _channel.Reset();
