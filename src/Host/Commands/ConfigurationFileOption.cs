@@ -7,7 +7,7 @@ namespace StreamsHost.Commands;
 internal sealed class ConfigurationFileOption : Option<string?>
 {
     /// <summary>The variable with the file, without the option: for containers, in which every command should read the same file.</summary>
-    private const string Variable = "STREAMSHOST_CONFIG";
+    public const string Variable = "STREAMSHOST_CONFIG";
 
     /// <summary>No file: only keys of the command line, the environment and secrets.</summary>
     private readonly Option<bool> _none = new("--no-config")
@@ -18,8 +18,8 @@ internal sealed class ConfigurationFileOption : Option<string?>
     public ConfigurationFileOption()
         : base("--config")
     {
-        Description = "The configuration file, instead of appsettings.json in the program's folder. Reloaded when it changes while the host runs. "
-            + $"The variable {Variable} has the same effect.";
+        Description = $"The configuration file, instead of appsettings.json in the program's folder or else {HostConfiguration.SystemFile}. Reloaded when it changes while the "
+            + $"host runs. The variable {Variable} has the same effect.";
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? file : null;
         HelpName = "PATH";
     }

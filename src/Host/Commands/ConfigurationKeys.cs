@@ -16,6 +16,13 @@ internal sealed class ConfigurationKeys
 
     public ConfigurationKeys(IReadOnlyList<string> arguments)
     {
+        if (Suggestions.AreAskedFor(arguments))
+        {
+            // One of them is a whole command line, which may begin with a key.
+            _others.AddRange(arguments);
+            return;
+        }
+
         for (int i = 0; i < arguments.Count; i++)
         {
             string argument = arguments[i];

@@ -7,7 +7,8 @@ namespace StreamsHost.Commands;
 /// <summary>The help of a command, followed by its examples.</summary>
 internal sealed class ExamplesHelpAction(HelpAction help) : SynchronousCommandLineAction
 {
-    private static readonly string[] OfTheProgram =
+    /// <summary>Examples of the program, without its name.</summary>
+    public static IReadOnlyList<string> OfTheProgram { get; } =
     [
         "",
         "--config /etc/streamshost/appsettings.json",

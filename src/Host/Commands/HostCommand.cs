@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Completions;
 using System.CommandLine.Help;
 
 namespace StreamsHost.Commands;
@@ -24,12 +25,19 @@ internal sealed class HostCommand : RootCommand
                 new HealthcheckCommand(keys, file),
                 new ConnectCommand(),
                 new BenchCommand(),
+                new CompletionCommand(),
+                new ManualCommand(this),
             ])
         {
             Add(command);
         }
 
         Action = _run.Action;
+        foreach (SuggestDirective suggest in Directives.OfType<SuggestDirective>())
+        {
+            suggest.Action = new Suggestions(suggest, keys.Others);
+        }
+
         foreach (HelpOption help in Options.OfType<HelpOption>())
         {
             help.Action = new ExamplesHelpAction((HelpAction)help.Action!);

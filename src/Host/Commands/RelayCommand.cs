@@ -61,6 +61,7 @@ internal sealed class RelayCommand : HostSubcommand
         [
             _certificate, _key, _clientCa, _allowDns, _allowUri, _ca, _upstreamCertificate, _upstreamKey, _serverName, _acceptProxy, _sendProxy, _maxConnections,
         ];
+        _sendProxy.CompletionSources.Add("V1", "V2");
         Add(_listen);
         Add(_upstreams);
         foreach (Option option in (Option[])[.. _options, _admin, _print])

@@ -10,6 +10,11 @@ namespace StreamsHost.Configuration;
 /// <summary>The sources of the configuration, and the log messages about files that cannot be read.</summary>
 internal static partial class HostConfiguration
 {
+    /// <summary>The file of an installed program, in whose folder there are only programs.</summary>
+    public const string SystemFile = "/etc/streamshost/appsettings.json";
+
+    private const string FileName = "appsettings.json";
+
     /// <summary>The folder with one file per key, as Kubernetes and Docker mount secrets.</summary>
     public const string SecretsDirectory = "SecretsDirectory";
 
@@ -39,12 +44,18 @@ internal static partial class HostConfiguration
         configuration.AddInMemoryCollection(Defaults);
         if (!arguments.WithoutFile)
         {
-            configuration.Sources.Add(arguments.File is string file ? Named(file) : Shipped());
+            configuration.Sources.Add(arguments.File is string file ? Named(file) : Default());
         }
 
         configuration.AddEnvironmentVariables().AddCommandLine([.. arguments.Keys]);
         AddSecrets(configuration);
     }
+
+    /// <summary>The file in the folder of the program, or where there is none the system's.</summary>
+    private static ConfigurationFile Default() =>
+        !OperatingSystem.IsWindows() && !File.Exists(Path.Combine(AppContext.BaseDirectory, FileName)) && File.Exists(SystemFile)
+            ? Named(SystemFile)
+            : Shipped();
 
     /// <summary>The file in the folder of the program.</summary>
     private static ConfigurationFile Shipped()
@@ -54,7 +65,7 @@ internal static partial class HostConfiguration
         return new ConfigurationFile
         {
             FileProvider = unwatchable is null ? files : new PolledFolder(files, TimeProvider.System),
-            Path = "appsettings.json",
+            Path = FileName,
             Optional = true,
             ReloadOnChange = true,
             Unwatchable = unwatchable,

@@ -1,0 +1,19 @@
+# Completion of streamshost in bash: source <(streamshost completion bash), or this file in /usr/share/bash-completion/completions/streamshost.
+# File names are completed where the program has no suggestion.
+_streamshost() {
+  local line=${COMP_LINE:0:COMP_POINT} reply
+  # The program's own arguments begin after its name.
+  line=${line#*"${COMP_WORDS[0]}"}
+  line=${line#"${line%%[![:space:]]*}"}
+  # bash splits words at colons and equal signs: the part of the word that it has put aside is not repeated.
+  local word=${line##*[[:space:]]} aside
+  aside=${word%"${COMP_WORDS[COMP_CWORD]}"}
+  [[ ${COMP_WORDS[COMP_CWORD]} != [:=] ]] || aside=$word
+  COMPREPLY=()
+  while IFS= read -r reply; do
+    [[ -z $reply ]] || COMPREPLY+=("${reply#"$aside"}")
+  done < <("${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null)
+  # A key goes on after it.
+  [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *[:=] ]] || compopt -o nospace
+}
+complete -o default -F _streamshost streamshost

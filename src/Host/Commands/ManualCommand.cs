@@ -1,0 +1,11 @@
+namespace StreamsHost.Commands;
+
+/// <summary>Prints the manual page, of which everything about commands and options is what their help says.</summary>
+internal sealed class ManualCommand : HostSubcommand
+{
+    public ManualCommand(HostCommand root)
+        : base("man", "Prints the manual page, streamshost(1), for man.", "man > /usr/share/man/man1/streamshost.1", "man | man -l -") =>
+        SetAction(parsed => parsed.InvocationConfiguration.Output.Write(ManualPage.Write(root)));
+
+    public override bool TakesConfiguration => false;
+}
