@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 project=streamshost-test-$$
 aot=$project:aot framework=$project:framework
 export COMPOSE_PROJECT_NAME=$project DOCKER_BUILDKIT=1 IMAGE=$aot TLS=$temp/tls
-daemon= made=()
+daemon= bridge= made=()
 
 # eventually SECONDS COMMAND...: tries it until it succeeds.
 eventually() {
@@ -50,7 +50,7 @@ compose() {
 # The daemon leaves its networks, chains and forwarding: restores the state from before.
 restore_network() {
   local table
-  ip link delete docker0 2>/dev/null || true
+  ip link delete "$bridge" 2>/dev/null || true
   for table in filter nat; do
     if ! grep -qx "\*$table" "$temp/iptables"; then
       iptables -t "$table" -F && iptables -t "$table" -X
@@ -83,7 +83,10 @@ start_daemon() {
   iptables-save >"$temp/iptables"
   cat /proc/sys/net/ipv4/ip_forward >"$temp/ip_forward"
   export DOCKER_HOST=unix://$temp/docker.sock
-  PATH=$PATH:/usr/sbin:/sbin setsid dockerd --data-root "$temp/data" --exec-root "$temp/exec" --pidfile "$temp/pid" -H "$DOCKER_HOST" \
+  # Not docker0: what a killed daemon has left attached to it answers for the addresses of new containers.
+  bridge=bytestreams$((RANDOM % 10000))
+  ip link add "$bridge" type bridge && ip address add "10.213.$((RANDOM % 256)).1/24" dev "$bridge" && ip link set "$bridge" up || return
+  PATH=$PATH:/usr/sbin:/sbin setsid dockerd --data-root "$temp/data" --exec-root "$temp/exec" --pidfile "$temp/pid" -H "$DOCKER_HOST" --bridge "$bridge" \
     >"$temp/dockerd.log" 2>&1 &
   daemon=$!
   eventually 60 "$docker" info >"$temp/info.log" 2>&1 || { cat "$temp/dockerd.log"; return 1; }
