@@ -17,6 +17,19 @@ version_is_true() {
   [[ $printed == "$version+$(git rev-parse HEAD)" ]]
 }
 
+# The command is the program itself, and not one that starts the runtime.
+is_native() {
+  [[ $(head -c 4 "$(readlink -f "$temp/home/.dotnet/tools/streamshost")") == $'\x7fELF' ]] &&
+    ! compgen -G "$temp/home/.dotnet/tools/.store/streamshost/*/*/*/tools/*/*/StreamsHost.dll"
+}
+
+# This machine would install it only if it were another platform.
+runs_elsewhere() {
+  local printed
+  mkdir "$temp/any" && python3 -m zipfile -e "$FEED/StreamsHost.any.$version.nupkg" "$temp/any" &&
+    printed=$(timeout 30 dotnet exec "$temp/any/tools/net10.0/any/StreamsHost.dll" --version) && [[ $printed == "$version+"* ]]
+}
+
 names_what_is_missing() {
   local output
   output=$("${alone[@]}" timeout 30 streamshost run 2>&1) && return 1
@@ -55,6 +68,8 @@ XML
 
 check "dotnet tool install --global StreamsHost" installs
 check "streamshost --version is the version and the commit" version_is_true
+check "it is compiled for this platform" is_native
+check "the package for other platforms runs on the .NET runtime" runs_elsewhere
 check "streamshost run without a configuration names what is missing" names_what_is_missing
 check "streamshost bench measures its own echo" measures_its_own_echo
 check "dnx StreamsHost serves without installation" runs_without_installation
