@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using ByteStreams;
 using ByteStreams.Testing;
@@ -150,6 +151,37 @@ public sealed class RelayCommandTests : IDisposable
         CliResult check = await RunAsync("check", "--config", file);
         Assert.Equal((0, string.Empty), (check.ExitCode, check.Errors));
         Assert.Contains("1 endpoint is valid.", check.Output, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Relay_CertificateReplacedAndSighup_ServesTheNewOneAndKeepsItWhenTheNextIsInvalid()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "SIGHUP is a signal of a Unix system");
+        using var authority = new AuthorityFiles();
+        (TlsCertificateOptions served, TlsCertificateOptions next) = (authority.Write("first"), authority.Write("second"));
+        await using HostProcess host = HostProcess.StartAlone(
+            "relay", "tls://127.0.0.1:0", $"unix:{Path.Combine(_folder, "app.sock")}", "--cert", served.Path!, "--key", served.KeyPath!);
+        await host.WaitUntilUpAsync(1);
+        Assert.Equal("CN=first", await SubjectAsync());
+
+        File.Copy(next.Path!, served.Path!, overwrite: true);
+        File.Copy(next.KeyPath!, served.KeyPath!, overwrite: true);
+        host.Signal(PosixSignal.SIGHUP);
+        await host.WaitForLineAsync("SIGHUP: configuration and certificates reloaded");
+        Assert.Equal("CN=second", await SubjectAsync());
+
+        await File.WriteAllTextAsync(served.Path!, "no certificate", Cancel);
+        host.Signal(PosixSignal.SIGHUP);
+        await host.WaitForLineAsync("SIGHUP: ");
+        Assert.Equal("CN=second", await SubjectAsync());
+
+        async Task<string?> SubjectAsync()
+        {
+            var tls = new TlsClientOptions { CaPath = authority.CaPath, ServerName = "localhost" };
+            await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(
+                "127.0.0.1", host.Port("relay"), new ByteStreamClientOptions { Tls = tls.CreateAuthenticationOptions() }, Cancel);
+            return client.Writer.PeerCertificate?.Subject;
+        }
     }
 
     private Task<CliResult> RunAsync(params string[] arguments) => Cli.RunAsync(new CliStart { Folder = _folder }, arguments);
