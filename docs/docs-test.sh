@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the code and the commands of README.md, docs/applications.md and docs/coming-from as they are written, outside of the repository, with the
-# packages of the feed.
+# Runs the code and the commands of README.md, docs/applications.md, docs/asyncio.md and docs/coming-from as they are written, outside of the
+# repository, with the packages of the feed.
 #   docs/docs-test.sh
 # Sources: .ci/checks.sh. Uses the ports and the sockets in /run that the pages name: as root.
 source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
@@ -79,6 +79,11 @@ readme_programs() {
     wait_for '^Received from 127.0.0.1:[0-9]+: Hello World!$' && stop "$server"
   # The server has no handler of SIGTERM.
   (($? == 143))
+}
+
+# Except the reference to the package or the project, and the comment above the sample.
+is_the_samples_code() {
+  diff <(block README.md csharp "$1" | grep -vE '^(#:|//|$)') <(grep -vE '^(#:|//|$)' "$2")
 }
 
 # application NAME BLOCK [STATEMENT]: starts a web application around a block of docs/applications.md.
@@ -187,6 +192,8 @@ check "README.md: packages install" packages_install
 check "README.md: the template creates a service" template_creates
 check "README.md: the tool installs" in_folder . 'dotnet tool install --global StreamsHost'
 check "README.md: server and client" readme_programs
+check "README.md: the server is samples/echo-server.cs" is_the_samples_code 1 samples/echo-server.cs
+check "README.md: the client is samples/echo-client.cs" is_the_samples_code 2 samples/echo-client.cs
 check "a certificate" certificate
 check "README.md: the sidecar relays" sidecar_relays
 check "README.md: every command is run" every_command_is_run

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the Debian package in a new Debian system without .NET, which has what the package depends on and systemd: installs it, boots the system,
-# serves, reloads, upgrades, stops, and purges it, after which the system is as before.
+# Tests the Debian package in a new Debian system without .NET, which has what the package depends on and systemd: boots the system, installs the
+# package, serves, relays, reloads, upgrades, stops, and purges it, after which the system is as before.
 #   packaging/deb-test.sh
 # Needs root on Debian with debhelper, lintian, debootstrap and systemd-container. DEBIAN_MIRROR replaces debootstrap's default mirror.
 source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
@@ -49,9 +49,11 @@ list() {
   )
 }
 
+# In the running system: a package may start its service there, and not in a chroot.
 installs() {
-  cp "$deb" "$root/root/package.deb" && chroot "$root" dpkg --install /root/package.deb &&
-    grep streamshost "$root/etc/passwd" && [[ ! -e $root/etc/systemd/system/multi-user.target.wants/streamshost.service ]]
+  cp "$deb" "$root/root/package.deb" && inside dpkg --install /root/package.deb && grep streamshost "$root/etc/passwd" || return
+  [[ $(inside systemctl is-enabled streamshost) == disabled && $(inside systemctl is-active streamshost) == inactive ]] &&
+    ! inside journalctl --no-pager --unit streamshost | grep -i start
 }
 
 units_verify() {
@@ -77,9 +79,13 @@ inside() {
 }
 
 power_off() {
-  # SIGRTMIN+4 powers systemd off.
-  kill -s RTMIN+4 "$leader" && timeout 60 tail --pid="$machine" -f /dev/null
+  local pid=$machine
   machine=
+  # SIGRTMIN+4 powers systemd off.
+  if [[ -z $leader ]] || ! kill -s RTMIN+4 "$leader" || ! timeout 60 tail --pid="$pid" -f /dev/null; then
+    kill -KILL "$pid" && wait "$pid"
+    return 1
+  fi
 }
 
 # in_system SECONDS COMMAND...: succeeds within that time.
@@ -92,7 +98,7 @@ in_system() {
   done
 }
 
-without_an_endpoint_it_says_so() {
+without_an_endpoint_they_report_it() {
   local output
   output=$(inside streamshost check 2>&1) && return 1
   echo "$output"
@@ -125,13 +131,85 @@ echoes() {
   answer=$(inside streamshost connect tls://127.0.0.1:7443 --server-name localhost --ca /etc/streamshost/tls.crt <<<hello) && [[ $answer == hello ]]
 }
 
-# Not root, no capability, and the system is read-only to it: what the kernel says, not the unit.
+# Not root, no capability, and the system is read-only to it: what the kernel reports, not the unit.
 is_locked_up() {
   local pid status
   pid=$(inside systemctl show --property MainPID --value streamshost) && status=$(inside cat "/proc/$pid/status") || return
   grep -E '^(Uid|Cap...|NoNewPrivs|Seccomp):' <<<"$status"
   ! grep -qE '^Uid:\s+0' <<<"$status" && ! grep -E '^Cap(Inh|Prm|Eff|Bnd|Amb):' <<<"$status" | grep -qv '0000000000000000$' &&
     grep -qP '^NoNewPrivs:\t1' <<<"$status" && grep -qP '^Seccomp:\t2' <<<"$status" && inside cat "/proc/$pid/mountinfo" | grep -E ' / ro[, ]'
+}
+
+# as_service COMMAND...
+as_service() {
+  inside runuser -u streamshost -- "$@"
+}
+
+# Root could read it.
+check_finds_an_unreadable_key() {
+  local output
+  inside chmod 600 /etc/streamshost/tls.key
+  output=$(as_service streamshost check 2>&1) && { inside chmod 640 /etc/streamshost/tls.key; return 1; }
+  inside chmod 640 /etc/streamshost/tls.key
+  echo "$output"
+  [[ $output == *tls.key* ]] && as_service streamshost check
+}
+
+# configuration NAME=URL,HANDLER[,UPSTREAM]...
+configuration() {
+  python3 - "$@" >"$root/etc/streamshost/appsettings.json" <<'PYTHON'
+import json, sys
+endpoints = {}
+for argument in sys.argv[1:]:
+    name, _, values = argument.partition("=")
+    url, handler, *upstreams = values.split(",")
+    endpoints[name] = {"Url": url, "Handler": handler, **({"Relay": {"Upstreams": upstreams}} if upstreams else {})}
+    if url.startswith("unix:"):
+        endpoints[name] |= {"UnixSocketGroup": "www-data", "UnixSocketMode": "0660"}
+print(json.dumps({"ByteStreams": {"Endpoints": endpoints}}))
+PYTHON
+}
+
+# drop_in NAME LINES...: as systemctl edit.
+drop_in() {
+  local folder=$root/etc/systemd/system/streamshost.service.d name=$1
+  shift
+  mkdir -p "$folder" && printf '%s\n' "$@" >"$folder/$name.conf" && inside systemctl daemon-reload
+}
+
+# says_hello URL: an echo answers there.
+says_hello() {
+  [[ $(inside streamshost connect "$1" <<<hello) == hello ]]
+}
+
+# An address that is not a loopback one, which a relay looks up among those of the machine.
+relays_to_a_tcp_upstream() {
+  nsenter --target "$leader" --net sh -c 'ip link add up0 type veth peer name up1 && ip address add 192.0.2.1/24 dev up0 && ip link set up0 up && ip link set up1 up' &&
+    configuration relay=tcp://127.0.0.1:7080,relay,tcp://192.0.2.1:7081 echo=tcp://192.0.2.1:7081,echo && inside systemctl restart streamshost &&
+    says_hello tcp://127.0.0.1:7080 || return
+  # Also where the unit forbids the lookup.
+  drop_in families '[Service]' 'RestrictAddressFamilies=' 'RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX' &&
+    inside systemctl restart streamshost && says_hello tcp://127.0.0.1:7080
+}
+
+shares_a_socket_with_a_group() {
+  configuration echo=unix:/run/streamshost/shared.sock,echo && drop_in group '[Service]' 'SupplementaryGroups=www-data' &&
+    inside systemctl restart streamshost && [[ $(inside stat --format '%a %U %G' /run/streamshost/shared.sock) == "660 streamshost www-data" ]] &&
+    [[ $(inside runuser -u www-data -- streamshost connect unix:/run/streamshost/shared.sock <<<hello) == hello ]]
+}
+
+serves_a_port_below_1024() {
+  configuration echo=tcp://127.0.0.1:443,echo &&
+    drop_in port '[Service]' 'AmbientCapabilities=CAP_NET_BIND_SERVICE' 'CapabilityBoundingSet=CAP_NET_BIND_SERVICE' &&
+    inside systemctl restart streamshost && says_hello tcp://127.0.0.1:443
+}
+
+# As the comment of the example describes it.
+is_activated_by_a_socket() {
+  configuration echo=fd:echo,echo && cp "$root/usr/share/doc/streamshost/examples/streamshost.socket" "$root/etc/systemd/system/" &&
+    drop_in socket '[Unit]' 'Requires=streamshost.socket' 'After=streamshost.socket' && inside systemctl stop streamshost &&
+    inside systemctl enable --now streamshost.socket streamshost && says_hello tcp://127.0.0.1:7007 &&
+    inside systemctl restart streamshost && says_hello tcp://127.0.0.1:7007
 }
 
 reloads_the_certificate() {
@@ -152,7 +230,8 @@ stops() {
 }
 
 is_purged() {
-  inside systemctl disable streamshost && inside rm /etc/streamshost/tls.crt /etc/streamshost/tls.key && inside dpkg --purge streamshost && power_off &&
+  inside systemctl disable --now streamshost streamshost.socket && inside rm -r /etc/systemd/system/streamshost.socket /etc/systemd/system/streamshost.service.d &&
+    inside rm /etc/streamshost/tls.crt /etc/streamshost/tls.key && inside dpkg --purge streamshost && power_off &&
     rm "$root/root/package.deb" && list >"$temp/after" && diff "$temp/before" "$temp/after"
 }
 
@@ -163,13 +242,18 @@ check "packaging/deb" builds
 check "two builds are identical" two_builds_are_identical
 check "lintian finds nothing" lintian_finds_nothing
 check "a Debian system with what the package depends on, without .NET" makes_a_system
+check "the system boots" boots
 check "dpkg --install, which enables and starts nothing" installs
 check "systemd-analyze verify has no remark" units_verify
-check "the system boots" boots
-check "without an endpoint the check and the service say so" without_an_endpoint_it_says_so
+check "without an endpoint the check and the service report it" without_an_endpoint_they_report_it
 check "a TLS relay as in the package's example serves" serves
 check "it runs without rights" is_locked_up
 check "systemctl reload serves the new certificate" reloads_the_certificate
+check "streamshost check as the service's user finds a key that it cannot read" check_finds_an_unreadable_key
 check "an upgrade restarts it with its configuration" upgrades
 check "systemctl stop ends it with exit code 0" stops
+check "it relays to a TCP upstream, with and without netlink" relays_to_a_tcp_upstream
+check "it shares a Unix socket with a group" shares_a_socket_with_a_group
+check "it serves a port below 1024" serves_a_port_below_1024
+check "it is activated by a socket" is_activated_by_a_socket
 check "dpkg --purge leaves nothing" is_purged

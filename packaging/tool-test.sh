@@ -23,11 +23,11 @@ is_native() {
     ! compgen -G "$temp/home/.dotnet/tools/.store/streamshost/*/*/*/tools/*/*/StreamsHost.dll"
 }
 
-# This machine would install it only if it were another platform.
+# runs_elsewhere PLATFORM: a package that would be installed only on another platform.
 runs_elsewhere() {
   local printed
-  mkdir "$temp/any" && python3 -m zipfile -e "$FEED/StreamsHost.any.$version.nupkg" "$temp/any" &&
-    printed=$(timeout 30 dotnet exec "$temp/any/tools/net10.0/any/StreamsHost.dll" --version) && [[ $printed == "$version+"* ]]
+  mkdir "$temp/$1" && python3 -m zipfile -e "$FEED/StreamsHost.$1.$version.nupkg" "$temp/$1" &&
+    printed=$(timeout 30 dotnet exec "$temp/$1/tools/net10.0/$1/StreamsHost.dll" --version) && [[ $printed == "$version+"* ]]
 }
 
 names_what_is_missing() {
@@ -69,7 +69,8 @@ XML
 check "dotnet tool install --global StreamsHost" installs
 check "streamshost --version is the version and the commit" version_is_true
 check "it is compiled for this platform" is_native
-check "the package for other platforms runs on the .NET runtime" runs_elsewhere
+check "the package for other platforms runs on the .NET runtime" runs_elsewhere any
+check "the package for systems with musl runs on the .NET runtime" runs_elsewhere linux-musl-x64
 check "streamshost run without a configuration names what is missing" names_what_is_missing
 check "streamshost bench measures its own echo" measures_its_own_echo
 check "dnx StreamsHost serves without installation" runs_without_installation

@@ -59,7 +59,7 @@ void Validate(string file)
         Check(!isLibrary || files.Contains(Path.ChangeExtension(assembly, ".xml")), $"{assembly} has no XML documentation");
         if (!symbolFiles.Contains(Path.ChangeExtension(assembly, ".pdb")))
         {
-            Check(!isLibrary && Path.GetFileNameWithoutExtension(assembly) != nuspec.GetId(), $"the symbols of {assembly} are missing");
+            Check(!isLibrary && !nuspec.GetId().StartsWith(Path.GetFileNameWithoutExtension(assembly), StringComparison.Ordinal), $"the symbols of {assembly} are missing");
             continue;
         }
 

@@ -12,7 +12,7 @@ internal sealed class ConfigurationFileOption : Option<string?>
     /// <summary>No file: only keys of the command line, the environment and secrets.</summary>
     private readonly Option<bool> _none = new("--no-config")
     {
-        Description = "Reads no configuration file, not even the one in the program's folder with its demo endpoints: only keys, variables and secrets.",
+        Description = "Reads no configuration file, also not the default one: only keys, variables and secrets.",
     };
 
     public ConfigurationFileOption()

@@ -11,6 +11,11 @@ internal static class KeySuggestions
     /// <summary>Suggests keys that begin with a word. A section ends with a colon, a value's key with an equal sign.</summary>
     public static IReadOnlyList<string> Find(string word)
     {
+        if (!word.StartsWith(Dashes, StringComparison.Ordinal))
+        {
+            return [];
+        }
+
         using var schema = JsonDocument.Parse(EmbeddedText.Read(SchemaCommand.Schema));
         JsonElement root = schema.RootElement;
         JsonElement? at = root;
@@ -22,11 +27,6 @@ internal static class KeySuggestions
             }
 
             return at is JsonElement value ? [.. Values(value).Where(text => text.StartsWith(begun, StringComparison.OrdinalIgnoreCase)).Select(text => $"{key}={text}")] : [];
-        }
-
-        if (!word.StartsWith(Dashes, StringComparison.Ordinal))
-        {
-            return [];
         }
 
         string[] parts = word[Dashes.Length..].Split(':');

@@ -1,6 +1,6 @@
 namespace StreamsHost.Commands;
 
-/// <summary>Prints the manual page, of which everything about commands and options is what their help says.</summary>
+/// <summary>Prints the manual page. Its texts of commands and options are those of <c>--help</c>.</summary>
 internal sealed class ManualCommand : HostSubcommand
 {
     public ManualCommand(HostCommand root)

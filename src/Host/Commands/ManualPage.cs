@@ -14,8 +14,8 @@ internal sealed class ManualPage
 
     private static readonly (string Name, string Text)[] Signals =
     [
-        ("SIGTERM, SIGINT, SIGQUIT", "Stop: no connection is accepted, handlers are asked to end, and what was written is delivered. A second signal resets the connections that are left."),
-        ("SIGHUP", "Reloads the configuration and the certificates. What is invalid changes nothing, and is logged."),
+        ("SIGTERM, SIGINT, SIGQUIT", "Stop: no connection is accepted, handlers are requested to stop, and what was written is delivered. A second signal resets the connections that are left."),
+        ("SIGHUP", "Reloads the configuration and the certificates. An invalid configuration or certificate changes nothing, and is logged."),
     ];
 
     private static readonly (string Name, string Text)[] ExitStatus =

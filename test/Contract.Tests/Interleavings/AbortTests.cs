@@ -19,7 +19,7 @@ public sealed class AbortTests
     [InlineData(Medium.TlsSocket)]
     public async Task AbortClients_HandlersEndWithTheirReads_NoClientSeesACleanEnd(Medium medium)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux() || !medium.ToString().EndsWith("Epoll", StringComparison.Ordinal), "epoll is Linux'");
+        Assert.SkipUnless(OperatingSystem.IsLinux() || !medium.ToString().EndsWith("Epoll", StringComparison.Ordinal), "epoll needs Linux");
         CancellationToken test = TestContext.Current.CancellationToken;
         await using MeetingPlace place = await MeetingPlace.StartAsync(medium);
         for (int round = 0; round < Rounds; round++)

@@ -50,14 +50,6 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Suggest_PartOfACommand_IsAnsweredWithAllThatHaveIt()
-    {
-        CliResult result = await Cli.RunAsync("[suggest:2]", "ch");
-
-        Assert.Equal((0, "check\nschema\nbench\nhealthcheck\n", string.Empty), (result.ExitCode, result.Output.ReplaceLineEndings("\n"), result.Errors));
-    }
-
-    [Fact(Timeout = 120000)]
     public async Task Version_Always_IsThatOfTheBuild()
     {
         CliResult result = await Cli.RunAsync("--version");

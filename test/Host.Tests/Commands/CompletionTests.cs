@@ -26,6 +26,9 @@ public sealed class CompletionTests
     [InlineData("--ByteStreams:Endpoints:a:Url=tcp://*:1 --no", "--no-config")]
     [InlineData("bench --By", "")]
     [InlineData("--None:Such:Key", "")]
+    [InlineData("-=", "")]
+    [InlineData("-a=b", "")]
+    [InlineData("=", "")]
     public async Task Suggest_Line_SuggestsTheLastWord(string line, string expected)
     {
         CliResult result = await Cli.RunAsync($"[suggest:{line.Length}]", line);
@@ -86,6 +89,13 @@ public sealed class CompletionTests
             await EqualAsync("streamshost relay --client-ca here", "streamshost relay --cl");
             await EqualAsync("streamshost check --ByteStreams:Endpoints:a:Url=here", "streamshost check --ByteStreams:Endpoints:a:Ur");
             await EqualAsync("streamshost relay --cert target.crt here", "streamshost relay --cert targ");
+
+            if (shell[0] == "bash")
+            {
+                // In the middle of a word only what is before the cursor counts: Control-B goes back, and x comes after all that is typed then.
+                await EqualAsync("streamshost relayhere", "streamshost rex\u0002");
+                await EqualAsync("streamshost check --ByteStreams:Endpoints:a:Url=here", "streamshost check --ByteStreams:Endpoints:a:Urx\u0002");
+            }
         }
         finally
         {

@@ -30,7 +30,7 @@ def type_and_await(keys, expected):
 type_and_await("echo re''ady\r", rb"ready\r\n")
 type_and_await(f"stty cols 400; {setup}; echo re''ady\r", rb"ready\r\n")
 # Control-A goes to the beginning of the line.
-output = type_and_await(f"{line}\there; echo e''nd\x01printf '<%s>\\n' \r", rb"\nend\r\n")
+output = type_and_await(f"{line}\there; echo e''nd\x01printf '<%s>\\n' \r", rb"\nendx?\r\n")
 plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b\(B|\r", "", output)
 print("\n".join(re.findall(r"^<(.*)>$", plain, re.MULTILINE)))
 os.write(terminal, b"exit\r")

@@ -5,15 +5,14 @@ _streamshost() {
   # The program's own arguments begin after its name.
   line=${line#*"${COMP_WORDS[0]}"}
   line=${line#"${line%%[![:space:]]*}"}
-  # bash splits words at colons and equal signs: the part of the word that it has put aside is not repeated.
+  # bash splits words at colons and equal signs, and replaces the last part only: what is before it is not repeated.
   local word=${line##*[[:space:]]} aside
-  aside=${word%"${COMP_WORDS[COMP_CWORD]}"}
-  [[ ${COMP_WORDS[COMP_CWORD]} != [:=] ]] || aside=$word
+  aside=${word%"${word##*[:=]}"}
   COMPREPLY=()
   while IFS= read -r reply; do
     [[ -z $reply ]] || COMPREPLY+=("${reply#"$aside"}")
   done < <("${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null)
-  # A key goes on after it.
+  # No space after a suggestion that ends with a colon or an equal sign.
   [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *[:=] ]] || compopt -o nospace
 }
 complete -o default -F _streamshost streamshost

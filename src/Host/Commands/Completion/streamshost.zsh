@@ -4,7 +4,7 @@
 _streamshost() {
   local line="${(j: :)words[2,CURRENT]}" reply
   local -a ended begun
-  # A key goes on after it.
+  # No space after a suggestion that ends with a colon or an equal sign.
   for reply in ${(f)"$("${words[1]}" "[suggest:${#line}]" "$line" 2>/dev/null)"}; do
     [[ $reply == *[:=] ]] && begun+=("$reply") || ended+=("$reply")
   done
