@@ -33,6 +33,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
     private readonly TaskCompletionSource _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ConnectionContext? _connection;
+    private ReadWatch? _reads;
     private int _steps;
 
     public static TheoryData<Way> Ways => [Way.Own, Way.Memory, Way.Stock, Way.OwnTls, Way.StockTls];
@@ -350,6 +351,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
         (reader, writer, stopping) =>
         {
             _connection = writer.Transport;
+            _reads = new ReadWatch(_connection!);
             Task served = handler(reader, writer, stopping);
             _started.TrySetResult();
             return served;
@@ -404,9 +406,7 @@ public sealed class TimeoutPrecisionTests : TlsTest
     }
 
     /// <summary>So many plain bytes were received, everything was sent, and a read waits.</summary>
-    private Task UntilReadingAsync(long received) => Patience.UntilAsync(() => _connection is not null
-        && ConnectionLink.Progress(_connection) is { IsWaitingForInput: true, IsSendWaiting: false } progress
-        && progress.InputReceived == received);
+    private Task UntilReadingAsync(long received) => _reads!.UntilReadingAsync(received);
 
     /// <summary>A send waits, and what the system still takes of it is taken: that nothing more goes is to be seen only by looking again.</summary>
     private async Task UntilStalledAsync()

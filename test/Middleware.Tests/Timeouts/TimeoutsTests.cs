@@ -18,6 +18,7 @@ public sealed class TimeoutsTests : ServedTest
 
     private readonly FakeTimeProvider _time = new();
     private ConnectionContext? _connection;
+    private ReadWatch? _reads;
     private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     [Theory, MemberData(nameof(Carriers))]
@@ -303,6 +304,7 @@ public sealed class TimeoutsTests : ServedTest
             (reader, writer, stopping) =>
             {
                 _connection = writer.Transport;
+                _reads = new ReadWatch(_connection!);
                 if (handler is not null)
                 {
                     return handler(reader, writer, stopping);
@@ -345,10 +347,7 @@ public sealed class TimeoutsTests : ServedTest
     }
 
     /// <summary>So many bytes were received, everything was sent, and the handler reads again: before that a beat sees it at work.</summary>
-    private Task UntilReadingAsync(int received) => Patience.UntilAsync(() => _connection is not null
-        && ConnectionLink.Of(_connection).BytesReceived >= received
-        && ConnectionLink.Of(_connection).WriteBufferSize == 0
-        && ConnectionLink.Progress(_connection).IsWaitingForInput);
+    private Task UntilReadingAsync(int received) => _reads!.UntilReadingAsync(received);
 
     private static long Received(Served served) => served.Metrics.Endpoints.Sum(endpoint => endpoint.Bytes().Received);
 
