@@ -27,6 +27,7 @@ internal sealed unsafe class EventLoop
     /// <summary>The index of a cursor while its leader waits for events and no event can be taken over.</summary>
     private const byte Waiting = byte.MaxValue;
 
+    private readonly Action<Action<LoopDispatch>> _start;
     private readonly int _epoll;
     private readonly byte* _events;
     private readonly LoopPolling _polling = new();
@@ -41,6 +42,8 @@ internal sealed unsafe class EventLoop
     private long _cursor = Pack(0, 0, Waiting);
     private int _count;
     private IEventSink? _current;
+
+    // The leader's dispatch; null from a takeover until the new leader begins.
     private LoopDispatch? _dispatch;
 
     // The cursor and the processor time at the watchdog's last check.
@@ -48,15 +51,17 @@ internal sealed unsafe class EventLoop
     private TimeSpan? _usedAtFirstLook;
     private int _connections;
 
+    /// <param name="start">Runs a leader on a thread of the engine.</param>
     /// <exception cref="System.Net.Sockets.SocketException">The process has no free descriptor.</exception>
     /// <exception cref="IOException">The system cannot start a thread.</exception>
-    public EventLoop()
+    public EventLoop(Action<Action<LoopDispatch>> start)
     {
+        _start = start;
         _epoll = LibC.CreateEpoll();
         _events = LibC.AllocateEvents(MostEvents);
         try
         {
-            LoopThread.Run(dispatch => Lead(dispatch, 0));
+            _start(dispatch => Lead(dispatch, 0));
         }
         catch (OutOfMemoryException error)
         {
@@ -142,6 +147,13 @@ internal sealed unsafe class EventLoop
     /// <returns>Whether the loop was active since the last check.</returns>
     public bool Watch()
     {
+        // A leader that has not begun waits for a processor. If it were replaced, it would begin after its successor and set its own dispatch:
+        // the deferred work of the successor would never run while a handler blocks.
+        if (Volatile.Read(ref _dispatch) is not LoopDispatch dispatch)
+        {
+            return true;
+        }
+
         long now = Volatile.Read(ref _cursor);
         long seen = _seen;
         _seen = now;
@@ -152,13 +164,12 @@ internal sealed unsafe class EventLoop
 
         if (now != seen)
         {
-            _usedAtFirstLook = _dispatch is LoopDispatch leading ? ThreadActivity.ProcessorTime(leading.Thread) : null;
+            _usedAtFirstLook = ThreadActivity.ProcessorTime(dispatch.Thread);
             return true;
         }
 
-        LoopDispatch? dispatch = _dispatch;
-        dispatch?.End();
-        if (((byte)now < _count || LibC.IsReady(_epoll)) && IsBlocked())
+        dispatch.End();
+        if (((byte)now < _count || LibC.IsReady(_epoll)) && IsBlocked(dispatch))
         {
             uint next = (uint)(now >> 32) + 1;
             IEventSink? blocked = _current;
@@ -166,8 +177,9 @@ internal sealed unsafe class EventLoop
             {
                 BlockingHandlers.Shared.Enter();
                 blocked?.OnBlocked();
-                dispatch?.EndWatch();
-                LoopThread.Run(leading => Lead(leading, next));
+                Volatile.Write(ref _dispatch, null);
+                dispatch.EndWatch();
+                _start(leading => Lead(leading, next));
             }
         }
 
@@ -175,9 +187,8 @@ internal sealed unsafe class EventLoop
     }
 
     /// <summary>Whether the leader sleeps or computes for long. A leader that waits for a processor is not blocked: another thread would wait too.</summary>
-    private bool IsBlocked() =>
-        _dispatch is not LoopDispatch leading
-        || ThreadActivity.IsAsleep(leading.Thread)
+    private bool IsBlocked(LoopDispatch leading) =>
+        ThreadActivity.IsAsleep(leading.Thread)
         || _usedAtFirstLook is not TimeSpan before
         || ThreadActivity.ProcessorTime(leading.Thread) is not TimeSpan now
         || now - before >= MostProcessorTime;
@@ -185,7 +196,7 @@ internal sealed unsafe class EventLoop
     private void Lead(LoopDispatch dispatch, uint generation)
     {
         dispatch.BeginWatch();
-        _dispatch = dispatch;
+        Volatile.Write(ref _dispatch, dispatch);
         uint batch = (uint)(Volatile.Read(ref _cursor) >> 8);
         while (TryServe(dispatch, generation) && TryWait(generation, ++batch))
         {

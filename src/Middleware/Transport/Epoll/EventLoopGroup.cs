@@ -37,7 +37,7 @@ internal sealed class EventLoopGroup
 
             while (Unused.Count < count)
             {
-                var loop = new EventLoop();
+                var loop = new EventLoop(LoopThread.Run);
                 LoopWatchdog.Add(loop);
                 Unused.Push(loop);
             }
