@@ -4,8 +4,8 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams.Middleware.Tests.Timeouts;
 
 /// <summary>
-/// Observes a connection between its transport and its timeouts, so that a test knows that the timeouts have been told of a waiting read. The counts
-/// of the connection alone do not tell that: bytes are counted while the read that waited for them still does.
+/// Observes a connection between its transport and its timeouts, and waits until the timeouts have observed a waiting read. The counts of the
+/// connection do not show that, because received bytes are counted before the read that waited for them completes.
 /// </summary>
 internal sealed class ReadWatch : IProgressObserver
 {
