@@ -5,17 +5,15 @@
 //   dotnet run samples/chat-presence.cs
 //
 // Serves 127.0.0.1:7085. Try it with two of: nc 127.0.0.1 7085
-// Enter a name in each, then lines. A client that does not read is disconnected when 100 lines wait for it; the others do not wait.
+// Enter a name in each, then lines. A client that does not read is disconnected (slow_consumer); the others do not wait.
 
-using System.Collections.Concurrent;
-using System.Threading.Channels;
+using System.Text;
 using ByteStreams;
-using Microsoft.AspNetCore.Hosting;
 
-var room = new Room();
-// A client that has left and does not read its last lines is disconnected, too.
-ByteStreamServerOptions options = new ByteStreamServerOptions().UseTimeouts(timeouts => timeouts.SendStall = TimeSpan.FromSeconds(30));
-await using ByteStreamServer server = await ByteStream.StartServerAsync(ServeAsync, "127.0.0.1", 7085, options);
+const string Room = "room";
+
+var connections = new ByteStreamConnections();
+await using ByteStreamServer server = await ByteStream.StartServerAsync(ServeAsync, "127.0.0.1", 7085);
 Console.WriteLine($"Serving on {server.EndPoints[0]}");
 await server.ServeForeverAsync();
 
@@ -27,97 +25,37 @@ async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, Cancella
         return;
     }
 
-    var member = new Member(name, writer);
-    if (!room.TryJoin(member))
+    // Disposed at the end: the lines that wait for the client are written before its connection is closed.
+    await using ByteStreamMember member = connections.Register(writer, name.ToUpperInvariant(), Encoding.UTF8.GetBytes(name));
+    PresenceSnapshot others = await connections.User(name.ToUpperInvariant()).Except(member.Id).PresenceAsync(stopping);
+    if (others.Connections.Count > 0)
     {
         writer.Write($"{name} is already here\n");
         return;
     }
 
-    Task sending = member.SendAsync();
+    await member.JoinAsync(Room, stopping);
+    await SayAsync($"* {name} joined");
     try
     {
         while (await reader.ReadTextLineAsync(cancellationToken: stopping) is { } line)
         {
             if (line == "/who")
             {
-                member.Post($"* {room.Names}");
+                PresenceSnapshot present = await connections.Group(Room).PresenceAsync(stopping);
+                writer.Write($"* {string.Join(", ", present.Connections.Select(one => Encoding.UTF8.GetString(one.Metadata.Span)).Order(StringComparer.OrdinalIgnoreCase))}\n");
             }
             else
             {
-                room.Broadcast($"{name}: {line}");
+                await SayAsync($"{name}: {line}");
             }
         }
     }
     finally
     {
-        room.Leave(member);
-        await sending;
+        await member.LeaveAsync(Room, CancellationToken.None);
+        await SayAsync($"* {name} left");
     }
 }
 
-internal sealed class Room
-{
-    private readonly ConcurrentDictionary<string, Member> _members = new(StringComparer.OrdinalIgnoreCase);
-
-    public string Names => string.Join(", ", _members.Keys.Order(StringComparer.OrdinalIgnoreCase));
-
-    public bool TryJoin(Member member)
-    {
-        if (!_members.TryAdd(member.Name, member))
-        {
-            return false;
-        }
-
-        Broadcast($"* {member.Name} joined");
-        return true;
-    }
-
-    public void Leave(Member member)
-    {
-        _members.TryRemove(member.Name, out _);
-        member.Complete();
-        Broadcast($"* {member.Name} left");
-    }
-
-    public void Broadcast(string line)
-    {
-        foreach (Member member in _members.Values)
-        {
-            member.Post(line);
-        }
-    }
-}
-
-/// <summary>A client and the lines that wait for it. Only its own task writes to the connection.</summary>
-internal sealed class Member(string name, ByteStreamWriter writer)
-{
-    private readonly Channel<string> _lines = Channel.CreateBounded<string>(100);
-    private volatile bool _left;
-
-    public string Name => name;
-
-    public void Post(string line)
-    {
-        // Also refused after the member has left; its last lines are still being sent then.
-        if (!_lines.Writer.TryWrite(line) && !_left)
-        {
-            writer.Abort();
-        }
-    }
-
-    public void Complete()
-    {
-        _left = true;
-        _lines.Writer.Complete();
-    }
-
-    public async Task SendAsync()
-    {
-        await foreach (string line in _lines.Reader.ReadAllAsync())
-        {
-            writer.Write($"{line}\n");
-            await writer.DrainAsync();
-        }
-    }
-}
+ValueTask SayAsync(string line) => connections.Group(Room).SendAsync(Encoding.UTF8.GetBytes($"{line}\n"));

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams;
 using ByteStreams.Transport;
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using StreamsHost.Handlers;
 
@@ -58,8 +57,8 @@ public class HandlerTests
     [Fact(Timeout = 120000)]
     public async Task Chat_Line_ReachesAllMembers()
     {
-        var room = new ChatRoom();
-        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
+        var room = new ByteStreamConnections();
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room));
         await using ByteStreamConnection ann = await JoinAsync(server, room);
         await using ByteStreamConnection bob = await JoinAsync(server, room);
 
@@ -76,13 +75,13 @@ public class HandlerTests
     [Fact(Timeout = 120000)]
     public async Task Chat_MemberThatDoesNotRead_IsDroppedAndDelaysNoOther()
     {
-        var room = new ChatRoom(capacity: 4);
-        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room, TimeProvider.System, NullLogger<ChatHandler>.Instance));
+        var room = new ByteStreamConnections(new ByteStreamConnectionsOptions { MaxPending = 4 * 65536 });
+        await using ByteStreamServer server = await StartAsync(() => new ChatHandler(room));
         await using ByteStreamConnection slow = await JoinAsync(server, room);
         await using ByteStreamConnection fast = await JoinAsync(server, room);
         byte[] line = [.. Enumerable.Repeat((byte)'x', 60000), (byte)'\n'];
 
-        // The in-memory connection and the write buffer take about 128 KiB; four lines wait in the queue; the rest is too much.
+        // The in-memory connection and the write buffer take about 128 KiB; four lines wait; the rest is too much.
         for (int i = 0; i < 20; i++)
         {
             fast.Writer.Write(line);
@@ -102,15 +101,15 @@ public class HandlerTests
     [InlineData(0)]
     [InlineData(1)]
     [Trait("Fault", "F84")]
-    public async Task Chat_FortyMembersThatStall_CostABatchEachAndAreDropped(int bytesAMinute)
+    public async Task Chat_FortyMembersThatStall_CostAWriteBufferEachAndAreDropped(int bytesAMinute)
     {
         const int Members = 40;
         const int Lines = 17;
         const int Taken = 100_000;
         var time = new FakeTimeProvider();
-        var room = new ChatRoom();
+        var room = new ByteStreamConnections(new ByteStreamConnectionsOptions { TimeProvider = time });
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
-            new ChatHandler(room, time, NullLogger<ChatHandler>.Instance).OnConnectedAsync,
+            new ChatHandler(room).OnConnectedAsync,
             new IPEndPoint(IPAddress.Loopback, 0),
             new ByteStreamServerOptions { SendBufferSize = 4096 },
             Cancel);
@@ -130,7 +129,7 @@ public class HandlerTests
             await using ByteStreamConnection reading = await JoinAsync(server, room);
             for (int i = 0; i < Lines; i++)
             {
-                room.Broadcast(line);
+                await room.Group(ChatHandler.Room).SendAsync(line, Cancel);
             }
 
             // The others do not wait for those that stall.
@@ -179,29 +178,14 @@ public class HandlerTests
         }
     }
 
-    [Fact]
-    [Trait("Fault", "F84")]
-    public void Queue_LinesOfMoreBytesThanMayWait_DropsTheMember()
-    {
-        var member = new ChatMember(capacity: int.MaxValue);
-        int queued = 0;
-        while (member.TryQueue(new byte[65536]))
-        {
-            queued++;
-        }
-
-        Assert.Equal(ChatMember.MostBytes / 65536, queued);
-        Assert.True(member.Dropped.IsCompleted);
-    }
-
     [Fact(Timeout = 120000)]
     [Trait("Fault", "F84")]
-    public async Task Chat_MemberHalfClosesAndStalls_IsDroppedAfterTheBatchTimeout()
+    public async Task Chat_MemberHalfClosesAndStalls_IsDroppedAfterThePendingTimeout()
     {
         var time = new FakeTimeProvider();
-        var room = new ChatRoom();
+        var room = new ByteStreamConnections(new ByteStreamConnectionsOptions { TimeProvider = time });
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
-            new ChatHandler(room, time, NullLogger<ChatHandler>.Instance).OnConnectedAsync,
+            new ChatHandler(room).OnConnectedAsync,
             new IPEndPoint(IPAddress.Loopback, 0),
             new ByteStreamServerOptions { SendBufferSize = 4096 },
             Cancel);
@@ -210,7 +194,7 @@ public class HandlerTests
         await Patience.UntilAsync(() => room.Count, now => now == 1);
         for (int i = 0; i < 10; i++)
         {
-            room.Broadcast(new byte[60_000]);
+            await room.Group(ChatHandler.Room).SendAsync(new byte[60_000], Cancel);
         }
 
         member.Shutdown(SocketShutdown.Send);
@@ -225,18 +209,6 @@ public class HandlerTests
         });
     }
 
-    [Fact]
-    public void Queue_MemberHasLeft_IsNotDropped()
-    {
-        var member = new ChatMember(capacity: 4);
-        Assert.True(member.TryQueue("last\n"u8.ToArray()));
-
-        member.Complete();
-
-        Assert.False(member.TryQueue("late\n"u8.ToArray()));
-        Assert.False(member.Dropped.IsCompleted);
-    }
-
     private static Task<ByteStreamServer> StartAsync(Func<ByteStreamHandler> make, int limit = ByteStreamReader.DefaultLimit) =>
         ByteStream.StartServerAsync(
             (reader, writer, stopping) => make().OnConnectedAsync(reader, writer, stopping),
@@ -248,7 +220,7 @@ public class HandlerTests
         ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Cancel);
 
     /// <summary>Connects, and proves by a line of its own that the room knows the member.</summary>
-    private static async Task<ByteStreamConnection> JoinAsync(ByteStreamServer server, ChatRoom room)
+    private static async Task<ByteStreamConnection> JoinAsync(ByteStreamServer server, ByteStreamConnections room)
     {
         int before = room.Count;
         ByteStreamConnection client = await ConnectAsync(server);

@@ -6,6 +6,8 @@ namespace StreamsHost.Admin;
 /// <summary><c>GET /endpoints</c>, and <c>POST /drain</c>.</summary>
 internal static class Endpoints
 {
+    private const int MostGroups = 20;
+
     private static readonly string Version =
         typeof(Endpoints).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
@@ -29,6 +31,7 @@ internal static class Endpoints
                 services.GetRequiredService<ByteStreamMonitor>().LastReload is ReloadOutcome reload
                     ? new ReloadAnswer(reload.Time, reload.IsSuccess, reload.Errors.Count, reload.Errors.Count > 0 ? reload.Errors[0] : null)
                     : null,
+                Answer(services.GetRequiredService<ByteStreamConnections>()),
                 [.. endpoints.Select(Answer)]),
             AdminJson.Default.EndpointsAnswer);
     }
@@ -44,6 +47,13 @@ internal static class Endpoints
 
     private static string StateOf(IServiceProvider services) =>
         services.GetRequiredService<ByteStreamServers>().State.ToString().ToLowerInvariant();
+
+    private static GroupsAnswer Answer(ByteStreamConnections connections) => new(
+        connections.Count,
+        connections.GroupCount,
+        connections.Sends,
+        connections.Deliveries,
+        [.. connections.Groups(MostGroups).Select(group => new GroupAnswer(group.Name, group.Members))]);
 
     private static EndpointAnswer Answer(EndpointSnapshot endpoint) => new(
         endpoint.Name,

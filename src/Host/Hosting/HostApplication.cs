@@ -18,7 +18,6 @@ internal static class HostApplication
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         HostConfiguration.AddSources(builder.Configuration, arguments);
         builder.AddHostLogging();
-        builder.Services.AddSingleton(new ChatRoom());
         ByteStreamsBuilder endpoints = builder.Services.AddByteStreams()
             .AddHandler<EchoHandler>("echo")
             .AddHandler<DiscardHandler>("discard")

@@ -134,6 +134,8 @@ internal static class EndpointTable
     public static SettingTable<ServiceSettings> Service { get; } = new(
         Number(ServiceSettings.Ranges, nameof(ServiceSettings.MaxConnections), (o, v) => o.MaxConnections = v),
         LongNumber(ServiceSettings.Ranges, nameof(ServiceSettings.MaxBufferedBytes), (o, v) => o.MaxBufferedBytes = v),
+        LongNumber(ServiceSettings.Ranges, nameof(ServiceSettings.MaxPending), (o, v) => o.MaxPending = v),
+        Time(ServiceSettings.Ranges, nameof(ServiceSettings.PendingTimeout), (o, v) => o.PendingTimeout = v),
         Time(ServiceSettings.Ranges, nameof(ServiceSettings.DrainDelay), (o, v) => o.DrainDelay = v),
         Time(ServiceSettings.Ranges, nameof(ServiceSettings.DrainTimeout), (o, v) => o.DrainTimeout = v));
 

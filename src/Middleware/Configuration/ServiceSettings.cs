@@ -12,6 +12,9 @@ internal sealed class ServiceSettings
         new NumberOption<ServiceSettings>(nameof(MaxConnections), NumberRange.AtLeastZero, o => o.MaxConnections),
         new NumberOption<ServiceSettings>(
             nameof(MaxBufferedBytes), new(Minimum: 1 << 20, NumberRange.MaximumBytes, AllowsZero: true), o => o.MaxBufferedBytes),
+        new NumberOption<ServiceSettings>(
+            nameof(MaxPending), new(Minimum: ByteStreamConnectionsOptions.LeastMaxPending, NumberRange.MaximumBytes), o => o.MaxPending),
+        new DurationOption<ServiceSettings>(nameof(PendingTimeout), DurationRange.Positive, o => o.PendingTimeout),
         new DurationOption<ServiceSettings>(nameof(DrainDelay), DurationRange.ZeroOrMore, o => o.DrainDelay),
         new DurationOption<ServiceSettings>(nameof(DrainTimeout), DurationRange.ZeroOrMore, o => o.DrainTimeout));
 
@@ -32,6 +35,18 @@ internal sealed class ServiceSettings
     /// change applies at once.
     /// </summary>
     public long? MaxBufferedBytes { get; set; }
+
+    /// <summary>
+    /// The maximum number of bytes that wait for one connection that others send to (<c>ByteStreamConnections</c>), beyond its write buffer. The
+    /// connection is aborted above it, with the reason <c>slow_consumer</c>. A change applies at once.
+    /// </summary>
+    public long MaxPending { get; set; } = ByteStreamConnectionsOptions.DefaultMaxPending;
+
+    /// <summary>
+    /// How long a connection for which messages of others wait may take to read its write buffer down to the low-water mark. Then it is aborted
+    /// with the reason <c>slow_consumer</c>, also if it reads a byte now and then. A change applies to waits that begin later.
+    /// </summary>
+    public TimeSpan PendingTimeout { get; set; } = ByteStreamConnectionsOptions.DefaultPendingTimeout;
 
     /// <summary>
     /// How long clients are still accepted after a stop was requested, while the health check already fails: the time that a load balancer

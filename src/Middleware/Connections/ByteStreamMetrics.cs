@@ -49,6 +49,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
     private volatile ReloadOutcome? _lastReload;
     private volatile ReloadOutcome? _lastSuccess;
     private volatile bool _isFrozen;
+    private volatile IGroupsReport? _groups;
     private long _connections;
 
     /// <param name="factory">The application's; null makes a meter of its own.</param>
@@ -98,6 +99,17 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         _meter.CreateObservableGauge(
             "bytestreams.upstream.available", () => EachUpstream(upstream => upstream is { IsHealthy: true, IsEjected: false } ? 1 : 0), "1",
             "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
+        _meter.CreateObservableUpDownCounter(
+            "bytestreams.registered_connections", () => Groups(groups => groups.Registered), "{connection}",
+            "Connections that others may send to.");
+        _meter.CreateObservableUpDownCounter(
+            "bytestreams.groups", () => Groups(groups => groups.Groups), "{group}", "Groups of connections that have a member.");
+        _meter.CreateObservableCounter(
+            "bytestreams.group.sends", () => Groups(groups => groups.Sends), "{message}",
+            "Messages sent to connections, users, groups or all, each counted once.");
+        _meter.CreateObservableCounter(
+            "bytestreams.group.deliveries", () => Groups(groups => groups.Deliveries), "{message}",
+            "Messages written to connections that others send to, each counted once for each connection.");
         _meter.CreateObservableCounter(
             "bytestreams.dropped_log_messages", () => OutputQueue.Dropped, "{message}",
             "Log messages of the process that were dropped because standard output or standard error was not read, or could not be written.");
@@ -127,8 +139,13 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         }
     }
 
+    /// <summary>Adds the connections that others send to.</summary>
+    public void Report(IGroupsReport groups) => _groups = groups;
+
     /// <summary>The endpoints with counters, in no order.</summary>
     public IEnumerable<EndpointCounters> Endpoints => _endpoints.Values;
+
+    private long Groups(Func<IGroupsReport, long> value) => _groups is IGroupsReport groups ? value(groups) : 0;
 
     public static ByteStreamMetrics For(IConnectionBuilder builder) => builder.ApplicationServices.GetService<ByteStreamMetrics>() ?? Alone.Value;
 

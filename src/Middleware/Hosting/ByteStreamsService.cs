@@ -16,6 +16,7 @@ internal sealed class ByteStreamsService(
     IServiceProvider services,
     ILoggerFactory loggerFactory,
     ConnectionTotal total,
+    ByteStreamConnections connections,
     IEndpointAnnouncer announcer,
     IOptions<HostOptions> host) : IHostedLifecycleService, IDisposable, IAsyncDisposable
 {
@@ -28,7 +29,7 @@ internal sealed class ByteStreamsService(
     /// <summary>Resolved early: after a failed start, disposal runs when the services are disposed.</summary>
     private readonly ByteStreamMetrics _metrics = services.GetRequiredService<ByteStreamMetrics>();
 
-    private readonly ServiceLimits _limits = new(total, loggerFactory.CreateLogger("ByteStreams.Hosting"));
+    private readonly ServiceLimits _limits = new(total, connections, loggerFactory.CreateLogger("ByteStreams.Hosting"));
     private readonly ConfigurationChanges _changes = new();
     private readonly RetiredServers _retired = new(services.GetService<TimeProvider>() ?? TimeProvider.System);
     private readonly Drain _drain = new(

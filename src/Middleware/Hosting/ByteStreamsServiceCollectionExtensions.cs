@@ -1,11 +1,13 @@
 using System.Diagnostics.Metrics;
 using ByteStreams;
 using ByteStreams.Admission;
+using ByteStreams.Configuration;
 using ByteStreams.Connections;
 using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -33,6 +35,19 @@ public static class ByteStreamsServiceCollectionExtensions
         services.TryAddSingleton(provider => new ByteStreamMetrics(provider.GetService<IMeterFactory>()));
         services.TryAddSingleton(provider => new ByteStreamMonitor(
             provider.GetRequiredService<ByteStreamServers>(), provider.GetRequiredService<ByteStreamMetrics>()));
+        services.TryAddSingleton(provider =>
+        {
+            ServiceSettings settings = registry.ReadService();
+            var options = new ByteStreamConnectionsOptions
+            {
+                MaxPending = settings.MaxPending,
+                PendingTimeout = settings.PendingTimeout,
+                TimeProvider = provider.GetService<TimeProvider>() ?? TimeProvider.System,
+            };
+            var connections = new ByteStreamConnections(options, provider.GetService<ILogger<ByteStreamConnections>>());
+            provider.GetRequiredService<ByteStreamMetrics>().Report(connections);
+            return connections;
+        });
         services.TryAddSingleton(_ => new ConnectionTotal(registry.ReadService().MaxConnections));
         services.TryAddSingleton(provider => new EndpointValidator(provider));
         services.TryAddSingleton<IEndpointAnnouncer, LoggingAnnouncer>();

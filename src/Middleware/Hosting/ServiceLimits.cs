@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Applies the limits of all endpoints together: connections, and bytes in buffers.</summary>
-internal sealed class ServiceLimits(ConnectionTotal total, ILogger logger)
+/// <summary>Applies the limits of all endpoints together: connections, and bytes in buffers or waiting for a connection.</summary>
+internal sealed class ServiceLimits(ConnectionTotal total, ByteStreamConnections connections, ILogger logger)
 {
     /// <summary>Sets the limits before a client is accepted.</summary>
     /// <param name="settings">The configured limits.</param>
@@ -33,6 +33,7 @@ internal sealed class ServiceLimits(ConnectionTotal total, ILogger logger)
     /// <summary>Applies the limits of a reload, and logs those that have changed.</summary>
     public void Change(ServiceSettings settings, bool relays)
     {
+        (connections.MaxPending, connections.PendingTimeout) = (settings.MaxPending, settings.PendingTimeout);
         if (total.Change(settings.MaxConnections, relays))
         {
             HostingLog.TotalChanged(logger, total.Most);

@@ -24,6 +24,29 @@ public sealed partial class ByteStreamWriter
         }
     }
 
+    /// <summary>Writes and sends a message of another than the handler, between its own writes. Never waits.</summary>
+    internal Delivered Deliver(ReadOnlySpan<byte> message)
+    {
+        using (_gate.Enter())
+        {
+            if (_closing || _eof || _upgrading || _lost is not null || IsLinkEnded)
+            {
+                return Delivered.Refused;
+            }
+
+            _leased = false;
+            if (_direct is not null && !IsFlushing)
+            {
+                WriteThrough(message);
+                return _direct.Queued > _direct.Limits.High ? Delivered.Blocked : Delivered.Written;
+            }
+
+            Append(message);
+            Flush();
+            return IsFlushing ? Delivered.Blocked : Delivered.Written;
+        }
+    }
+
     /// <summary>The handler awaits something else: what it wrote is sent now (W1).</summary>
     void IDispatchWork.OnDispatchEnd()
     {

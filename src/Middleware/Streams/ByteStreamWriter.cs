@@ -373,7 +373,11 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     /// still sends is discarded for a bounded time and amount, so that no reset destroys the reply. The reader sees the end
     /// after what it has buffered. May be called twice.
     /// </summary>
-    public void Close()
+    public void Close() => CloseFor(ConnectionCloseReason.None);
+
+    /// <summary>As <see cref="Close()"/>.</summary>
+    /// <param name="reason">The close reason; none where the handler closes.</param>
+    internal void CloseFor(ConnectionCloseReason reason)
     {
         using (_gate.Enter())
         {
@@ -385,7 +389,7 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
             _closing = true;
             _unflushed = 0;
             // First: the transport notes which side closed, before the peer can answer the end that is sent here.
-            _link?.Close();
+            _link?.Close(reason);
             if (!_eof && _lost is null)
             {
                 _output.Complete();

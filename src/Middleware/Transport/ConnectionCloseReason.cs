@@ -131,4 +131,10 @@ public enum ConnectionCloseReason
 
     /// <summary>The peer sent too many TLS records in a row without application data, such as KeyUpdates.</summary>
     TlsRecordFlood,
+
+    /// <summary>The peer did not read what others sent to it: more than <c>MaxPending</c> bytes would have waited for it.</summary>
+    SlowConsumer,
+
+    /// <summary>A newer connection of the same user took the place of this one, which was closed.</summary>
+    Replaced,
 }

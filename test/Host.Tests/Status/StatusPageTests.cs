@@ -49,6 +49,21 @@ public sealed class StatusPageTests(SharedBrowser shared) : IClassFixture<Shared
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Page_ClientsOfAGroup_ShowsItsMembersAndRates()
+    {
+        await using HostProcess host = await OpenAsync();
+        await _browser.UntilAsync("document.querySelector('#groups-section').hidden", Cancel);
+
+        await using ByteStreamConnection one = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("chat"), cancellationToken: Cancel);
+        await using ByteStreamConnection other = await ByteStream.OpenConnectionAsync("127.0.0.1", host.Port("chat"), cancellationToken: Cancel);
+        await AskAsync(one, "hello\n");
+
+        await _browser.UntilAsync("document.querySelector('#groups').textContent === 'chat2'", Cancel);
+        await _browser.UntilAsync("/^1 groups, 2 connections, .* sends and .* deliveries per second$/.test(document.querySelector('#groups-text').textContent)", Cancel);
+        Assert.Empty(await _browser.ComplaintsAsync(Cancel));
+    }
+
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F17")]
     public async Task Page_ScriptInWhatPeersSend_IsShownAndNotRun()
     {

@@ -309,6 +309,7 @@ function showEndpoints(answer) {
     ],
   })), ['Endpoint', 'Listens on', 'Handler', 'Open', 'Accepted', 'Refused', 'Received', 'Sent']);
   showReasons(answer.endpoints);
+  showGroups(answer.groups);
   const certificates = answer.endpoints.flatMap(endpoint => [
     ...endpoint.certificates.map(certificate => ({ endpoint: endpoint.name, ...certificate })),
     ...endpoint.clientAuthoritiesError ? [{ endpoint: endpoint.name, subject: "clients' authorities", error: endpoint.clientAuthoritiesError }] : [],
@@ -327,6 +328,19 @@ function showEndpoints(answer) {
     key: `${endpoint} ${name}`,
     cells: [long(name), c(endpoint), c(make('span', ejected ? 'ejected' : healthy ? 'healthy' : 'unhealthy', `mark ${ejected ? 'warn' : healthy ? '' : 'bad'}`)), n(number.format(active))],
   })), ['Upstream', 'Endpoint', 'Health', 'Open']);
+}
+
+let sentBefore = null;
+
+// Rates are between two refreshes.
+function showGroups({ registered, count, sends, deliveries, largest }) {
+  byId('groups-section').hidden = registered === 0 && sends === 0;
+  const now = performance.now();
+  const seconds = sentBefore ? (now - sentBefore.now) / 1000 : 0;
+  const perSecond = (value, before) => rate(seconds > 0 ? Math.max(0, (value - before) / seconds) : null);
+  setText(byId('groups-text'), `${number.format(count)} groups, ${number.format(registered)} connections, ${perSecond(sends, sentBefore?.sends)} sends and ${perSecond(deliveries, sentBefore?.deliveries)} deliveries per second`);
+  sentBefore = { now, sends, deliveries };
+  fill(byId('groups'), largest.map(({ name, members }) => ({ key: name, cells: [long(peerText(name)), n(number.format(members))] })), ['Group', 'Members']);
 }
 
 function expiry(date) {

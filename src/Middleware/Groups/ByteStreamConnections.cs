@@ -1,0 +1,263 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using ByteStreams.Connections;
+using ByteStreams.Groups;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace ByteStreams;
+
+/// <summary>
+/// The connections of this host that others may send to: one connection, those of a user, those of a group, or all. A service to ask for in
+/// handlers, HTTP endpoints and background services; <c>AddByteStreams</c> adds it.
+/// </summary>
+/// <remarks>
+/// <para>
+/// A handler registers its connection, after <c>StartTlsAsync</c> where it uses that, and joins groups. The connection is removed when it has
+/// closed, or when the <see cref="ByteStreamMember"/> is disposed of.
+/// </para>
+/// <para>
+/// <b>Ownership.</b> The writer stays the handler's. A message is written as one <see cref="ByteStreamWriter.Write(ReadOnlySpan{byte})"/> of
+/// its bytes and sent: it never lies within the bytes of one <c>Write</c>, and always between two. A handler that writes one answer by several
+/// calls must expect messages between them. A message takes back memory of <see cref="ByteStreamWriter.GetMemory"/>: a handler whose
+/// connection is registered writes by <c>Write</c>.
+/// </para>
+/// <para>
+/// <b>Guarantees.</b> Each message is delivered at most once, and to every connection that is open, registered or joined, and keeping up.
+/// Messages of one sender arrive in their order; messages of different senders in any. Nothing is kept for connections that are not there.
+/// No connection delays another: one that takes nothing has its messages queued, which are shared by all of them, and is aborted above
+/// <see cref="ByteStreamConnectionsOptions.MaxPending"/> or after <see cref="ByteStreamConnectionsOptions.PendingTimeout"/>, with
+/// <see cref="ConnectionCloseReason.SlowConsumer"/>.
+/// </para>
+/// <para>All members may be called from any thread.</para>
+/// </remarks>
+/// <example>
+/// <code>
+/// app.MapPost("/alert", async (ByteStreamConnections connections, HttpRequest request) =&gt;
+///     await connections.Group("operators").SendAsync("alert\n"u8.ToArray()));
+/// </code>
+/// </example>
+public sealed class ByteStreamConnections : IGroupsReport
+{
+    private readonly ConcurrentDictionary<string, ByteStreamMember> _members = new(StringComparer.Ordinal);
+    private readonly MemberGroups _groups = new();
+    private readonly MemberGroups _users = new();
+    private readonly MemberGroup _all = new(string.Empty, groups: null);
+    private long _maxPending;
+    private long _pendingTimeout;
+    private long _lastNumber;
+    private long _sends;
+    private long _deliveries;
+
+    /// <summary>Makes the connections of a server without services; an application has them from <c>AddByteStreams</c>.</summary>
+    /// <param name="options">The options; the defaults where it is null.</param>
+    /// <param name="logger">Receives failed deliveries; may be null.</param>
+    public ByteStreamConnections(ByteStreamConnectionsOptions? options = null, ILogger<ByteStreamConnections>? logger = null)
+    {
+        options ??= new ByteStreamConnectionsOptions();
+        (_maxPending, _pendingTimeout, TimeProvider) = (options.MaxPending, options.PendingTimeout.Ticks, options.TimeProvider);
+        Logger = logger ?? NullLogger<ByteStreamConnections>.Instance;
+    }
+
+    /// <summary>Every registered connection.</summary>
+    public ByteStreamTarget All => new(this, TargetKind.All, string.Empty);
+
+    /// <summary>The number of registered connections.</summary>
+    public int Count => _all.Count;
+
+    /// <summary>The number of groups that have a member.</summary>
+    public int GroupCount => _groups.Count;
+
+    /// <summary>Messages that were sent since the start, each counted once.</summary>
+    public long Sends => Interlocked.Read(ref _sends);
+
+    /// <summary>Messages that were written to connections since the start, each counted once for each connection.</summary>
+    public long Deliveries => Interlocked.Read(ref _deliveries);
+
+    internal ILogger Logger { get; }
+
+    /// <summary>The effective limit; a reload of the configuration changes it.</summary>
+    internal long MaxPending
+    {
+        get => Interlocked.Read(ref _maxPending);
+        set => Interlocked.Exchange(ref _maxPending, value);
+    }
+
+    /// <summary>As <see cref="MaxPending"/>.</summary>
+    internal TimeSpan PendingTimeout
+    {
+        get => TimeSpan.FromTicks(Interlocked.Read(ref _pendingTimeout));
+        set => Interlocked.Exchange(ref _pendingTimeout, value.Ticks);
+    }
+
+    internal TimeProvider TimeProvider { get; }
+
+    int IGroupsReport.Registered => Count;
+
+    int IGroupsReport.Groups => GroupCount;
+
+    /// <summary>One connection.</summary>
+    /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. There need not be one: what is sent to it then is dropped.</param>
+    public ByteStreamTarget Connection(string id)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(id);
+        return new ByteStreamTarget(this, TargetKind.Connection, id);
+    }
+
+    /// <summary>The connections that have joined a group.</summary>
+    /// <param name="name">Its name, case-sensitive. A group exists while it has a member.</param>
+    public ByteStreamTarget Group(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        return new ByteStreamTarget(this, TargetKind.Group, name);
+    }
+
+    /// <summary>The connections that were registered for a user.</summary>
+    /// <param name="id">The user's id, case-sensitive.</param>
+    public ByteStreamTarget User(string id)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(id);
+        return new ByteStreamTarget(this, TargetKind.User, id);
+    }
+
+    /// <summary>The groups that have a member, the largest first.</summary>
+    /// <param name="limit">How many at most: 100 by default, at least 1.</param>
+    /// <returns>A snapshot.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The limit is zero or less.</exception>
+    public IReadOnlyList<GroupSnapshot> Groups(int limit = 100)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        return _groups.Largest(limit);
+    }
+
+    /// <summary>Registers a connection, so that others can send to it. To be called by its handler.</summary>
+    /// <param name="writer">The connection's writer, after <c>StartTlsAsync</c> where that is used.</param>
+    /// <param name="user">The user that it belongs to; null for none. A user may have several connections.</param>
+    /// <param name="metadata">What presence shows of it. Copied.</param>
+    /// <returns>The registration. It ends with the connection; disposing of it ends it before.</returns>
+    /// <exception cref="InvalidOperationException">The connection is registered already.</exception>
+    public ByteStreamMember Register(ByteStreamWriter writer, string? user = null, ReadOnlyMemory<byte> metadata = default)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        if (user is not null)
+        {
+            ArgumentException.ThrowIfNullOrEmpty(user);
+        }
+
+        return Add(writer, user, metadata);
+    }
+
+    /// <summary>
+    /// Registers a connection as the only one of its user: those that were registered for the user before are closed, with the reason
+    /// <see cref="ConnectionCloseReason.Replaced"/>. What was written to them is delivered. To be called by the connection's handler.
+    /// </summary>
+    /// <param name="writer">The connection's writer, after <c>StartTlsAsync</c> where that is used.</param>
+    /// <param name="user">The user.</param>
+    /// <param name="metadata">What presence shows of it. Copied.</param>
+    /// <returns>The registration. Of two that are made at the same time, the later one stays.</returns>
+    /// <exception cref="InvalidOperationException">The connection is registered already.</exception>
+    public ByteStreamMember RegisterExclusive(ByteStreamWriter writer, string user, ReadOnlyMemory<byte> metadata = default)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        ArgumentException.ThrowIfNullOrEmpty(user);
+        ByteStreamMember member = Add(writer, user, metadata);
+        if (_users.Find(user) is MemberGroup group)
+        {
+            foreach (Membership? membership in group.Members)
+            {
+                if (membership?.Member is ByteStreamMember other && other.Number < member.Number)
+                {
+                    other.Replace();
+                }
+            }
+        }
+
+        return member;
+    }
+
+    internal bool Join(ByteStreamMember member, string group) => _groups.Join(group, member);
+
+    internal bool Leave(ByteStreamMember member, string group) => _groups.Leave(group, member);
+
+    private ByteStreamMember Add(ByteStreamWriter writer, string? user, ReadOnlyMemory<byte> metadata)
+    {
+        long number = Interlocked.Increment(ref _lastNumber);
+        // A bare pipe has no id.
+        string id = writer.ConnectionId ?? string.Create(CultureInfo.InvariantCulture, $"pipe-{number}");
+        var member = new ByteStreamMember(this, writer, number, id, user, metadata.ToArray());
+        if (!_members.TryAdd(id, member))
+        {
+            throw new InvalidOperationException($"The connection {id} is registered already. Dispose of its ByteStreamMember first.");
+        }
+
+        member.TryEnter(_all);
+        if (user is not null)
+        {
+            _users.Join(user, member);
+        }
+
+        member.RemoveWithTheConnection();
+        return member;
+    }
+
+    /// <summary>Removes a member whose last membership has ended.</summary>
+    internal void Remove(ByteStreamMember member) => _members.TryRemove(KeyValuePair.Create(member.Id, member));
+
+    /// <summary>Writes a message to every connection of a target. Never waits.</summary>
+    internal void Send(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
+    {
+        Interlocked.Increment(ref _sends);
+        int deliveries = 0;
+        byte[]? shared = null;
+        if (kind == TargetKind.Connection)
+        {
+            if (_members.TryGetValue(name, out ByteStreamMember? member) && name != except && member.Deliver(message, ref shared))
+            {
+                deliveries = 1;
+            }
+        }
+        else if (Find(kind, name) is MemberGroup group)
+        {
+            foreach (Membership? membership in group.Members)
+            {
+                if (membership?.Member is ByteStreamMember member && member.Id != except && member.Deliver(message, ref shared))
+                {
+                    deliveries++;
+                }
+            }
+        }
+
+        Interlocked.Add(ref _deliveries, deliveries);
+    }
+
+    internal PresenceSnapshot Presence(TargetKind kind, string name, string? except)
+    {
+        var present = new List<PresentConnection>();
+        if (kind == TargetKind.Connection)
+        {
+            if (_members.TryGetValue(name, out ByteStreamMember? member) && name != except)
+            {
+                present.Add(member.Describe());
+            }
+        }
+        else if (Find(kind, name) is MemberGroup group)
+        {
+            foreach (Membership? membership in group.Members)
+            {
+                if (membership?.Member is ByteStreamMember member && member.Id != except)
+                {
+                    present.Add(member.Describe());
+                }
+            }
+        }
+
+        return new PresenceSnapshot(present, isComplete: true);
+    }
+
+    private MemberGroup? Find(TargetKind kind, string name) => kind switch
+    {
+        TargetKind.All => _all,
+        TargetKind.Group => _groups.Find(name),
+        _ => _users.Find(name),
+    };
+}

@@ -1,0 +1,61 @@
+using ByteStreams.Groups;
+
+namespace ByteStreams;
+
+/// <summary>Connections to send to, from <see cref="ByteStreamConnections"/>: who they are is decided anew by each call.</summary>
+public readonly struct ByteStreamTarget
+{
+    private readonly ByteStreamConnections? _connections;
+    private readonly TargetKind _kind;
+    private readonly string _name;
+    private readonly string? _except;
+
+    internal ByteStreamTarget(ByteStreamConnections connections, TargetKind kind, string name, string? except = null)
+    {
+        _connections = connections;
+        _kind = kind;
+        _name = name;
+        _except = except;
+    }
+
+    private ByteStreamConnections Connections =>
+        _connections ?? throw new InvalidOperationException("The target was not made by ByteStreamConnections, and names no connection.");
+
+    /// <summary>The same connections without one, such as the sender's own.</summary>
+    /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. It replaces the one of an earlier call.</param>
+    public ByteStreamTarget Except(string id)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(id);
+        return new ByteStreamTarget(Connections, _kind, _name, id);
+    }
+
+    /// <summary>Sends a message.</summary>
+    /// <param name="message">The bytes, with the separator or the length that the protocol needs. The caller may reuse the memory when the call has completed.</param>
+    /// <param name="cancellationToken">Checked before anything is sent.</param>
+    /// <returns>
+    /// Completes when the message is accepted: written to, or queued for, each connection. It is no receipt. It never waits for a connection, and
+    /// writes on the calling thread: about a microsecond for each connection.
+    /// </returns>
+    /// <exception cref="OperationCanceledException">The token had fired; nothing was sent.</exception>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled(cancellationToken);
+        }
+
+        if (!message.IsEmpty)
+        {
+            Connections.Send(_kind, _name, _except, message.Span);
+        }
+
+        return default;
+    }
+
+    /// <summary>The connections at this moment, with what they were registered with.</summary>
+    /// <param name="cancellationToken">Checked at the start.</param>
+    public ValueTask<PresenceSnapshot> PresenceAsync(CancellationToken cancellationToken = default) =>
+        cancellationToken.IsCancellationRequested
+            ? ValueTask.FromCanceled<PresenceSnapshot>(cancellationToken)
+            : ValueTask.FromResult(Connections.Presence(_kind, _name, _except));
+}

@@ -1,0 +1,12 @@
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Groups;
+
+internal static partial class GroupsLog
+{
+    [LoggerMessage(730, LogLevel.Error, "A message could not be written to connection {ConnectionId}: its pipe has failed.")]
+    public static partial void DeliveryFailed(ILogger logger, Exception error, string connectionId);
+
+    [LoggerMessage(731, LogLevel.Debug, "Messages that waited for connection {ConnectionId} were dropped: the connection has ended.")]
+    public static partial void BacklogDropped(ILogger logger, Exception error, string connectionId);
+}

@@ -1,0 +1,104 @@
+namespace ByteStreams.Groups;
+
+/// <summary>The members of a group. Sends read the list without a lock: who joins or leaves meanwhile may get the message or not.</summary>
+/// <param name="name">The group's name.</param>
+/// <param name="groups">Those that it is removed from with its last member; null for a group that stays.</param>
+internal sealed class MemberGroup(string name, MemberGroups? groups)
+{
+    private const int Smallest = 4;
+
+    private readonly Lock _gate = new();
+
+    // Replaced to grow and to shrink; a place is null when its member has left.
+    private Membership?[] _members = [];
+    private Stack<int>? _free;
+    private int _end;
+    private int _count;
+    private bool _isClosed;
+
+    public string Name => name;
+
+    public int Count => Volatile.Read(ref _count);
+
+    /// <summary>The list, which has empty places. What is removed meanwhile may be seen or not.</summary>
+    public ReadOnlySpan<Membership?> Members => Volatile.Read(ref _members);
+
+    /// <summary>Adds a member; false if the group has been closed by its last member.</summary>
+    public bool TryAdd(Membership membership)
+    {
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return false;
+            }
+
+            int slot = _free is { Count: > 0 } ? _free.Pop() : _end++;
+            if (slot == _members.Length)
+            {
+                var larger = new Membership?[Math.Max(Smallest, 2 * slot)];
+                _members.CopyTo(larger, 0);
+                Volatile.Write(ref _members, larger);
+            }
+
+            membership.Slot = slot;
+            Volatile.Write(ref _members[slot], membership);
+            _count++;
+            return true;
+        }
+    }
+
+    /// <summary>Removes a member, and the group with its last one.</summary>
+    public void Remove(Membership membership)
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _members[membership.Slot], null);
+            _count--;
+            if (_count == 0 && groups is not null)
+            {
+                _isClosed = true;
+                groups.Remove(this);
+            }
+            else if (_members.Length > Smallest && _count < _members.Length / 4)
+            {
+                Shrink();
+            }
+            else
+            {
+                (_free ??= new Stack<int>()).Push(membership.Slot);
+            }
+        }
+    }
+
+    /// <summary>Removes the group if it has no member.</summary>
+    public void RemoveIfEmpty()
+    {
+        lock (_gate)
+        {
+            if (_count == 0 && groups is not null)
+            {
+                _isClosed = true;
+                groups.Remove(this);
+            }
+        }
+    }
+
+    /// <summary>Moves the members to a list of half the size. A send that runs meanwhile goes on with the old list.</summary>
+    private void Shrink()
+    {
+        var smaller = new Membership?[Math.Max(Smallest, _members.Length / 2)];
+        _end = 0;
+        foreach (Membership? membership in _members)
+        {
+            if (membership is not null)
+            {
+                membership.Slot = _end;
+                smaller[_end++] = membership;
+            }
+        }
+
+        _free = null;
+        Volatile.Write(ref _members, smaller);
+    }
+}

@@ -1,0 +1,45 @@
+using System.Collections.Concurrent;
+
+namespace ByteStreams.Groups;
+
+/// <summary>Groups by name. A group is there while it has a member.</summary>
+internal sealed class MemberGroups
+{
+    private readonly ConcurrentDictionary<string, MemberGroup> _groups = new(StringComparer.Ordinal);
+
+    public int Count => _groups.Count;
+
+    public MemberGroup? Find(string name) => _groups.GetValueOrDefault(name);
+
+    /// <summary>Adds a member to a group; false if it is in it already, or is no longer registered.</summary>
+    public bool Join(string name, ByteStreamMember member)
+    {
+        while (true)
+        {
+            MemberGroup group = _groups.GetOrAdd(name, static (added, groups) => new MemberGroup(added, groups), this);
+            if (member.TryEnter(group) is bool entered)
+            {
+                if (!entered)
+                {
+                    // One that was made for this member alone.
+                    group.RemoveIfEmpty();
+                }
+
+                return entered;
+            }
+            // Its last member has just left, and has removed it.
+        }
+    }
+
+    /// <summary>Removes a member from a group; false if it was not in it.</summary>
+    public bool Leave(string name, ByteStreamMember member) => Find(name) is MemberGroup group && member.Exit(group);
+
+    /// <summary>Called by a group without a member, under its lock.</summary>
+    public void Remove(MemberGroup group) => _groups.TryRemove(KeyValuePair.Create(group.Name, group));
+
+    public IReadOnlyList<GroupSnapshot> Largest(int limit) =>
+    [
+        .. _groups.Values.Select(group => new GroupSnapshot(group.Name, group.Count))
+            .OrderByDescending(group => group.Members).ThenBy(group => group.Name, StringComparer.Ordinal).Take(limit),
+    ];
+}

@@ -1,0 +1,418 @@
+using System.IO.Pipelines;
+using System.Text;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace ByteStreams.Middleware.Tests.Groups;
+
+/// <summary>Sending to a connection, a user, a group or all, on one host.</summary>
+public sealed class ByteStreamConnectionsTests
+{
+    private static CancellationToken Test => TestContext.Current.CancellationToken;
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_ToEachTarget_ReachesItsConnectionsAndNoOther()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        (ByteStreamConnection anna1, ByteStreamMember first) = await gathering.ConnectAsync("anna", "red");
+        (ByteStreamConnection anna2, _) = await gathering.ConnectAsync("anna", "blue");
+        (ByteStreamConnection bert, ByteStreamMember last) = await gathering.ConnectAsync("bert", "red", "blue");
+
+        await gathering.Connections.Connection(first.Id).SendAsync("connection\n"u8.ToArray(), Test);
+        await gathering.Connections.User("anna").SendAsync("user\n"u8.ToArray(), Test);
+        await gathering.Connections.Group("red").SendAsync("group\n"u8.ToArray(), Test);
+        await gathering.Connections.Group("red").Except(last.Id).SendAsync("others\n"u8.ToArray(), Test);
+        await gathering.Connections.Group("green").SendAsync("nobody\n"u8.ToArray(), Test);
+        await gathering.Connections.Connection("none").SendAsync("nobody\n"u8.ToArray(), Test);
+        await gathering.Connections.All.SendAsync("all\n"u8.ToArray(), Test);
+
+        Assert.Equal("connection\nuser\ngroup\nothers\nall\n", await ReadAsync(anna1, 5));
+        Assert.Equal("user\nall\n", await ReadAsync(anna2, 2));
+        Assert.Equal("group\nall\n", await ReadAsync(bert, 2));
+        Assert.Equal((7, 9), (gathering.Connections.Sends, gathering.Connections.Deliveries));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Leave_AndJoinAgain_ReceivesWhatIsSentWhileAMember()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        (ByteStreamConnection client, ByteStreamMember member) = await gathering.ConnectAsync("-", "red");
+        ByteStreamTarget red = gathering.Connections.Group("red");
+
+        await red.SendAsync("1\n"u8.ToArray(), Test);
+        await member.LeaveAsync("red", Test);
+        await red.SendAsync("2\n"u8.ToArray(), Test);
+        Assert.Equal(0, gathering.Connections.GroupCount);
+        await member.JoinAsync("red", Test);
+        await member.JoinAsync("red", Test);
+        await red.SendAsync("3\n"u8.ToArray(), Test);
+
+        Assert.Equal("1\n3\n", await ReadAsync(client, 2));
+        Assert.Equal([new GroupSnapshot("red", 1)], gathering.Connections.Groups());
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Register_ConnectionEnds_IsRemovedFromEverything()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        (ByteStreamConnection client, ByteStreamMember member) = await gathering.ConnectAsync("anna", "red", "blue");
+        Assert.Equal((1, 2), (gathering.Connections.Count, gathering.Connections.GroupCount));
+
+        client.Writer.Close();
+
+        await Patience.UntilAsync(() => gathering.Connections.Count == 0);
+        Assert.Equal(0, gathering.Connections.GroupCount);
+        Assert.Empty((await gathering.Connections.User("anna").PresenceAsync(Test)).Connections);
+        await member.JoinAsync("red", Test);
+        Assert.Equal(0, gathering.Connections.GroupCount);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Register_HandlerForgetsTheMember_IsRemovedWithTheConnection()
+    {
+        var connections = new ByteStreamConnections();
+        var registered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            async (reader, writer, _) =>
+            {
+                await connections.Register(writer).JoinAsync("red", Test);
+                registered.SetResult();
+                await reader.ReadAsync(-1, Test);
+            },
+            new InMemoryEndPoint(Guid.NewGuid().ToString()),
+            cancellationToken: Test);
+        await using (ByteStreamConnection client = await ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Test))
+        {
+            await registered.Task.WaitAsync(Patience.Limit, Test);
+            Assert.Equal(1, connections.Count);
+        }
+
+        await Patience.UntilAsync(() => connections is { Count: 0, GroupCount: 0 });
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Presence_Group_ShowsUsersAndMetadata()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        (_, ByteStreamMember anna) = await gathering.ConnectAsync("anna", "red");
+        (_, ByteStreamMember bert) = await gathering.ConnectAsync("bert", "red");
+
+        PresenceSnapshot all = await gathering.Connections.Group("red").PresenceAsync(Test);
+        PresenceSnapshot others = await gathering.Connections.Group("red").Except(anna.Id).PresenceAsync(Test);
+
+        Assert.True(all.IsComplete);
+        Assert.Equal([(anna.Id, "anna"), (bert.Id, "bert")], all.Connections.Select(one => (one.Id, one.User)));
+        PresentConnection only = Assert.Single(others.Connections);
+        Assert.Equal("of bert", Encoding.ASCII.GetString(only.Metadata.Span));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task RegisterExclusive_SecondConnectionOfAUser_ClosesTheFirstAfterWhatWasWritten()
+    {
+        var connections = new ByteStreamConnections();
+        var reasons = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        ByteStreamServerOptions options = new ByteStreamServerOptions().Use(next => async connection =>
+        {
+            await next(connection);
+            reasons.TrySetResult(connection.Features.Get<IByteStreamTransportFeature>()!.CloseReason);
+        });
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            async (reader, writer, stopping) =>
+            {
+                await using ByteStreamMember member = connections.RegisterExclusive(writer, "anna");
+                writer.Write("welcome\n");
+                await reader.ReadAsync(-1, stopping);
+            },
+            new InMemoryEndPoint(Guid.NewGuid().ToString()),
+            options,
+            Test);
+        await using ByteStreamConnection first = await ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Test);
+        Assert.Equal("welcome", await first.Reader.ReadTextLineAsync(cancellationToken: Test));
+
+        await using ByteStreamConnection second = await ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Test);
+
+        Assert.Equal("welcome", await second.Reader.ReadTextLineAsync(cancellationToken: Test));
+        Assert.Empty(await first.Reader.ReadAsync(-1, Test));
+        Assert.Equal(ConnectionCloseReason.Replaced, await reasons.Task.WaitAsync(Patience.Limit, Test));
+        await connections.User("anna").SendAsync("news\n"u8.ToArray(), Test);
+        Assert.Equal("news", await second.Reader.ReadTextLineAsync(cancellationToken: Test));
+        Assert.Equal(1, connections.Count);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Register_Twice_IsAnErrorThatNamesTheRemedy()
+    {
+        var connections = new ByteStreamConnections();
+        (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
+        await using (one)
+        await using (other)
+        {
+            ByteStreamMember member = connections.Register(one.Writer);
+
+            Exception twice = Assert.Throws<InvalidOperationException>(() => connections.Register(one.Writer));
+
+            Assert.Contains("registered already. Dispose of its ByteStreamMember first.", twice.Message, StringComparison.Ordinal);
+            await member.DisposeAsync();
+            await connections.Register(one.Writer).DisposeAsync();
+        }
+    }
+
+    [Fact]
+    public void Target_OfNoConnections_IsAnError() => Assert.Throws<InvalidOperationException>(() => default(ByteStreamTarget).Except("x"));
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_CancelledToken_SendsNothing()
+    {
+        var connections = new ByteStreamConnections();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await connections.All.SendAsync("x"u8.ToArray(), new CancellationToken(canceled: true)));
+
+        Assert.Equal(0, connections.Sends);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Send_ConcurrentSendersAndTheHandlerItself_MessagesAreWholeAndEachSendersInOrder(bool overTcp)
+    {
+        const int Senders = 4;
+        const int Messages = 2000;
+        await using Gathering gathering = await Gathering.StartAsync(overTcp, maxPending: 1 << 30);
+        (ByteStreamConnection client, _) = await gathering.ConnectAsync("-", "red");
+
+        Task[] senders =
+        [
+            .. Enumerable.Range(0, Senders).Select(sender => Task.Run(
+                async () =>
+                {
+                    for (int i = 0; i < Messages; i++)
+                    {
+                        await gathering.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{sender} {i} {new string('x', i % 300)}\n"), Test);
+                    }
+                },
+                Test)),
+        ];
+        int[] next = new int[Senders];
+        for (int i = 0; i < Senders * Messages; i++)
+        {
+            string[] words = (await client.Reader.ReadTextLineAsync(cancellationToken: Test))!.Split(' ');
+            int sender = words[0][0] - '0';
+            Assert.Equal((next[sender], new string('x', next[sender] % 300)), (int.Parse(words[1], System.Globalization.CultureInfo.InvariantCulture), words[2]));
+            next[sender]++;
+        }
+
+        await Task.WhenAll(senders);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Send_MemberDoesNotRead_OthersGetEverythingAndItEndsAsASlowConsumer(bool overTcp)
+    {
+        const int MaxPending = 1 << 20;
+        const int Messages = 3000;
+        byte[] message = [.. Enumerable.Repeat((byte)'x', 9999), (byte)'\n'];
+        var reasons = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using Gathering gathering = await Gathering.StartAsync(
+            overTcp,
+            MaxPending,
+            options => options.Use(next => async connection =>
+            {
+                await next(connection);
+                if (connection.Features.Get<IByteStreamTransportFeature>() is { CloseReason: ConnectionCloseReason.SlowConsumer and var reason })
+                {
+                    reasons.TrySetResult(reason);
+                }
+            }));
+        (ByteStreamConnection reading, _) = await gathering.ConnectAsync("-", "red");
+        (ByteStreamConnection silent, ByteStreamMember slow) = await gathering.ConnectAsync("-", "red");
+        Task<int> received = Task.Run(
+            async () =>
+            {
+                int lines = 0;
+                while (lines < Messages && await reading.Reader.ReadLineAsync(Test) is { Length: 10000 })
+                {
+                    lines++;
+                }
+
+                return lines;
+            },
+            Test);
+        for (int i = 0; i < Messages; i++)
+        {
+            await gathering.Connections.Group("red").SendAsync(message, Test);
+            if (i % 20 == 0)
+            {
+                // The reader is one task among others: it must not become slow itself.
+                await Task.Delay(1, Test);
+            }
+        }
+
+        Assert.Equal(Messages, await received.WaitAsync(Patience.Limit, Test));
+        Assert.Equal(ConnectionCloseReason.SlowConsumer, await reasons.Task.WaitAsync(Patience.Limit, Test));
+        await Patience.UntilAsync(() => gathering.Connections.Count == 1);
+        await gathering.Connections.Connection(slow.Id).SendAsync(message, Test);
+        Exception? end = await Record.ExceptionAsync(async () =>
+        {
+            while (await silent.Reader.ReadLineAsync(Test) is { Length: > 0 })
+            {
+            }
+        });
+        Assert.IsAssignableFrom<IOException>(end);
+    }
+
+    [Theory(Timeout = 120000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Send_MemberReadsLate_GetsEveryMessageInOrder(bool overTcp)
+    {
+        const int Messages = 5000;
+        await using Gathering gathering = await Gathering.StartAsync(overTcp, maxPending: 1 << 30);
+        (ByteStreamConnection late, ByteStreamMember member) = await gathering.ConnectAsync("-", "red");
+        for (int i = 0; i < Messages; i++)
+        {
+            await gathering.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{i} {new string('x', 2000)}\n"), Test);
+        }
+
+        // The registration ends meanwhile: what was accepted for it still arrives.
+        Task ending = member.DisposeAsync().AsTask();
+        Assert.False(ending.IsCompleted);
+        for (int i = 0; i < Messages; i++)
+        {
+            Assert.StartsWith($"{i} ", await late.Reader.ReadTextLineAsync(cancellationToken: Test), StringComparison.Ordinal);
+        }
+
+        await ending.WaitAsync(Patience.Limit, Test);
+        Assert.Equal(0, gathering.Connections.Count);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_AfterWriteEof_GoesToTheOthers()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        var connections = new ByteStreamConnections();
+        (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
+        await using (one)
+        await using (other)
+        {
+            await using ByteStreamMember member = connections.Register(one.Writer);
+            one.Writer.WriteEof();
+
+            await connections.All.SendAsync("late\n"u8.ToArray(), Test);
+
+            Assert.Equal(0, connections.Deliveries);
+            Assert.Empty(await other.Reader.ReadAsync(-1, Test));
+        }
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_PipeThrows_TheOthersGetTheMessage()
+    {
+        var connections = new ByteStreamConnections();
+        (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
+        await using (one)
+        await using (other)
+        {
+            var pipe = new Pipe();
+            await using ByteStreamMember broken = connections.Register(new ByteStreamWriter(pipe.Writer));
+            await using ByteStreamMember member = connections.Register(one.Writer);
+            await pipe.Writer.CompleteAsync();
+
+            await connections.All.SendAsync("news\n"u8.ToArray(), Test);
+
+            Assert.Equal("news\n", await ReadAsync(other, 1));
+        }
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task JoinLeaveSendEnd_FromManyTasks_LeavesNothingBehind()
+    {
+        await using Gathering gathering = await Gathering.StartAsync();
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(worker => Task.Run(
+            async () =>
+            {
+                var random = new Random(worker);
+                for (int round = 0; round < 20; round++)
+                {
+                    ByteStreamMember[] members = new ByteStreamMember[5];
+                    for (int i = 0; i < members.Length; i++)
+                    {
+                        members[i] = gathering.Connections.Register(new ByteStreamWriter(PipeWriter.Create(Stream.Null)), $"u{random.Next(3)}");
+                    }
+
+                    for (int step = 0; step < 200; step++)
+                    {
+                        ByteStreamMember member = members[random.Next(members.Length)];
+                        string group = $"g{random.Next(4)}";
+                        await (random.Next(3) switch
+                        {
+                            0 => member.JoinAsync(group, Test),
+                            1 => member.LeaveAsync(group, Test),
+                            _ => gathering.Connections.Group(group).SendAsync("x"u8.ToArray(), Test),
+                        });
+                    }
+
+                    foreach (ByteStreamMember member in members)
+                    {
+                        await member.DisposeAsync();
+                    }
+                }
+            },
+            Test)));
+
+        Assert.Equal((0, 0), (gathering.Connections.Count, gathering.Connections.GroupCount));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_GroupThatGrowsAndShrinks_ReachesExactlyItsMembers()
+    {
+        var connections = new ByteStreamConnections();
+        var members = new List<(ByteStreamMember Member, Pipe Pipe)>();
+        for (int i = 0; i < 100; i++)
+        {
+            var pipe = new Pipe();
+            ByteStreamMember member = connections.Register(new ByteStreamWriter(pipe.Writer));
+            await member.JoinAsync("red", Test);
+            members.Add((member, pipe));
+        }
+
+        for (int i = 0; i < 97; i++)
+        {
+            await members[i].Member.LeaveAsync("red", Test);
+        }
+
+        await members[0].Member.JoinAsync("red", Test);
+        await connections.Group("red").SendAsync("x"u8.ToArray(), Test);
+
+        Assert.Equal(4, connections.Deliveries);
+        Assert.Equal(
+            [0, 97, 98, 99],
+            members.Index().Where(one => one.Item.Pipe.Reader.TryRead(out ReadResult read) && !read.Buffer.IsEmpty).Select(one => one.Index));
+    }
+
+    [Fact]
+    public void MaxPending_BelowAKibibyte_IsAnError() =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ByteStreamConnectionsOptions { MaxPending = 1023 });
+
+    [Fact]
+    public async Task AddByteStreams_MaxPendingConfigured_AppliesToTheService()
+    {
+        IConfiguration configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?> { ["ByteStreams:MaxPending"] = "4096" }).Build();
+        var services = new ServiceCollection();
+        services.AddByteStreams().LoadFromConfig(configuration.GetSection("ByteStreams"));
+        await using ServiceProvider provider = services.BuildServiceProvider();
+
+        Assert.Equal(4096, provider.GetRequiredService<ByteStreamConnections>().MaxPending);
+    }
+
+    private static async Task<string> ReadAsync(ByteStreamConnection client, int lines)
+    {
+        var text = new StringBuilder();
+        for (int i = 0; i < lines; i++)
+        {
+            text.Append(await client.Reader.ReadTextLineAsync(cancellationToken: Test)).Append('\n');
+        }
+
+        return text.ToString();
+    }
+}
