@@ -116,6 +116,51 @@ middleware() {
     ! timeout 10 streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && wait_for 'ended: proxy_untrusted' && stop "$pid"
 }
 
+# A handler and an HTTP endpoint that send to others.
+other_connections() {
+  local name=$temp/programs/feed url
+  {
+    printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using System.Text;' 'using ByteStreams;' \
+      'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' \
+      'builder.Services.AddByteStreams().AddHandler<Feed>("feed").AddEndpoint("feed", "tcp://127.0.0.1:7091", "feed");' 'WebApplication app = builder.Build();'
+    block docs/applications.md csharp 4
+    echo 'app.Run();'
+    block docs/applications.md csharp 3
+  } >"$name.cs"
+  dotnet build "$name.cs" -o "$name" || return
+  start env --chdir "$temp/programs" "$name/feed"
+  wait_for 'Application started' || return
+  url=$(sed -nE 's/.*Now listening on: (http:[^ ]+).*/\1/p' "$log" | head -n 1)
+  timeout 20 python3 - "$url" <<'PYTHON' && stop "$pid"
+import socket, sys, time, urllib.request
+def join(name):
+    client = socket.create_connection(("127.0.0.1", 7091), 10)
+    client.sendall(name + b"\n")
+    return client, client.makefile("rb")
+ann, to_ann = join(b"ann")
+bob, to_bob = join(b"bob")
+def post(text):
+    urllib.request.urlopen(sys.argv[1] + "/news", text, 10).read()
+# Both have joined when both get it.
+for client, lines in (ann, to_ann), (bob, to_bob):
+    client.settimeout(0.2)
+    while True:
+        post(b"ready")
+        try:
+            assert lines.readline() == b"ready\n"
+            break
+        except TimeoutError:
+            lines = client.makefile("rb")
+    client.settimeout(10)
+ann.sendall(b"hello\n")
+line = b""
+reader = bob.makefile("rb")
+while line != b"ann: hello\n":
+    line = reader.readline()
+    assert line in (b"ready\n", b"ann: hello\n"), line
+PYTHON
+}
+
 # program FILE LANGUAGE N: builds the block, once for equal blocks. $program is the command that runs it, without "dotnet run" between.
 program() {
   local text name
@@ -199,6 +244,7 @@ check "README.md: the sidecar relays" sidecar_relays
 check "README.md: every command is run" every_command_is_run
 check "applications.md: handlers and endpoints" handlers_and_endpoints
 check "applications.md: connection middleware" middleware
+check "applications.md: sending to other connections" other_connections
 
 # Packages of SuperSocket and Bedrock.Framework are not built here: only the block of ByteStreams is run of their pages.
 check "coming-from/tcplistener.md: TcpListener" page_program docs/coming-from/tcplistener.md csharp 1
