@@ -88,10 +88,22 @@ public sealed class ByteStreamMember : IAsyncDisposable
     /// <summary>Registers for the end of the connection.</summary>
     internal void RemoveWithTheConnection()
     {
-        if (_writer.Transport is ConnectionContext connection)
+        if (_writer.Transport is not ConnectionContext connection || ConnectionState.Get(connection) is not ConnectionState state)
         {
-            ConnectionState.Get(connection)?.Add(new Removal(this));
+            return;
         }
+
+        for (ConnectionResource? resource = state.LastResource; resource is not null; resource = resource.Earlier)
+        {
+            if (resource is Removal removal && removal.Member._connections == _connections)
+            {
+                // An earlier registration of the connection has ended.
+                removal.Member = this;
+                return;
+            }
+        }
+
+        state.Add(new Removal(this));
     }
 
     /// <summary>Enters a group; false if the member is in it, or its registration has ended; null if the group is closed.</summary>
@@ -286,6 +298,8 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
     private sealed class Removal(ByteStreamMember member) : ConnectionResource
     {
-        public override void Release() => member.Remove(drops: true);
+        public ByteStreamMember Member { get; set; } = member;
+
+        public override void Release() => Member.Remove(drops: true);
     }
 }

@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Text;
+using ByteStreams.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -155,6 +156,39 @@ public sealed class ByteStreamConnectionsTests
             await member.DisposeAsync();
             await connections.Register(one.Writer).DisposeAsync();
         }
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Register_AgainAndAgain_TheConnectionKeepsOneResource()
+    {
+        var connections = new ByteStreamConnections();
+        int resources = 0;
+        await using ByteStreamServer server = await ByteStream.StartServerAsync(
+            async (reader, writer, _) =>
+            {
+                for (int i = 0; i < 100; i++)
+                {
+                    await connections.Register(writer).DisposeAsync();
+                }
+
+                ByteStreamMember last = connections.Register(writer);
+                for (ConnectionResource? resource = ConnectionState.Get(writer.Transport!)!.LastResource; resource is not null; resource = resource.Earlier)
+                {
+                    resources++;
+                }
+
+                writer.Write($"{last.Id}\n");
+                await reader.ReadAsync(-1, Test);
+            },
+            new InMemoryEndPoint(Guid.NewGuid().ToString()),
+            cancellationToken: Test);
+        await using (ByteStreamConnection client = await ByteStream.OpenConnectionAsync(server.EndPoints[0], cancellationToken: Test))
+        {
+            Assert.NotNull(await client.Reader.ReadTextLineAsync(cancellationToken: Test));
+            Assert.Equal((1, 1), (resources, connections.Count));
+        }
+
+        await Patience.UntilAsync(() => connections.Count == 0);
     }
 
     [Fact]
