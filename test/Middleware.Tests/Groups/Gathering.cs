@@ -19,7 +19,7 @@ internal sealed class Gathering : IAsyncDisposable
 
     public static async Task<Gathering> StartAsync(bool overTcp = false, long maxPending = 1 << 20, Action<ByteStreamServerOptions>? configure = null)
     {
-        var gathering = new Gathering(new ByteStreamConnections(new ByteStreamConnectionsOptions { MaxPending = maxPending }));
+        var gathering = new Gathering(new ByteStreamConnections(new ByteStreamConnectionsOptions { MaxPending = maxPending, PendingTimeout = TimeSpan.FromDays(1) }));
         var options = new ByteStreamServerOptions();
         configure?.Invoke(options);
         gathering.Server = await ByteStream.StartServerAsync(
