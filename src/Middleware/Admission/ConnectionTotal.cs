@@ -5,6 +5,8 @@ namespace ByteStreams.Admission;
 /// <summary>The permits of all endpoints together.</summary>
 internal sealed class ConnectionTotal
 {
+    private int? _share;
+
     /// <param name="most">The limit; null derives it from the descriptors and the memory of the process, zero is no limit.</param>
     public ConnectionTotal(int? most)
     {
@@ -14,6 +16,20 @@ internal sealed class ConnectionTotal
     }
 
     public PermitLimiter Permits { get; }
+
+    /// <summary>This host's share of a limit of the whole cluster; null without one. The smaller of the two limits applies.</summary>
+    public int? Share
+    {
+        get => _share;
+        set
+        {
+            lock (Permits)
+            {
+                _share = value;
+                Apply();
+            }
+        }
+    }
 
     /// <summary>The limit of all endpoints together; zero for none.</summary>
     public int Most { get; private set; }
@@ -42,10 +58,16 @@ internal sealed class ConnectionTotal
             return false;
         }
 
-        Most = next;
-        Permits.Most = OrAny(next);
+        lock (Permits)
+        {
+            Most = next;
+            Apply();
+        }
+
         return true;
     }
+
+    private void Apply() => Permits.Most = Math.Min(OrAny(Most), _share ?? int.MaxValue);
 
     /// <summary>No limit is one that is never reached: it may be set to another later.</summary>
     private static int OrAny(int most) => most == 0 ? int.MaxValue : most;

@@ -12,6 +12,9 @@ internal static class EndpointConfiguration
     /// <summary>Defaults for all endpoints: any key of an endpoint except <c>Url</c>. An endpoint's own list replaces the default list.</summary>
     public const string Defaults = "Defaults";
 
+    /// <summary>The links between the hosts of a cluster; the package ByteStreams.Orleans reads it.</summary>
+    public const string Cluster = "Cluster";
+
     private static readonly string[] Known = [.. EndpointTable.Service.All.Select(setting => setting.Name), Defaults, Endpoints];
 
     private static readonly string[] KnownOfEndpoint =
@@ -28,12 +31,20 @@ internal static class EndpointConfiguration
 
     /// <summary>The endpoints of a section.</summary>
     /// <param name="section">The section.</param>
+    /// <param name="isClustered">Whether the section may configure a cluster.</param>
     /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>
-    public static IEnumerable<EndpointRegistration> Read(IConfiguration section, ICollection<string> errors)
+    public static IEnumerable<EndpointRegistration> Read(IConfiguration section, bool isClustered, ICollection<string> errors)
     {
         foreach (IConfigurationSection unknown in section.GetChildren().Where(child => !Known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
         {
-            errors.Add(SettingTable.Unknown(unknown, Known));
+            if (!string.Equals(unknown.Key, Cluster, StringComparison.OrdinalIgnoreCase))
+            {
+                errors.Add(SettingTable.Unknown(unknown, Known));
+            }
+            else if (!isClustered)
+            {
+                errors.Add($"{unknown.Path}: has no effect in this program. An application with the package ByteStreams.Orleans reads it, after AddOrleansBackplane().");
+            }
         }
 
         ReadService(section, new ServiceSettings(), errors);

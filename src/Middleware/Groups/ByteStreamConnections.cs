@@ -40,8 +40,8 @@ namespace ByteStreams;
 public sealed class ByteStreamConnections : IGroupsReport
 {
     private readonly ConcurrentDictionary<string, ByteStreamMember> _members = new(StringComparer.Ordinal);
-    private readonly MemberGroups _groups = new();
-    private readonly MemberGroups _users = new();
+    private readonly MemberGroups _groups;
+    private readonly MemberGroups _users;
     private readonly MemberGroup _all = new(string.Empty, groups: null);
     private long _maxPending;
     private long _pendingTimeout;
@@ -53,10 +53,22 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <param name="options">The options; the defaults where it is null.</param>
     /// <param name="logger">Receives failed deliveries; may be null.</param>
     public ByteStreamConnections(ByteStreamConnectionsOptions? options = null, ILogger<ByteStreamConnections>? logger = null)
+        : this(options, logger, backplane: null)
+    {
+    }
+
+    /// <param name="options">The options; the defaults where it is null.</param>
+    /// <param name="logger">Receives failed deliveries; may be null.</param>
+    /// <param name="backplane">Carries messages to other hosts; null on one host.</param>
+    internal ByteStreamConnections(ByteStreamConnectionsOptions? options, ILogger<ByteStreamConnections>? logger, ByteStreamBackplane? backplane)
     {
         options ??= new ByteStreamConnectionsOptions();
         (_maxPending, _pendingTimeout, TimeProvider) = (options.MaxPending, options.PendingTimeout.Ticks, options.TimeProvider);
         Logger = logger ?? NullLogger<ByteStreamConnections>.Instance;
+        Backplane = backplane;
+        _groups = new MemberGroups(TargetKind.Group, backplane);
+        _users = new MemberGroups(TargetKind.User, backplane);
+        backplane?.Attach(this);
     }
 
     /// <summary>Every registered connection.</summary>
@@ -75,6 +87,9 @@ public sealed class ByteStreamConnections : IGroupsReport
     public long Deliveries => Interlocked.Read(ref _deliveries);
 
     internal ILogger Logger { get; }
+
+    /// <summary>Carries messages to other hosts; null on one host.</summary>
+    internal ByteStreamBackplane? Backplane { get; }
 
     /// <summary>The effective limit; a reload of the configuration changes it.</summary>
     internal long MaxPending
@@ -144,7 +159,7 @@ public sealed class ByteStreamConnections : IGroupsReport
             ArgumentException.ThrowIfNullOrEmpty(user);
         }
 
-        return Add(writer, user, metadata);
+        return Add(writer, user, metadata, isExclusive: false);
     }
 
     /// <summary>
@@ -160,31 +175,65 @@ public sealed class ByteStreamConnections : IGroupsReport
     {
         ArgumentNullException.ThrowIfNull(writer);
         ArgumentException.ThrowIfNullOrEmpty(user);
-        ByteStreamMember member = Add(writer, user, metadata);
+        ByteStreamMember member = Add(writer, user, metadata, isExclusive: true);
+        ReplaceOlder(user, member.Number);
+        Backplane?.Replace(user, member.Number);
+        return member;
+    }
+
+    /// <summary>Ends the connections of a user that were registered before another one, of this host or another.</summary>
+    /// <param name="user">The user.</param>
+    /// <param name="number">The number of the other one.</param>
+    /// <returns>The number of a newer one that is to be the only one, so that it ends the other; null without one.</returns>
+    internal long? ReplaceOlder(string user, long number)
+    {
+        Observe(number);
+        long? newest = null;
         if (_users.Find(user) is MemberGroup group)
         {
             foreach (Membership? membership in group.Members)
             {
-                if (membership?.Member is ByteStreamMember other && other.Number < member.Number)
+                if (membership?.Member is not ByteStreamMember other)
+                {
+                    continue;
+                }
+
+                if (other.Number < number)
                 {
                     other.Replace();
+                }
+                else if (other.IsExclusive && other.Number > Math.Max(number, newest ?? 0))
+                {
+                    newest = other.Number;
                 }
             }
         }
 
-        return member;
+        return newest;
     }
 
-    internal bool Join(ByteStreamMember member, string group) => _groups.Join(group, member);
+    internal async ValueTask JoinAsync(ByteStreamMember member, string group, CancellationToken cancellationToken)
+    {
+        _groups.Join(group, member);
+        if (_groups.Find(group)?.Announced is Task announced)
+        {
+            await announced.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
 
     internal bool Leave(ByteStreamMember member, string group) => _groups.Leave(group, member);
 
-    private ByteStreamMember Add(ByteStreamWriter writer, string? user, ReadOnlyMemory<byte> metadata)
+    private ByteStreamMember Add(ByteStreamWriter writer, string? user, ReadOnlyMemory<byte> metadata, bool isExclusive)
     {
-        long number = Interlocked.Increment(ref _lastNumber);
+        long number = NextNumber();
         // A bare pipe has no id.
         string id = writer.ConnectionId ?? string.Create(CultureInfo.InvariantCulture, $"pipe-{number}");
-        var member = new ByteStreamMember(this, writer, number, id, user, metadata.ToArray());
+        if (Backplane is not null)
+        {
+            id = $"{Backplane.HostId}:{id}";
+        }
+
+        var member = new ByteStreamMember(this, writer, number, id, user, metadata.ToArray(), isExclusive);
         if (!_members.TryAdd(id, member))
         {
             throw new InvalidOperationException($"The connection {id} is registered already. Dispose of its ByteStreamMember first.");
@@ -203,10 +252,18 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <summary>Removes a member whose last membership has ended.</summary>
     internal void Remove(ByteStreamMember member) => _members.TryRemove(KeyValuePair.Create(member.Id, member));
 
-    /// <summary>Writes a message to every connection of a target. Never waits.</summary>
-    internal void Send(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
+    /// <summary>Writes a message to every connection of a target, and queues it for other hosts.</summary>
+    internal ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
+        Backplane?.Check(message);
         Interlocked.Increment(ref _sends);
+        Deliver(kind, name, except, message.Span);
+        return Backplane is null ? default : Backplane.SendAsync(kind, name, except, message, cancellationToken);
+    }
+
+    /// <summary>Writes a message to every connection of a target on this host. Never waits.</summary>
+    internal void Deliver(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
+    {
         int deliveries = 0;
         byte[]? shared = null;
         if (kind == TargetKind.Connection)
@@ -230,7 +287,15 @@ public sealed class ByteStreamConnections : IGroupsReport
         Interlocked.Add(ref _deliveries, deliveries);
     }
 
-    internal PresenceSnapshot Presence(TargetKind kind, string name, string? except)
+    internal async ValueTask<PresenceSnapshot> PresenceAsync(TargetKind kind, string name, string? except, CancellationToken cancellationToken)
+    {
+        List<PresentConnection> present = Presence(kind, name, except);
+        bool isComplete = Backplane is null || await Backplane.AskAsync(kind, name, except, present, cancellationToken).ConfigureAwait(false);
+        return new PresenceSnapshot(present, isComplete);
+    }
+
+    /// <summary>The connections of a target on this host.</summary>
+    internal List<PresentConnection> Presence(TargetKind kind, string name, string? except)
     {
         var present = new List<PresentConnection>();
         if (kind == TargetKind.Connection)
@@ -251,7 +316,40 @@ public sealed class ByteStreamConnections : IGroupsReport
             }
         }
 
-        return new PresenceSnapshot(present, isComplete: true);
+        return present;
+    }
+
+    /// <summary>
+    /// The time where that is greater than the last number, so that the connections of several hosts are in the order of their registration as
+    /// well as their clocks agree.
+    /// </summary>
+    private long NextNumber()
+    {
+        while (true)
+        {
+            long last = Interlocked.Read(ref _lastNumber);
+            long next = Math.Max(last + 1, TimeProvider.GetUtcNow().UtcTicks);
+            if (Interlocked.CompareExchange(ref _lastNumber, next, last) == last)
+            {
+                return next;
+            }
+        }
+    }
+
+    /// <summary>Later numbers are greater than this one.</summary>
+    private void Observe(long number)
+    {
+        long last = Interlocked.Read(ref _lastNumber);
+        while (number > last)
+        {
+            long found = Interlocked.CompareExchange(ref _lastNumber, number, last);
+            if (found == last)
+            {
+                return;
+            }
+
+            last = found;
+        }
     }
 
     private MemberGroup? Find(TargetKind kind, string name) => kind switch

@@ -20,7 +20,8 @@ public sealed class ByteStreamMember : IAsyncDisposable
     private Backlog? _backlog;
     private bool _isGone;
 
-    internal ByteStreamMember(ByteStreamConnections connections, ByteStreamWriter writer, long number, string id, string? user, byte[] metadata)
+    internal ByteStreamMember(
+        ByteStreamConnections connections, ByteStreamWriter writer, long number, string id, string? user, byte[] metadata, bool isExclusive)
     {
         _connections = connections;
         _writer = writer;
@@ -28,6 +29,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
         Number = number;
         Id = id;
         User = user;
+        IsExclusive = isExclusive;
     }
 
     /// <summary>The id to send to this connection, and to leave it out by <see cref="ByteStreamTarget.Except"/>: that of the connection in logs.</summary>
@@ -38,8 +40,11 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
     /// <summary>Joins a group. Messages that are sent to it afterwards arrive. A second call for one group does nothing.</summary>
     /// <param name="group">Its name, case-sensitive. It need not exist.</param>
-    /// <param name="cancellationToken">Checked at the start.</param>
-    /// <returns>Done when the connection has joined; at once on one host. A registration that has ended joins nothing.</returns>
+    /// <param name="cancellationToken">Ends the wait. The connection has joined all the same, unless the token had fired before the call.</param>
+    /// <returns>
+    /// Done when the connection has joined; at once on one host. In a cluster, when every other host that answers knows that this host has a
+    /// member of the group. A registration that has ended joins nothing.
+    /// </returns>
     public ValueTask JoinAsync(string group, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(group);
@@ -48,8 +53,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
             return ValueTask.FromCanceled(cancellationToken);
         }
 
-        _connections.Join(this, group);
-        return default;
+        return _connections.JoinAsync(this, group, cancellationToken);
     }
 
     /// <summary>Leaves a group. A message that is being sent may still arrive. Nothing happens where the connection is not in it.</summary>
@@ -80,8 +84,11 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
     }
 
-    /// <summary>The order of registration.</summary>
+    /// <summary>The order of registration, in a cluster also among hosts.</summary>
     internal long Number { get; }
+
+    /// <summary>Whether it is to be the only one of its user.</summary>
+    internal bool IsExclusive { get; }
 
     internal PresentConnection Describe() => new(Id, User, _metadata);
 

@@ -31,12 +31,17 @@ public readonly struct ByteStreamTarget
 
     /// <summary>Sends a message.</summary>
     /// <param name="message">The bytes, with the separator or the length that the protocol needs. The caller may reuse the memory when the call has completed.</param>
-    /// <param name="cancellationToken">Checked before anything is sent.</param>
+    /// <param name="cancellationToken">
+    /// Checked before anything is sent. In a cluster it also ends the wait for another host's queue: the connections of this host, and of hosts
+    /// whose queue was not full, get the message all the same.
+    /// </param>
     /// <returns>
-    /// Completes when the message is accepted: written to, or queued for, each connection. It is no receipt. It never waits for a connection, and
-    /// writes on the calling thread: about a microsecond for each connection.
+    /// Completes when the message is accepted: written to, or queued for, each connection of this host, and in a cluster queued for each other
+    /// host that has such connections. It is no receipt. It never waits for a connection, and writes on the calling thread: about a microsecond
+    /// for each connection. In a cluster it waits while the queue for a host is full.
     /// </returns>
-    /// <exception cref="OperationCanceledException">The token had fired; nothing was sent.</exception>
+    /// <exception cref="OperationCanceledException">The token has fired.</exception>
+    /// <exception cref="ArgumentException">In a cluster: the message is longer than the queue for a host.</exception>
     public ValueTask SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default)
     {
         if (cancellationToken.IsCancellationRequested)
@@ -44,18 +49,14 @@ public readonly struct ByteStreamTarget
             return ValueTask.FromCanceled(cancellationToken);
         }
 
-        if (!message.IsEmpty)
-        {
-            Connections.Send(_kind, _name, _except, message.Span);
-        }
-
-        return default;
+        return message.IsEmpty ? default : Connections.SendAsync(_kind, _name, _except, message, cancellationToken);
     }
 
-    /// <summary>The connections at this moment, with what they were registered with.</summary>
-    /// <param name="cancellationToken">Checked at the start.</param>
+    /// <summary>The connections at this moment, with what they were registered with. In a cluster, the other hosts are asked.</summary>
+    /// <param name="cancellationToken">Ends the wait for other hosts.</param>
+    /// <exception cref="OperationCanceledException">The token has fired.</exception>
     public ValueTask<PresenceSnapshot> PresenceAsync(CancellationToken cancellationToken = default) =>
         cancellationToken.IsCancellationRequested
             ? ValueTask.FromCanceled<PresenceSnapshot>(cancellationToken)
-            : ValueTask.FromResult(Connections.Presence(_kind, _name, _except));
+            : Connections.PresenceAsync(_kind, _name, _except, cancellationToken);
 }

@@ -15,8 +15,21 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     private int _end;
     private int _count;
     private bool _isClosed;
+    private Task? _announced;
 
     public string Name => name;
+
+    /// <summary>Done when the other hosts know that the group has members here; null where that is long so.</summary>
+    public Task? Announced
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _announced is { IsCompleted: true } ? _announced = null : _announced;
+            }
+        }
+    }
 
     public int Count => Volatile.Read(ref _count);
 
@@ -44,6 +57,11 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
             membership.Slot = slot;
             Volatile.Write(ref _members[slot], membership);
             _count++;
+            if (_count == 1)
+            {
+                _announced = groups?.Announce(this);
+            }
+
             return true;
         }
     }
@@ -58,7 +76,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
             if (_count == 0 && groups is not null)
             {
                 _isClosed = true;
-                groups.Remove(this);
+                groups.Withdraw(this);
             }
             else if (_members.Length > Smallest && _count < _members.Length / 4)
             {

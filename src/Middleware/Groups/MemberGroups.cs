@@ -3,7 +3,9 @@ using System.Collections.Concurrent;
 namespace ByteStreams.Groups;
 
 /// <summary>Groups by name. A group is there while it has a member.</summary>
-internal sealed class MemberGroups
+/// <param name="kind">What they are: groups or users.</param>
+/// <param name="backplane">Tells other hosts of them; null on one host.</param>
+internal sealed class MemberGroups(TargetKind kind, ByteStreamBackplane? backplane)
 {
     private readonly ConcurrentDictionary<string, MemberGroup> _groups = new(StringComparer.Ordinal);
 
@@ -34,7 +36,17 @@ internal sealed class MemberGroups
     /// <summary>Removes a member from a group; false if it was not in it.</summary>
     public bool Leave(string name, ByteStreamMember member) => Find(name) is MemberGroup group && member.Exit(group);
 
-    /// <summary>Called by a group without a member, under its lock.</summary>
+    /// <summary>Called by a group that has its first member, under its lock.</summary>
+    public Task? Announce(MemberGroup group) => backplane?.Announce(kind, group.Name);
+
+    /// <summary>Called by a group that has lost its last member, under its lock.</summary>
+    public void Withdraw(MemberGroup group)
+    {
+        Remove(group);
+        backplane?.Withdraw(kind, group.Name);
+    }
+
+    /// <summary>Called by a group that never had a member, under its lock.</summary>
     public void Remove(MemberGroup group) => _groups.TryRemove(KeyValuePair.Create(group.Name, group));
 
     public IReadOnlyList<GroupSnapshot> Largest(int limit) =>

@@ -54,7 +54,7 @@ public static class ByteStreamConnectionBuilderExtensions
         this IConnectionBuilder builder, ByteStreamDelegate clientConnected, int limit = ByteStreamReader.DefaultLimit)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        var handler = new ByteStreamConnectionHandler(clientConnected, limit, builder.ApplicationServices.GetService<ILoggerFactory>());
+        var handler = new ByteStreamConnectionHandler(ClusterGate.Add(clientConnected, builder.ApplicationServices), limit, builder.ApplicationServices.GetService<ILoggerFactory>());
         KestrelEndpoint.DisableHttp(builder);
         return builder.Use(_ => handler.OnConnectedAsync);
     }

@@ -3,6 +3,7 @@ using ByteStreams;
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
 using ByteStreams.Connections;
+using ByteStreams.Groups;
 using ByteStreams.Hosting;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -44,7 +45,7 @@ public static class ByteStreamsServiceCollectionExtensions
                 PendingTimeout = settings.PendingTimeout,
                 TimeProvider = provider.GetService<TimeProvider>() ?? TimeProvider.System,
             };
-            var connections = new ByteStreamConnections(options, provider.GetService<ILogger<ByteStreamConnections>>());
+            var connections = new ByteStreamConnections(options, provider.GetService<ILogger<ByteStreamConnections>>(), provider.GetService<ByteStreamBackplane>());
             provider.GetRequiredService<ByteStreamMetrics>().Report(connections);
             return connections;
         });

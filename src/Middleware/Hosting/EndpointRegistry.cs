@@ -1,5 +1,6 @@
 using ByteStreams.Admission;
 using ByteStreams.Configuration;
+using ByteStreams.Groups;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -85,10 +86,11 @@ internal sealed class EndpointRegistry
             check(errors);
         }
 
+        bool isClustered = Services?.Any(service => service.ServiceType == typeof(ByteStreamBackplane)) ?? false;
         var all = new List<EndpointRegistration>(_endpoints);
         foreach (IConfiguration section in _sections)
         {
-            all.AddRange(EndpointConfiguration.Read(EndpointConfiguration.Copy(section), errors));
+            all.AddRange(EndpointConfiguration.Read(EndpointConfiguration.Copy(section), isClustered, errors));
         }
 
         foreach (IGrouping<string, EndpointRegistration> same in all.GroupBy(endpoint => endpoint.Name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() > 1))
@@ -213,7 +215,7 @@ internal sealed class EndpointRegistry
         ByteStreamDelegate callback;
         try
         {
-            callback = endpoint.Callback ?? handler!(services);
+            callback = ClusterGate.Add(endpoint.Callback ?? handler!(services), services);
         }
         catch (InvalidOperationException impossible)
         {

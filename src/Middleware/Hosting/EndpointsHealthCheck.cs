@@ -4,7 +4,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace ByteStreams.Hosting;
 
 /// <summary>The readiness of the endpoints.</summary>
-internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStreamMetrics metrics) : IHealthCheck
+internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStreamMetrics metrics, ByteStreamConnections connections) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(Look() is string unready ? new HealthCheckResult(context.Registration.FailureStatus, unready) : HealthCheckResult.Healthy());
@@ -17,6 +17,11 @@ internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStream
                 return "The endpoints have not started.";
             case ByteStreamsState.Draining or ByteStreamsState.Drained:
                 return "The endpoints end.";
+        }
+
+        if (connections.Backplane?.Unready is string apart)
+        {
+            return apart;
         }
 
         string[] closed = [.. servers.Names.Where(name => servers.TryGet(name, out ByteStreamServer? server) && !server.IsServing)];

@@ -1,0 +1,473 @@
+using System.Globalization;
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using ByteStreams.Admission;
+using ByteStreams.Cluster.Links;
+using ByteStreams.Groups;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Cluster;
+
+/// <summary>
+/// The links of this host to the others. Knows nothing of Orleans but addresses: who is in the cluster is told by
+/// <see cref="MembershipWatch"/>, and a transport carries the batches.
+/// </summary>
+internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDisposable
+{
+    private readonly SiloAddress _self;
+    private readonly ByteStreamClusterOptions _options;
+    private readonly ILinkTransport _transport;
+    private readonly ClusterMetrics _metrics;
+    private readonly ConnectionTotal? _total;
+    private readonly ILogger _logger;
+    private readonly Lock _gate = new();
+    private readonly LocalInterest _interest = new();
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ITimer _beat;
+    private ByteStreamConnections? _connections;
+
+    // Replaced, and read without the lock.
+    private volatile Peer[] _peers = [];
+    private IReadOnlySet<SiloAddress> _dead = new HashSet<SiloAddress>();
+    private bool _isMember;
+    private bool _isStopped;
+    private volatile string? _unready = "This host is not a member of the cluster yet.";
+    private volatile string? _storeError;
+    private volatile string? _evicted;
+
+    public ClusterBackplane(
+        SiloAddress self, ByteStreamClusterOptions options, ILinkTransport transport, ClusterMetrics metrics, ConnectionTotal? total, ILogger logger)
+    {
+        _self = self;
+        _options = options;
+        _transport = transport;
+        _metrics = metrics;
+        _total = total;
+        _logger = logger;
+        HostId = IdOf(self);
+        metrics.Hosts = () => _peers.Length + (_isMember ? 1 : 0);
+        metrics.Suspects = () => _peers.Count(peer => peer.Outgoing.IsSuspect);
+        metrics.Queued = () => _peers.Sum(peer => peer.Outgoing.Queued);
+        metrics.IsReady = () => Unready is null;
+        // Several in the time of silence that is allowed.
+        TimeSpan interval = options.LinkTimeout / 5;
+        _beat = options.TimeProvider.CreateTimer(static self => ((ClusterBackplane)self!).Beat(), this, interval, interval);
+    }
+
+    /// <summary>Called once, when this host is found to be evicted.</summary>
+    public Action<string>? WhenEvicted { get; set; }
+
+    /// <summary>Called when a batch comes from a host that this one does not know: the membership is to be read again.</summary>
+    public Action? WhenUnknown { get; set; }
+
+    public override string HostId { get; }
+
+    public override string? Unready => _evicted ?? _storeError ?? _unready;
+
+    public override Task WhenReady => _ready.Task;
+
+    /// <summary>The other hosts.</summary>
+    public IReadOnlyList<Peer> Peers => _peers;
+
+    /// <summary>The id of a host: 64 bits of its address and the generation of its process, as 13 digits of base 32.</summary>
+    public static string IdOf(SiloAddress address)
+    {
+        const string Digits = "0123456789abcdefghjkmnpqrstvwxyz";
+        ulong hash = XxHash3.HashToUInt64(MemoryMarshal.AsBytes(address.ToParsableString().AsSpan()));
+        return string.Create(13, hash, static (to, rest) =>
+        {
+            for (int i = to.Length - 1; i >= 0; i--, rest >>= 5)
+            {
+                to[i] = Digits[(int)(rest & 31)];
+            }
+        });
+    }
+
+    public override void Attach(ByteStreamConnections connections) => _connections = connections;
+
+    public override Task Announce(TargetKind kind, string name)
+    {
+        ulong group = GroupHash.Of(kind, name);
+        List<Task>? told = null;
+        lock (_gate)
+        {
+            if (!_interest.Add(group))
+            {
+                // Another group has the number; it is told, or is being told.
+                return Task.WhenAll(_peers.Select(peer => peer.Outgoing.FlushAsync())).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
+            }
+
+            foreach (Peer peer in _peers)
+            {
+                Task telling = peer.Outgoing.Tell(LinkEntry.Interest, group);
+                if (!telling.IsCompleted)
+                {
+                    (told ??= []).Add(telling);
+                }
+            }
+        }
+
+        return told is null ? Task.CompletedTask : Task.WhenAll(told).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
+    }
+
+    public override void Withdraw(TargetKind kind, string name)
+    {
+        ulong group = GroupHash.Of(kind, name);
+        lock (_gate)
+        {
+            if (_interest.Remove(group))
+            {
+                foreach (Peer peer in _peers)
+                {
+                    _ = peer.Outgoing.Tell(LinkEntry.Withdrawal, group);
+                }
+            }
+        }
+    }
+
+    public override void Check(ReadOnlyMemory<byte> message)
+    {
+        if (message.Length > _options.LinkQueue)
+        {
+            throw new ArgumentException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The message has {message.Length} bytes, and the queue for a host takes {_options.LinkQueue} ({ByteStreamClusterOptions.Section}:LinkQueue). Send it in parts, or raise the limit."),
+                nameof(message));
+        }
+    }
+
+    public override ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
+    {
+        Peer[] peers = _peers;
+        if (peers.Length == 0 || (kind == TargetKind.Connection && name.StartsWith(HostId, StringComparison.Ordinal)))
+        {
+            return default;
+        }
+
+        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Of(kind, name) : 0;
+        ValueTask first = default;
+        List<ValueTask>? more = null;
+        foreach (Peer peer in peers)
+        {
+            if (!HasTarget(peer, kind, name, group))
+            {
+                continue;
+            }
+
+            ValueTask queuing = peer.Outgoing.SendAsync(kind, name, except, message, cancellationToken);
+            if (queuing.IsCompletedSuccessfully)
+            {
+                continue;
+            }
+
+            if (first.IsCompletedSuccessfully)
+            {
+                first = queuing;
+            }
+            else
+            {
+                (more ??= []).Add(queuing);
+            }
+        }
+
+        return more is null ? first : WhenAll(first, more);
+    }
+
+    public override async ValueTask<bool> AskAsync(
+        TargetKind kind, string name, string? except, List<PresentConnection> present, CancellationToken cancellationToken)
+    {
+        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Of(kind, name) : 0;
+        Peer[] asked = [.. _peers.Where(peer => HasTarget(peer, kind, name, group))];
+        var question = new PresenceQuestion { Kind = (byte)kind, Name = name, Except = except };
+        bool isComplete = true;
+        foreach (Task<IReadOnlyList<PresentConnection>?> answer in asked.Select(peer => AskAsync(peer, question, cancellationToken)).ToArray())
+        {
+            IReadOnlyList<PresentConnection>? found = await answer.ConfigureAwait(false);
+            present.AddRange(found ?? []);
+            isComplete &= found is not null;
+        }
+
+        return isComplete;
+    }
+
+    public override void Replace(string user, long number)
+    {
+        foreach (Peer peer in _peers)
+        {
+            peer.Outgoing.Replace(user, number);
+        }
+    }
+
+    /// <summary>Applies a batch of another host.</summary>
+    public LinkReply Receive(LinkBatch batch)
+    {
+        foreach (Peer peer in _peers)
+        {
+            if (peer.Address.Equals(batch.Sender))
+            {
+                return peer.Incoming.Apply(batch);
+            }
+        }
+
+        lock (_gate)
+        {
+            if (_dead.Contains(batch.Sender))
+            {
+                _metrics.Fenced();
+                return LinkReply.Fenced;
+            }
+
+            if (_isStopped)
+            {
+                return LinkReply.Unknown;
+            }
+        }
+
+        WhenUnknown?.Invoke();
+        return LinkReply.Unknown;
+    }
+
+    /// <summary>Answers another host.</summary>
+    public IReadOnlyList<PresentConnection> Answer(PresenceQuestion question) =>
+        _connections!.Presence((TargetKind)question.Kind, question.Name, question.Except);
+
+    /// <summary>The members of the cluster have changed.</summary>
+    /// <param name="members">The live ones, with this host if it is one.</param>
+    /// <param name="dead">Those that have ended or were evicted.</param>
+    public void Update(IReadOnlySet<SiloAddress> members, IReadOnlySet<SiloAddress> dead)
+    {
+        Peer[] gone;
+        var joined = new List<Peer>();
+        lock (_gate)
+        {
+            if (_isStopped)
+            {
+                return;
+            }
+
+            _dead = dead;
+            _isMember = members.Contains(_self);
+            gone = [.. _peers.Where(peer => !members.Contains(peer.Address))];
+            foreach (SiloAddress added in members.Where(member => !member.Equals(_self) && !_peers.Any(peer => peer.Address.Equals(member))))
+            {
+                joined.Add(CreatePeer(added));
+            }
+
+            _peers = [.. _peers.Except(gone), .. joined];
+            foreach (Peer peer in joined)
+            {
+                // From here on each change of the groups is told too.
+                peer.Outgoing.Begin(_interest);
+            }
+        }
+
+        foreach (Peer peer in gone)
+        {
+            ClusterLog.HostLeft(_logger, peer.Address);
+            peer.Incoming.Fence();
+            peer.Outgoing.Dispose();
+        }
+
+        foreach (Peer peer in joined)
+        {
+            ClusterLog.HostJoined(_logger, peer.Address);
+        }
+
+        if (dead.Contains(_self))
+        {
+            Evict("the membership store says so");
+        }
+
+        Share();
+        LookIfReady();
+    }
+
+    /// <summary>The membership store has no entry of this host, or has it again.</summary>
+    public void SetStoreError(string? error) => _storeError = error;
+
+    /// <summary>This host is no member any more.</summary>
+    public void Evict(string cause)
+    {
+        lock (_gate)
+        {
+            if (_evicted is not null || _isStopped)
+            {
+                return;
+            }
+
+            _evicted = $"This host has been evicted from the cluster: {cause}.";
+        }
+
+        foreach (Peer peer in _peers)
+        {
+            // What comes from hosts that go on without this one is still delivered; nothing of this one reaches them.
+            peer.Outgoing.Dispose();
+        }
+
+        ClusterLog.Evicted(_logger, cause, _options.OnEvicted);
+        WhenEvicted?.Invoke(cause);
+    }
+
+    /// <summary>Waits until the other hosts have what was queued for them; at the longest for the time of silence that is allowed.</summary>
+    public async Task FlushAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await Task.WhenAll(_peers.Select(peer => peer.Outgoing.FlushAsync())).WaitAsync(_options.LinkTimeout, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception late) when (late is TimeoutException or OperationCanceledException)
+        {
+            ClusterLog.FlushEnded(_logger, _peers.Sum(peer => peer.Outgoing.Queued));
+        }
+    }
+
+    /// <summary>Ends the links: this host leaves the cluster.</summary>
+    public void Dispose()
+    {
+        Peer[] peers;
+        lock (_gate)
+        {
+            _isStopped = true;
+            peers = _peers;
+            _peers = [];
+            _unready = "This host has left the cluster.";
+        }
+
+        _beat.Dispose();
+        foreach (Peer peer in peers)
+        {
+            peer.Outgoing.Dispose();
+        }
+    }
+
+    void ILinkOwner.WithInterest(Action<LocalInterest> action)
+    {
+        lock (_gate)
+        {
+            action(_interest);
+        }
+    }
+
+    void ILinkOwner.OnLinkChanged() => LookIfReady();
+
+    void ILinkOwner.OnFenced(SiloAddress by) => Evict($"the host {by} refuses its messages");
+
+    void ILinkOwner.OnFailed(Exception fault) => Evict($"a link has failed: {fault.Message}");
+
+    private static bool HasTarget(Peer peer, TargetKind kind, string name, ulong group) => kind switch
+    {
+        TargetKind.All => true,
+        TargetKind.Connection => name.Length > peer.HostId.Length && name[peer.HostId.Length] == ':' && name.StartsWith(peer.HostId, StringComparison.Ordinal),
+        _ => peer.Incoming.Interest.Contains(group),
+    };
+
+    private static async ValueTask WhenAll(ValueTask first, List<ValueTask> more)
+    {
+        // Each of them is to end before the sender reuses the memory.
+        Exception? failure = await Failure(first).ConfigureAwait(false);
+        foreach (ValueTask next in more)
+        {
+            failure = await Failure(next).ConfigureAwait(false) ?? failure;
+        }
+
+        if (failure is not null)
+        {
+            throw failure;
+        }
+
+        static async ValueTask<Exception?> Failure(ValueTask task)
+        {
+            try
+            {
+                await task.ConfigureAwait(false);
+                return null;
+            }
+            catch (OperationCanceledException canceled)
+            {
+                return canceled;
+            }
+        }
+    }
+
+    private async Task<IReadOnlyList<PresentConnection>?> AskAsync(Peer peer, PresenceQuestion question, CancellationToken cancellationToken)
+    {
+        if (peer.Outgoing.IsSuspect)
+        {
+            return null;
+        }
+
+        try
+        {
+            return await _transport.AskAsync(peer.Address, question).WaitAsync(_options.LinkTimeout, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+        {
+            ClusterLog.QuestionFailed(_logger, failure, peer.Address);
+            return null;
+        }
+    }
+
+    private Peer CreatePeer(SiloAddress address)
+    {
+        var outgoing = new OutgoingLink(_self, address, this, _transport, _options, _metrics, _logger);
+        var incoming = new IncomingLink(address, _connections!, _options, _metrics, _logger, outgoing.Replace, LookIfReady);
+        return new Peer(address, IdOf(address), outgoing, incoming);
+    }
+
+    private void Beat()
+    {
+        foreach (Peer peer in _peers)
+        {
+            peer.Outgoing.Beat();
+        }
+    }
+
+    /// <summary>Ready is who is a member, and knows the groups of every host that answers.</summary>
+    private void LookIfReady()
+    {
+        if (_ready.Task.IsCompleted)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            if (!_isMember || _isStopped)
+            {
+                return;
+            }
+
+            SiloAddress[] missing = [.. _peers.Where(peer => !peer.Incoming.Interest.IsKnown && !peer.Outgoing.IsSuspect).Select(peer => peer.Address)];
+            if (missing.Length > 0)
+            {
+                _unready = $"This host waits for the groups of {string.Join(", ", missing.Select(host => host.ToString()))}.";
+                return;
+            }
+
+            _unready = null;
+            if (!_ready.TrySetResult())
+            {
+                return;
+            }
+        }
+
+        ClusterLog.Ready(_logger, _peers.Length);
+    }
+
+    private void Share()
+    {
+        if (_options.ClusterMaxConnections == 0 || _total is null)
+        {
+            return;
+        }
+
+        int hosts = Math.Max(1, _peers.Length + (_isMember ? 1 : 0));
+        int share = Math.Max(1, _options.ClusterMaxConnections / hosts);
+        if (_total.Share != share)
+        {
+            _total.Share = share;
+            ClusterLog.Share(_logger, share, _options.ClusterMaxConnections, hosts);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+using System.Text;
+using ByteStreams.Groups;
+using Microsoft.Extensions.Logging;
+
+namespace ByteStreams.Cluster.Links;
+
+/// <summary>
+/// What another host sends to this one. Each number is applied once, in order. After a silence of
+/// <see cref="ByteStreamClusterOptions.LinkTimeout"/> nothing of before is applied: the other host has to begin again.
+/// </summary>
+internal sealed class IncomingLink
+{
+    private readonly SiloAddress _host;
+    private readonly ByteStreamConnections _connections;
+    private readonly ByteStreamClusterOptions _options;
+    private readonly ClusterMetrics _metrics;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Action<string, long> _replace;
+    private readonly Action _known;
+    private readonly Lock _gate = new();
+    private int _epoch;
+    private long _applied;
+    private long _heard;
+    private bool _isRefused;
+    private bool _isFenced;
+
+    // The name of the last message: the next one often has the same.
+    private byte[] _lastNameBytes = [];
+    private string _lastName = string.Empty;
+
+    /// <param name="host">The other host.</param>
+    /// <param name="connections">Get the messages.</param>
+    /// <param name="options">The times.</param>
+    /// <param name="metrics">Count.</param>
+    /// <param name="logger">For what cannot be read.</param>
+    /// <param name="replace">Ends the older connections of a user on the other host.</param>
+    /// <param name="known">Called when the other host has told all of its groups.</param>
+    public IncomingLink(
+        SiloAddress host,
+        ByteStreamConnections connections,
+        ByteStreamClusterOptions options,
+        ClusterMetrics metrics,
+        ILogger logger,
+        Action<string, long> replace,
+        Action known)
+    {
+        _host = host;
+        _connections = connections;
+        _options = options;
+        _metrics = metrics;
+        _time = options.TimeProvider;
+        _logger = logger;
+        _replace = replace;
+        _known = known;
+    }
+
+    /// <summary>The groups of the other host.</summary>
+    public PeerInterest Interest { get; } = new();
+
+    /// <summary>The other host was evicted: nothing of it is applied any more.</summary>
+    public void Fence()
+    {
+        // Waits for a batch that is being applied.
+        lock (_gate)
+        {
+            _isFenced = true;
+        }
+    }
+
+    public LinkReply Apply(LinkBatch batch)
+    {
+        bool becameKnown;
+        lock (_gate)
+        {
+            if (_isFenced)
+            {
+                _metrics.Fenced();
+                return LinkReply.Fenced;
+            }
+
+            if (batch.Epoch < _epoch)
+            {
+                return LinkReply.Renew;
+            }
+
+            if (batch.Epoch > _epoch)
+            {
+                if (batch.Number != 1)
+                {
+                    return LinkReply.Renew;
+                }
+
+                (_epoch, _applied, _isRefused) = (batch.Epoch, 0, false);
+                Interest.BeginAgain();
+            }
+            else if (_isRefused || _time.GetElapsedTime(_heard) > _options.LinkTimeout)
+            {
+                _isRefused = true;
+                return LinkReply.Renew;
+            }
+
+            if (batch.Number <= _applied)
+            {
+                _metrics.Duplicate();
+                _heard = _time.GetTimestamp();
+                return LinkReply.Accepted;
+            }
+
+            if (batch.Number != _applied + 1)
+            {
+                _isRefused = true;
+                return LinkReply.Renew;
+            }
+
+            bool wasKnown = Interest.IsKnown;
+            try
+            {
+                ApplyContent(batch.Content);
+            }
+            catch (FormatException unreadable)
+            {
+                ClusterLog.BatchUnreadable(_logger, unreadable, _host);
+                _isRefused = true;
+                return LinkReply.Renew;
+            }
+
+            _applied = batch.Number;
+            _heard = _time.GetTimestamp();
+            becameKnown = !wasKnown && Interest.IsKnown;
+        }
+
+        if (becameKnown)
+        {
+            _known();
+        }
+
+        return LinkReply.Accepted;
+    }
+
+    private void ApplyContent(byte[] content)
+    {
+        var reader = new LinkReader(content);
+        while (!reader.IsAtEnd)
+        {
+            var entry = (LinkEntry)reader.ReadByte();
+            switch (entry)
+            {
+                case LinkEntry.Interest:
+                    Interest.Add(reader.ReadNumber());
+                    break;
+                case LinkEntry.Withdrawal:
+                    Interest.Remove(reader.ReadNumber());
+                    break;
+                case LinkEntry.InterestComplete:
+                    Interest.EndAgain();
+                    break;
+                case LinkEntry.Message:
+                    var kind = (TargetKind)reader.ReadByte();
+                    string name = Name(reader.ReadBytes());
+                    ReadOnlySpan<byte> except = reader.ReadBytes();
+                    _connections.Deliver(kind, name, except.IsEmpty ? null : Encoding.UTF8.GetString(except), reader.ReadBytes());
+                    break;
+                case LinkEntry.Replace:
+                    string user = Name(reader.ReadBytes());
+                    if (_connections.ReplaceOlder(user, (long)reader.ReadNumber()) is long newer)
+                    {
+                        _replace(user, newer);
+                    }
+
+                    break;
+                default:
+                    throw new FormatException($"A batch has an entry of the unknown kind {(byte)entry}: that host runs another version.");
+            }
+        }
+    }
+
+    private string Name(ReadOnlySpan<byte> bytes)
+    {
+        if (!bytes.SequenceEqual(_lastNameBytes))
+        {
+            (_lastNameBytes, _lastName) = (bytes.ToArray(), Encoding.UTF8.GetString(bytes));
+        }
+
+        return _lastName;
+    }
+}

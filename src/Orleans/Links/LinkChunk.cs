@@ -1,0 +1,117 @@
+using System.Buffers.Binary;
+using System.Text;
+using ByteStreams.Groups;
+
+namespace ByteStreams.Cluster.Links;
+
+/// <summary>The entries of a batch that is being filled. Guarded by the link's lock.</summary>
+/// <param name="since">The clock's timestamp of the first entry.</param>
+internal sealed class LinkChunk(long since)
+{
+    /// <summary>A chunk that has this much gets no further entry. Below the size of the large object heap.</summary>
+    private const int Full = 64 << 10;
+
+    private const int Smallest = 256;
+
+    private byte[] _bytes = new byte[Smallest];
+    private TaskCompletionSource? _acknowledged;
+
+    /// <summary>When its first entry was added.</summary>
+    public long Since { get; } = since;
+
+    public int Length { get; private set; }
+
+    public int Messages { get; private set; }
+
+    public bool IsFull => Length >= Full;
+
+    /// <summary>Done when the other host has applied the batch, or is not waited for any more.</summary>
+    public Task Acknowledged => (_acknowledged ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>The number of bytes that a message takes.</summary>
+    public static int Measure(string name, string? except, int message)
+    {
+        int nameLength = Encoding.UTF8.GetByteCount(name);
+        int exceptLength = except is null ? 0 : Encoding.UTF8.GetByteCount(except);
+        return 2 + LengthOf(nameLength) + nameLength + LengthOf(exceptLength) + exceptLength + LengthOf(message) + message;
+    }
+
+    public void AddMessage(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
+    {
+        Span<byte> to = Reserve(Measure(name, except, message.Length));
+        to[0] = (byte)LinkEntry.Message;
+        to[1] = (byte)kind;
+        int at = 2;
+        at += WriteText(to[at..], name);
+        at += WriteText(to[at..], except ?? string.Empty);
+        at += WriteLength(to[at..], message.Length);
+        message.CopyTo(to[at..]);
+        Messages++;
+    }
+
+    public void AddInterest(LinkEntry entry, ulong group)
+    {
+        Span<byte> to = Reserve(1 + sizeof(ulong));
+        to[0] = (byte)entry;
+        BinaryPrimitives.WriteUInt64LittleEndian(to[1..], group);
+    }
+
+    public void AddInterestComplete() => Reserve(1)[0] = (byte)LinkEntry.InterestComplete;
+
+    public void AddReplace(string user, long number)
+    {
+        int length = Encoding.UTF8.GetByteCount(user);
+        Span<byte> to = Reserve(1 + LengthOf(length) + length + sizeof(long));
+        to[0] = (byte)LinkEntry.Replace;
+        int at = 1 + WriteText(to[1..], user);
+        BinaryPrimitives.WriteInt64LittleEndian(to[at..], number);
+    }
+
+    /// <summary>The content, a copy: a batch that is sent again may still be in a queue of the transport.</summary>
+    public byte[] ToContent() => _bytes.AsSpan(0, Length).ToArray();
+
+    public void Acknowledge() => _acknowledged?.TrySetResult();
+
+    private static int LengthOf(int value)
+    {
+        int length = 1;
+        for (uint rest = (uint)value >> 7; rest != 0; rest >>= 7)
+        {
+            length++;
+        }
+
+        return length;
+    }
+
+    private static int WriteLength(Span<byte> to, int value)
+    {
+        int at = 0;
+        uint rest = (uint)value;
+        for (; rest >= 0x80; rest >>= 7)
+        {
+            to[at++] = (byte)(rest | 0x80);
+        }
+
+        to[at++] = (byte)rest;
+        return at;
+    }
+
+    private static int WriteText(Span<byte> to, string text)
+    {
+        int at = WriteLength(to, Encoding.UTF8.GetByteCount(text));
+        return at + Encoding.UTF8.GetBytes(text, to[at..]);
+    }
+
+    private Span<byte> Reserve(int count)
+    {
+        int needed = Length + count;
+        if (needed > _bytes.Length)
+        {
+            Array.Resize(ref _bytes, Math.Max(needed, 2 * _bytes.Length));
+        }
+
+        Span<byte> reserved = _bytes.AsSpan(Length, count);
+        Length = needed;
+        return reserved;
+    }
+}

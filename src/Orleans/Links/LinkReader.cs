@@ -1,0 +1,51 @@
+using System.Buffers.Binary;
+
+namespace ByteStreams.Cluster.Links;
+
+/// <summary>Reads the entries of a batch.</summary>
+/// <param name="content">The content of the batch.</param>
+internal ref struct LinkReader(ReadOnlySpan<byte> content)
+{
+    private ReadOnlySpan<byte> _rest = content;
+
+    public readonly bool IsAtEnd => _rest.IsEmpty;
+
+    /// <exception cref="FormatException">The content ends within a field.</exception>
+    public byte ReadByte() => Take(1)[0];
+
+    /// <inheritdoc cref="ReadByte"/>
+    public ulong ReadNumber() => BinaryPrimitives.ReadUInt64LittleEndian(Take(sizeof(ulong)));
+
+    /// <summary>Reads a length and as many bytes.</summary>
+    /// <inheritdoc cref="ReadByte"/>
+    public ReadOnlySpan<byte> ReadBytes()
+    {
+        uint length = 0;
+        for (int shift = 0; ; shift += 7)
+        {
+            byte next = ReadByte();
+            if (shift > 28 || (shift == 28 && next > 7))
+            {
+                throw new FormatException("A batch of another host has a length that is too large.");
+            }
+
+            length |= (uint)(next & 0x7F) << shift;
+            if (next < 0x80)
+            {
+                return Take((int)length);
+            }
+        }
+    }
+
+    private ReadOnlySpan<byte> Take(int count)
+    {
+        if (count > _rest.Length)
+        {
+            throw new FormatException("A batch of another host ends within an entry.");
+        }
+
+        ReadOnlySpan<byte> taken = _rest[..count];
+        _rest = _rest[count..];
+        return taken;
+    }
+}

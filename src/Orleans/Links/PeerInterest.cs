@@ -1,0 +1,78 @@
+namespace ByteStreams.Cluster.Links;
+
+/// <summary>The groups that have a member on another host, by their numbers. Senders read it while the link to the host changes it.</summary>
+internal sealed class PeerInterest
+{
+    private readonly Lock _gate = new();
+    private HashSet<ulong> _groups = [];
+    private HashSet<ulong>? _next;
+    private volatile bool _isKnown;
+
+    /// <summary>Whether the host has told all of its groups once.</summary>
+    public bool IsKnown => _isKnown;
+
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _groups.Count;
+            }
+        }
+    }
+
+    public bool Contains(ulong group)
+    {
+        lock (_gate)
+        {
+            return _groups.Contains(group);
+        }
+    }
+
+    /// <summary>The host tells all of its groups again. The known ones stay until it has told them all.</summary>
+    public void BeginAgain() => _next = [];
+
+    /// <summary>It has told them all.</summary>
+    public void EndAgain()
+    {
+        lock (_gate)
+        {
+            (_groups, _next) = (_next ?? _groups, null);
+        }
+
+        _isKnown = true;
+    }
+
+    public void Add(ulong group)
+    {
+        if (_next is not null)
+        {
+            _next.Add(group);
+            return;
+        }
+
+        lock (_gate)
+        {
+            _groups.Add(group);
+        }
+    }
+
+    public void Remove(ulong group)
+    {
+        if (_next is not null)
+        {
+            _next.Remove(group);
+            return;
+        }
+
+        lock (_gate)
+        {
+            _groups.Remove(group);
+            if (_groups.Count < _groups.Capacity / 4)
+            {
+                _groups.TrimExcess(_groups.Capacity / 2);
+            }
+        }
+    }
+}
