@@ -191,11 +191,11 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         return isComplete;
     }
 
-    public override void Replace(string user, long number)
+    public override void Replace(string user, long number, string id)
     {
         foreach (Peer peer in _peers)
         {
-            peer.Outgoing.Replace(user, number);
+            peer.Outgoing.Replace(user, number, id);
         }
     }
 

@@ -46,5 +46,6 @@ internal abstract class ByteStreamBackplane
     /// <summary>Ends the older connections of a user on all other hosts.</summary>
     /// <param name="user">The user.</param>
     /// <param name="number">The number of the connection that replaces them.</param>
-    public abstract void Replace(string user, long number);
+    /// <param name="id">Its id.</param>
+    public abstract void Replace(string user, long number, string id);
 }

@@ -176,19 +176,20 @@ public sealed class ByteStreamConnections : IGroupsReport
         ArgumentNullException.ThrowIfNull(writer);
         ArgumentException.ThrowIfNullOrEmpty(user);
         ByteStreamMember member = Add(writer, user, metadata, isExclusive: true);
-        ReplaceOlder(user, member.Number);
-        Backplane?.Replace(user, member.Number);
+        ReplaceOlder(user, member.Number, member.Id);
+        Backplane?.Replace(user, member.Number, member.Id);
         return member;
     }
 
     /// <summary>Ends the connections of a user that were registered before another one, of this host or another.</summary>
     /// <param name="user">The user.</param>
     /// <param name="number">The number of the other one.</param>
-    /// <returns>The number of a newer one that is to be the only one, so that it ends the other; null without one.</returns>
-    internal long? ReplaceOlder(string user, long number)
+    /// <param name="id">Its id, which decides between equal numbers of two hosts.</param>
+    /// <returns>A newer one that is to be the only one, so that it ends the other; null without one.</returns>
+    internal ByteStreamMember? ReplaceOlder(string user, long number, string id)
     {
         Observe(number);
-        long? newest = null;
+        ByteStreamMember? newest = null;
         if (_users.Find(user) is MemberGroup group)
         {
             foreach (Membership? membership in group.Members)
@@ -198,13 +199,14 @@ public sealed class ByteStreamConnections : IGroupsReport
                     continue;
                 }
 
-                if (other.Number < number)
+                int order = other.Number == number ? string.CompareOrdinal(other.Id, id) : other.Number.CompareTo(number);
+                if (order < 0)
                 {
                     other.Replace();
                 }
-                else if (other.IsExclusive && other.Number > Math.Max(number, newest ?? 0))
+                else if (order > 0 && other.IsExclusive && other.Number > (newest?.Number ?? 0))
                 {
-                    newest = other.Number;
+                    newest = other;
                 }
             }
         }

@@ -16,7 +16,7 @@ internal sealed class IncomingLink
     private readonly ClusterMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly Action<string, long> _replace;
+    private readonly Action<string, long, string> _replace;
     private readonly Action _known;
     private readonly Lock _gate = new();
     private int _epoch;
@@ -42,7 +42,7 @@ internal sealed class IncomingLink
         ByteStreamClusterOptions options,
         ClusterMetrics metrics,
         ILogger logger,
-        Action<string, long> replace,
+        Action<string, long, string> replace,
         Action known)
     {
         _host = host;
@@ -163,9 +163,10 @@ internal sealed class IncomingLink
                     break;
                 case LinkEntry.Replace:
                     string user = Name(reader.ReadBytes());
-                    if (_connections.ReplaceOlder(user, (long)reader.ReadNumber()) is long newer)
+                    string id = Encoding.UTF8.GetString(reader.ReadBytes());
+                    if (_connections.ReplaceOlder(user, (long)reader.ReadNumber(), id) is ByteStreamMember newer)
                     {
-                        _replace(user, newer);
+                        _replace(user, newer.Number, newer.Id);
                     }
 
                     break;

@@ -29,12 +29,8 @@ internal sealed class LinkChunk(long since)
     public Task Acknowledged => (_acknowledged ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
     /// <summary>The number of bytes that a message takes.</summary>
-    public static int Measure(string name, string? except, int message)
-    {
-        int nameLength = Encoding.UTF8.GetByteCount(name);
-        int exceptLength = except is null ? 0 : Encoding.UTF8.GetByteCount(except);
-        return 2 + LengthOf(nameLength) + nameLength + LengthOf(exceptLength) + exceptLength + LengthOf(message) + message;
-    }
+    public static int Measure(string name, string? except, int message) =>
+        2 + Measure(name) + Measure(except ?? string.Empty) + LengthOf(message) + message;
 
     public void AddMessage(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
     {
@@ -58,12 +54,13 @@ internal sealed class LinkChunk(long since)
 
     public void AddInterestComplete() => Reserve(1)[0] = (byte)LinkEntry.InterestComplete;
 
-    public void AddReplace(string user, long number)
+    public void AddReplace(string user, long number, string id)
     {
-        int length = Encoding.UTF8.GetByteCount(user);
-        Span<byte> to = Reserve(1 + LengthOf(length) + length + sizeof(long));
+        Span<byte> to = Reserve(1 + Measure(user) + Measure(id) + sizeof(long));
         to[0] = (byte)LinkEntry.Replace;
-        int at = 1 + WriteText(to[1..], user);
+        int at = 1;
+        at += WriteText(to[at..], user);
+        at += WriteText(to[at..], id);
         BinaryPrimitives.WriteInt64LittleEndian(to[at..], number);
     }
 
@@ -71,6 +68,12 @@ internal sealed class LinkChunk(long since)
     public byte[] ToContent() => _bytes.AsSpan(0, Length).ToArray();
 
     public void Acknowledge() => _acknowledged?.TrySetResult();
+
+    private static int Measure(string text)
+    {
+        int length = Encoding.UTF8.GetByteCount(text);
+        return LengthOf(length) + length;
+    }
 
     private static int LengthOf(int value)
     {

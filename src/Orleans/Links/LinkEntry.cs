@@ -18,6 +18,6 @@ internal enum LinkEntry : byte
     /// <summary>A message: kind of target, length and name of the target, length and id of the excepted connection, length and bytes.</summary>
     Message = 4,
 
-    /// <summary>A user's older connections end: length and id of the user, number of the newer connection, 8 bytes.</summary>
+    /// <summary>A user's older connections end: length and id of the user, length and id of the newer connection, its number, 8 bytes.</summary>
     Replace = 5,
 }

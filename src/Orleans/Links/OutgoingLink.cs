@@ -121,7 +121,7 @@ internal sealed class OutgoingLink : IDisposable
     }
 
     /// <summary>Ends the older connections of a user there.</summary>
-    public void Replace(string user, long number)
+    public void Replace(string user, long number, string id)
     {
         lock (_gate)
         {
@@ -132,7 +132,7 @@ internal sealed class OutgoingLink : IDisposable
 
             LinkChunk chunk = Chunk();
             int before = chunk.Length;
-            chunk.AddReplace(user, number);
+            chunk.AddReplace(user, number, id);
             _queued += chunk.Length - before;
             Run();
         }

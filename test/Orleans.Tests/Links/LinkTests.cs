@@ -1,0 +1,479 @@
+using System.Text;
+using ByteStreams.Cluster.Links;
+
+namespace ByteStreams.Tests.Links;
+
+/// <summary>The links between the hosts of a cluster, on a network that loses, repeats and delays.</summary>
+public sealed class LinkTests : IDisposable
+{
+    private readonly LinkedHosts _hosts = new();
+
+    private static CancellationToken Test => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _hosts.Dispose();
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_EachTarget_ReachesItsConnectionsOnEveryHost()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember anna = await hosts[0].ConnectAsync("anna", "red");
+        LinkedMember bert = await hosts[1].ConnectAsync("bert", "red");
+        LinkedMember carl = await hosts[2].ConnectAsync("bert", "blue");
+        ByteStreamConnections from = hosts[0].Connections;
+
+        await from.Group("red").SendAsync("group\n"u8.ToArray(), Test);
+        await from.User("bert").SendAsync("user\n"u8.ToArray(), Test);
+        await from.Connection(carl.Member.Id).SendAsync("connection\n"u8.ToArray(), Test);
+        await from.All.Except(bert.Member.Id).SendAsync("all\n"u8.ToArray(), Test);
+        await from.Group("green").SendAsync("nobody\n"u8.ToArray(), Test);
+
+        await anna.AssertReceivesAsync("group\nall\n");
+        await bert.AssertReceivesAsync("group\nuser\n");
+        await carl.AssertReceivesAsync("user\nconnection\nall\n");
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_GroupWithoutMemberOnAHost_IsNotSentThere()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        await member.Member.LeaveAsync("red", Test);
+        await Patience.UntilAsync(() => hosts[0].Backplane.Peers[0].Incoming.Interest.Count, now => now == 0);
+        int before = Sent(hosts[0]);
+
+        await hosts[0].Connections.Group("red").SendAsync("nobody\n"u8.ToArray(), Test);
+
+        Assert.Equal(before, Sent(hosts[0]));
+    }
+
+    [Theory(Timeout = 60000)]
+    [InlineData("AnswerIsLost", 2)]
+    [InlineData("IsLost", 0)]
+    [InlineData("Fails", 0)]
+    public async Task Send_BatchOrItsAnswerIsLost_IsSentAgainAndAppliedOnce(string fate, int duplicates)
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        int left = 2;
+        long before = hosts[0].Metrics.ResentBatches;
+        _hosts.Fates = (from, _, batch) => from.Equals(hosts[0].Address) && batch.Content.Length > 0 && left-- > 0 ? Enum.Parse<Fate>(fate) : Fate.Arrives;
+
+        await hosts[0].Connections.Group("red").SendAsync("once\n"u8.ToArray(), Test);
+        await hosts[0].Connections.Group("red").SendAsync("more\n"u8.ToArray(), Test);
+        await _hosts.AdvanceUntilAsync(() => member.Received.Length >= 10 && hosts[0].Metrics.ResentBatches - before >= 2);
+
+        Assert.Equal("once\nmore\n", member.Received);
+        await Patience.UntilAsync(() => hosts[1].Metrics.DuplicateBatches, now => now == duplicates);
+        Assert.Equal(0, hosts[0].Metrics.LostMessages);
+    }
+
+    [Fact(Timeout = 120000)]
+    public async Task Send_NetworkLosesAndRepeatsAtRandom_NothingIsLostDoubledOrReordered()
+    {
+        const int Messages = 2000;
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember[] members = [await hosts[1].ConnectAsync(null, "red"), await hosts[2].ConnectAsync(null, "red")];
+        // Not more than two in succession, so that no link is silent for too long.
+        var random = new Random(1);
+        var disturbed = new Dictionary<(SiloAddress, SiloAddress), int>();
+        _hosts.Fates = (from, to, _) =>
+        {
+            int inARow = disturbed.GetValueOrDefault((from, to));
+            Fate fate = inARow < 2 ? random.Next(6) switch { 0 => Fate.IsLost, 1 => Fate.AnswerIsLost, 2 => Fate.Fails, _ => Fate.Arrives } : Fate.Arrives;
+            disturbed[(from, to)] = fate == Fate.Arrives ? 0 : inARow + 1;
+            return fate;
+        };
+
+        for (int message = 0; message < Messages; message++)
+        {
+            ValueTask sending = hosts[message % 2].Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{message}\n"), Test);
+            await _hosts.AdvanceUntilAsync(() => sending.IsCompleted);
+            await sending;
+            if (message % 10 == 0)
+            {
+                await Task.Yield();
+            }
+        }
+
+        foreach (LinkedMember member in members)
+        {
+            await _hosts.AdvanceUntilAsync(() => Numbers(member).Length >= Messages);
+            int[] received = Numbers(member);
+            Assert.Equal(Messages, received.Distinct().Count());
+            Assert.Equal(Messages, received.Length);
+            for (int sender = 0; sender < 2; sender++)
+            {
+                int[] ofSender = [.. received.Where(message => message % 2 == sender)];
+                Assert.Equal(ofSender.Order(), ofSender);
+            }
+        }
+
+        Assert.Equal((0, 0), (hosts[0].Metrics.LostMessages, hosts[1].Metrics.LostMessages));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_HostIsSilentForTheLinkTimeout_IsDroppedAndCountedAndNobodyWaits()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsLost : Fate.Arrives;
+
+        await hosts[0].Connections.Group("red").SendAsync("lost\n"u8.ToArray(), Test);
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        await hosts[0].Connections.Group("red").SendAsync("lost too\n"u8.ToArray(), Test);
+        await hosts[0].ConnectAsync(null, "blue");
+
+        Assert.Equal(2, hosts[0].Metrics.LostMessages);
+        Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 742);
+
+        // It answers again: it learns of the group that was new meanwhile, and messages arrive.
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        await hosts[0].Connections.Group("red").SendAsync("back\n"u8.ToArray(), Test);
+        await member.AssertReceivesAsync("back\n");
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "blue")));
+        Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 743);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_BatchOfBeforeASilence_IsRefused()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        await hosts[0].Connections.Group("red").SendAsync("old\n"u8.ToArray(), Test);
+        await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+
+        // The sender is frozen: its clock stands, while that of the receiver goes on. One clock serves both here, so the held batch is the frozen one.
+        _hosts.Time.Advance(TimeSpan.FromSeconds(5.1));
+        _hosts.Release();
+
+        Assert.Equal(string.Empty, member.Received);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect && hosts[0].Metrics.LostMessages == 1);
+        await hosts[0].Connections.Group("red").SendAsync("new\n"u8.ToArray(), Test);
+        await _hosts.AdvanceUntilAsync(() => member.Received.Length > 0);
+        Assert.Equal("new\n", member.Received);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_OfAnEvictedHost_IsRefusedAndTheHostLearnsOfIt()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+
+        _hosts.Meet(hosts[1], hosts[2]);
+        await hosts[0].Connections.Group("red").SendAsync("fenced\n"u8.ToArray(), Test);
+
+        await Patience.UntilAsync(() => hosts[0].Evictions.Count, now => now == 1);
+        Assert.Contains("has been evicted from the cluster", hosts[0].Backplane.Unready, StringComparison.Ordinal);
+        Assert.Equal(1, hosts[1].Metrics.FencedBatches + hosts[2].Metrics.FencedBatches);
+        await hosts[2].Connections.Group("red").SendAsync("living\n"u8.ToArray(), Test);
+        await member.AssertReceivesAsync("living\n");
+        Assert.Null(hosts[1].Backplane.Unready);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_OfAHostThatIsNotKnownYet_IsAppliedWhenItIs()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedHost added = _hosts.Add();
+        var all = new HashSet<SiloAddress>([hosts[0].Address, hosts[1].Address, added.Address]);
+        added.Backplane.Update(all, new HashSet<SiloAddress>());
+
+        await Patience.UntilAsync(() => hosts[0].Unknown > 0 && hosts[1].Unknown > 0);
+        Assert.False(added.Backplane.WhenReady.IsCompleted);
+        Assert.Contains("waits for the groups of", added.Backplane.Unready, StringComparison.Ordinal);
+
+        _hosts.Meet(hosts[0], hosts[1], added);
+        await _hosts.AdvanceUntilAsync(() => added.Backplane.WhenReady.IsCompleted);
+        Assert.Null(added.Backplane.Unready);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Ready_HostThatDoesNotAnswer_IsNotWaitedForLongerThanTheLinkTimeout()
+    {
+        LinkedHost[] hosts = [_hosts.Add(), _hosts.Add()];
+        _hosts.Fates = (_, _, _) => Fate.IsLost;
+        _hosts.Meet(hosts);
+
+        _hosts.Time.Advance(TimeSpan.FromSeconds(4));
+        Assert.False(hosts[0].Backplane.WhenReady.IsCompleted);
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.WhenReady.IsCompleted);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_IsDoneWhenEveryHostThatAnswersKnowsIt()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? Fate.IsHeld : Fate.Arrives;
+        LinkedMember first = hosts[0].Connect();
+        LinkedMember second = hosts[0].Connect();
+
+        Task joining = first.Member.JoinAsync("red", Test).AsTask();
+        Task joiningToo = second.Member.JoinAsync("red", Test).AsTask();
+        await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
+        Assert.False(joining.IsCompleted);
+        Assert.False(joiningToo.IsCompleted);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
+
+        await Task.WhenAll(joining, joiningToo).WaitAsync(Patience.Limit, Test);
+        await hosts[2].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
+        await first.AssertReceivesAsync("1\n");
+        await second.AssertReceivesAsync("1\n");
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_HostDoesNotAnswer_IsDoneAtTheJoinTimeout()
+    {
+        _hosts.Configure = options => options.JoinTimeout = TimeSpan.FromSeconds(1);
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsLost : Fate.Arrives;
+
+        Task joining = hosts[0].Connect().Member.JoinAsync("red", Test).AsTask();
+        Assert.False(joining.IsCompleted);
+        _hosts.Time.Advance(TimeSpan.FromSeconds(1.1));
+
+        await joining.WaitAsync(Patience.Limit, Test);
+        Assert.False(hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_TokenFires_EndsTheWaitAndTheConnectionIsAMember()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsHeld : Fate.Arrives;
+        LinkedMember member = hosts[0].Connect();
+        using var token = new CancellationTokenSource();
+        Task joining = member.Member.JoinAsync("red", token.Token).AsTask();
+
+        await token.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => joining);
+        await hosts[0].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
+        await member.AssertReceivesAsync("1\n");
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_QueueIsFull_WaitsInOrderUntilTheHostAnswers()
+    {
+        _hosts.Configure = options => options.LinkQueue = 64 << 10;
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        ByteStreamTarget red = hosts[0].Connections.Group("red");
+        byte[] large = Encoding.ASCII.GetBytes(new string('x', 60_000) + "\n");
+
+        Assert.True(red.SendAsync(large, Test).AsTask().IsCompleted);
+        using var token = new CancellationTokenSource();
+        Task second = red.SendAsync(large, Test).AsTask();
+        Task given = red.SendAsync("given up\n"u8.ToArray(), token.Token).AsTask();
+        Task third = red.SendAsync("third\n"u8.ToArray(), Test).AsTask();
+        await token.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => given);
+        Assert.False(second.IsCompleted);
+        Assert.False(third.IsCompleted);
+        Assert.InRange(hosts[0].Backplane.Peers[0].Outgoing.Queued, 60_000, 64 << 10);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
+        _hosts.Release();
+
+        await Task.WhenAll(second, third).WaitAsync(Patience.Limit, Test);
+        await Patience.UntilAsync(() => member.Received.Length, now => now >= 120_008);
+        Assert.EndsWith("x\nthird\n", member.Received, StringComparison.Ordinal);
+        Assert.Equal(0, hosts[0].Metrics.LostMessages);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_QueueIsFullAndTheHostSilent_EndsTheWaitAtTheLinkTimeout()
+    {
+        _hosts.Configure = options => options.LinkQueue = 64 << 10;
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        ByteStreamTarget red = hosts[0].Connections.Group("red");
+
+        Assert.True(red.SendAsync(new byte[60_000], Test).AsTask().IsCompleted);
+        Task second = red.SendAsync(new byte[60_000], Test).AsTask();
+        Assert.False(second.IsCompleted);
+        await _hosts.AdvanceUntilAsync(() => second.IsCompleted);
+
+        await second;
+        Assert.Equal(2, hosts[0].Metrics.LostMessages);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_QueueIsFullAndTheHostLeaves_EndsTheWait()
+    {
+        _hosts.Configure = options => options.LinkQueue = 64 << 10;
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        ByteStreamTarget red = hosts[0].Connections.Group("red");
+        Assert.True(red.SendAsync(new byte[60_000], Test).AsTask().IsCompleted);
+        Task second = red.SendAsync(new byte[60_000], Test).AsTask();
+
+        _hosts.Meet(hosts[0]);
+
+        await second.WaitAsync(Patience.Limit, Test);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_LongerThanTheQueue_IsRefusedWithTheRemedy()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+
+        ArgumentException refused = await Assert.ThrowsAsync<ArgumentException>(
+            () => hosts[0].Connections.All.SendAsync(new byte[(4 << 20) + 1], Test).AsTask());
+
+        Assert.StartsWith(
+            "The message has 4194305 bytes, and the queue for a host takes 4194304 (ByteStreams:Cluster:LinkQueue). Send it in parts, or raise the limit.",
+            refused.Message,
+            StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task RegisterExclusive_OnAnotherHost_EndsTheOlderConnection()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember older = hosts[0].Connect("anna", isExclusive: true);
+        await Patience.UntilAsync(() => hosts[1].Backplane.Peers[0].Incoming.Interest.Count, now => now == 1);
+        LinkedMember newer = hosts[1].Connect("anna", isExclusive: true);
+
+        await Patience.UntilAsync(() => hosts[0].Connections.Count, now => now == 0);
+        Assert.Equal(1, hosts[1].Connections.Count);
+        Assert.NotEqual(older.Member.Id, newer.Member.Id);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task RegisterExclusive_OnTwoHostsAtOnce_OneStays()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (_, _, _) => Fate.IsHeld;
+        hosts[0].Connect("anna", isExclusive: true);
+        // The second host's clock is behind: its connection is the later one, and has the smaller number, until it hears of the first.
+        hosts[1].Connect("anna", isExclusive: true);
+        await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
+
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
+
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Connections.Count + hosts[1].Connections.Count == 1);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Presence_AsksTheHosts_AndTellsIfOneIsMissing()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember anna = await hosts[0].ConnectAsync("anna", "red");
+        LinkedMember bert = await hosts[1].ConnectAsync("bert", "red");
+        await hosts[2].ConnectAsync("carl", "red");
+
+        PresenceSnapshot all = await hosts[0].Connections.Group("red").Except(anna.Member.Id).PresenceAsync(Test);
+        Assert.True(all.IsComplete);
+        Assert.Equal(["bert", "carl"], all.Connections.Select(connection => connection.User).Order(StringComparer.Ordinal));
+        PresenceSnapshot one = await hosts[0].Connections.Connection(bert.Member.Id).PresenceAsync(Test);
+        Assert.Equal([bert.Member.Id], one.Connections.Select(connection => connection.Id));
+
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? Fate.IsLost : Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers.Any(peer => peer.Outgoing.IsSuspect));
+        PresenceSnapshot some = await hosts[0].Connections.Group("red").PresenceAsync(Test);
+        Assert.False(some.IsComplete);
+        Assert.Equal(["anna", "bert"], some.Connections.Select(connection => connection.User).Order(StringComparer.Ordinal));
+    }
+
+    [Theory(Timeout = 60000)]
+    [InlineData(new byte[] { 99 })]
+    [InlineData(new byte[] { 1, 2, 3 })]
+    [InlineData(new byte[] { 4, 2, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F })]
+    [InlineData(new byte[] { 4, 2, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF })]
+    public async Task Receive_BatchThatCannotBeRead_IsRefusedAndLogged(byte[] content)
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        int epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+
+        LinkReply reply = hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = 1, Content = content });
+
+        Assert.Equal(LinkReply.Renew, reply);
+        Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 746);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_NumberIsMissing_IsRefused()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        int epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        LinkReply Receive(int number) =>
+            hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = number, Content = [(byte)LinkEntry.InterestComplete] });
+
+        Assert.Equal(LinkReply.Accepted, Receive(1));
+        Assert.Equal(LinkReply.Accepted, Receive(1));
+        Assert.Equal(LinkReply.Renew, Receive(3));
+        // Its sender begins again; the number that was missing is of no use any more.
+        Assert.Equal(LinkReply.Renew, Receive(2));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task StoreError_IsNotReady()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(1);
+        Assert.Null(hosts[0].Backplane.Unready);
+
+        hosts[0].Backplane.SetStoreError("The store is empty.");
+        Assert.Equal("The store is empty.", hosts[0].Backplane.Unready);
+        hosts[0].Backplane.SetStoreError(null);
+        Assert.Null(hosts[0].Backplane.Unready);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task ClusterMaxConnections_IsSharedByTheLiveHosts()
+    {
+        _hosts.Configure = options => options.ClusterMaxConnections = 100;
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        Assert.Equal(33, hosts[0].Total.Permits.Most);
+
+        _hosts.Meet(hosts[0], hosts[1]);
+        Assert.Equal(50, hosts[0].Total.Permits.Most);
+
+        // The host's own limit applies as well.
+        hosts[0].Total.Change(20, relays: false);
+        Assert.Equal(20, hosts[0].Total.Permits.Most);
+    }
+
+    [Fact]
+    public void LocalInterest_TwoGroupsWithOneNumber_StayUntilTheLastLeaves()
+    {
+        var interest = new LocalInterest();
+
+        Assert.True(interest.Add(7));
+        Assert.False(interest.Add(7));
+        Assert.False(interest.Remove(7));
+        Assert.Equal([7UL], interest.Groups);
+        Assert.True(interest.Remove(7));
+        Assert.Equal(0, interest.Count);
+    }
+
+    [Fact]
+    public void HostId_IsThirteenDigits_AndDiffersByGeneration()
+    {
+        SiloAddress address = SiloAddress.FromParsableString("127.0.0.1:11111@1");
+
+        string id = Cluster.ClusterBackplane.IdOf(address);
+
+        Assert.Matches("^[0-9a-hjkmnp-tv-z]{13}$", id);
+        Assert.NotEqual(id, Cluster.ClusterBackplane.IdOf(SiloAddress.FromParsableString("127.0.0.1:11111@2")));
+    }
+
+    private static int[] Numbers(LinkedMember member) => [.. member.Received.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
+
+    private int Sent(LinkedHost host)
+    {
+        lock (_hosts.Batches)
+        {
+            return _hosts.Batches.Count(batch => batch.Sender.Equals(host.Address));
+        }
+    }
+}

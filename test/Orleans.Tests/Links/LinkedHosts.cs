@@ -1,0 +1,252 @@
+using System.IO.Pipelines;
+using System.Net;
+using System.Text;
+using ByteStreams.Admission;
+using ByteStreams.Cluster;
+using ByteStreams.Cluster.Links;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ByteStreams.Tests.Links;
+
+/// <summary>What happens to a batch on its way.</summary>
+internal enum Fate
+{
+    /// <summary>It arrives, and so does its answer.</summary>
+    Arrives,
+
+    /// <summary>It does not arrive; the call stays without an answer.</summary>
+    IsLost,
+
+    /// <summary>It arrives, and its answer does not.</summary>
+    AnswerIsLost,
+
+    /// <summary>The call fails at once, and it does not arrive.</summary>
+    Fails,
+
+    /// <summary>It arrives when <see cref="LinkedHosts.Release"/> is called.</summary>
+    IsHeld,
+}
+
+/// <summary>Hosts of a cluster in one process, with a network between them that a test disturbs, and a clock that it turns.</summary>
+internal sealed class LinkedHosts : IDisposable
+{
+    private readonly List<LinkedHost> _hosts = [];
+    private readonly List<(LinkedHost Host, LinkBatch Batch, TaskCompletionSource<LinkReply> Answer)> _held = [];
+
+    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
+
+    /// <summary>The fate of each batch; asked under a lock.</summary>
+    public Func<SiloAddress, SiloAddress, LinkBatch, Fate> Fates { get; set; } = (_, _, _) => Fate.Arrives;
+
+    public List<LinkBatch> Batches { get; } = [];
+
+    public Action<ByteStreamClusterOptions> Configure { get; set; } = _ => { };
+
+    public LinkedHost Add()
+    {
+        int number = _hosts.Count + 1;
+        var address = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 11110 + number), 1000 + number);
+        var host = new LinkedHost(this, address);
+        _hosts.Add(host);
+        return host;
+    }
+
+    /// <summary>Starts as many hosts that know each other, and returns when they are ready.</summary>
+    public async Task<LinkedHost[]> StartAsync(int hosts)
+    {
+        LinkedHost[] started = [.. Enumerable.Range(0, hosts).Select(_ => Add())];
+        Meet(started);
+        // A batch may come before its receiver knows the sender, and is sent again then.
+        await AdvanceUntilAsync(() => started.All(host => host.Backplane.WhenReady.IsCompleted));
+        return started;
+    }
+
+    /// <summary>These are the members of the cluster, as each of them knows.</summary>
+    public void Meet(params LinkedHost[] members)
+    {
+        var addresses = new HashSet<SiloAddress>(members.Select(member => member.Address));
+        var dead = new HashSet<SiloAddress>(_hosts.Select(host => host.Address).Where(address => !addresses.Contains(address)));
+        foreach (LinkedHost member in members)
+        {
+            member.Backplane.Update(addresses, dead);
+        }
+    }
+
+    /// <summary>The held batches arrive.</summary>
+    public void Release()
+    {
+        (LinkedHost Host, LinkBatch Batch, TaskCompletionSource<LinkReply> Answer)[] held;
+        lock (_held)
+        {
+            held = [.. _held];
+            _held.Clear();
+        }
+
+        foreach ((LinkedHost host, LinkBatch batch, TaskCompletionSource<LinkReply> answer) in held)
+        {
+            answer.SetResult(host.Backplane.Receive(batch));
+        }
+    }
+
+    public int Held
+    {
+        get
+        {
+            lock (_held)
+            {
+                return _held.Count;
+            }
+        }
+    }
+
+    public Task<LinkReply> SendAsync(SiloAddress to, LinkBatch batch)
+    {
+        LinkedHost host = _hosts.Single(host => host.Address.Equals(to));
+        Fate fate;
+        lock (Batches)
+        {
+            Batches.Add(batch);
+            fate = Fates(batch.Sender, to, batch);
+        }
+
+        switch (fate)
+        {
+            case Fate.Arrives:
+                return Task.FromResult(host.Backplane.Receive(batch));
+            case Fate.AnswerIsLost:
+                host.Backplane.Receive(batch);
+                break;
+            case Fate.Fails:
+                throw new IOException("The connection to the silo is closed.");
+            case Fate.IsHeld:
+                var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
+                lock (_held)
+                {
+                    _held.Add((host, batch, answer));
+                }
+
+                return answer.Task;
+        }
+
+        return new TaskCompletionSource<LinkReply>().Task;
+    }
+
+    public Task<IReadOnlyList<PresentConnection>> AskAsync(SiloAddress to, PresenceQuestion question) =>
+        Task.FromResult(_hosts.Single(host => host.Address.Equals(to)).Backplane.Answer(question));
+
+    /// <summary>Turns the clock in small steps until a condition holds.</summary>
+    public async Task AdvanceUntilAsync(Func<bool> condition)
+    {
+        await Patience.UntilAsync(() =>
+        {
+            if (condition())
+            {
+                return true;
+            }
+
+            Time.Advance(TimeSpan.FromMilliseconds(50));
+            return false;
+        });
+    }
+
+    public void Dispose()
+    {
+        foreach (LinkedHost host in _hosts)
+        {
+            host.Dispose();
+        }
+    }
+}
+
+/// <summary>A host: its connections, and the links to the others.</summary>
+internal sealed class LinkedHost : ILinkTransport, IDisposable
+{
+    private readonly LinkedHosts _hosts;
+
+    public LinkedHost(LinkedHosts hosts, SiloAddress address)
+    {
+        _hosts = hosts;
+        Address = address;
+        var options = new ByteStreamClusterOptions { TimeProvider = hosts.Time };
+        hosts.Configure(options);
+        Metrics = new ClusterMetrics(factory: null);
+        Backplane = new ClusterBackplane(address, options, this, Metrics, Total, Log) { WhenEvicted = cause => Evictions.Add(cause), WhenUnknown = () => Unknown++ };
+        Connections = new ByteStreamConnections(new ByteStreamConnectionsOptions { TimeProvider = hosts.Time }, logger: null, Backplane);
+    }
+
+    public SiloAddress Address { get; }
+
+    public FakeLogger Log { get; } = new();
+
+    public ClusterMetrics Metrics { get; }
+
+    public ConnectionTotal Total { get; } = new(1000);
+
+    public ClusterBackplane Backplane { get; }
+
+    public ByteStreamConnections Connections { get; }
+
+    public List<string> Evictions { get; } = [];
+
+    public int Unknown { get; private set; }
+
+    /// <summary>A connection, which has joined groups.</summary>
+    public async Task<LinkedMember> ConnectAsync(string? user = null, params string[] groups)
+    {
+        LinkedMember member = Connect(user);
+        foreach (string group in groups)
+        {
+            await member.Member.JoinAsync(group, TestContext.Current.CancellationToken).AsTask().WaitAsync(Patience.Limit);
+        }
+
+        return member;
+    }
+
+    public LinkedMember Connect(string? user = null, bool isExclusive = false)
+    {
+        var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 0));
+        var writer = new ByteStreamWriter(pipe.Writer);
+        return new LinkedMember(pipe.Reader, isExclusive ? Connections.RegisterExclusive(writer, user!) : Connections.Register(writer, user));
+    }
+
+    public Task<LinkReply> SendAsync(SiloAddress host, LinkBatch batch) => _hosts.SendAsync(host, batch);
+
+    public Task<IReadOnlyList<PresentConnection>> AskAsync(SiloAddress host, PresenceQuestion question) => _hosts.AskAsync(host, question);
+
+    public void Dispose()
+    {
+        Backplane.Dispose();
+        Metrics.Dispose();
+    }
+}
+
+/// <summary>A connection of a host, and what it has received.</summary>
+internal sealed class LinkedMember(PipeReader reader, ByteStreamMember member)
+{
+    private readonly StringBuilder _received = new();
+
+    public ByteStreamMember Member => member;
+
+    /// <summary>What has arrived by now.</summary>
+    public string Received
+    {
+        get
+        {
+            while (reader.TryRead(out ReadResult result) && !result.Buffer.IsEmpty)
+            {
+                _received.Append(Encoding.ASCII.GetString(result.Buffer));
+                reader.AdvanceTo(result.Buffer.End);
+            }
+
+            return _received.ToString();
+        }
+    }
+
+    /// <summary>Waits until this has arrived, and nothing else.</summary>
+    public async Task AssertReceivesAsync(string expected)
+    {
+        await Patience.UntilAsync(() => Received, now => now.Length >= expected.Length);
+        Assert.Equal(expected, Received);
+    }
+}
