@@ -68,6 +68,21 @@ compiled_ahead_of_time() {
   ! grep -E 'warning (IL|CS)' <<<"$log" && says_both out/consumer
 }
 
+# A host of a cluster with ByteStreams.Orleans, which does not compile ahead of time.
+cluster() {
+  local orleans
+  orleans=$(sed -nE 's/.*Microsoft\.Orleans\.Server" Version="([^"]+)".*/\1/p' Directory.Packages.props)
+  cp -r packaging/cluster "$temp/cluster" && rm -rf "$temp/cluster/bin" "$temp/cluster/obj" && cp "$temp/consumer/nuget.config" "$temp/cluster/" || return
+  # The other packages are those of this user.
+  env --chdir "$temp/cluster" NUGET_PACKAGES="$temp/nuget" RestoreFallbackFolders="${NUGET_PACKAGES:-$HOME/.nuget/packages}" \
+    Packed="$version" Orleans="$orleans" dotnet build || return
+  start "$temp/cluster/bin/Debug/net10.0/cluster" --urls http://127.0.0.1:5087
+  wait_for 'Application started' &&
+    answers Healthy curl --silent --fail --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:5087/readyz &&
+    answers hello nc -N 127.0.0.1 7087 <<<hello &&
+    stop "$pid"
+}
+
 check "python3, gcc and zlib1g-dev are installed" install_peers
 feed
 version=$(basename "$FEED"/ByteStreams.[0-9]*.nupkg .nupkg)
@@ -88,4 +103,5 @@ check "packaging/validate.cs finds no defect" valid
 check "packaging/validate.cs finds defects" invalid
 check "an application with the packages is built without a warning" consumer dotnet build
 check "it runs" says_both dotnet run --no-build
+check "a host with ByteStreams.Orleans is ready, and delivers" cluster
 check "it is compiled ahead of time without a warning, and runs" compiled_ahead_of_time

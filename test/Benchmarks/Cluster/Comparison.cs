@@ -1,0 +1,224 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
+using HdrHistogram;
+
+namespace Benchmarks.Cluster;
+
+/// <summary>
+/// Three hosts, and 60 pairs of a sender on one host and a receiver on another: messages a second with 16 in flight for each pair and their processor
+/// time, and the latency at 1,000 messages a second. The hosts of all ways run in turn, in rounds, so that a ratio compares neighbours.
+/// </summary>
+internal static class Comparison
+{
+    private const int Hosts = 3;
+    private const int Pairs = 60;
+    private const int Window = 16;
+    private const int Length = 100;
+    private const int Rate = 1000;
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(8);
+
+    public static async Task RunAsync(TimeSpan time, int rounds)
+    {
+        using Process redis = Start("redis-server", ["--port", "7399", "--save", "", "--appendonly", "no"]);
+        var results = Enum.GetValues<Way>().ToDictionary(way => way, _ => new List<Result>());
+        try
+        {
+            for (int round = 0; round < rounds; round++)
+            {
+                foreach (Way way in Enum.GetValues<Way>())
+                {
+                    Result result = await MeasureAsync(way, redis, time);
+                    results[way].Add(result);
+                    Console.WriteLine(string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{round} {way}: {result.PerSecond:0} msg/s, {result.Micros:0.0} us each, p50 {result.P50:0.00} ms, p99 {result.P99:0.00} ms"));
+                }
+            }
+        }
+        finally
+        {
+            redis.Kill();
+        }
+
+        Console.WriteLine("way, medians: msg/s, CPU us per message (hosts and Redis), p50 ms, p99 ms");
+        foreach ((Way way, List<Result> each) in results)
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{way}: {Median(each, r => r.PerSecond):0}, {Median(each, r => r.Micros):0.0}, {Median(each, r => r.P50):0.00}, {Median(each, r => r.P99):0.00}"));
+        }
+    }
+
+    private static double Median(List<Result> results, Func<Result, double> value)
+    {
+        double[] sorted = [.. results.Select(value).Order()];
+        return sorted[sorted.Length / 2];
+    }
+
+    private static async Task<Result> MeasureAsync(Way way, Process redis, TimeSpan time)
+    {
+        int first = 7500 + (10 * (int)way);
+        Process[] hosts = [.. Enumerable.Range(0, Hosts).Select(host => Start(
+            Environment.ProcessPath!, ["host", $"{way}", $"{first + host}", $"{11400 + first + host - 7500}", "127.0.0.1:7399"]))];
+        try
+        {
+            foreach (Process host in hosts)
+            {
+                while (await host.StandardOutput.ReadLineAsync() is string line && line != "started")
+                {
+                }
+            }
+
+            Pair[] pairs = await Task.WhenAll(Enumerable.Range(0, Pairs).Select(pair => Pair.ConnectAsync(
+                $"{way}-{pair}", first + (pair % Hosts), first + ((pair + 1) % Hosts))));
+            await LoadAsync(pairs, WarmUp);
+            double before = Processor(hosts, redis);
+            long begun = Stopwatch.GetTimestamp();
+            long messages = await LoadAsync(pairs, time);
+            double elapsed = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+            double used = Processor(hosts, redis) - before;
+            var latencies = new LongHistogram(TimeSpan.TicksPerMinute, 3);
+            await PaceAsync(pairs, time, latencies);
+            foreach (Pair pair in pairs)
+            {
+                pair.Dispose();
+            }
+
+            return new Result(
+                messages / elapsed,
+                used * 1e6 / messages,
+                latencies.GetValueAtPercentile(50) / (double)TimeSpan.TicksPerMillisecond,
+                latencies.GetValueAtPercentile(99) / (double)TimeSpan.TicksPerMillisecond);
+        }
+        finally
+        {
+            foreach (Process host in hosts)
+            {
+                host.Kill();
+                await host.WaitForExitAsync();
+                host.Dispose();
+            }
+        }
+    }
+
+    private static Process Start(string program, string[] arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true };
+        return Process.Start(start)!;
+    }
+
+    private static double Processor(Process[] hosts, Process redis) => hosts.Append(redis).Sum(process =>
+    {
+        process.Refresh();
+        return process.TotalProcessorTime.TotalSeconds;
+    });
+
+    private static async Task<long> LoadAsync(Pair[] pairs, TimeSpan time)
+    {
+        using var end = new CancellationTokenSource(time);
+        long[] counts = await Task.WhenAll(pairs.Select(pair => Task.Run(() => pair.PumpAsync(Window, end.Token))));
+        return counts.Sum();
+    }
+
+    private static async Task PaceAsync(Pair[] pairs, TimeSpan time, LongHistogram latencies)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        await Task.WhenAll(pairs.Select((pair, index) => Task.Run(() => pair.PaceAsync(begun, index, Pairs / (double)Rate, time, latencies))));
+    }
+
+    private sealed record Result(double PerSecond, double Micros, double P50, double P99);
+
+    private sealed class Pair(TcpClient sender, TcpClient receiver) : IDisposable
+    {
+        private readonly byte[] _message = [.. Enumerable.Repeat((byte)'x', Length - 1), (byte)'\n'];
+        private readonly byte[] _received = new byte[65536];
+
+        public static async Task<Pair> ConnectAsync(string group, int from, int to)
+        {
+            var receiver = new TcpClient("127.0.0.1", to) { NoDelay = true };
+            await receiver.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"{group}\n"));
+            await receiver.GetStream().ReadExactlyAsync(new byte["joined\n".Length]);
+            var sender = new TcpClient("127.0.0.1", from) { NoDelay = true };
+            await sender.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"> {group}\n"));
+            return new Pair(sender, receiver);
+        }
+
+        /// <summary>Keeps so many messages in flight until the end, and returns how many have arrived.</summary>
+        public async Task<long> PumpAsync(int window, CancellationToken end)
+        {
+            await SendAsync(window);
+            long bytes = 0;
+            long sent = window;
+            while (true)
+            {
+                bytes += await ReceiveAsync();
+                long due = end.IsCancellationRequested ? 0 : (bytes / Length) + window - sent;
+                if (due > 0)
+                {
+                    await SendAsync((int)due);
+                    sent += due;
+                }
+                else if (bytes == sent * Length)
+                {
+                    return sent;
+                }
+            }
+        }
+
+        /// <summary>Sends a message at each of its times, whether or not the one before has arrived; a late one counts from its time.</summary>
+        public async Task PaceAsync(long begun, int index, double interval, TimeSpan time, LongHistogram latencies)
+        {
+            int messages = (int)(time.TotalSeconds / interval);
+            TimeSpan At(int message) => TimeSpan.FromSeconds((message * interval) + (index * interval / Pairs));
+            Task receiving = Task.Run(async () =>
+            {
+                long bytes = 0;
+                for (int arrived = 0; arrived < messages;)
+                {
+                    bytes += await ReceiveAsync();
+                    TimeSpan now = Stopwatch.GetElapsedTime(begun);
+                    for (; arrived < bytes / Length; arrived++)
+                    {
+                        lock (latencies)
+                        {
+                            latencies.RecordValue(Math.Max(1, (now - At(arrived)).Ticks));
+                        }
+                    }
+                }
+            });
+            for (int message = 0; message < messages; message++)
+            {
+                TimeSpan wait = At(message) - Stopwatch.GetElapsedTime(begun);
+                if (wait > TimeSpan.Zero)
+                {
+                    await Task.Delay(wait);
+                }
+
+                await SendAsync(1);
+            }
+
+            await receiving;
+        }
+
+        public void Dispose()
+        {
+            sender.Dispose();
+            receiver.Dispose();
+        }
+
+        private async Task SendAsync(int messages)
+        {
+            for (int message = 0; message < messages; message++)
+            {
+                await sender.GetStream().WriteAsync(_message);
+            }
+        }
+
+        private async Task<int> ReceiveAsync()
+        {
+            int count = await receiver.GetStream().ReadAsync(_received);
+            return count > 0 ? count : throw new IOException("A host has closed a connection.");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+using System.Globalization;
+using Benchmarks.Cluster;
+
+// run [SECONDS [ROUNDS]]: starts Redis and, for each way, three hosts, measures them in turn, and prints a table.
+// host WAY PORT SILOPORT REDIS: one host.
+switch (args)
+{
+    case ["host", var way, var port, var silo, var redis]:
+        await BenchmarkHost.RunAsync(Enum.Parse<Way>(way), Number(port), Number(silo), redis);
+        return 0;
+    case [] or ["run", ..]:
+        int seconds = args.Length > 1 ? Number(args[1]) : 10;
+        int rounds = args.Length > 2 ? Number(args[2]) : 3;
+        await Comparison.RunAsync(TimeSpan.FromSeconds(seconds), rounds);
+        return 0;
+    default:
+        Console.Error.WriteLine("usage: run [SECONDS [ROUNDS]]");
+        return 2;
+}
+
+static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);
