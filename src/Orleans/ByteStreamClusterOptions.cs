@@ -6,6 +6,7 @@ namespace ByteStreams;
 public enum EvictionAction
 {
     /// <summary>It serves no new client, ends its connections as at a stop of the host (reason <c>drained</c>), and exits with code 3.</summary>
+    /// <remarks>A <c>Main</c> that returns a number decides the exit code itself.</remarks>
     Drain,
 
     /// <summary>It exits at once with code 3; its connections are reset.</summary>
@@ -32,7 +33,7 @@ public sealed class ByteStreamClusterOptions
     public TimeSpan LinkTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// The most bytes that wait for one other host: 4 MiB by default, from 64 KiB to 1 GiB. Senders wait while it is full. A longer message is
+    /// The most bytes of messages that wait for one other host: 4 MiB by default, from 64 KiB to 64 MiB. Senders wait while it is full. A longer message is
     /// refused.
     /// </summary>
     public int LinkQueue { get; set; } = 4 << 20;
@@ -58,7 +59,7 @@ public sealed class ByteStreamClusterOptions
     internal static OptionRanges<ByteStreamClusterOptions> Ranges { get; } = new(
         new DurationOption<ByteStreamClusterOptions>(nameof(LinkRetry), new(TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1)), o => o.LinkRetry),
         new DurationOption<ByteStreamClusterOptions>(nameof(LinkTimeout), new(TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1)), o => o.LinkTimeout),
-        new NumberOption<ByteStreamClusterOptions>(nameof(LinkQueue), new(64 << 10, 1 << 30), o => o.LinkQueue),
+        new NumberOption<ByteStreamClusterOptions>(nameof(LinkQueue), new(64 << 10, 64 << 20), o => o.LinkQueue),
         new DurationOption<ByteStreamClusterOptions>(nameof(JoinTimeout), new(TimeSpan.FromMilliseconds(1), TimeSpan.FromHours(1)), o => o.JoinTimeout),
         new NumberOption<ByteStreamClusterOptions>(nameof(ClusterMaxConnections), NumberRange.AtLeastZero, o => o.ClusterMaxConnections));
 

@@ -28,7 +28,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     // Replaced, and read without the lock.
     private volatile Peer[] _peers = [];
-    private IReadOnlySet<SiloAddress> _dead = new HashSet<SiloAddress>();
+    private Func<SiloAddress, bool> _isDead = _ => false;
+    private long _epoch;
     private bool _isMember;
     private bool _isStopped;
     private volatile string? _unready = "This host is not a member of the cluster yet.";
@@ -65,6 +66,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     public override string? Unready => _evicted ?? _storeError ?? _unready;
 
     public override Task WhenReady => _ready.Task;
+
+    public override bool HasEnded => _evicted is not null;
 
     /// <summary>The other hosts.</summary>
     public IReadOnlyList<Peer> Peers => _peers;
@@ -139,6 +142,11 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     public override ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
+        if (!_ready.Task.IsCompleted)
+        {
+            return SendWhenReadyAsync(kind, name, except, message, cancellationToken);
+        }
+
         Peer[] peers = _peers;
         if (peers.Length == 0 || (kind == TargetKind.Connection && name.StartsWith(HostId, StringComparison.Ordinal)))
         {
@@ -212,7 +220,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
         lock (_gate)
         {
-            if (_dead.Contains(batch.Sender))
+            if (_isDead(batch.Sender))
             {
                 _metrics.Fenced();
                 return LinkReply.Fenced;
@@ -220,7 +228,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
             if (_isStopped)
             {
-                return LinkReply.Unknown;
+                return LinkReply.Leaving;
             }
         }
 
@@ -234,8 +242,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     /// <summary>The members of the cluster have changed.</summary>
     /// <param name="members">The live ones, with this host if it is one.</param>
-    /// <param name="dead">Those that have ended or were evicted.</param>
-    public void Update(IReadOnlySet<SiloAddress> members, IReadOnlySet<SiloAddress> dead)
+    /// <param name="isDead">Whether a host has ended or was evicted.</param>
+    public void Update(IReadOnlySet<SiloAddress> members, Func<SiloAddress, bool> isDead)
     {
         Peer[] gone;
         var joined = new List<Peer>();
@@ -246,20 +254,17 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
                 return;
             }
 
-            _dead = dead;
+            _isDead = isDead;
             _isMember = members.Contains(_self);
             gone = [.. _peers.Where(peer => !members.Contains(peer.Address))];
-            foreach (SiloAddress added in members.Where(member => !member.Equals(_self) && !_peers.Any(peer => peer.Address.Equals(member))))
+            foreach (SiloAddress added in members.Where(member => _evicted is null && !member.Equals(_self) && !_peers.Any(peer => peer.Address.Equals(member))))
             {
                 joined.Add(CreatePeer(added));
+                // Before a message can be sent to it; each change of the groups after this is told too.
+                joined[^1].Outgoing.Begin(_interest);
             }
 
             _peers = [.. _peers.Except(gone), .. joined];
-            foreach (Peer peer in joined)
-            {
-                // From here on each change of the groups is told too.
-                peer.Outgoing.Begin(_interest);
-            }
         }
 
         foreach (Peer peer in gone)
@@ -274,7 +279,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             ClusterLog.HostJoined(_logger, peer.Address);
         }
 
-        if (dead.Contains(_self))
+        if (isDead(_self))
         {
             Evict("the membership store says so");
         }
@@ -289,6 +294,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     /// <summary>This host is no member any more.</summary>
     public void Evict(string cause)
     {
+        Peer[] peers;
         lock (_gate)
         {
             if (_evicted is not null || _isStopped)
@@ -296,10 +302,12 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
                 return;
             }
 
-            _evicted = $"This host has been evicted from the cluster: {cause}.";
+            _evicted = $"This host is no member of the cluster any more: {cause}.";
+            peers = _peers;
         }
 
-        foreach (Peer peer in _peers)
+        _ready.TrySetCanceled();
+        foreach (Peer peer in peers)
         {
             // What comes from hosts that go on without this one is still delivered; nothing of this one reaches them.
             peer.Outgoing.Dispose();
@@ -334,12 +342,15 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             _unready = "This host has left the cluster.";
         }
 
+        _ready.TrySetCanceled();
         _beat.Dispose();
         foreach (Peer peer in peers)
         {
             peer.Outgoing.Dispose();
         }
     }
+
+    long ILinkOwner.NextEpoch() => Interlocked.Increment(ref _epoch);
 
     void ILinkOwner.WithInterest(Action<LocalInterest> action)
     {
@@ -359,7 +370,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     {
         TargetKind.All => true,
         TargetKind.Connection => name.Length > peer.HostId.Length && name[peer.HostId.Length] == ':' && name.StartsWith(peer.HostId, StringComparison.Ordinal),
-        _ => peer.Incoming.Interest.Contains(group),
+        // One that has not told its groups may have members; it knows itself who they are.
+        _ => !peer.Incoming.Interest.IsKnown || peer.Incoming.Interest.Contains(group),
     };
 
     private static async ValueTask WhenAll(ValueTask first, List<ValueTask> more)
@@ -388,6 +400,15 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
                 return canceled;
             }
         }
+    }
+
+    /// <summary>What is sent before this host knows the others would not reach them.</summary>
+    private async ValueTask SendWhenReadyAsync(
+        TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
+    {
+        await _ready.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        await SendAsync(kind, name, except, message, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<IReadOnlyList<PresentConnection>?> AskAsync(Peer peer, PresenceQuestion question, CancellationToken cancellationToken)

@@ -29,7 +29,7 @@ internal static partial class ClusterLog
     [LoggerMessage(747, LogLevel.Critical, "The link to the host {Host} has failed: nothing is sent to it any more. This is a fault of ByteStreams.Orleans.")]
     public static partial void LinkFailed(ILogger logger, Exception fault, SiloAddress host);
 
-    [LoggerMessage(748, LogLevel.Critical, "This host has been evicted from the cluster ({Cause}). It ends ({Action}); exit code 3.")]
+    [LoggerMessage(748, LogLevel.Critical, "This host is no member of the cluster any more: {Cause}. It ends ({Action}); exit code 3.")]
     public static partial void Evicted(ILogger logger, string cause, EvictionAction action);
 
     [LoggerMessage(749, LogLevel.Information, "This host serves clients: it knows the groups of {Hosts} other hosts.")]

@@ -38,8 +38,9 @@ internal sealed class EvictionHandler : IFatalErrorHandler
     private void End()
     {
         Environment.ExitCode = ExitCode;
-        if (_options.OnEvicted == EvictionAction.Exit)
+        if (_options.OnEvicted == EvictionAction.Exit || !_lifetime.ApplicationStarted.IsCancellationRequested)
         {
+            // A stop in the middle of the start would end it with an exception.
             Environment.Exit(ExitCode);
         }
 

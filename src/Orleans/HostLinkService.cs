@@ -14,7 +14,7 @@ internal interface IHostLinkService : IGrainService
     Task<LinkReply> ReceiveAsync(LinkBatch batch);
 
     /// <summary>Asks which connections a target has on this host.</summary>
-    [Alias("Answer"), ResponseTimeout("01:00:00")]
+    [Alias("Answer"), ResponseTimeout("00:00:30")]
     Task<PresenceAnswer[]> AnswerAsync(PresenceQuestion question);
 }
 

@@ -55,31 +55,37 @@ internal sealed class MembershipWatch(
             {
                 Update(snapshot);
             }
+
+            if (!_stopped.IsCancellationRequested)
+            {
+                backplane.Evict("Orleans tells no changes of the membership any more");
+            }
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
             // The host stops.
+        }
+        catch (Exception fault)
+        {
+            // Without the membership nothing is fenced, and no new host is found.
+            ClusterLog.Fatal(logger, fault, "The changes of the membership cannot be followed any more.");
+            backplane.Evict("the changes of the membership cannot be followed any more");
         }
     }
 
     private void Update(ClusterMembershipSnapshot snapshot)
     {
         var members = new HashSet<SiloAddress>();
-        var dead = new HashSet<SiloAddress>();
         foreach ((SiloAddress address, ClusterMember member) in snapshot.Members)
         {
-            switch (member.Status)
+            if (member.Status is SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping)
             {
-                case SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping:
-                    members.Add(address);
-                    break;
-                case SiloStatus.Dead:
-                    dead.Add(address);
-                    break;
+                members.Add(address);
             }
         }
 
-        backplane.Update(members, dead);
+        // Also of hosts whose entries have been removed: a later generation at an address tells that the one before is dead.
+        backplane.Update(members, host => snapshot.GetSiloStatus(host) == SiloStatus.Dead);
     }
 
     /// <summary>A host that this one does not know is likely to be new.</summary>

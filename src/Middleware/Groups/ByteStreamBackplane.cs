@@ -12,8 +12,13 @@ internal abstract class ByteStreamBackplane
     /// <summary>Why this host may not serve clients now; null if it may. For health checks.</summary>
     public abstract string? Unready { get; }
 
-    /// <summary>Completes when the first client may be served: this host and its peers know each other's groups.</summary>
+    /// <summary>
+    /// Completes when the first client may be served: this host and its peers know each other's groups. Canceled if that does not come.
+    /// </summary>
     public abstract Task WhenReady { get; }
+
+    /// <summary>Whether this host is no member any more, and must not serve another client.</summary>
+    public abstract bool HasEnded { get; }
 
     /// <summary>Sets what delivers the messages of other hosts, once, before anything else is called.</summary>
     public abstract void Attach(ByteStreamConnections connections);

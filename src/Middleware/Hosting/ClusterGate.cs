@@ -13,14 +13,22 @@ internal static class ClusterGate
     public static ByteStreamDelegate Add(ByteStreamDelegate handler, IServiceProvider services) =>
         services.GetService<ByteStreamBackplane>() is not ByteStreamBackplane backplane
             ? handler
-            : (reader, writer, stopping) => backplane.WhenReady.IsCompletedSuccessfully
+            : (reader, writer, stopping) => backplane.WhenReady.IsCompletedSuccessfully && !backplane.HasEnded
                 ? handler(reader, writer, stopping)
                 : WaitAsync(backplane, handler, reader, writer, stopping);
 
     private static async Task WaitAsync(
         ByteStreamBackplane backplane, ByteStreamDelegate handler, ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
     {
-        await backplane.WhenReady.WaitAsync(stopping).ConfigureAwait(false);
-        await handler(reader, writer, stopping).ConfigureAwait(false);
+        await backplane.WhenReady.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (backplane.WhenReady.IsCompletedSuccessfully && !backplane.HasEnded)
+        {
+            await handler(reader, writer, stopping).ConfigureAwait(false);
+        }
+        else
+        {
+            // The host stops, or is no member any more: the client finds another one.
+            writer.Abort(ConnectionCloseReason.Drained, cause: null);
+        }
     }
 }

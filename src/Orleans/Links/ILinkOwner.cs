@@ -3,6 +3,9 @@ namespace ByteStreams.Cluster.Links;
 /// <summary>What a link tells its backplane.</summary>
 internal interface ILinkOwner
 {
+    /// <summary>Returns a number that is greater than all before.</summary>
+    long NextEpoch();
+
     /// <summary>Runs an action with the groups of this host, which do not change meanwhile.</summary>
     void WithInterest(Action<LocalInterest> action);
 

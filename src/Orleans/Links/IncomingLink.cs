@@ -19,11 +19,11 @@ internal sealed class IncomingLink
     private readonly Action<string, long, string> _replace;
     private readonly Action _known;
     private readonly Lock _gate = new();
-    private int _epoch;
+    private long _epoch;
     private long _applied;
     private long _heard;
     private bool _isRefused;
-    private bool _isFenced;
+    private volatile bool _isFenced;
 
     // The name of the last message: the next one often has the same.
     private byte[] _lastNameBytes = [];
@@ -59,24 +59,29 @@ internal sealed class IncomingLink
     public PeerInterest Interest { get; } = new();
 
     /// <summary>The other host was evicted: nothing of it is applied any more.</summary>
-    public void Fence()
-    {
-        // Waits for a batch that is being applied.
-        lock (_gate)
-        {
-            _isFenced = true;
-        }
-    }
+    public void Fence() => _isFenced = true;
 
     public LinkReply Apply(LinkBatch batch)
     {
-        bool becameKnown;
-        lock (_gate)
+        if (_isFenced)
         {
-            if (_isFenced)
+            _metrics.Fenced();
+            return LinkReply.Fenced;
+        }
+
+        // A batch to many connections takes a while. Who sends it again learns that, and no thread waits.
+        if (!_gate.TryEnter())
+        {
+            return LinkReply.Working;
+        }
+
+        bool becameKnown;
+        try
+        {
+            if (batch.Format != LinkBatch.CurrentFormat)
             {
-                _metrics.Fenced();
-                return LinkReply.Fenced;
+                ClusterLog.BatchUnreadable(_logger, new FormatException($"The format is {batch.Format}, and this version reads {LinkBatch.CurrentFormat}."), _host);
+                return LinkReply.Renew;
             }
 
             if (batch.Epoch < _epoch)
@@ -114,20 +119,25 @@ internal sealed class IncomingLink
             }
 
             bool wasKnown = Interest.IsKnown;
+            // Before it is applied: what a failure leaves is not applied again.
+            _applied = batch.Number;
             try
             {
                 ApplyContent(batch.Content);
             }
-            catch (FormatException unreadable)
+            catch (Exception unreadable)
             {
                 ClusterLog.BatchUnreadable(_logger, unreadable, _host);
                 _isRefused = true;
                 return LinkReply.Renew;
             }
 
-            _applied = batch.Number;
             _heard = _time.GetTimestamp();
             becameKnown = !wasKnown && Interest.IsKnown;
+        }
+        finally
+        {
+            _gate.Exit();
         }
 
         if (becameKnown)
@@ -141,7 +151,7 @@ internal sealed class IncomingLink
     private void ApplyContent(byte[] content)
     {
         var reader = new LinkReader(content);
-        while (!reader.IsAtEnd)
+        while (!reader.IsAtEnd && !_isFenced)
         {
             var entry = (LinkEntry)reader.ReadByte();
             switch (entry)

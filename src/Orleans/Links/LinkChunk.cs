@@ -8,13 +8,17 @@ namespace ByteStreams.Cluster.Links;
 /// <param name="since">The clock's timestamp of the first entry.</param>
 internal sealed class LinkChunk(long since)
 {
-    /// <summary>A chunk that has this much gets no further entry. Below the size of the large object heap.</summary>
+    /// <summary>A chunk that has this much gets no further entry.</summary>
     private const int Full = 64 << 10;
+
+    /// <summary>The size to which a chunk grows by doubling: an entry of a usual size fits, and it is no large object of the garbage collector.</summary>
+    private const int Usual = Full + (8 << 10);
 
     private const int Smallest = 256;
 
     private byte[] _bytes = new byte[Smallest];
     private TaskCompletionSource? _acknowledged;
+    private List<TaskCompletionSource>? _inherited;
 
     /// <summary>When its first entry was added.</summary>
     public long Since { get; } = since;
@@ -67,7 +71,28 @@ internal sealed class LinkChunk(long since)
     /// <summary>The content, a copy: a batch that is sent again may still be in a queue of the transport.</summary>
     public byte[] ToContent() => _bytes.AsSpan(0, Length).ToArray();
 
-    public void Acknowledge() => _acknowledged?.TrySetResult();
+    public void Acknowledge()
+    {
+        _acknowledged?.TrySetResult();
+        foreach (TaskCompletionSource waiting in _inherited ?? [])
+        {
+            waiting.TrySetResult();
+        }
+    }
+
+    /// <summary>Who waits for another chunk, which is dropped, waits for this one.</summary>
+    public void Inherit(LinkChunk dropped)
+    {
+        if (dropped._acknowledged is not null)
+        {
+            (_inherited ??= []).Add(dropped._acknowledged);
+        }
+
+        if (dropped._inherited is not null)
+        {
+            (_inherited ??= []).AddRange(dropped._inherited);
+        }
+    }
 
     private static int Measure(string text)
     {
@@ -110,7 +135,7 @@ internal sealed class LinkChunk(long since)
         int needed = Length + count;
         if (needed > _bytes.Length)
         {
-            Array.Resize(ref _bytes, Math.Max(needed, 2 * _bytes.Length));
+            Array.Resize(ref _bytes, Math.Max(needed, Math.Min(2 * _bytes.Length, Usual)));
         }
 
         Span<byte> reserved = _bytes.AsSpan(Length, count);

@@ -14,4 +14,10 @@ internal enum LinkReply : byte
 
     /// <summary>Not applied: the sender has been evicted from the cluster, and must not go on.</summary>
     Fenced = 4,
+
+    /// <summary>An earlier attempt is being applied: the host answers, and has not finished. The sender tries again.</summary>
+    Working = 5,
+
+    /// <summary>Not applied: the host is leaving the cluster, and has no connections any more.</summary>
+    Leaving = 6,
 }

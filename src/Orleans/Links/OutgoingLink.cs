@@ -11,8 +11,14 @@ namespace ByteStreams.Cluster.Links;
 /// </summary>
 internal sealed class OutgoingLink : IDisposable
 {
+    /// <summary>What a link carries in a second at the least: the first answer to a long batch may take that much longer.</summary>
+    private const double SlowestBytesPerSecond = 4 << 20;
+
     /// <summary>The longest pause between two attempts.</summary>
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
+
+    /// <summary>The longest pause before the link begins again, for a host that answers and refuses.</summary>
+    private static readonly TimeSpan LongestRenewal = TimeSpan.FromSeconds(10);
 
     private readonly SiloAddress _self;
     private readonly SiloAddress _host;
@@ -28,7 +34,9 @@ internal sealed class OutgoingLink : IDisposable
     private readonly CancellationTokenSource _closed = new();
     private LinkChunk? _last;
     private long _queued;
-    private int _epoch;
+    private long _heardAt;
+    private int _refusals;
+    private long _epoch;
     private long _number;
     private bool _isRunning;
     private bool _isSuspect;
@@ -151,19 +159,26 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Done when everything that is queued now was answered, or is not waited for any more.</summary>
-    public Task FlushAsync()
+    /// <summary>Done when everything that is queued, or waits for the queue, was answered, or is not waited for any more.</summary>
+    public async Task FlushAsync()
     {
-        lock (_gate)
+        bool isEmpty = false;
+        while (!isEmpty)
         {
-            if (_isClosed || _isSuspect)
+            Task acknowledged;
+            lock (_gate)
             {
-                return Task.CompletedTask;
+                if (_isClosed || _isSuspect)
+                {
+                    return;
+                }
+
+                isEmpty = _waiting.Count == 0;
+                acknowledged = Chunk().Acknowledged;
+                Run();
             }
 
-            LinkChunk chunk = Chunk();
-            Run();
-            return chunk.Acknowledged;
+            await acknowledged.ConfigureAwait(false);
         }
     }
 
@@ -181,7 +196,7 @@ internal sealed class OutgoingLink : IDisposable
             _isClosed = true;
             waiting = [.. _waiting];
             _waiting.Clear();
-            DropChunks();
+            DropChunks(heir: null);
         }
 
         _closed.Cancel();
@@ -217,15 +232,17 @@ internal sealed class OutgoingLink : IDisposable
         if (!_isRunning && !_isClosed)
         {
             _isRunning = true;
-            _ = Task.Run(PumpAsync);
+            // Without the caller's execution context: it would outlive the caller's request, and Orleans would send its values to the other host.
+            ThreadPool.UnsafeQueueUserWorkItem(static link => _ = link.PumpAsync(), this, preferLocal: false);
         }
     }
 
     private async Task PumpAsync()
     {
+        LinkChunk? chunk = null;
         try
         {
-            while (TryTake(out LinkChunk? chunk, out LinkBatch? batch))
+            while (TryTake(out chunk, out LinkBatch? batch))
             {
                 if (batch is null)
                 {
@@ -245,7 +262,11 @@ internal sealed class OutgoingLink : IDisposable
                         return;
                     case LinkReply.Renew:
                         Renew(chunk, isSuspect: false);
-                        await Task.Delay(_options.LinkRetry, _time, _closed.Token).ConfigureAwait(false);
+                        await Task.Delay(RenewalPause(), _time, _closed.Token).ConfigureAwait(false);
+                        break;
+                    case LinkReply.Leaving:
+                        Renew(chunk, isSuspect: true);
+                        await Task.Delay(LongestRetry, _time, _closed.Token).ConfigureAwait(false);
                         break;
                     default:
                         Renew(chunk, isSuspect: true);
@@ -264,6 +285,18 @@ internal sealed class OutgoingLink : IDisposable
             Dispose();
             _owner.OnFailed(fault);
         }
+        finally
+        {
+            // Of a link that ends; otherwise it was answered.
+            chunk?.Acknowledge();
+        }
+    }
+
+    /// <summary>A host that refuses again and again runs another version: it must not get all groups four times a second.</summary>
+    private TimeSpan RenewalPause()
+    {
+        TimeSpan pause = _options.LinkRetry * Math.Pow(2, Math.Min(_refusals++, 10));
+        return pause < LongestRenewal ? pause : LongestRenewal;
     }
 
     /// <summary>Takes the next batch; false if there is none. It is null where its messages are too old to be sent.</summary>
@@ -299,19 +332,19 @@ internal sealed class OutgoingLink : IDisposable
     private async Task<LinkReply> DeliverAsync(LinkBatch batch)
     {
         var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
-        long begun = _time.GetTimestamp();
-        TimeSpan pause = _options.LinkRetry;
+        Volatile.Write(ref _heardAt, _time.GetTimestamp());
+        TimeSpan pause = _options.LinkRetry + TimeSpan.FromSeconds(batch.Content.Length / SlowestBytesPerSecond);
         _metrics.Sent();
         while (true)
         {
             // Not awaited: a reset of the connection does not fail a call that is under way, and the answer of an earlier attempt counts too.
             _ = AttemptAsync(batch, answer);
-            TimeSpan left = _options.LinkTimeout - _time.GetElapsedTime(begun);
+            TimeSpan left = Left();
             try
             {
-                return await answer.Task.WaitAsync(left < pause ? TimeSpan.FromTicks(Math.Max(0, left.Ticks)) : pause, _time, _closed.Token).ConfigureAwait(false);
+                return await answer.Task.WaitAsync(left < pause ? left : pause, _time, _closed.Token).ConfigureAwait(false);
             }
-            catch (TimeoutException) when (_time.GetElapsedTime(begun) < _options.LinkTimeout)
+            catch (TimeoutException) when (Left() > TimeSpan.Zero)
             {
                 _metrics.Resent();
                 pause = pause < LongestRetry / 2 ? pause * 2 : LongestRetry;
@@ -323,12 +356,24 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
+    /// <summary>The time until the other host has been silent for too long, in the whole milliseconds of timers.</summary>
+    private TimeSpan Left()
+    {
+        TimeSpan left = _options.LinkTimeout - _time.GetElapsedTime(Volatile.Read(ref _heardAt));
+        return left < TimeSpan.FromMilliseconds(1) ? TimeSpan.Zero : left;
+    }
+
     private async Task AttemptAsync(LinkBatch batch, TaskCompletionSource<LinkReply> answer)
     {
         try
         {
             LinkReply reply = await _transport.SendAsync(_host, batch).ConfigureAwait(false);
-            if (reply != LinkReply.Unknown)
+            if (reply == LinkReply.Working)
+            {
+                // It has much to do, and is not silent.
+                Volatile.Write(ref _heardAt, _time.GetTimestamp());
+            }
+            else if (reply != LinkReply.Unknown)
             {
                 answer.TrySetResult(reply);
             }
@@ -347,6 +392,7 @@ internal sealed class OutgoingLink : IDisposable
         lock (_gate)
         {
             isBack = _isSuspect;
+            _refusals = 0;
             Volatile.Write(ref _isSuspect, false);
             _queued -= chunk.Length;
             Admit(ref admitted);
@@ -367,13 +413,15 @@ internal sealed class OutgoingLink : IDisposable
     private void Renew(LinkChunk chunk, bool isSuspect)
     {
         int lost = chunk.Messages;
+        bool isEnded = false;
         bool isNew = false;
         List<WaitingMessage>? completed = null;
         _owner.WithInterest(interest =>
         {
             lock (_gate)
             {
-                if (_isClosed)
+                isEnded = _isClosed;
+                if (isEnded)
                 {
                     return;
                 }
@@ -381,13 +429,29 @@ internal sealed class OutgoingLink : IDisposable
                 lost += _chunks.Sum(queued => queued.Messages) + _waiting.Count;
                 completed = [.. _waiting];
                 _waiting.Clear();
-                DropChunks();
-                BeginEpoch(interest);
                 isNew = isSuspect && !_isSuspect;
                 Volatile.Write(ref _isSuspect, _isSuspect || isSuspect);
+                // Who waits for a host that answers waits until it knows all groups again; nobody waits for a suspect one.
+                var heir = new LinkChunk(_time.GetTimestamp());
+                heir.Inherit(chunk);
+                DropChunks(heir);
+                BeginEpoch(interest);
+                if (_isSuspect)
+                {
+                    heir.Acknowledge();
+                }
+                else
+                {
+                    _chunks.Last().Inherit(heir);
+                }
             }
         });
-        chunk.Acknowledge();
+        if (isEnded)
+        {
+            chunk.Acknowledge();
+            return;
+        }
+
         Complete(completed);
         _metrics.Lost(lost);
         if (isNew)
@@ -403,8 +467,11 @@ internal sealed class OutgoingLink : IDisposable
 
     private void BeginEpoch(LocalInterest interest)
     {
-        _epoch++;
+        _epoch = _owner.NextEpoch();
         _number = 0;
+        // The first batch is empty: a host that does not answer is not sent all groups each time, and what follows is refused after a silence.
+        Chunk();
+        _last = null;
         foreach (ulong group in interest.Groups)
         {
             Chunk().AddInterest(LinkEntry.Interest, group);
@@ -414,11 +481,18 @@ internal sealed class OutgoingLink : IDisposable
         _queued = _chunks.Sum(chunk => (long)chunk.Length);
     }
 
-    private void DropChunks()
+    private void DropChunks(LinkChunk? heir)
     {
         foreach (LinkChunk chunk in _chunks)
         {
-            chunk.Acknowledge();
+            if (heir is null)
+            {
+                chunk.Acknowledge();
+            }
+            else
+            {
+                heir.Inherit(chunk);
+            }
         }
 
         _chunks.Clear();

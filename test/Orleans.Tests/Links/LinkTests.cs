@@ -167,7 +167,7 @@ public sealed class LinkTests : IDisposable
         await hosts[0].Connections.Group("red").SendAsync("fenced\n"u8.ToArray(), Test);
 
         await Patience.UntilAsync(() => hosts[0].Evictions.Count, now => now == 1);
-        Assert.Contains("has been evicted from the cluster", hosts[0].Backplane.Unready, StringComparison.Ordinal);
+        Assert.Contains("is no member of the cluster any more", hosts[0].Backplane.Unready, StringComparison.Ordinal);
         Assert.Equal(1, hosts[1].Metrics.FencedBatches + hosts[2].Metrics.FencedBatches);
         await hosts[2].Connections.Group("red").SendAsync("living\n"u8.ToArray(), Test);
         await member.AssertReceivesAsync("living\n");
@@ -180,7 +180,7 @@ public sealed class LinkTests : IDisposable
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedHost added = _hosts.Add();
         var all = new HashSet<SiloAddress>([hosts[0].Address, hosts[1].Address, added.Address]);
-        added.Backplane.Update(all, new HashSet<SiloAddress>());
+        added.Backplane.Update(all, _ => false);
 
         await Patience.UntilAsync(() => hosts[0].Unknown > 0 && hosts[1].Unknown > 0);
         Assert.False(added.Backplane.WhenReady.IsCompleted);
@@ -393,7 +393,7 @@ public sealed class LinkTests : IDisposable
     public async Task Receive_BatchThatCannotBeRead_IsRefusedAndLogged(byte[] content)
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        int epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
 
         LinkReply reply = hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = 1, Content = content });
 
@@ -405,7 +405,7 @@ public sealed class LinkTests : IDisposable
     public async Task Receive_NumberIsMissing_IsRefused()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        int epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
         LinkReply Receive(int number) =>
             hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = number, Content = [(byte)LinkEntry.InterestComplete] });
 

@@ -69,7 +69,7 @@ internal sealed class LinkedHosts : IDisposable
         var dead = new HashSet<SiloAddress>(_hosts.Select(host => host.Address).Where(address => !addresses.Contains(address)));
         foreach (LinkedHost member in members)
         {
-            member.Backplane.Update(addresses, dead);
+            member.Backplane.Update(addresses, dead.Contains);
         }
     }
 
