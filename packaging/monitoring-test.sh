@@ -24,22 +24,23 @@ certificate() {
   openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$temp/tls.key" -out "$temp/tls.crt"
 }
 
-admin="" echo_port="" relay_port="" prometheus_port=""
+admin="" echo_port="" relay_port="" chat_port="" prometheus_port=""
 
 port_of() { sed -nE "s/.*$1 listens on [a-z]+:\/\/[^:]+:([0-9]+).*/\1/p" "$log" | head -n 1; }
 
-# The first upstream of the relay is down; echo takes one connection at a time.
+# The first upstream of the relay is down; echo takes one connection at a time. Little waits for a connection of chat that does not read.
 host_starts() {
   certificate && dotnet build src/Host || return
   start src/Host/bin/Debug/net10.0/StreamsHost --no-config --Admin:Url=http://127.0.0.1:0 \
     --ByteStreams:Endpoints:echo:Url=tcp://127.0.0.1:0 --ByteStreams:Endpoints:echo:Handler=echo --ByteStreams:Endpoints:echo:Admission:MaxConnections=1 \
     --ByteStreams:Endpoints:relay:Url=tls://127.0.0.1:0 --ByteStreams:Endpoints:relay:Handler=relay \
     --ByteStreams:Endpoints:relay:Relay:Upstreams:0=unix:"$temp/none.sock" --ByteStreams:Endpoints:relay:Relay:Upstreams:1=unix:"$temp/echo.sock" \
+    --ByteStreams:Endpoints:chat:Url=tcp://127.0.0.1:0 --ByteStreams:Endpoints:chat:Handler=chat --ByteStreams:MaxPending=65536 \
     --ByteStreams:Endpoints:upstream:Url=unix:"$temp/echo.sock" --ByteStreams:Endpoints:upstream:Handler=echo \
     --ByteStreams:Endpoints:relay:Tls:Certificates:0:Path="$temp/tls.crt" --ByteStreams:Endpoints:relay:Tls:Certificates:0:KeyPath="$temp/tls.key"
-  wait_for 'Endpoint relay listens on ' && wait_for 'metrics are at ' || return
+  wait_for 'Endpoint relay listens on ' && wait_for 'Endpoint chat listens on ' && wait_for 'metrics are at ' || return
   admin=$(sed -nE 's/.*metrics are at http:\/\/([0-9.:]+).*/\1/p' "$log" | head -n 1)
-  echo_port=$(port_of echo) relay_port=$(port_of relay)
+  echo_port=$(port_of echo) relay_port=$(port_of relay) chat_port=$(port_of chat)
   curl --silent --fail "http://$admin/readyz"
 }
 
@@ -59,9 +60,9 @@ YML
 
 # Speaks to the host until every query of the dashboard has a result. Queries of failures that the host cannot be made to have are named.
 queries_have_results() {
-  timeout 90 python3 - "$prometheus_port" "$echo_port" "$relay_port" "$temp" <<'PYTHON'
-import json, os, re, socket, ssl, subprocess, sys, time, urllib.parse, urllib.request
-prometheus, echo, relay, temp = sys.argv[1:]
+  timeout 90 python3 - "$prometheus_port" "$echo_port" "$relay_port" "$chat_port" "$temp" <<'PYTHON'
+import json, os, re, select, socket, ssl, subprocess, sys, time, urllib.parse, urllib.request
+prometheus, echo, relay, chat, temp = sys.argv[1:]
 without_result = {"bytestreams_accept_errors_total"}
 
 def get(path, **query):
@@ -128,6 +129,19 @@ def traffic():
         except ConnectionResetError:
             pass
 
+def slow_consumer():
+    """A connection of chat that does not read is aborted while another one sends."""
+    with socket.create_connection(("127.0.0.1", chat), 5) as slow, socket.create_connection(("127.0.0.1", chat), 5) as sender:
+        lines = sender.makefile("rb")
+        ended = select.poll()
+        ended.register(slow, select.POLLRDHUP)
+        for _ in range(5000):
+            sender.sendall(b"x" * 4000 + b"\n")
+            assert lines.readline().endswith(b"x\n")
+            if ended.poll(0):
+                return
+    raise AssertionError("a connection that does not read is still open")
+
 def replace_certificate():
     """Clients trust both certificates, because the host serves the old one for up to two seconds."""
     global trusted
@@ -143,6 +157,7 @@ deadline = time.monotonic() + 60
 while True:
     traffic()
     if not replaced:
+        slow_consumer()
         replace_certificate()
         replaced = True
     time.sleep(0.5)
