@@ -277,9 +277,11 @@ public sealed class ByteStreamConnections : IGroupsReport
         }
         else if (Find(kind, name) is MemberGroup group)
         {
+            int last = group.LastNumber;
             foreach (Membership? membership in group.Members)
             {
-                if (membership?.Member is ByteStreamMember member && member.Id != except && member.Deliver(message, ref shared))
+                // The difference, because the number wraps around.
+                if (membership is not null && unchecked(membership.Number - last) <= 0 && membership.Member.Id != except && membership.Member.Deliver(message, ref shared))
                 {
                     deliveries++;
                 }

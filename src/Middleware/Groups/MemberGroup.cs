@@ -1,6 +1,9 @@
 namespace ByteStreams.Groups;
 
-/// <summary>The members of a group. Sends read the list without a lock: who joins or leaves meanwhile may get the message or not.</summary>
+/// <summary>
+/// The members of a group. Sends read the list without a lock: a member that leaves meanwhile may get the message or not. One that joins meanwhile
+/// does not, because it may have left the group after it got the message.
+/// </summary>
 /// <param name="name">The group's name.</param>
 /// <param name="groups">Those that it is removed from with its last member; null for a group that stays.</param>
 internal sealed class MemberGroup(string name, MemberGroups? groups)
@@ -14,6 +17,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     private Stack<int>? _free;
     private int _end;
     private int _count;
+    private int _lastNumber;
     private bool _isClosed;
     private Task? _announced;
 
@@ -36,6 +40,9 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     /// <summary>The list, which has empty places. What is removed meanwhile may be seen or not.</summary>
     public ReadOnlySpan<Membership?> Members => Volatile.Read(ref _members);
 
+    /// <summary>The <see cref="Membership.Number"/> of the last member that joined; to be read before <see cref="Members"/>.</summary>
+    public int LastNumber => Volatile.Read(ref _lastNumber);
+
     /// <summary>Adds a member; false if the group has been closed by its last member.</summary>
     public bool TryAdd(Membership membership)
     {
@@ -55,6 +62,8 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
             }
 
             membership.Slot = slot;
+            membership.Number = unchecked(_lastNumber + 1);
+            Volatile.Write(ref _lastNumber, membership.Number);
             Volatile.Write(ref _members[slot], membership);
             _count++;
             if (_count == 1)

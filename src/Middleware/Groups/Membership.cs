@@ -12,6 +12,9 @@ internal sealed class Membership(MemberGroup group, ByteStreamMember member)
     /// <summary>The index in the group's list; for the group, under its lock.</summary>
     public int Slot { get; set; }
 
+    /// <summary>The order of joining in the group. It wraps around.</summary>
+    public int Number { get; set; }
+
     /// <summary>The member's next membership; for the member, under its lock.</summary>
     public Membership? Next { get; set; }
 }

@@ -398,6 +398,42 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
+    public async Task Send_MembersJoinMeanwhile_GetItAtMostOnce()
+    {
+        var connections = new ByteStreamConnections();
+        var pipes = new List<Pipe>();
+        var members = new List<ByteStreamMember>();
+        for (int i = 0; i < 4; i++)
+        {
+            // What waits for bytes runs within the send.
+            pipes.Add(new Pipe(new PipeOptions(readerScheduler: PipeScheduler.Inline, useSynchronizationContext: false)));
+            members.Add(connections.Register(new ByteStreamWriter(pipes[i].Writer)));
+        }
+
+        await members[0].JoinAsync("red", Test);
+        await members[1].JoinAsync("red", Test);
+        Task joining = JoinWithinTheSendAsync();
+        await connections.Group("red").SendAsync("once\n"u8.ToArray(), Test);
+        await joining;
+        await connections.Group("red").SendAsync("later\n"u8.ToArray(), Test);
+
+        Assert.Equal(["once\nlater\n", "once\nlater\n", "later\n", "later\n"], pipes.Select(Received));
+
+        // The first member gets the message, leaves, and joins again after another has its slot.
+        async Task JoinWithinTheSendAsync()
+        {
+            ReadResult read = await pipes[1].Reader.ReadAsync(Test);
+            pipes[1].Reader.AdvanceTo(read.Buffer.Start);
+            await members[0].LeaveAsync("red", Test);
+            await members[2].JoinAsync("red", Test);
+            await members[3].JoinAsync("red", Test);
+            await members[0].JoinAsync("red", Test);
+        }
+
+        static string Received(Pipe pipe) => pipe.Reader.TryRead(out ReadResult read) ? Encoding.ASCII.GetString(read.Buffer) : "";
+    }
+
+    [Fact(Timeout = 60000)]
     public async Task Send_GroupThatGrowsAndShrinks_ReachesExactlyItsMembers()
     {
         var connections = new ByteStreamConnections();
