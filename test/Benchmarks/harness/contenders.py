@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent.parent
 REPOSITORY = HERE.parent.parent
 ARTIFACTS = HERE / "artifacts"
 PEERS = HERE / "Peers"
-LOAD = ARTIFACTS / "load"
+LOAD, BROADCAST = ARTIFACTS / "load", ARTIFACTS / "broadcast"
 CERTIFICATE, KEY = ARTIFACTS / "certificate.pem", ARTIFACTS / "key.pem"
 # uvloop is Debian's, and so is the interpreter it belongs to.
 PYTHON = "/usr/bin/python3"
@@ -30,7 +30,9 @@ class Contender:
     plain: bool = True           # also serves without TLS
     forks: bool = False          # one process per connection: neither their CPU nor their calls are counted
     relay: bool = False          # forwards to another server; measured only in relay workloads
-    section: str = "streams"     # of the report: streams or http; a server has only the endpoints of its section
+    section: str = "streams"     # of the report: streams, http or groups; a server has only the endpoints of its section
+    signalr: bool = False        # sends through SignalR
+    registers: bool = False      # measured only for the memory of its connections
     named: bool = False          # measured only if named
 
     def missing(self):
@@ -52,7 +54,7 @@ def _c(source, target, *options, libraries=()):
     return ("cc", "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", str(target), str(source), *libraries)
 
 
-BUILD_LOAD = _c(HERE / "Load" / "load.c", LOAD, libraries=("-lssl", "-lcrypto"))
+BUILD_LOADS = (_c(HERE / "Load" / "load.c", LOAD, libraries=("-lssl", "-lcrypto")), _c(HERE / "Load" / "broadcast.c", BROADCAST))
 
 
 def _cargo():
@@ -76,6 +78,11 @@ def _http(name, transport, **more):
     """One application on Kestrel; contenders differ in the transport."""
     return _dotnet(name, "Http", switches=("--transport", transport), needs=("wrk", "h2load", "nghttp"), output="http",
                    unix=False, tls=True, section="http", **more)
+
+
+def _groups(name, *switches, **more):
+    """One program; contenders differ in what sends, or in what a connection registers."""
+    return _dotnet(name, "Groups", switches=switches, output="groups", unix=False, section="groups", **more)
 
 
 CONTENDERS = [
@@ -112,6 +119,14 @@ CONTENDERS = [
     _http("http-kestrel", "stock", title="Kestrel, stock"),
     _http("http-bytestreams", "epoll", title="ByteStreams", own=True),
     _http("http-socket", "socket", title="ByteStreams, Socket engine", own=True, named=True),
+    Contender("groups-c", "C, one send for each connection", ("cc",), _c(PEERS / "broadcast" / "broadcast.c", ARTIFACTS / "broadcast-server"),
+              (str(ARTIFACTS / "broadcast-server"),), unix=False, section="groups"),
+    _groups("groups-bytestreams", title="ByteStreams", own=True),
+    _groups("groups-signalr", "--server", "signalr", title="SignalR", signalr=True),
+    _groups("groups-none", "--registration", "none", title="not registered", registers=True, own=True),
+    _groups("groups-connection", "--registration", "connection", title="`Register`", registers=True, own=True),
+    _groups("groups-user", "--registration", "user", title="`Register` with a user of its own", registers=True, own=True),
+    _groups("groups-group", "--registration", "group", title="the same, and in a group of all", registers=True, own=True),
     Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
     Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
 ]
@@ -128,7 +143,8 @@ def build(contenders):
     """Builds each once; returns those that can run, and prints which cannot and why."""
     ARTIFACTS.mkdir(exist_ok=True)
     _certificate()
-    subprocess.run(BUILD_LOAD, check=True)
+    for command in BUILD_LOADS:
+        subprocess.run(command, check=True)
     done, able = set(), []
     if any(contender.relay for contender in contenders):
         # The echo server that relays forward to.

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from contenders import ARTIFACTS, HERE, LOAD
+from contenders import ARTIFACTS, BROADCAST, HERE, LOAD
 
 # The connections of a round are opened and answered once before its window opens.
 ROUND_WARMUP = 0.2
@@ -36,6 +36,18 @@ class Load:
         if done.returncode != 0:
             raise LoadError(done.stderr.strip() or f"exit code {done.returncode}")
         return json.loads(done.stdout), done.stderr
+
+
+class Broadcast(Load):
+    """broadcast.c: the server sends each of its lines to all its connections."""
+
+    def command(self, workload, server, seconds, kind):
+        receivers = "--signalr" if server.contender.signalr else "--messages"
+        command = [str(BROADCAST), receivers, str(server.endpoints["messages"]), "--control", str(server.endpoints["control"]), "--pid", str(server.pid),
+                   *workload.load]
+        if seconds is not None:
+            command += ["--seconds", str(seconds), "--warmup", "0" if kind == "calls" else str(ROUND_WARMUP)]
+        return command
 
 
 class _Windowed:
@@ -139,4 +151,4 @@ def _children_seconds():
     return used.ru_utime + used.ru_stime
 
 
-GENERATORS = {"load": Load(), "wrk": Wrk(), "h2load": H2load()}
+GENERATORS = {"load": Load(), "broadcast": Broadcast(), "wrk": Wrk(), "h2load": H2load()}

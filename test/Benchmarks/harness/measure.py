@@ -115,7 +115,7 @@ class Measurement:
         begun, others = time.monotonic(), self._others(server)
         result, complaint = generator.run(command, workload, server)
         others = (self._others(server) - others) / (time.monotonic() - begun) / len(self._cores)
-        if workload.section == "http":
+        if workload.section != "streams":
             server.settle()
         if kind == "calls":
             return {"calls_per_message": int(complaint.split(",")[0]) / result["all_messages"]}
@@ -131,6 +131,8 @@ class Measurement:
 
 
 def _serves(contender, workload):
+    if workload.section == "groups":
+        return contender.registers == workload.memory
     return workload.section == "http" or (
         contender.relay == workload.relay and (contender.tls if workload.endpoint == "tls" else contender.plain)
         and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)

@@ -7,14 +7,15 @@ from plot import panels
 MARKERS = {
     "streams": ("<!-- generated from here; `test/Benchmarks/run` writes it -->", "<!-- generated to here -->"),
     "http": ("<!-- HTTP, generated from here; `test/Benchmarks/run` writes it -->", "<!-- HTTP, generated to here -->"),
+    "groups": ("<!-- groups, generated from here; `test/Benchmarks/run` writes it -->", "<!-- groups, generated to here -->"),
 }
-EMPTY_PAGE = "# Performance\n\n{}\n{}\n\n# HTTP\n\n{}\n{}\n".format(*MARKERS["streams"], *MARKERS["http"])
+EMPTY_PAGE = "# Performance\n\n{}\n{}\n\n# HTTP\n\n{}\n{}\n\n# Groups\n\n{}\n{}\n".format(*MARKERS["streams"], *MARKERS["http"], *MARKERS["groups"])
 
 
 def write(section, results, workloads, contenders, output):
     """Writes one section; the other one stays."""
     figures = Figures(results, workloads)
-    parts = (_http if section == "http" else _streams)(results[0], figures, workloads, contenders, output)
+    parts = {"streams": _streams, "http": _http, "groups": _groups}[section](results[0], figures, workloads, contenders, output)
     begin, end = MARKERS[section]
     text = "\n\n".join([begin, *(part for part in parts if part), end])
     page = output / "performance.md"
@@ -38,6 +39,43 @@ def _http(machine, figures, workloads, contenders, _output):
     parts = [_machine(machine), _http_summary(figures, workloads, contenders)]
     parts += [_details(figures, workload, contenders, "requests", level="###") for workload in workloads]
     return [*parts, _http_idle(figures, contenders), _errors(figures, level="###")]
+
+
+def _groups(machine, figures, workloads, contenders, _output):
+    parts = [_machine(machine)]
+    for workload in workloads:
+        measured = [contender for contender in contenders if figures.has(workload.key, contender.name)]
+        table = (_group_memory if workload.memory else _broadcasts)(figures, workload, measured)
+        parts.append(f"### {workload.key}: {workload.title}\n\n{table}")
+    return [*parts, _errors(figures, level="###")]
+
+
+def _broadcasts(figures, workload, contenders):
+    """All times are for one connection that gets the message."""
+    header = ["", "deliveries/s", "time µs", "ratio to C", "lowest to highest", "CPU µs", "ratio to C", "lowest to highest", "call µs", "ratio to C",
+              "load's core", "others"]
+    rows = []
+    for contender in contenders:
+        row = [contender.title, _number(figures.median(workload.key, contender.name, "rate"), 0)]
+        for field in ("wall_us", "server_cpu_us", "call_us"):
+            ratios = figures.ratios(workload.key, contender.name, field)
+            row += [_number(figures.median(workload.key, contender.name, field)), _number(figures.ratio(workload.key, contender.name, field))]
+            row += [f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""] if field != "call_us" else []
+        row += ["" if (share := figures.median(workload.key, contender.name, field)) is None else f"{share:.0%}" for field in ("load_busy", "others")]
+        rows.append(row)
+    return _table(header, rows)
+
+
+def _group_memory(figures, workload, contenders):
+    header = ["", "managed", "more than not registered", "resident", "more than not registered"]
+    rows = []
+    for contender in contenders:
+        row = [contender.title]
+        for field in ("managed_per_connection", "resident_per_connection"):
+            own, none = (figures.median(workload.key, name, field) for name in (contender.name, workload.yardstick))
+            row += [_number(own, 0), "" if none is None or contender.name == workload.yardstick else _number(own - none, 0)]
+        rows.append(row)
+    return _table(header, rows)
 
 
 def _http_summary(figures, workloads, contenders):

@@ -27,6 +27,8 @@ class Server:
         folder = Path(self._folder.name)
         if contender.section == "http":
             self.endpoints = {name: self._port() for name in ("http", "https", "h2c", "websocket")}
+        elif contender.section == "groups":
+            self.endpoints = {name: self._port() for name in ("messages", "control")}
         else:
             self.endpoints = self._stream_endpoints(contender, folder)
         command = [] if core is None else ["taskset", "-c", str(core)]

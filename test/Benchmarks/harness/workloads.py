@@ -27,8 +27,8 @@ class Workload:
     beside: str = ""             # the workload that this one disturbs
     yardstick: str = "c"         # the contender that the others are measured by
     relay: bool = False          # through relays, to the C server's Unix socket
-    section: str = "streams"     # of the report: streams, http
-    generator: str = "load"      # load, wrk, h2load
+    section: str = "streams"     # of the report: streams, http, groups
+    generator: str = "load"      # load, broadcast, wrk, h2load
     path: str = ""               # requested over HTTP
     answer: bytes = b""          # the body of each response
     script: tuple = ()           # arguments of Load/wrk.lua
@@ -84,4 +84,8 @@ def workloads(idle):
         _h2load("http-h2", "HTTP/2 over TLS 1.3, 8 connections of 32 streams", "https"),
         Workload("http-websocket", "WebSocket messages of 128 bytes, 64 connections", ("--size", "128"), "websocket", section="http",
                  yardstick="http-kestrel"),
+        Workload("groups-broadcast", f"messages of 100 bytes, each to {idle:,} connections", ("--connections", str(idle)), section="groups",
+                 yardstick="groups-c", generator="broadcast", count_calls=False),
+        Workload("groups-memory", f"bytes per connection, {idle:,} connections", ("--connections", str(idle), "--memory"), memory=True, section="groups",
+                 yardstick="groups-none", generator="broadcast"),
     ]
