@@ -17,6 +17,12 @@ internal sealed class MembershipWatch(
 {
     private static readonly TimeSpan StoreInterval = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// The exception of the Redis provider where the store answers and has no membership table at all; other providers return no entry. Compared
+    /// by name, because this package refers to no provider. A store that does not answer has other exceptions.
+    /// </summary>
+    private const string MissingRedisTable = "Orleans.Clustering.Redis.RedisClusteringException";
+
     private readonly CancellationTokenSource _stopped = new();
     private Task _following = Task.CompletedTask;
     private Task _looking = Task.CompletedTask;
@@ -128,14 +134,13 @@ internal sealed class MembershipWatch(
             {
                 try
                 {
-                    MembershipTableData found = await store.ReadRowAsync(self.SiloAddress, _stopped.Token).WaitAsync(StoreInterval, options.TimeProvider, _stopped.Token).ConfigureAwait(false);
+                    bool isThereNow = await IsInStoreAsync().ConfigureAwait(false);
                     if (!isReachable)
                     {
                         ClusterLog.StoreReachable(logger);
                     }
 
                     isReachable = true;
-                    bool isThereNow = found.TryGet(self.SiloAddress) is not null;
                     if (isThereNow != isThere)
                     {
                         Changed(isThereNow);
@@ -157,6 +162,21 @@ internal sealed class MembershipWatch(
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
             // The host stops.
+        }
+    }
+
+    /// <summary>Whether the store has the entry of this host.</summary>
+    private async Task<bool> IsInStoreAsync()
+    {
+        try
+        {
+            MembershipTableData found = await store.ReadRowAsync(self.SiloAddress, _stopped.Token)
+                .WaitAsync(StoreInterval, options.TimeProvider, _stopped.Token).ConfigureAwait(false);
+            return found.TryGet(self.SiloAddress) is not null;
+        }
+        catch (Exception failure) when (failure.GetType().FullName == MissingRedisTable)
+        {
+            return false;
         }
     }
 
