@@ -1,6 +1,6 @@
 using ByteStreams.Cluster.Links;
 
-namespace ByteStreams.Tests.Links;
+namespace ByteStreams.Cluster.Tests.Links;
 
 /// <summary>What a group costs on a host that has no member of it, and on the one that has.</summary>
 public sealed class InterestMemoryTests

@@ -1,7 +1,7 @@
 using System.Text;
 using ByteStreams.Cluster.Links;
 
-namespace ByteStreams.Tests.Links;
+namespace ByteStreams.Cluster.Tests.Links;
 
 /// <summary>The links between the hosts of a cluster, on a network that loses, repeats and delays.</summary>
 public sealed class LinkTests : IDisposable
@@ -461,10 +461,10 @@ public sealed class LinkTests : IDisposable
     {
         SiloAddress address = SiloAddress.FromParsableString("127.0.0.1:11111@1");
 
-        string id = Cluster.ClusterBackplane.IdOf(address);
+        string id = ClusterBackplane.IdOf(address);
 
         Assert.Matches("^[0-9a-hjkmnp-tv-z]{13}$", id);
-        Assert.NotEqual(id, Cluster.ClusterBackplane.IdOf(SiloAddress.FromParsableString("127.0.0.1:11111@2")));
+        Assert.NotEqual(id, ClusterBackplane.IdOf(SiloAddress.FromParsableString("127.0.0.1:11111@2")));
     }
 
     private static int[] Numbers(LinkedMember member) => [.. member.Received.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];

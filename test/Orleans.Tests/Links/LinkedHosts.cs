@@ -7,7 +7,7 @@ using ByteStreams.Cluster.Links;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 
-namespace ByteStreams.Tests.Links;
+namespace ByteStreams.Cluster.Tests.Links;
 
 /// <summary>What happens to a batch on its way.</summary>
 internal enum Fate

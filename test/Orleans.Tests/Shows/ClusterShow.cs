@@ -1,0 +1,79 @@
+using System.Globalization;
+
+namespace ByteStreams.Cluster.Tests.Shows;
+
+/// <summary>
+/// Three host processes and a membership store. What is counted is counted between connections on hosts that stay alive. Times are those of an
+/// idle machine and are multiplied by the load of this one.
+/// </summary>
+[Collection(nameof(ClusterShow))]
+public abstract class ClusterShow : IAsyncLifetime
+{
+    private readonly List<IAsyncDisposable> _owned = [];
+
+    protected ClusterShow()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and sockets are those of Linux.");
+        Assert.SkipUnless(File.Exists(RedisServer.Path), $"{RedisServer.Path} (Debian: redis-server) is missing.");
+    }
+
+    public ValueTask InitializeAsync() => default;
+
+    public async ValueTask DisposeAsync()
+    {
+        for (int i = _owned.Count - 1; i >= 0; i--)
+        {
+            await _owned[i].DisposeAsync();
+        }
+
+        GC.SuppressFinalize(this);
+    }
+
+    protected static Task PauseAsync(TimeSpan time) => Task.Delay(time, TestContext.Current.CancellationToken);
+
+    /// <summary>A figure, kept with the test's result.</summary>
+    protected static void Figure(FormattableString figure)
+    {
+        ArgumentNullException.ThrowIfNull(figure);
+        string text = figure.ToString(CultureInfo.InvariantCulture);
+        TestContext.Current.AddAttachment($"figure {Guid.NewGuid():N}", text);
+        TestContext.Current.TestOutputHelper?.WriteLine(text);
+    }
+
+    /// <summary>Asserts that something took no longer than a time, multiplied by the load of this machine.</summary>
+    protected static void AssertWithin(TimeSpan idle, TimeSpan took, string what)
+    {
+        TimeSpan limit = Patience.OnThisMachine(idle);
+        Assert.True(took <= limit, string.Create(CultureInfo.InvariantCulture, $"{what} took {took.TotalMilliseconds:0} ms; {limit.TotalMilliseconds:0} ms are allowed."));
+    }
+
+    private protected static void AssertNothingLost(Figures figures)
+    {
+        Assert.True(figures.Deliveries > 0);
+        Assert.True((figures.Lost, figures.Doubled, figures.Reordered) == (0, 0, 0), figures.ToString());
+    }
+
+    private protected T Own<T>(T disposable)
+        where T : IAsyncDisposable
+    {
+        _owned.Add(disposable);
+        return disposable;
+    }
+
+    private protected async Task<Cluster> StartAsync(params (string Key, string Value)[] settings) => Own(await Cluster.StartAsync(3, settings));
+
+    private protected async Task<Client> ConnectAsync(HostProcess host, string registration = "register", params string[] groups)
+    {
+        Client client = Own(await Client.ConnectAsync(host, registration));
+        foreach (string group in groups)
+        {
+            await client.JoinAsync(group);
+        }
+
+        return client;
+    }
+}
+
+/// <summary>The shows run one after the other: each of them has four processes on the machine, and measures times.</summary>
+[CollectionDefinition(nameof(ClusterShow), DisableParallelization = true)]
+public sealed class ClusterShows;

@@ -1,0 +1,78 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text;
+
+namespace ByteStreams.Cluster.Tests.Shows;
+
+/// <summary>A member of a group does not read.</summary>
+public sealed class SlowConsumerShows : ClusterShow
+{
+    [Fact(Timeout = 240_000)]
+    public async Task Send_MemberDoesNotRead_OthersGetEverythingAndItIsAborted()
+    {
+        const int Messages = 20_000;
+        const int Members = 12;
+        Cluster cluster = await StartAsync();
+        int[] received = new int[Members];
+        long slowest = 0;
+        for (int i = 0; i < Members; i++)
+        {
+            int member = i;
+            Client client = Own(await Client.ConnectAsync(cluster.Hosts[i % 3], "register", (_, number, sentAt, receivedAt) =>
+            {
+                // Each member counts what follows the last message that it got: a message that is lost, doubled or late stops the count.
+                received[member] += number == received[member] ? 1 : 0;
+                InterlockedMax(ref slowest, receivedAt - sentAt);
+            }));
+            await client.JoinAsync("red");
+        }
+
+        HostProcess host = cluster.Hosts[1];
+        using var silent = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        await silent.ConnectAsync(host.EndPoint, TestContext.Current.CancellationToken);
+        await silent.SendAsync("register\njoin red\n"u8.ToArray());
+        Client sender = await ConnectAsync(cluster.Hosts[0]);
+        await Patience.UntilAsync(() => sender.PresenceAsync("group:red"), present => present.Split(' ').Length == 1 + Members + 1);
+
+        long before = host.ResidentBytes;
+        long most = before;
+        string padding = new('.', 900);
+        var watch = Stopwatch.StartNew();
+        for (int sent = 0; sent < Messages;)
+        {
+            var lines = new StringBuilder();
+            for (int due = Math.Min(Messages, (int)(watch.Elapsed.TotalSeconds * 2000)); sent < due; sent++)
+            {
+                lines.Append(CultureInfo.InvariantCulture, $"send group:red m 0 {sent} {Stopwatch.GetTimestamp()} {padding}\n");
+            }
+
+            await sender.SendAsync(lines.ToString());
+            most = Math.Max(most, host.ResidentBytes);
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
+
+        await Patience.UntilAsync(() => received.Min(), least => least == Messages);
+        await Patience.UntilAsync(() => host.Reasons.GetValueOrDefault("slow_consumer"), count => count == 1);
+        await Patience.UntilAsync(() => host.MetricAsync("bytestreams.connection.duration", "slow_consumer"), count => count == 1);
+        TimeSpan longest = Stopwatch.GetElapsedTime(0, slowest);
+        Figure($"{Members} members got {received.Min():N0} of {Messages:N0} messages each, slowest {longest.TotalMilliseconds:0} ms; resident memory {before >> 20} MiB, at most {most >> 20} MiB");
+        AssertWithin(TimeSpan.FromMilliseconds(250), longest, "A delivery");
+        // MaxPending is 1 MiB; the rest is the garbage of 20 MB that passed through, and of the start.
+        Assert.True(most - before < 64 << 20, $"Resident memory has grown from {before:N0} to {most:N0} bytes.");
+    }
+
+    private static void InterlockedMax(ref long most, long value)
+    {
+        for (long seen = Interlocked.Read(ref most); value > seen;)
+        {
+            long found = Interlocked.CompareExchange(ref most, value, seen);
+            if (found == seen)
+            {
+                return;
+            }
+
+            seen = found;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+
+namespace ByteStreams.Cluster.Tests.Shows;
+
+/// <summary>
+/// Groups of one sender and two receivers, one on the sender's host and one on another. Senders send numbered messages of 100 bytes to their group
+/// at a steady rate. A participant whose connection ends connects to the host with the fewest of them, and joins again.
+/// </summary>
+internal sealed class Traffic : IAsyncDisposable
+{
+    private const int MessageLength = 100;
+
+    private readonly Cluster _cluster;
+    private readonly double _perSecond;
+    private readonly CancellationTokenSource _sendingStopped = new();
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly TaskCompletionSource _begin = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _gate = new();
+    private readonly List<Session> _sessions = [];
+    private readonly Dictionary<HostProcess, int> _connected = [];
+    private readonly List<Task> _participants = [];
+
+    private Traffic(Cluster cluster, double perSecond) => (_cluster, _perSecond) = (cluster, perSecond);
+
+    /// <summary>Starts the participants; returns when all of them have joined and messages flow.</summary>
+    /// <param name="cluster">The cluster.</param>
+    /// <param name="groups">The number of groups.</param>
+    /// <param name="perSecond">The messages of all senders together, per second.</param>
+    public static async Task<Traffic> StartAsync(Cluster cluster, int groups, int perSecond)
+    {
+        var traffic = new Traffic(cluster, (double)perSecond / groups);
+        int hosts = cluster.Hosts.Length;
+        for (int i = 0; i < groups; i++)
+        {
+            string group = string.Create(CultureInfo.InvariantCulture, $"group-{i}");
+            traffic.Add(group, cluster.Hosts[i % hosts], isSender: true);
+            traffic.Add(group, cluster.Hosts[i % hosts], isSender: false);
+            traffic.Add(group, cluster.Hosts[(i + 1 + (i / hosts % (hosts - 1))) % hosts], isSender: false);
+        }
+
+        await Patience.UntilAsync(() => traffic.Joined, joined => joined == 3 * groups);
+        traffic._begin.SetResult();
+        return traffic;
+    }
+
+    private int Joined => Sessions().Count(session => session.JoinedAt != long.MaxValue);
+
+    /// <summary>Waits until every participant has a connection to a living host that has joined.</summary>
+    public Task ReconnectedAsync() =>
+        Patience.UntilAsync(() => Sessions().Count(session => session.Host.IsAlive && session.JoinedAt != long.MaxValue), joined => joined >= _participants.Count);
+
+    /// <summary>Ends the senders, and waits until nothing more arrives that was lost until then.</summary>
+    /// <param name="isCounted">The sessions between which is counted; null for all.</param>
+    /// <returns>The final figures.</returns>
+    public async Task<Figures> EndAsync(Func<Session, bool>? isCounted = null)
+    {
+        await _sendingStopped.CancelAsync();
+        long begun = Stopwatch.GetTimestamp();
+        Figures figures = Count(isCounted);
+        while (figures.Lost > 0 && Stopwatch.GetElapsedTime(begun) < Patience.OnThisMachine(TimeSpan.FromSeconds(5)))
+        {
+            await Task.Delay(200);
+            figures = Count(isCounted);
+        }
+
+        return figures;
+    }
+
+    /// <summary>Counts what has happened between sessions.</summary>
+    /// <param name="isCounted">The sessions between which is counted; null for all.</param>
+    /// <param name="since">Only messages that were sent after it.</param>
+    public Figures Count(Func<Session, bool>? isCounted = null, long since = 0)
+    {
+        long deliveries = 0, across = 0, lost = 0, doubled = 0, reordered = 0, longest = 0;
+        foreach (IGrouping<string, Session> group in Sessions().Where(isCounted ?? (_ => true)).GroupBy(session => session.Group))
+        {
+            foreach (Session sender in group)
+            {
+                long[] sent = sender.Sent();
+                foreach (Session receiver in group.Where(receiver => receiver != sender))
+                {
+                    var received = receiver.ReceivedFrom(sender);
+                    var seen = new HashSet<int>();
+                    int last = -1;
+                    foreach ((int number, long sentAt, long receivedAt) in received)
+                    {
+                        if (!seen.Add(number))
+                        {
+                            doubled++;
+                        }
+                        else if (number < last)
+                        {
+                            reordered++;
+                        }
+
+                        last = Math.Max(last, number);
+                        if (sentAt >= since)
+                        {
+                            deliveries++;
+                            across += sender.Host == receiver.Host ? 0 : 1;
+                            longest = Math.Max(longest, receivedAt - sentAt);
+                        }
+                    }
+
+                    int end = sender.Host.IsAlive && receiver.Host.IsAlive ? sent.Length : last + 1;
+                    for (int number = 0; number < end; number++)
+                    {
+                        if (sent[number] > Math.Max(receiver.JoinedAt, since) && !seen.Contains(number))
+                        {
+                            lost++;
+                        }
+                    }
+                }
+            }
+        }
+
+        return new Figures(deliveries, across, lost, doubled, reordered, Stopwatch.GetElapsedTime(0, longest));
+    }
+
+    /// <summary>The longest time that a delivery to a living host took, of a message of a session.</summary>
+    public TimeSpan Oldest(Func<Session, bool> isSender)
+    {
+        IReadOnlyList<Session> sessions = Sessions();
+        long oldest = sessions.Where(isSender)
+            .SelectMany(sender => sessions.Where(receiver => receiver.Host.IsAlive).SelectMany(receiver => receiver.ReceivedFrom(sender)))
+            .Select(message => message.ReceivedAt - message.SentAt)
+            .DefaultIfEmpty().Max();
+        return Stopwatch.GetElapsedTime(0, oldest);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _sendingStopped.CancelAsync();
+        await _stopped.CancelAsync();
+        _begin.TrySetResult();
+        await Task.WhenAll(_participants);
+        _sendingStopped.Dispose();
+        _stopped.Dispose();
+    }
+
+    private List<Session> Sessions()
+    {
+        lock (_gate)
+        {
+            return [.. _sessions];
+        }
+    }
+
+    private void Add(string group, HostProcess host, bool isSender) => _participants.Add(Task.Run(() => RunAsync(group, host, isSender)));
+
+    private async Task RunAsync(string group, HostProcess host, bool isSender)
+    {
+        for (HostProcess? to = host; !_stopped.IsCancellationRequested; to = null)
+        {
+            to ??= Calmest();
+            try
+            {
+                await RunOnceAsync(group, to, isSender);
+            }
+            catch (IOException)
+            {
+                // The host stops, or its end is not known yet.
+                await Task.Delay(50);
+            }
+            finally
+            {
+                lock (_gate)
+                {
+                    _connected[to]--;
+                }
+            }
+        }
+    }
+
+    /// <summary>One connection, until it ends.</summary>
+    private async Task RunOnceAsync(string group, HostProcess host, bool isSender)
+    {
+        Session session;
+        lock (_gate)
+        {
+            _connected[host] = _connected.GetValueOrDefault(host) + 1;
+            session = new Session(_sessions.Count, group, host);
+            _sessions.Add(session);
+        }
+
+        await using Client client = await Client.ConnectAsync(host, "register", session.Add);
+        await client.JoinAsync(group);
+        session.JoinedAt = Stopwatch.GetTimestamp();
+        await _begin.Task;
+        if (isSender)
+        {
+            await SendAsync(client, session);
+        }
+
+        await client.Ended.WaitAsync(_stopped.Token).ContinueWith(_ => { }, TaskScheduler.Default);
+    }
+
+    private async Task SendAsync(Client client, Session session)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        byte[] head = Encoding.ASCII.GetBytes($"except {client.Id} group:{session.Group} ");
+        using var lines = new MemoryStream();
+        for (long sent = 0; !_sendingStopped.IsCancellationRequested && !client.Ended.IsCompleted;)
+        {
+            long due = (long)(Stopwatch.GetElapsedTime(begun).TotalSeconds * _perSecond);
+            lines.SetLength(0);
+            for (; sent < due; sent++)
+            {
+                long now = Stopwatch.GetTimestamp();
+                int number = session.NextNumber(now);
+                lines.Write(head);
+                lines.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"m {session.Number} {number} {now} ").PadRight(MessageLength - 1, '.')));
+                lines.WriteByte((byte)'\n');
+            }
+
+            if (lines.Length > 0)
+            {
+                await client.SendAsync(lines.ToArray());
+            }
+
+            await Task.Delay(5);
+        }
+    }
+
+    private HostProcess Calmest()
+    {
+        lock (_gate)
+        {
+            return _cluster.Living.MinBy(host => _connected.GetValueOrDefault(host))!;
+        }
+    }
+}
