@@ -21,6 +21,14 @@ public abstract class ClusterShow : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
+        if (TestContext.Current.TestState?.Result == TestResult.Failed)
+        {
+            foreach (HostProcess host in _owned.OfType<Cluster>().SelectMany(cluster => cluster.Hosts))
+            {
+                TestContext.Current.TestOutputHelper?.WriteLine($"Host {host.At}, its last lines:\n{host}");
+            }
+        }
+
         for (int i = _owned.Count - 1; i >= 0; i--)
         {
             await _owned[i].DisposeAsync();

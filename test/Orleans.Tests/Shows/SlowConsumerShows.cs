@@ -11,7 +11,7 @@ public sealed class SlowConsumerShows : ClusterShow
     [Fact(Timeout = 240_000)]
     public async Task Send_MemberDoesNotRead_OthersGetEverythingAndItIsAborted()
     {
-        const int Messages = 20_000;
+        const int Messages = 10_000;
         const int Members = 12;
         Cluster cluster = await StartAsync();
         int[] received = new int[Members];
@@ -42,7 +42,7 @@ public sealed class SlowConsumerShows : ClusterShow
         for (int sent = 0; sent < Messages;)
         {
             var lines = new StringBuilder();
-            for (int due = Math.Min(Messages, (int)(watch.Elapsed.TotalSeconds * 2000)); sent < due; sent++)
+            for (int due = Math.Min(Messages, (int)(watch.Elapsed.TotalSeconds * 1000)); sent < due; sent++)
             {
                 lines.Append(CultureInfo.InvariantCulture, $"send group:red m 0 {sent} {Stopwatch.GetTimestamp()} {padding}\n");
             }
@@ -58,7 +58,7 @@ public sealed class SlowConsumerShows : ClusterShow
         TimeSpan longest = Stopwatch.GetElapsedTime(0, slowest);
         Figure($"{Members} members got {received.Min():N0} of {Messages:N0} messages each, slowest {longest.TotalMilliseconds:0} ms; resident memory {before >> 20} MiB, at most {most >> 20} MiB");
         AssertWithin(TimeSpan.FromMilliseconds(250), longest, "A delivery");
-        // MaxPending is 1 MiB; the rest is the garbage of 20 MB that passed through, and of the start.
+        // MaxPending is 1 MiB; the rest is the garbage of 10 MB that passed through, and of the start.
         Assert.True(most - before < 64 << 20, $"Resident memory has grown from {before:N0} to {most:N0} bytes.");
     }
 

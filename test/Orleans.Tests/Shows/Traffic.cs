@@ -119,15 +119,16 @@ internal sealed class Traffic : IAsyncDisposable
         return new Figures(deliveries, across, lost, doubled, reordered, Stopwatch.GetElapsedTime(0, longest));
     }
 
-    /// <summary>The longest time that a delivery to a living host took, of a message of a session.</summary>
-    public TimeSpan Oldest(Func<Session, bool> isSender)
+    /// <summary>The deliveries of sessions to hosts that live.</summary>
+    public IReadOnlyList<(long SentAt, long ReceivedAt)> DeliveriesOf(Func<Session, bool> isSender)
     {
         IReadOnlyList<Session> sessions = Sessions();
-        long oldest = sessions.Where(isSender)
-            .SelectMany(sender => sessions.Where(receiver => receiver.Host.IsAlive).SelectMany(receiver => receiver.ReceivedFrom(sender)))
-            .Select(message => message.ReceivedAt - message.SentAt)
-            .DefaultIfEmpty().Max();
-        return Stopwatch.GetElapsedTime(0, oldest);
+        return
+        [
+            .. sessions.Where(isSender)
+                .SelectMany(sender => sessions.Where(receiver => receiver.Host.IsAlive).SelectMany(receiver => receiver.ReceivedFrom(sender)))
+                .Select(message => (message.SentAt, message.ReceivedAt)),
+        ];
     }
 
     public async ValueTask DisposeAsync()
