@@ -67,7 +67,7 @@ public sealed class HostEndShows : ClusterShow
 
         HostProcess frozen = cluster.Hosts[0];
         long stopped = Stopwatch.GetTimestamp();
-        frozen.Send(Signal.Stop);
+        await frozen.FreezeAsync();
         foreach (HostProcess host in cluster.Living)
         {
             await Patience.UntilAsync(() => host.MetricAsync("bytestreams.cluster.hosts"), count => count == 2, Patience.OnThisMachine(TimeSpan.FromSeconds(30)));

@@ -91,6 +91,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
         Assert.Equal(0, Kill(_process.Id, (int)signal));
     }
 
+    /// <summary>Stops the process by SIGSTOP, and waits until each of its threads has stopped: on a busy machine they run on for a while.</summary>
+    /// <param name="lives">As for <see cref="Send"/>.</param>
+    public async Task FreezeAsync(bool lives = false)
+    {
+        Send(Signal.Stop, lives);
+        await Patience.UntilAsync(
+            () => Directory.GetDirectories(string.Create(CultureInfo.InvariantCulture, $"/proc/{_process.Id}/task")),
+            threads => threads.All(thread => StateOf(thread) == 'T'));
+    }
+
     /// <summary>Waits for the end of the process.</summary>
     /// <returns>Its exit code.</returns>
     public async Task<int> ExitAsync()
@@ -158,6 +168,21 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     /// <summary>The last lines that the host has printed.</summary>
     public override string ToString() => string.Join('\n', _output.TakeLast(40));
+
+    /// <summary>The state of a thread, the letter after its name in parentheses.</summary>
+    private static char StateOf(string thread)
+    {
+        try
+        {
+            string stat = File.ReadAllText(Path.Combine(thread, "stat"));
+            return stat[stat.LastIndexOf(')') + 2];
+        }
+        catch (IOException)
+        {
+            // It has ended.
+            return 'T';
+        }
+    }
 
     private Uri Url(string path) => new(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{At.Http}/{path}"));
 

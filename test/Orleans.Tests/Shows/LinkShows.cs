@@ -33,7 +33,7 @@ public sealed class LinkShows : ClusterShow
 
         // A reset rarely falls between a batch and its answer. A host that is stopped for longer than LinkRetry, and much less than LinkTimeout,
         // receives a batch twice for certain: the other hosts resend what it has not answered.
-        cluster.Hosts[1].Send(Signal.Stop, lives: true);
+        await cluster.Hosts[1].FreezeAsync(lives: true);
         await PauseAsync(TimeSpan.FromMilliseconds(700));
         cluster.Hosts[1].Send(Signal.Continue, lives: true);
         await PauseAsync(ShowTimes.Calm);

@@ -39,7 +39,7 @@ public sealed class TargetShows : ClusterShow
         Assert.Equal(Answer("complete", [.. members, asking]), await asking.PresenceAsync("all:"));
         Assert.Equal("complete", await asking.PresenceAsync("group:green"));
 
-        cluster.Hosts[2].Send(Signal.Stop, lives: true);
+        await cluster.Hosts[2].FreezeAsync(lives: true);
         string hung = await asking.PresenceAsync("group:red");
         cluster.Hosts[2].Send(Signal.Continue, lives: true);
         Assert.Equal(Answer("incomplete", members[..2]), hung);
