@@ -16,8 +16,8 @@ public sealed class TargetShows : ClusterShow
         await sender.SendAsync("send user:anna user\n");
         await sender.SendAsync("send group:red group\n");
         await sender.SendAsync($"except {annaToo.Id} group:red except\n");
-        await sender.SendAsync("send group:green nobody\n");
-        await sender.SendAsync($"send connection:{annaToo.Id}x nobody\n");
+        await sender.SendAsync("send group:green none\n");
+        await sender.SendAsync($"send connection:{annaToo.Id}x none\n");
         await sender.SendAsync("send all: all\n");
         await sender.SendAsync("send all: end\n");
 
