@@ -163,6 +163,46 @@ else:
 '
 }
 
+# cluster_host N: starts its README's Nth host.
+cluster_host() {
+  start env DOTNET_ENVIRONMENT=Development $(sed -n 's/^    DOTNET_ENVIRONMENT=Development \(dotnet run.*\)/\1/p' samples/cluster-chat/README.md | sed -n "$1p" | sed 's/run /run --no-build /')
+  wait_for 'Now listening on: tcp:'
+}
+
+cluster_sample() {
+  local first
+  dotnet build samples/cluster-chat && cluster_host 1 || return
+  first=$pid
+  cluster_host 2 && timeout 20 python3 -c '
+import socket
+def enter(port, nick):
+    client = socket.create_connection(("127.0.0.1", port), 10)
+    client.sendall(nick + b"\n")
+    file = client.makefile("rb")
+    file.readline()
+    return client, file
+def expect(file, text):
+    line = file.readline()
+    assert text in line, (line, text)
+ann, to_ann = enter(7007, b"ann")
+expect(to_ann, b"* ann on ")
+bob, to_bob = enter(7008, b"bob")
+expect(to_ann, b"* bob on ")
+expect(to_bob, b"* bob on ")
+bob.sendall(b"hello\n/to Ann you only\n")
+expect(to_ann, b"bob: hello\n")
+expect(to_ann, b"bob to you: you only\n")
+ann.sendall(b"/who\n/room other\nalone\n")
+expect(to_ann, b", bob on ")
+expect(to_ann, b" entered other\n")
+expect(to_ann, b"ann: alone\n")
+expect(to_bob, b"bob: hello\n")
+expect(to_bob, b" left lobby\n")
+again, to_again = enter(7007, b"Bob")
+assert b"alone" not in to_bob.read()
+' && stop "$pid" && stop "$first"
+}
+
 file_sample() {
   mkdir "$temp/files" && head -c 50000000 /dev/urandom >"$temp/files/data" && echo secret >"$temp/secret" &&
     serve file-transfer serve "$temp/files" &&
@@ -210,4 +250,5 @@ check "graceful-shutdown.cs completes the running job on SIGTERM" shutdown_sampl
 check "connection-middleware.cs accepts a token and rejects another" middleware_sample
 check "redis-server.cs serves redis-cli and redis-benchmark" redis_sample
 check "chat-presence.cs announces, lists and broadcasts" chat_sample
+check "cluster-chat connects the clients of two hosts" cluster_sample
 check "file-transfer.cs copies a file with progress, and nothing outside of its folder" file_sample
