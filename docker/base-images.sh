@@ -9,7 +9,7 @@ set -euo pipefail
 docker=${DOCKER:-docker}
 
 suite=bookworm
-packages=ca-certificates,gcc,libc6-dev,zlib1g-dev,libssl3,libstdc++6,haproxy,python3
+packages=ca-certificates,gcc,libc6-dev,zlib1g-dev,libssl3,libstdc++6,haproxy,python3,redis-server
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/streamshost
 system=$cache/$(echo "$suite $packages" | sha256sum | cut -c 1-16).tar
 dotnet=$(dirname "$(readlink -f "$(command -v dotnet)")")
@@ -100,4 +100,11 @@ STOPSIGNAL SIGUSR1
 CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 DOCKERFILE
 echo "made haproxy:lts"
+"$docker" build -q -t redis:8 - >/dev/null <<'DOCKERFILE'
+FROM python:3-slim
+RUN mkdir /data && chown 999:999 /data
+WORKDIR /data
+CMD ["redis-server"]
+DOCKERFILE
+echo "made redis:8"
 sdk

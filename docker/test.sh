@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the files of this folder: builds both images, starts both compose files, sends traffic, stops them under load.
+# Tests the files of this folder and of samples/cluster-chat: builds the images, starts the compose files, sends traffic, stops them under load.
 #   docker/test.sh [EXECUTABLE]      copies the host out of the first image to the file EXECUTABLE
 # Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables to start a separate one. Where the base images
 # cannot be pulled, base-images.sh makes substitute images (debootstrap and the .NET SDK). Removes everything that it started.
@@ -7,7 +7,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 project=streamshost-test-$$
-aot=$project:aot framework=$project:framework
+aot=$project:aot framework=$project:framework chat=$project:chat
 export COMPOSE_PROJECT_NAME=$project DOCKER_BUILDKIT=1 IMAGE=$aot TLS=$temp/tls
 daemon= bridge= made=()
 
@@ -26,10 +26,10 @@ remove() {
   # A client that is still waiting would wait until its deadline.
   [[ -z ${client:-} ]] || kill "$client" 2>/dev/null || true
   if [[ -n ${docker:-} ]] && "$docker" info >/dev/null 2>&1; then
-    for file in sidecar haproxy; do compose "$file" down --volumes --timeout 5 >/dev/null 2>&1 || true; done
+    for file in sidecar haproxy cluster; do compose "$file" down --volumes --timeout 5 >/dev/null 2>&1 || true; done
     containers=$("$docker" ps -aq --filter "label=$project")
     [[ -z $containers ]] || "$docker" rm -f $containers >/dev/null
-    "$docker" image rm -f "$aot" "$framework" "${made[@]}" >/dev/null 2>&1 || true
+    "$docker" image rm -f "$aot" "$framework" "$chat" "${made[@]}" >/dev/null 2>&1 || true
   fi
   if [[ -n $daemon ]]; then
     kill "$daemon" && eventually 30 gone "$daemon" || return 1
@@ -94,7 +94,7 @@ start_daemon() {
 
 # The base images and service images that the files name.
 base_images() {
-  sed -nE 's/^ARG [A-Z]+_IMAGE=//p; s/^ *image: ([^$]+)$/\1/p' docker/Dockerfile docker/Dockerfile.framework docker/compose.*.yml | sort -u
+  sed -nE 's/^ARG [A-Z]+_IMAGE=//p; s/^ *image: ([^$]+)$/\1/p' docker/Dockerfile* samples/cluster-chat/Dockerfile docker/compose.*.yml | sort -u
 }
 
 have_base_images() {
@@ -116,7 +116,7 @@ build() {
   local secret=()
   # The machine configures the package source.
   [[ ! -e $HOME/.nuget/NuGet/NuGet.Config ]] || secret=(--secret "id=nuget,src=$HOME/.nuget/NuGet/NuGet.Config")
-  "$docker" build --progress plain "${secret[@]}" -f "docker/$1" -t "$2" .
+  "$docker" build --progress plain "${secret[@]}" -f "$1" -t "$2" .
 }
 
 # run NAME IMAGE ARGUMENTS...: with the restrictions of the compose files, on a free port of the loopback interface.
@@ -195,11 +195,11 @@ published() {
   "$docker" port "$1" "$2/tcp" | head -n 1
 }
 
-# under_way COMMAND...: starts traffic in the background ($client) that lasts until fd 5 is closed; returns when it flows.
+# under_way SCRIPT ARGUMENTS...: starts a client's traffic in the background ($client) that lasts until fd 5 is closed; returns when it flows.
 under_way() {
   rm -f "$temp/input"
   mkfifo "$temp/input"
-  python "$@" <"$temp/input" >"$temp/client.log" 2>&1 &
+  python3 "$@" <"$temp/input" >"$temp/client.log" 2>&1 &
   client=$!
   exec 5>"$temp/input"
   eventually 60 grep -q 'under way' "$temp/client.log" || { cat "$temp/client.log"; return 1; }
@@ -230,8 +230,8 @@ make_certificate() {
 
 images() {
   local image name
-  check "docker build -f docker/Dockerfile" build Dockerfile "$aot"
-  check "docker build -f docker/Dockerfile.framework" build Dockerfile.framework "$framework"
+  check "docker build -f docker/Dockerfile" build docker/Dockerfile "$aot"
+  check "docker build -f docker/Dockerfile.framework" build docker/Dockerfile.framework "$framework"
   for image in "$aot" "$framework"; do
     name=${image#*:}
     check "$name: the image has no shell" has_no_shell "$image"
@@ -259,7 +259,7 @@ sidecar() {
   check "sidecar: the relay runs as 1654, without capabilities, on a read-only root" is_locked_up "$relay"
   check "sidecar: the application runs as 1654, without capabilities, on a read-only root" is_locked_up "$(container sidecar app)"
   check "sidecar: a line goes over TLS to the Unix socket and back" echoes "$address" --tls "$TLS/tls.crt"
-  check "sidecar: 20 transfers are under way" under_way "$address" --tls "$TLS/tls.crt" hold 20
+  check "sidecar: 20 transfers are under way" under_way docker/client.py "$address" --tls "$TLS/tls.crt" hold 20
   check "sidecar: docker stop during the transfers ends the relay with exit code 0" ends "$relay"
   check "sidecar: no transfer lost a byte" client_reports '^20 of 20 whole$'
   check "compose.sidecar.yml is removed" compose sidecar down --volumes
@@ -272,11 +272,12 @@ address_is_logged() {
     python:3-slim python3 /client.py haproxy:7007 ask hello 2>"$temp/from" | grep -x hello || return
   address=$(sed -n 's/^from //p' "$temp/from")
   echo "the client is $address"
-  eventually 10 logged "$address:[0-9]+" || { compose haproxy logs --no-color; return 1; }
+  eventually 10 logged haproxy "$address:[0-9]+" || { compose haproxy logs --no-color; return 1; }
 }
 
+# logged FILE TEXT: prints the lines of all its containers that match.
 logged() {
-  compose haproxy logs --no-color 2>&1 | grep -E "$1"
+  compose "$1" logs --no-color 2>&1 | grep -E "$2"
 }
 
 haproxy() {
@@ -290,11 +291,11 @@ haproxy() {
   check "haproxy: a line goes through it and back" eventually 30 echoes "127.0.0.1:$PORT"
   check "haproxy: the real client's address is in a host's log" address_is_logged
   check "haproxy: HAProxy runs without capabilities" has_no_capability "$(container haproxy haproxy)"
-  check "haproxy: 8 clients at a time are under way" under_way "127.0.0.1:$PORT" knock 8
+  check "haproxy: 8 clients at a time are under way" under_way docker/client.py "127.0.0.1:$PORT" knock 8
   check "haproxy: docker stop ends host2 with exit code 0" ends "$(container haproxy host2)"
-  check "haproxy: host2 was taken out of rotation when its readiness failed" eventually 10 logged 'host2 is DOWN, reason: Layer7 wrong status, code: 503'
+  check "haproxy: host2 was taken out of rotation when its readiness failed" eventually 10 logged haproxy 'host2 is DOWN, reason: Layer7 wrong status, code: 503'
   check "haproxy: host2 starts again" "$docker" start "$(container haproxy host2)"
-  check "haproxy: host2 is back in rotation" eventually 30 logged 'host2 is UP'
+  check "haproxy: host2 is back in rotation" eventually 30 logged haproxy 'host2 is UP'
   check "haproxy: every request was answered" client_reports '^[0-9]+ asked, 0 lost$'
   check "compose.haproxy.yml is removed" compose haproxy down --volumes
 }
@@ -305,6 +306,69 @@ has_no_capability() {
   grep -E '^CapEff:' "/proc/$pid/status" | grep '0000000000000000$'
 }
 
+cluster() {
+  local host
+  declare -gA id
+  PORT=$(free_port)
+  export PORT IMAGE=$chat
+  check "docker build -f samples/cluster-chat/Dockerfile" chat_image
+  check "compose.cluster.yml starts" compose cluster up -d --no-build
+  for host in haproxy host1 host2 host3 redis; do id[$host]=$(container cluster "$host"); done
+  check "cluster: Redis is healthy" becomes_healthy "${id[redis]}"
+  check "cluster: the three hosts become ready" become_ready host1 host2 host3
+  check "cluster: a host runs as 1654, without capabilities, on a read-only root" is_locked_up "${id[host1]}"
+  check "cluster: lines, private lines, /who and nicks cross the hosts" eventually 30 python3 docker/chat.py "127.0.0.1:$PORT" meet
+  check "cluster: 9 clients talk" under_way docker/chat.py "127.0.0.1:$PORT" talk 9
+  for host in host1 host2 host3; do
+    check "cluster: $host stops with exit code 0, starts again and is back in rotation" rolls "$host"
+  done
+  check "cluster: Redis restarts with the membership, and the hosts stay ready" survives_a_restart
+  check "cluster: no line between open connections was lost, doubled or reordered" client_reports \
+    '^[1-9][0-9]* reconnects, 3 hosts, [0-9]+ lines arrived, 0 lost, 0 doubled, 0 reordered$'
+  check "compose.cluster.yml is removed" compose cluster down --volumes --timeout 1
+}
+
+chat_image() {
+  wait "$building" || { cat "$log"; return 1; }
+}
+
+# become_ready HOST...: each, by its /readyz, on its network.
+become_ready() {
+  local host address
+  for host; do
+    address=$("$docker" inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "${id[$host]}")
+    eventually 60 curl --silent --show-error --fail --max-time 5 "http://$address:7000/readyz" || { compose cluster logs --no-color --tail 50; return 1; }
+  done
+}
+
+rolls() {
+  local times
+  times=$(times_up "$1")
+  ends "${id[$1]}" && "$docker" start "${id[$1]}" && eventually 60 is_up_again "$1" "$times" || { compose cluster logs --no-color --tail 50; return 1; }
+}
+
+# times_up HOST: how many times HAProxy has found it up.
+times_up() {
+  "$docker" logs "${id[haproxy]}" 2>&1 | grep -c "hosts/$1 is UP" || true
+}
+
+is_up_again() {
+  (($(times_up "$1") > $2))
+}
+
+survives_a_restart() {
+  local before after
+  before=$(members)
+  "$docker" restart "${id[redis]}" && becomes_healthy "${id[redis]}" || return
+  after=$(members)
+  echo "$after"
+  [[ -n $before && $after == "$before" ]] && become_ready host1 host2 host3
+}
+
+members() {
+  "$docker" exec "${id[redis]}" redis-cli hkeys chat/members/chat | sort
+}
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -313,5 +377,9 @@ find_docker
 check "a Docker daemon" start_daemon
 check "the base images are there" have_base_images
 images "${1:-}"
+# In the background, because the next parts mostly wait.
+start build samples/cluster-chat/Dockerfile "$chat"
+building=$pid
 sidecar
 haproxy
+cluster
