@@ -54,6 +54,8 @@ public static class ByteStreamsOrleansExtensions
         services.AddSingleton<MembershipWatch>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<MembershipWatch>());
         services.AddGrainService<HostLinkService>();
+        // Orleans logs each change of its ring there, at Information; the links do not use the ring.
+        services.AddLogging(logging => logging.AddFilter(typeof(HostLinkService).FullName, LogLevel.Warning));
         // Orleans adds its own only if there is none.
         services.Replace(ServiceDescriptor.Singleton<IFatalErrorHandler, EvictionHandler>());
         services.AddSerializer(serializer => serializer.AddAssembly(typeof(HostLinkService).Assembly));
