@@ -115,7 +115,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. There need not be one: what is sent to it then is dropped.</param>
     public ByteStreamTarget Connection(string id)
     {
-        ArgumentException.ThrowIfNullOrEmpty(id);
+        TargetName.Check(id);
         return new ByteStreamTarget(this, TargetKind.Connection, id);
     }
 
@@ -123,7 +123,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <param name="name">Its name, case-sensitive. A group exists while it has a member.</param>
     public ByteStreamTarget Group(string name)
     {
-        ArgumentException.ThrowIfNullOrEmpty(name);
+        TargetName.Check(name);
         return new ByteStreamTarget(this, TargetKind.Group, name);
     }
 
@@ -131,7 +131,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <param name="id">The user's id, case-sensitive.</param>
     public ByteStreamTarget User(string id)
     {
-        ArgumentException.ThrowIfNullOrEmpty(id);
+        TargetName.Check(id);
         return new ByteStreamTarget(this, TargetKind.User, id);
     }
 
@@ -156,7 +156,7 @@ public sealed class ByteStreamConnections : IGroupsReport
         ArgumentNullException.ThrowIfNull(writer);
         if (user is not null)
         {
-            ArgumentException.ThrowIfNullOrEmpty(user);
+            TargetName.Check(user);
         }
 
         return Add(writer, user, metadata, isExclusive: false);
@@ -174,7 +174,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     public ByteStreamMember RegisterExclusive(ByteStreamWriter writer, string user, ReadOnlyMemory<byte> metadata = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
-        ArgumentException.ThrowIfNullOrEmpty(user);
+        TargetName.Check(user);
         ByteStreamMember member = Add(writer, user, metadata, isExclusive: true);
         ReplaceOlder(user, member.Number, member.Id);
         Backplane?.Replace(user, member.Number, member.Id);

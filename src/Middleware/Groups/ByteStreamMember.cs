@@ -47,7 +47,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
     /// </returns>
     public ValueTask JoinAsync(string group, CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(group);
+        TargetName.Check(group);
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancellationToken);
@@ -61,7 +61,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
     /// <param name="cancellationToken">Checked at the start.</param>
     public ValueTask LeaveAsync(string group, CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(group);
+        TargetName.Check(group);
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancellationToken);
@@ -210,6 +210,16 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
     private void EndSlow(string cause)
     {
+        using (_gate.Enter())
+        {
+            if (_isGone)
+            {
+                // Another sender has found it slow, too.
+                return;
+            }
+        }
+
+        GroupsLog.SlowConsumer(_connections.Logger, Id, cause);
         _ = Remove(drops: true);
         _writer.Abort(ConnectionCloseReason.SlowConsumer, new ConnectionAbortedException($"The peer does not read what others send to it: {cause}."));
     }

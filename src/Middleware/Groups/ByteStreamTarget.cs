@@ -25,7 +25,7 @@ public readonly struct ByteStreamTarget
     /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. It replaces the one of an earlier call.</param>
     public ByteStreamTarget Except(string id)
     {
-        ArgumentException.ThrowIfNullOrEmpty(id);
+        TargetName.Check(id);
         return new ByteStreamTarget(Connections, _kind, _name, id);
     }
 

@@ -6,11 +6,10 @@ namespace ByteStreams.Groups;
 /// </summary>
 /// <param name="name">The group's name.</param>
 /// <param name="groups">Those that it is removed from with its last member; null for a group that stays.</param>
+/// <remarks>Its lock is itself: a <see cref="Lock"/> would take 48 bytes of each user.</remarks>
 internal sealed class MemberGroup(string name, MemberGroups? groups)
 {
     private const int Smallest = 4;
-
-    private readonly Lock _gate = new();
 
     // Replaced to grow and to shrink; a place is null when its member has left.
     private Membership?[] _members = [];
@@ -28,7 +27,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     {
         get
         {
-            lock (_gate)
+            lock (this)
             {
                 return _announced is { IsCompleted: true } ? _announced = null : _announced;
             }
@@ -46,7 +45,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     /// <summary>Adds a member; false if the group has been closed by its last member.</summary>
     public bool TryAdd(Membership membership)
     {
-        lock (_gate)
+        lock (this)
         {
             if (_isClosed)
             {
@@ -56,7 +55,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
             int slot = _free is { Count: > 0 } ? _free.Pop() : _end++;
             if (slot == _members.Length)
             {
-                var larger = new Membership?[Math.Max(Smallest, 2 * slot)];
+                var larger = new Membership?[Math.Max(1, 2 * slot)];
                 _members.CopyTo(larger, 0);
                 Volatile.Write(ref _members, larger);
             }
@@ -78,7 +77,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     /// <summary>Removes a member, and the group with its last one.</summary>
     public void Remove(Membership membership)
     {
-        lock (_gate)
+        lock (this)
         {
             Volatile.Write(ref _members[membership.Slot], null);
             _count--;
@@ -101,7 +100,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
     /// <summary>Removes the group if it has no member.</summary>
     public void RemoveIfEmpty()
     {
-        lock (_gate)
+        lock (this)
         {
             if (_count == 0 && groups is not null)
             {

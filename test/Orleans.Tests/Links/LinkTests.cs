@@ -443,6 +443,178 @@ public sealed class LinkTests : IDisposable
         Assert.Equal(20, hosts[0].Total.Permits.Most);
     }
 
+    /// <summary>A batch to many connections takes longer than an attempt waits: the host answers, and is not silent.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Receive_BatchIsBeingApplied_AnswersThatItWorks()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        using var release = new ManualResetEventSlim();
+        var slow = new SlowPipe(release);
+        ByteStreamMember member = hosts[1].Connections.Register(new ByteStreamWriter(slow));
+        await member.JoinAsync("red", Test);
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.ArrivesLater : Fate.Arrives;
+
+        await hosts[0].Connections.Group("red").SendAsync("slow\n"u8.ToArray(), Test);
+        await slow.Begun.Task.WaitAsync(Patience.Limit, Test);
+        // Longer than LinkTimeout, and the sender asks again meanwhile.
+        for (int step = 0; step < 200; step++)
+        {
+            _hosts.Time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Delay(5, Test);
+        }
+
+        Assert.False(hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        Assert.InRange(hosts[0].Metrics.ResentBatches, 2, 100);
+        release.Set();
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.Queued == 0);
+        Assert.Equal((0, 1), (hosts[0].Metrics.LostMessages, slow.Written));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_AMessageOfABatchFails_NothingOfItIsDeliveredAgain()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        var chunk = new LinkChunk(0);
+        chunk.AddMessage(ByteStreams.Groups.TargetKind.Group, "red", null, "once\n"u8);
+        var batch = new LinkBatch { Sender = hosts[0].Address, Epoch = epoch, Number = 1, Content = [.. chunk.ToContent(), 99] };
+
+        Assert.Equal(LinkReply.Renew, hosts[1].Backplane.Receive(batch));
+        Assert.Equal(LinkReply.Renew, hosts[1].Backplane.Receive(batch));
+
+        Assert.Equal("once\n", member.Received);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Receive_OtherFormat_IsRefusedWithTheCause()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+
+        LinkReply reply = hosts[1].Backplane.Receive(new LinkBatch { Sender = hosts[0].Address, Epoch = epoch, Number = 1, Content = [], Format = 2 });
+
+        Assert.Equal(LinkReply.Renew, reply);
+        Assert.Contains(hosts[1].Log.Collector.GetSnapshot(), line => line.Exception is { Message: "The format is 2, and this version reads 1." });
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_HostRefusesAndTheLinkBeginsAgain_IsDoneWhenItKnowsAllGroups()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        // Only this direction has been silent, as after a pause of the other host.
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        LinkedMember member = hosts[0].Connect();
+        Task joining = member.Member.JoinAsync("red", Test).AsTask();
+        await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
+        _hosts.RefuseHeld();
+        await Patience.UntilAsync(() => hosts[0].Log.Collector.Count >= 0);
+
+        Assert.False(joining.IsCompleted);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => joining.IsCompleted);
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "red")));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_HostLeavesMeanwhile_IsDone()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        Task joining = hosts[0].Connect().Member.JoinAsync("red", Test).AsTask();
+        await Patience.UntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.Queued > 0);
+        Assert.False(joining.IsCompleted);
+
+        _hosts.Meet(hosts[0]);
+
+        await joining.WaitAsync(Patience.Limit, Test);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Join_HostIsLeaving_IsNotWaitedFor()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        hosts[1].Backplane.Dispose();
+
+        await hosts[0].Connect().Member.JoinAsync("red", Test).AsTask().WaitAsync(Patience.Limit, Test);
+
+        Assert.True(hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_BeforeTheOtherHostsAreKnown_WaitsAndArrives()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[0].ConnectAsync(null, "red");
+        LinkedHost added = _hosts.Add();
+        Task sending = added.Connections.Group("red").SendAsync("early\n"u8.ToArray(), Test).AsTask();
+        Assert.False(sending.IsCompleted);
+
+        _hosts.Meet(hosts[0], hosts[1], added);
+        await _hosts.AdvanceUntilAsync(() => sending.IsCompleted);
+
+        await sending;
+        await member.AssertReceivesAsync("early\n");
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Evict_HostsJoinMeanwhile_NothingIsSentToThem()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        hosts[0].Backplane.Evict("a test says so");
+        LinkedHost added = _hosts.Add();
+        int before = Sent(hosts[0]);
+
+        _hosts.Meet(hosts[0], hosts[1], added);
+        await hosts[0].Connections.All.SendAsync("nobody\n"u8.ToArray(), Test);
+
+        Assert.True(hosts[0].Backplane.HasEnded);
+        Assert.Equal(["a test says so"], hosts[0].Evictions);
+        Assert.Equal(before, Sent(hosts[0]));
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Stop_BeforeReady_EndsTheWaitOfHandlersAndSenders()
+    {
+        LinkedHost host = _hosts.Add();
+        Task sending = host.Connections.All.SendAsync("nobody\n"u8.ToArray(), Test).AsTask();
+
+        host.Backplane.Dispose();
+
+        await sending.WaitAsync(Patience.Limit, Test);
+        Assert.True(host.Backplane.WhenReady.IsCanceled);
+    }
+
+    /// <summary>An interest of before a silence must not hide what the other host tells anew.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Renew_GroupsWereLeftMeanwhile_AreForgotten()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[0].ConnectAsync(null, "red", "blue");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        await member.Member.LeaveAsync("red", Test);
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => hosts[1].Backplane.Peers[0].Incoming.Interest.Count == 1);
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "blue")));
+    }
+
+    // Not as arguments of a theory, which are UTF-8.
+    [Fact]
+    public void Name_HalfASurrogatePair_IsRefused()
+    {
+        var connections = new ByteStreamConnections();
+
+        foreach (string name in (string[])["\uD800", "a\uDC00b", "\uD800\uD800\uDC00"])
+        {
+            ArgumentException refused = Assert.Throws<ArgumentException>(() => connections.Group(name));
+            Assert.Contains("is half of a surrogate pair", refused.Message, StringComparison.Ordinal);
+        }
+
+        connections.Group("a\uD83D\uDE00b");
+    }
+
     [Fact]
     public void LocalInterest_TwoGroupsWithOneNumber_StayUntilTheLastLeaves()
     {
@@ -474,6 +646,37 @@ public sealed class LinkTests : IDisposable
         lock (_hosts.Batches)
         {
             return _hosts.Batches.Count(batch => batch.Sender.Equals(host.Address));
+        }
+    }
+
+    /// <summary>The output of a connection that takes its time.</summary>
+    private sealed class SlowPipe(ManualResetEventSlim release) : System.IO.Pipelines.PipeWriter
+    {
+        private readonly byte[] _buffer = new byte[4096];
+
+        public TaskCompletionSource Begun { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public int Written { get; private set; }
+
+        public override Memory<byte> GetMemory(int sizeHint = 0) => _buffer;
+
+        public override Span<byte> GetSpan(int sizeHint = 0) => _buffer;
+
+        public override void Advance(int bytes)
+        {
+            Begun.TrySetResult();
+            release.Wait(Patience.Limit);
+            Written++;
+        }
+
+        public override ValueTask<System.IO.Pipelines.FlushResult> FlushAsync(CancellationToken cancellationToken = default) => default;
+
+        public override void CancelPendingFlush()
+        {
+        }
+
+        public override void Complete(Exception? exception = null)
+        {
         }
     }
 }

@@ -2,7 +2,6 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Text;
 using ByteStreams.Admission;
-using ByteStreams.Cluster;
 using ByteStreams.Cluster.Links;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
@@ -14,6 +13,9 @@ internal enum Fate
 {
     /// <summary>It arrives, and so does its answer.</summary>
     Arrives,
+
+    /// <summary>It arrives on another thread, as from a network.</summary>
+    ArrivesLater,
 
     /// <summary>It does not arrive; the call stays without an answer.</summary>
     IsLost,
@@ -89,6 +91,16 @@ internal sealed class LinkedHosts : IDisposable
         }
     }
 
+    /// <summary>The held batches are refused, as after a pause of their receiver.</summary>
+    public void RefuseHeld()
+    {
+        lock (_held)
+        {
+            _held.ForEach(held => held.Answer.SetResult(LinkReply.Renew));
+            _held.Clear();
+        }
+    }
+
     public int Held
     {
         get
@@ -114,6 +126,8 @@ internal sealed class LinkedHosts : IDisposable
         {
             case Fate.Arrives:
                 return Task.FromResult(host.Backplane.Receive(batch));
+            case Fate.ArrivesLater:
+                return Task.Run(() => host.Backplane.Receive(batch));
             case Fate.AnswerIsLost:
                 host.Backplane.Receive(batch);
                 break;

@@ -7,7 +7,7 @@ public sealed class HostEndShows : ClusterShow
 {
     private const int Groups = 12;
 
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 300_000, Explicit = true)]
     public async Task Sigterm_EachHostInTurnWithClientsThatReconnect_LosesNothing()
     {
         Cluster cluster = await StartAsync();
@@ -31,7 +31,7 @@ public sealed class HostEndShows : ClusterShow
         Assert.Equal(0, await cluster.MetricAsync("bytestreams.cluster.lost"));
     }
 
-    [Fact(Timeout = 240_000)]
+    [Fact(Timeout = 240_000, Explicit = true)]
     public async Task Sigkill_OneOfThree_DelaysNoDeliveryBetweenTheOthers()
     {
         Cluster cluster = await StartAsync();
@@ -58,7 +58,7 @@ public sealed class HostEndShows : ClusterShow
         Assert.All(cluster.Living, host => Assert.DoesNotContain(host.Output, line => line.Contains("fault of ByteStreams", StringComparison.Ordinal)));
     }
 
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 300_000, Explicit = true)]
     public async Task Sigstop_HostEvictedMeanwhile_DeliversNothingOldAndDrainsItsClients()
     {
         Cluster cluster = await StartAsync();

@@ -10,7 +10,7 @@ public sealed class LinkShows : ClusterShow
 {
     private const string Ss = "/usr/bin/ss";
 
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 300_000, Explicit = true)]
     public async Task SiloConnections_ResetTenTimesUnderLoad_LosesNothingAndStallsBriefly()
     {
         Assert.SkipUnless(File.Exists(Ss), $"{Ss} (Debian: iproute2) is missing.");

@@ -5,7 +5,7 @@ namespace ByteStreams.Cluster.Tests.Shows;
 /// <summary>A host starts, or the number of hosts changes.</summary>
 public sealed class StartShows : ClusterShow
 {
-    [Theory(Timeout = 180_000)]
+    [Theory(Timeout = 180_000, Explicit = true)]
     [InlineData("bytestreams")]
     [InlineData("orleans")]
     public async Task Start_ClientSendsAtOnce_ReachesMembersOnAllHosts(string first)
@@ -30,7 +30,7 @@ public sealed class StartShows : ClusterShow
         Figure($"{first} first: accepted after {accepted.TotalMilliseconds:0} ms, served after {served.TotalMilliseconds:0} ms");
     }
 
-    [Fact(Timeout = 240_000)]
+    [Fact(Timeout = 240_000, Explicit = true)]
     public async Task ClusterMaxConnections_HostsChange_EachTakesItsShare()
     {
         Cluster cluster = await StartAsync(("Cluster:ClusterMaxConnections", "90"));

@@ -5,7 +5,7 @@ namespace ByteStreams.Cluster.Tests.Shows;
 /// <summary>The membership store is down, or comes back without its data.</summary>
 public sealed class StoreShows : ClusterShow
 {
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 300_000, Explicit = true)]
     public async Task Store_DownWhileAHostIsKilled_LosesNothingBetweenTheOthers()
     {
         Cluster cluster = await StartAsync();
@@ -33,7 +33,7 @@ public sealed class StoreShows : ClusterShow
         AssertWithin(TimeSpan.FromMilliseconds(500), down.Longest, "A delivery between living hosts");
     }
 
-    [Fact(Timeout = 240_000)]
+    [Fact(Timeout = 240_000, Explicit = true)]
     public async Task Store_BackWithoutItsData_EveryHostIsNotReady()
     {
         Cluster cluster = await StartAsync();

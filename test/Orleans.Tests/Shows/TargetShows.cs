@@ -3,7 +3,7 @@ namespace ByteStreams.Cluster.Tests.Shows;
 /// <summary>Connections, users, groups and all, with members on several hosts.</summary>
 public sealed class TargetShows : ClusterShow
 {
-    [Fact(Timeout = 180_000)]
+    [Fact(Timeout = 180_000, Explicit = true)]
     public async Task Send_ToEachTargetOnOtherHosts_ReachesItsConnectionsAndNoOther()
     {
         Cluster cluster = await StartAsync();
@@ -27,7 +27,7 @@ public sealed class TargetShows : ClusterShow
         Assert.Equal("all end", await TextsAsync(sender));
     }
 
-    [Fact(Timeout = 240_000)]
+    [Fact(Timeout = 240_000, Explicit = true)]
     public async Task Presence_OverHosts_IsCompleteUnlessAHostHangs()
     {
         Cluster cluster = await StartAsync();
@@ -46,7 +46,7 @@ public sealed class TargetShows : ClusterShow
         await Patience.UntilAsync(() => asking.PresenceAsync("group:red"), answer => answer == Answer("complete", members));
     }
 
-    [Fact(Timeout = 180_000)]
+    [Fact(Timeout = 180_000, Explicit = true)]
     public async Task RegisterExclusive_NewerSessionOnAnotherHost_EndsTheOlderOne()
     {
         Cluster cluster = await StartAsync();
@@ -61,7 +61,7 @@ public sealed class TargetShows : ClusterShow
         Assert.False(other.Ended.IsCompleted);
     }
 
-    [Fact(Timeout = 180_000)]
+    [Fact(Timeout = 180_000, Explicit = true)]
     public async Task RegisterExclusive_AtTheSameTimeOnTwoHosts_ExactlyOneStays()
     {
         const int Rounds = 20;
