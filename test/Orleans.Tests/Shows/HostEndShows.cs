@@ -27,7 +27,7 @@ public sealed class HostEndShows : ClusterShow
         Figures figures = await traffic.EndAsync();
         Figure($"SIGTERM of each host in turn: {figures}");
         AssertNothingLost(figures);
-        Assert.InRange((double)figures.Across / figures.Deliveries, 0.3, 0.8);
+        Assert.InRange((double)figures.Across / figures.Deliveries, 0.45, 0.55);
         Assert.Equal(0, await cluster.MetricAsync("bytestreams.cluster.lost"));
     }
 

@@ -35,7 +35,7 @@ public sealed class StartShows : ClusterShow
     {
         Cluster cluster = await StartAsync(("Cluster:ClusterMaxConnections", "90"));
         Assert.Equal(30, await FillAsync(cluster.Hosts[0], 31));
-        Assert.Equal(1, await cluster.Hosts[0].MetricAsync("bytestreams.rejected_connections", "refused_total"));
+        await Patience.UntilAsync(() => cluster.Hosts[0].MetricAsync("bytestreams.rejected_connections", "refused_total"), rejected => rejected == 1);
 
         cluster.Hosts[2].Send(Signal.Term);
         await cluster.Hosts[2].ExitAsync();

@@ -6,7 +6,8 @@ namespace ByteStreams.Cluster.Tests.Shows;
 
 /// <summary>
 /// Groups of one sender and two receivers, one on the sender's host and one on another. Senders send numbered messages of 100 bytes to their group
-/// at a steady rate. A participant whose connection ends connects to the host with the fewest of them, and joins again.
+/// at a steady rate. A participant whose connection ends connects to another host and joins again; the sender and one receiver stay together, and
+/// the other receiver stays apart from them, so that half of the deliveries cross hosts.
 /// </summary>
 internal sealed class Traffic : IAsyncDisposable
 {
@@ -35,9 +36,11 @@ internal sealed class Traffic : IAsyncDisposable
         for (int i = 0; i < groups; i++)
         {
             string group = string.Create(CultureInfo.InvariantCulture, $"group-{i}");
-            traffic.Add(group, cluster.Hosts[i % hosts], isSender: true);
-            traffic.Add(group, cluster.Hosts[i % hosts], isSender: false);
-            traffic.Add(group, cluster.Hosts[(i + 1 + (i / hosts % (hosts - 1))) % hosts], isSender: false);
+            var together = new Seat(cluster.Hosts[i % hosts]);
+            var apart = new Seat(cluster.Hosts[(i + 1 + (i / hosts % (hosts - 1))) % hosts]);
+            traffic.Add(group, together, apart, isSender: true);
+            traffic.Add(group, together, apart, isSender: false);
+            traffic.Add(group, apart, together, isSender: false);
         }
 
         await Patience.UntilAsync(() => traffic.Joined, joined => joined == 3 * groups);
@@ -149,30 +152,47 @@ internal sealed class Traffic : IAsyncDisposable
         }
     }
 
-    private void Add(string group, HostProcess host, bool isSender) => _participants.Add(Task.Run(() => RunAsync(group, host, isSender)));
+    private void Add(string group, Seat seat, Seat other, bool isSender) => _participants.Add(Task.Run(() => RunAsync(group, seat, other, isSender)));
 
-    private async Task RunAsync(string group, HostProcess host, bool isSender)
+    private async Task RunAsync(string group, Seat seat, Seat other, bool isSender)
     {
-        for (HostProcess? to = host; !_stopped.IsCancellationRequested; to = null)
+        while (!_stopped.IsCancellationRequested)
         {
-            to ??= Calmest();
+            HostProcess host = seat.Host;
             try
             {
-                await RunOnceAsync(group, to, isSender);
+                await RunOnceAsync(group, host, isSender);
             }
             catch (IOException)
             {
-                // The host stops, or its end is not known yet.
+                // The host is stopping, or its exit is not detected yet.
                 await Task.Delay(50);
             }
             finally
             {
                 lock (_gate)
                 {
-                    _connected[to]--;
+                    _connected[host]--;
                 }
             }
+
+            Leave(host, seat, other);
         }
+    }
+
+    /// <summary>Moves the participants of a seat to the living host with the fewest connections that is not the host of the other seat.</summary>
+    private void Leave(HostProcess host, Seat seat, Seat other)
+    {
+        lock (_gate)
+        {
+            if (seat.Host == host)
+            {
+                IEnumerable<HostProcess> left = _cluster.Living.Where(candidate => candidate != host);
+                seat.Host = left.Where(candidate => candidate != other.Host).MinBy(Connected) ?? left.MinBy(Connected) ?? host;
+            }
+        }
+
+        int Connected(HostProcess candidate) => _connected.GetValueOrDefault(candidate);
     }
 
     /// <summary>One connection, until it ends.</summary>
@@ -225,11 +245,9 @@ internal sealed class Traffic : IAsyncDisposable
         }
     }
 
-    private HostProcess Calmest()
+    /// <summary>The host of the participants of a group that stay together.</summary>
+    private sealed class Seat(HostProcess host)
     {
-        lock (_gate)
-        {
-            return _cluster.Living.MinBy(host => _connected.GetValueOrDefault(host))!;
-        }
+        public HostProcess Host { get; set; } = host;
     }
 }
