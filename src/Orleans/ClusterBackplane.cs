@@ -28,6 +28,9 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     // Replaced, and read without the lock.
     private volatile Peer[] _peers = [];
+
+    // Completes when the last of the messages that were sent before this host was ready is queued.
+    private volatile Task _early;
     private Func<SiloAddress, bool> _isDead = _ => false;
     private long _epoch;
     private bool _isMember;
@@ -45,6 +48,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         _metrics = metrics;
         _total = total;
         _logger = logger;
+        _early = _ready.Task;
         HostId = IdOf(self);
         metrics.Hosts = () => _peers.Length + (_isMember ? 1 : 0);
         metrics.Suspects = () => _peers.Count(peer => peer.Outgoing.IsSuspect);
@@ -52,6 +56,12 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         metrics.IsReady = () => Unready is null;
         // Several in the time of silence that is allowed.
         TimeSpan interval = options.LinkTimeout / 5;
+        if (total is not null && options.ClusterMaxConnections > 0)
+        {
+            // Without the number of hosts there is no share: each connection would be one too many for the others.
+            total.Share = 0;
+        }
+
         _beat = options.TimeProvider.CreateTimer(static self => ((ClusterBackplane)self!).Beat(), this, interval, interval);
     }
 
@@ -97,7 +107,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             if (!_interest.Add(group))
             {
                 // Another group has the number; it is told, or is being told.
-                return Task.WhenAll(_peers.Select(peer => peer.Outgoing.FlushAsync())).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
+                return Task.WhenAll(_peers.Select(peer => peer.Outgoing.CatchUp())).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
             }
 
             foreach (Peer peer in _peers)
@@ -140,13 +150,11 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    public override ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
-    {
-        if (!_ready.Task.IsCompleted)
-        {
-            return SendWhenReadyAsync(kind, name, except, message, cancellationToken);
-        }
+    public override ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken) =>
+        _early.IsCompleted ? QueueAsync(kind, name, except, message, cancellationToken) : SendEarlyAsync(kind, name, except, message, cancellationToken);
 
+    private ValueTask QueueAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
+    {
         Peer[] peers = _peers;
         if (peers.Length == 0 || (kind == TargetKind.Connection && name.StartsWith(HostId, StringComparison.Ordinal)))
         {
@@ -186,9 +194,9 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         TargetKind kind, string name, string? except, List<PresentConnection> present, CancellationToken cancellationToken)
     {
         ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Of(kind, name) : 0;
-        Peer[] asked = [.. _peers.Where(peer => HasTarget(peer, kind, name, group))];
+        Peer[] asked = [.. _peers.Where(peer => !peer.Outgoing.IsClosed && HasTarget(peer, kind, name, group))];
         var question = new PresenceQuestion { Kind = (byte)kind, Name = name, Except = except };
-        bool isComplete = true;
+        bool isComplete = _unready is null && _evicted is null;
         foreach (Task<IReadOnlyList<PresentConnection>?> answer in asked.Select(peer => AskAsync(peer, question, cancellationToken)).ToArray())
         {
             IReadOnlyList<PresentConnection>? found = await answer.ConfigureAwait(false);
@@ -370,8 +378,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     {
         TargetKind.All => true,
         TargetKind.Connection => name.Length > peer.HostId.Length && name[peer.HostId.Length] == ':' && name.StartsWith(peer.HostId, StringComparison.Ordinal),
-        // One that has not told its groups may have members; it knows itself who they are.
-        _ => !peer.Incoming.Interest.IsKnown || peer.Incoming.Interest.Contains(group),
+        _ => peer.Incoming.MayHave(group),
     };
 
     private static async ValueTask WhenAll(ValueTask first, List<ValueTask> more)
@@ -402,13 +409,31 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    /// <summary>What is sent before this host knows the others would not reach them.</summary>
-    private async ValueTask SendWhenReadyAsync(
+    /// <summary>Sends a message when this host knows the others, after the messages that wait for that already.</summary>
+    private async ValueTask SendEarlyAsync(
         TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
-        await _ready.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        cancellationToken.ThrowIfCancellationRequested();
-        await SendAsync(kind, name, except, message, cancellationToken).ConfigureAwait(false);
+        var queued = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task before;
+        lock (_gate)
+        {
+            (before, _early) = (_early, queued.Task);
+        }
+
+        ValueTask queuing;
+        try
+        {
+            await before.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellationToken.ThrowIfCancellationRequested();
+            queuing = QueueAsync(kind, name, except, message, cancellationToken);
+        }
+        finally
+        {
+            // A sender that gives up must not let the next one overtake those before it.
+            _ = before.ContinueWith(_ => queued.TrySetResult(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
+
+        await queuing.ConfigureAwait(false);
     }
 
     private async Task<IReadOnlyList<PresentConnection>?> AskAsync(Peer peer, PresenceQuestion question, CancellationToken cancellationToken)
@@ -459,7 +484,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
                 return;
             }
 
-            SiloAddress[] missing = [.. _peers.Where(peer => !peer.Incoming.Interest.IsKnown && !peer.Outgoing.IsSuspect).Select(peer => peer.Address)];
+            SiloAddress[] missing = [.. _peers.Where(peer => !peer.Incoming.Interest.IsKnown && IsAwaited(peer.Outgoing)).Select(peer => peer.Address)];
             if (missing.Length > 0)
             {
                 _unready = $"This host waits for the groups of {string.Join(", ", missing.Select(host => host.ToString()))}.";
@@ -476,14 +501,18 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         ClusterLog.Ready(_logger, _peers.Length);
     }
 
+    /// <summary>Whether this host is not ready without the groups of another one: not if that is leaving, or does not answer at all.</summary>
+    private static bool IsAwaited(OutgoingLink link) => !link.IsClosed && (!link.IsSuspect || link.IsUnknownThere);
+
     private void Share()
     {
-        if (_options.ClusterMaxConnections == 0 || _total is null)
+        // A host that is no member yet serves nobody.
+        if (_options.ClusterMaxConnections == 0 || _total is null || !_isMember)
         {
             return;
         }
 
-        int hosts = Math.Max(1, _peers.Length + (_isMember ? 1 : 0));
+        int hosts = _peers.Length + 1;
         int share = Math.Max(1, _options.ClusterMaxConnections / hosts);
         if (_total.Share != share)
         {

@@ -11,7 +11,7 @@ internal static partial class ClusterLog
     [LoggerMessage(741, LogLevel.Information, "The host {Host} has left the cluster.")]
     public static partial void HostLeft(ILogger logger, SiloAddress host);
 
-    [LoggerMessage(742, LogLevel.Warning, "The host {Host} has not answered for {Seconds} s: nothing is queued for it until it answers. {Lost} messages for it are lost.")]
+    [LoggerMessage(742, LogLevel.Warning, "The host {Host} has not answered for {Seconds} s, or refuses each batch: no message is queued for it until it accepts one. {Lost} messages for it are lost.")]
     public static partial void HostIsSuspect(ILogger logger, SiloAddress host, double seconds, int lost);
 
     [LoggerMessage(743, LogLevel.Information, "The host {Host} answers again.")]
@@ -55,6 +55,9 @@ internal static partial class ClusterLog
 
     [LoggerMessage(756, LogLevel.Warning, "At the stop, {Bytes} bytes were still queued for other hosts.")]
     public static partial void FlushEnded(ILogger logger, long bytes);
+
+    [LoggerMessage(758, LogLevel.Information, "The host {Host} is leaving the cluster; nothing more is sent to it.")]
+    public static partial void HostLeaves(ILogger logger, SiloAddress host);
 
     [LoggerMessage(757, LogLevel.Debug, "The host {Host} did not tell who is there.")]
     public static partial void QuestionFailed(ILogger logger, Exception failure, SiloAddress host);

@@ -15,6 +15,9 @@ internal static class EndpointConfiguration
     /// <summary>The links between the hosts of a cluster; the package ByteStreams.Orleans reads it.</summary>
     public const string Cluster = "Cluster";
 
+    /// <summary>Where the package reads it, whatever section the endpoints have.</summary>
+    private const string ClusterPath = "ByteStreams:" + Cluster;
+
     private static readonly string[] Known = [.. EndpointTable.Service.All.Select(setting => setting.Name), Defaults, Endpoints];
 
     private static readonly string[] KnownOfEndpoint =
@@ -40,6 +43,10 @@ internal static class EndpointConfiguration
             if (!string.Equals(unknown.Key, Cluster, StringComparison.OrdinalIgnoreCase))
             {
                 errors.Add(SettingTable.Unknown(unknown, Known));
+            }
+            else if (isClustered && !string.Equals(unknown.Path, ClusterPath, StringComparison.OrdinalIgnoreCase))
+            {
+                errors.Add($"{unknown.Path}: has no effect. The cluster is configured by the section {ClusterPath}.");
             }
             else if (!isClustered)
             {

@@ -164,7 +164,8 @@ public sealed class ByteStreamConnections : IGroupsReport
 
     /// <summary>
     /// Registers a connection as the only one of its user: those that were registered for the user before are closed, with the reason
-    /// <see cref="ConnectionCloseReason.Replaced"/>. What was written to them is delivered. To be called by the connection's handler.
+    /// <see cref="ConnectionCloseReason.Replaced"/>. What was written to them is delivered; messages that
+    /// wait for one that does not read are dropped. To be called by the connection's handler.
     /// </summary>
     /// <param name="writer">The connection's writer, after <c>StartTlsAsync</c> where that is used.</param>
     /// <param name="user">The user.</param>
@@ -176,7 +177,12 @@ public sealed class ByteStreamConnections : IGroupsReport
         ArgumentNullException.ThrowIfNull(writer);
         TargetName.Check(user);
         ByteStreamMember member = Add(writer, user, metadata, isExclusive: true);
-        ReplaceOlder(user, member.Number, member.Id);
+        if (ReplaceOlder(user, member.Number, member.Id) is not null)
+        {
+            // A later registration was faster, and did not find this one.
+            member.Replace();
+        }
+
         Backplane?.Replace(user, member.Number, member.Id);
         return member;
     }

@@ -19,6 +19,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
     private Membership? _memberships;
     private Backlog? _backlog;
     private bool _isGone;
+    private bool _isDropped;
 
     internal ByteStreamMember(
         ByteStreamConnections connections, ByteStreamWriter writer, long number, string id, string? user, byte[] metadata, bool isExclusive)
@@ -205,23 +206,38 @@ public sealed class ByteStreamMember : IAsyncDisposable
     internal void Replace()
     {
         _ = Remove(drops: false);
-        _writer.CloseFor(ConnectionCloseReason.Replaced);
+        Close(static writer => writer.CloseFor(ConnectionCloseReason.Replaced));
     }
 
     private void EndSlow(string cause)
     {
         using (_gate.Enter())
         {
-            if (_isGone)
+            if (_isDropped)
             {
-                // Another sender has found it slow, too.
+                // Another sender has found it slow, or the connection has closed. A registration that has ended still has its messages to send.
                 return;
             }
+
+            _isDropped = true;
         }
 
         GroupsLog.SlowConsumer(_connections.Logger, Id, cause);
         _ = Remove(drops: true);
-        _writer.Abort(ConnectionCloseReason.SlowConsumer, new ConnectionAbortedException($"The peer does not read what others send to it: {cause}."));
+        Close(writer => writer.Abort(ConnectionCloseReason.SlowConsumer, new ConnectionAbortedException($"The peer does not read what others send to it: {cause}.")));
+    }
+
+    /// <summary>Closes the connection. A pipe of the application's own may throw, which must not end a send to others.</summary>
+    private void Close(Action<ByteStreamWriter> close)
+    {
+        try
+        {
+            close(_writer);
+        }
+        catch (Exception error)
+        {
+            GroupsLog.CloseFailed(_connections.Logger, error, Id);
+        }
     }
 
     /// <summary>Ends the registration.</summary>
@@ -240,6 +256,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
             if (drops)
             {
+                _isDropped = true;
                 _backlog?.Clear();
             }
 

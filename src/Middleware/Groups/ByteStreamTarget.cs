@@ -38,7 +38,8 @@ public readonly struct ByteStreamTarget
     /// <returns>
     /// Completes when the message is accepted: written to, or queued for, each connection of this host, and in a cluster queued for each other
     /// host that has such connections. It is no receipt. It never waits for a connection, and writes on the calling thread: about a microsecond
-    /// for each connection. In a cluster it waits while the queue for a host is full.
+    /// for each connection. In a cluster it waits while the queue for a host is full, and until this host is ready, which may never come: pass a token.
+    /// Calls that begin one after the other are queued in their order, whether or not they are awaited.
     /// </returns>
     /// <exception cref="OperationCanceledException">The token has fired.</exception>
     /// <exception cref="ArgumentException">In a cluster: the message is longer than the queue for a host.</exception>

@@ -37,7 +37,9 @@ internal sealed class MemberGroups(TargetKind kind, ByteStreamBackplane? backpla
     public bool Leave(string name, ByteStreamMember member) => Find(name) is MemberGroup group && member.Exit(group);
 
     /// <summary>Called by a group that has its first member, under its lock.</summary>
-    public Task? Announce(MemberGroup group) => backplane?.Announce(kind, group.Name);
+    /// <returns>Completes when the other hosts know the group; null if they know it, or if no caller waits for it, as for a user.</returns>
+    public Task? Announce(MemberGroup group) =>
+        backplane?.Announce(kind, group.Name) is { IsCompleted: false } announced && kind == TargetKind.Group ? announced : null;
 
     /// <summary>Called by a group that has lost its last member, under its lock.</summary>
     public void Withdraw(MemberGroup group)

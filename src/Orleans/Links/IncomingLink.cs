@@ -58,6 +58,13 @@ internal sealed class IncomingLink
     /// <summary>The groups of the other host.</summary>
     public PeerInterest Interest { get; } = new();
 
+    /// <summary>
+    /// Whether the other host may have a member of a group: it has one, or its groups are not known now, because it has not sent them all, or was
+    /// silent for <see cref="ByteStreamClusterOptions.LinkTimeout"/>.
+    /// </summary>
+    public bool MayHave(ulong group) =>
+        !Interest.IsComplete || Interest.Contains(group) || _time.GetElapsedTime(Volatile.Read(ref _heard)) > _options.LinkTimeout;
+
     /// <summary>The other host was evicted: nothing of it is applied any more.</summary>
     public void Fence() => _isFenced = true;
 
@@ -99,7 +106,7 @@ internal sealed class IncomingLink
                 (_epoch, _applied, _isRefused) = (batch.Epoch, 0, false);
                 Interest.BeginAgain();
             }
-            else if (_isRefused || _time.GetElapsedTime(_heard) > _options.LinkTimeout)
+            else if (_isRefused || _time.GetElapsedTime(_heard) > _options.LinkTimeout + OutgoingLink.TransferTime(batch))
             {
                 _isRefused = true;
                 return LinkReply.Renew;
@@ -108,7 +115,7 @@ internal sealed class IncomingLink
             if (batch.Number <= _applied)
             {
                 _metrics.Duplicate();
-                _heard = _time.GetTimestamp();
+                Volatile.Write(ref _heard, _time.GetTimestamp());
                 return LinkReply.Accepted;
             }
 
@@ -132,7 +139,7 @@ internal sealed class IncomingLink
                 return LinkReply.Renew;
             }
 
-            _heard = _time.GetTimestamp();
+            Volatile.Write(ref _heard, _time.GetTimestamp());
             becameKnown = !wasKnown && Interest.IsKnown;
         }
         finally

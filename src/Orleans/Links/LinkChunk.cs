@@ -5,8 +5,7 @@ using ByteStreams.Groups;
 namespace ByteStreams.Cluster.Links;
 
 /// <summary>The entries of a batch that is being filled. Guarded by the link's lock.</summary>
-/// <param name="since">The clock's timestamp of the first entry.</param>
-internal sealed class LinkChunk(long since)
+internal sealed class LinkChunk
 {
     /// <summary>A chunk that has this much gets no further entry.</summary>
     private const int Full = 64 << 10;
@@ -20,12 +19,12 @@ internal sealed class LinkChunk(long since)
     private TaskCompletionSource? _acknowledged;
     private List<TaskCompletionSource>? _inherited;
 
-    /// <summary>When its first entry was added.</summary>
-    public long Since { get; } = since;
-
     public int Length { get; private set; }
 
     public int Messages { get; private set; }
+
+    /// <summary>The bytes of its messages; the rest is interest.</summary>
+    public int MessageBytes { get; private set; }
 
     public bool IsFull => Length >= Full;
 
@@ -38,7 +37,8 @@ internal sealed class LinkChunk(long since)
 
     public void AddMessage(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
     {
-        Span<byte> to = Reserve(Measure(name, except, message.Length));
+        int size = Measure(name, except, message.Length);
+        Span<byte> to = Reserve(size);
         to[0] = (byte)LinkEntry.Message;
         to[1] = (byte)kind;
         int at = 2;
@@ -47,6 +47,7 @@ internal sealed class LinkChunk(long since)
         at += WriteLength(to[at..], message.Length);
         message.CopyTo(to[at..]);
         Messages++;
+        MessageBytes += size;
     }
 
     public void AddInterest(LinkEntry entry, ulong group)

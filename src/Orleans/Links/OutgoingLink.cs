@@ -11,8 +11,11 @@ namespace ByteStreams.Cluster.Links;
 /// </summary>
 internal sealed class OutgoingLink : IDisposable
 {
-    /// <summary>What a link carries in a second at the least: the first answer to a long batch may take that much longer.</summary>
+    /// <summary>What a link carries in a second at the least: the answer to a long batch may take that much longer.</summary>
     private const double SlowestBytesPerSecond = 4 << 20;
+
+    /// <summary>The other host may refuse that often in succession before it counts as suspect.</summary>
+    private const int ToleratedRefusals = 2;
 
     /// <summary>The longest pause between two attempts.</summary>
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
@@ -34,12 +37,15 @@ internal sealed class OutgoingLink : IDisposable
     private readonly CancellationTokenSource _closed = new();
     private LinkChunk? _last;
     private long _queued;
+    private long _queuedMessages;
     private long _heardAt;
     private int _refusals;
     private long _epoch;
     private long _number;
     private bool _isRunning;
     private bool _isSuspect;
+    private bool _isUnknownThere;
+    private bool _isSnapshotOpen;
     private bool _isClosed;
 
     public OutgoingLink(
@@ -64,8 +70,17 @@ internal sealed class OutgoingLink : IDisposable
     /// <summary>Whether the other host does not answer.</summary>
     public bool IsSuspect => Volatile.Read(ref _isSuspect);
 
+    /// <summary>Whether the other host answered last that it does not know this one.</summary>
+    public bool IsUnknownThere => Volatile.Read(ref _isUnknownThere);
+
+    /// <summary>Whether nothing is sent any more.</summary>
+    public bool IsClosed => Volatile.Read(ref _isClosed);
+
     /// <summary>Bytes that are queued or in flight.</summary>
     public long Queued => Interlocked.Read(ref _queued);
+
+    /// <summary>The time that a batch may take in addition to the time-out.</summary>
+    public static TimeSpan TransferTime(LinkBatch batch) => TimeSpan.FromSeconds(batch.Content.Length / SlowestBytesPerSecond);
 
     /// <summary>Begins with all groups of this host. Called under the backplane's lock.</summary>
     public void Begin(LocalInterest interest)
@@ -159,6 +174,22 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
+    /// <summary>Completes when the other host has applied what is queued now, is suspect or has left.</summary>
+    public Task CatchUp()
+    {
+        lock (_gate)
+        {
+            if (_isClosed || _isSuspect)
+            {
+                return Task.CompletedTask;
+            }
+
+            Task acknowledged = Chunk().Acknowledged;
+            Run();
+            return acknowledged;
+        }
+    }
+
     /// <summary>Done when everything that is queued, or waits for the queue, was answered, or is not waited for any more.</summary>
     public async Task FlushAsync()
     {
@@ -193,7 +224,7 @@ internal sealed class OutgoingLink : IDisposable
                 return;
             }
 
-            _isClosed = true;
+            Volatile.Write(ref _isClosed, true);
             waiting = [.. _waiting];
             _waiting.Clear();
             DropChunks(heir: null);
@@ -206,12 +237,14 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    private bool HasRoom(int size) => _queued == 0 || _queued + size <= _options.LinkQueue;
+    /// <summary>Whether the queue takes a message. Interest has no limit, and must not delay messages.</summary>
+    private bool HasRoom(int size) => _queuedMessages == 0 || _queuedMessages + size <= _options.LinkQueue;
 
     private void Add(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message, int size)
     {
         Chunk().AddMessage(kind, name, except, message);
         _queued += size;
+        _queuedMessages += size;
         Run();
     }
 
@@ -220,7 +253,7 @@ internal sealed class OutgoingLink : IDisposable
     {
         if (_last is null or { IsFull: true })
         {
-            _last = new LinkChunk(_time.GetTimestamp());
+            _last = new LinkChunk();
             _chunks.Enqueue(_last);
         }
 
@@ -244,13 +277,6 @@ internal sealed class OutgoingLink : IDisposable
         {
             while (TryTake(out chunk, out LinkBatch? batch))
             {
-                if (batch is null)
-                {
-                    // This process was stopped for a while: what it had queued is too old for the others.
-                    Renew(chunk, isSuspect: false);
-                    continue;
-                }
-
                 switch (await DeliverAsync(batch).ConfigureAwait(false))
                 {
                     case LinkReply.Accepted:
@@ -261,13 +287,16 @@ internal sealed class OutgoingLink : IDisposable
                         _owner.OnFenced(_host);
                         return;
                     case LinkReply.Renew:
-                        Renew(chunk, isSuspect: false);
+                        // After a silence one renewal is enough. A host that refuses again and again must not make senders wait.
+                        Renew(chunk, isSuspect: _refusals >= ToleratedRefusals);
                         await Task.Delay(RenewalPause(), _time, _closed.Token).ConfigureAwait(false);
                         break;
                     case LinkReply.Leaving:
-                        Renew(chunk, isSuspect: true);
-                        await Task.Delay(LongestRetry, _time, _closed.Token).ConfigureAwait(false);
-                        break;
+                        // Its connections have closed: nothing is lost.
+                        ClusterLog.HostLeaves(_logger, _host);
+                        Dispose();
+                        _owner.OnLinkChanged();
+                        return;
                     default:
                         Renew(chunk, isSuspect: true);
                         break;
@@ -299,8 +328,8 @@ internal sealed class OutgoingLink : IDisposable
         return pause < LongestRenewal ? pause : LongestRenewal;
     }
 
-    /// <summary>Takes the next batch; false if there is none. It is null where its messages are too old to be sent.</summary>
-    private bool TryTake([NotNullWhen(true)] out LinkChunk? chunk, out LinkBatch? batch)
+    /// <summary>Takes the next batch; false if there is none.</summary>
+    private bool TryTake([NotNullWhen(true)] out LinkChunk? chunk, [NotNullWhen(true)] out LinkBatch? batch)
     {
         batch = null;
         lock (_gate)
@@ -317,13 +346,8 @@ internal sealed class OutgoingLink : IDisposable
                 _last = null;
             }
 
-            // A host that answers at its last moment makes a chunk wait for that long; the receiver checks the silence as well.
-            if (chunk.Messages == 0 || _time.GetElapsedTime(chunk.Since) <= 2 * _options.LinkTimeout)
-            {
-                _number++;
-                batch = new LinkBatch { Sender = _self, Epoch = _epoch, Number = _number, Content = chunk.ToContent() };
-            }
-
+            _number++;
+            batch = new LinkBatch { Sender = _self, Epoch = _epoch, Number = _number, Content = chunk.ToContent() };
             return true;
         }
     }
@@ -333,21 +357,22 @@ internal sealed class OutgoingLink : IDisposable
     {
         var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
         Volatile.Write(ref _heardAt, _time.GetTimestamp());
-        TimeSpan pause = _options.LinkRetry + TimeSpan.FromSeconds(batch.Content.Length / SlowestBytesPerSecond);
+        TimeSpan allowed = _options.LinkTimeout + TransferTime(batch);
+        TimeSpan pause = _options.LinkRetry + TransferTime(batch);
         _metrics.Sent();
         while (true)
         {
             // Not awaited: a reset of the connection does not fail a call that is under way, and the answer of an earlier attempt counts too.
             _ = AttemptAsync(batch, answer);
-            TimeSpan left = Left();
+            TimeSpan left = Left(allowed);
             try
             {
                 return await answer.Task.WaitAsync(left < pause ? left : pause, _time, _closed.Token).ConfigureAwait(false);
             }
-            catch (TimeoutException) when (Left() > TimeSpan.Zero)
+            catch (TimeoutException) when (Left(allowed) > TimeSpan.Zero)
             {
                 _metrics.Resent();
-                pause = pause < LongestRetry / 2 ? pause * 2 : LongestRetry;
+                pause = pause < LongestRetry ? TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestRetry.Ticks)) : pause;
             }
             catch (TimeoutException)
             {
@@ -357,9 +382,9 @@ internal sealed class OutgoingLink : IDisposable
     }
 
     /// <summary>The time until the other host has been silent for too long, in the whole milliseconds of timers.</summary>
-    private TimeSpan Left()
+    private TimeSpan Left(TimeSpan allowed)
     {
-        TimeSpan left = _options.LinkTimeout - _time.GetElapsedTime(Volatile.Read(ref _heardAt));
+        TimeSpan left = allowed - _time.GetElapsedTime(Volatile.Read(ref _heardAt));
         return left < TimeSpan.FromMilliseconds(1) ? TimeSpan.Zero : left;
     }
 
@@ -373,7 +398,9 @@ internal sealed class OutgoingLink : IDisposable
                 // It has much to do, and is not silent.
                 Volatile.Write(ref _heardAt, _time.GetTimestamp());
             }
-            else if (reply != LinkReply.Unknown)
+
+            Volatile.Write(ref _isUnknownThere, reply == LinkReply.Unknown);
+            if (reply is not (LinkReply.Working or LinkReply.Unknown))
             {
                 answer.TrySetResult(reply);
             }
@@ -391,11 +418,16 @@ internal sealed class OutgoingLink : IDisposable
         List<WaitingMessage>? admitted = null;
         lock (_gate)
         {
-            isBack = _isSuspect;
-            _refusals = 0;
-            Volatile.Write(ref _isSuspect, false);
-            _queued -= chunk.Length;
-            Admit(ref admitted);
+            isBack = _isSuspect && !_isClosed;
+            if (!_isClosed)
+            {
+                _refusals = 0;
+                Volatile.Write(ref _isSuspect, false);
+                _queued -= chunk.Length;
+                _queuedMessages -= chunk.MessageBytes;
+                CompleteSnapshot();
+                Admit(ref admitted);
+            }
         }
 
         chunk.Acknowledge();
@@ -426,13 +458,13 @@ internal sealed class OutgoingLink : IDisposable
                     return;
                 }
 
-                lost += _chunks.Sum(queued => queued.Messages) + _waiting.Count;
+                lost += _chunks.Sum(queued => queued.Messages) + _waiting.Count(message => !message.IsCanceled);
                 completed = [.. _waiting];
                 _waiting.Clear();
                 isNew = isSuspect && !_isSuspect;
                 Volatile.Write(ref _isSuspect, _isSuspect || isSuspect);
                 // Who waits for a host that answers waits until it knows all groups again; nobody waits for a suspect one.
-                var heir = new LinkChunk(_time.GetTimestamp());
+                var heir = new LinkChunk();
                 heir.Inherit(chunk);
                 DropChunks(heir);
                 BeginEpoch(interest);
@@ -477,8 +509,24 @@ internal sealed class OutgoingLink : IDisposable
             Chunk().AddInterest(LinkEntry.Interest, group);
         }
 
-        Chunk().AddInterestComplete();
+        _isSnapshotOpen = true;
         _queued = _chunks.Sum(chunk => (long)chunk.Length);
+    }
+
+    /// <summary>
+    /// Ends the snapshot when the other host has answered the first batch of the epoch. A join does not wait for a suspect host, so that its group
+    /// has to come before the end of the snapshot: until then the other host sends every message.
+    /// </summary>
+    private void CompleteSnapshot()
+    {
+        if (_isSnapshotOpen)
+        {
+            _isSnapshotOpen = false;
+            LinkChunk chunk = Chunk();
+            int before = chunk.Length;
+            chunk.AddInterestComplete();
+            _queued += chunk.Length - before;
+        }
     }
 
     private void DropChunks(LinkChunk? heir)
@@ -498,6 +546,7 @@ internal sealed class OutgoingLink : IDisposable
         _chunks.Clear();
         _last = null;
         _queued = 0;
+        _queuedMessages = 0;
     }
 
     /// <summary>Moves messages that wait to the queue, in their order.</summary>

@@ -7,9 +7,13 @@ internal sealed class PeerInterest
     private HashSet<ulong> _groups = [];
     private HashSet<ulong>? _next;
     private volatile bool _isKnown;
+    private volatile bool _isComplete;
 
     /// <summary>Whether the host has told all of its groups once.</summary>
     public bool IsKnown => _isKnown;
+
+    /// <summary>Whether the groups are all known now. Not while the host sends them again.</summary>
+    public bool IsComplete => _isComplete;
 
     public int Count
     {
@@ -31,7 +35,11 @@ internal sealed class PeerInterest
     }
 
     /// <summary>The host tells all of its groups again. The known ones stay until it has told them all.</summary>
-    public void BeginAgain() => _next = [];
+    public void BeginAgain()
+    {
+        _isComplete = false;
+        _next = [];
+    }
 
     /// <summary>It has told them all.</summary>
     public void EndAgain()
@@ -42,6 +50,7 @@ internal sealed class PeerInterest
         }
 
         _isKnown = true;
+        _isComplete = true;
     }
 
     public void Add(ulong group)

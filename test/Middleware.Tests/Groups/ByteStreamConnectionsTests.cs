@@ -3,6 +3,7 @@ using System.Text;
 using ByteStreams.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Groups;
 
@@ -138,6 +139,29 @@ public sealed class ByteStreamConnectionsTests
         await connections.User("anna").SendAsync("news\n"u8.ToArray(), Test);
         Assert.Equal("news", await second.Reader.ReadTextLineAsync(cancellationToken: Test));
         Assert.Equal(1, connections.Count);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task RegisterExclusive_FromManyThreadsAtOnce_ExactlyOneStays()
+    {
+        var connections = new ByteStreamConnections();
+        for (int round = 0; round < 2000; round++)
+        {
+            string user = $"anna-{round}";
+            using var begin = new Barrier(3);
+            await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Factory.StartNew(
+                () =>
+                {
+                    var writer = new ByteStreamWriter(new Pipe().Writer);
+                    begin.SignalAndWait(Test);
+                    connections.RegisterExclusive(writer, user);
+                },
+                Test,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default)));
+
+            Assert.Single((await connections.User(user).PresenceAsync(Test)).Connections);
+        }
     }
 
     [Fact(Timeout = 60000)]
@@ -289,6 +313,41 @@ public sealed class ByteStreamConnectionsTests
             }
         });
         Assert.IsAssignableFrom<IOException>(end);
+    }
+
+    [Theory(Timeout = 60000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Send_MemberTakesNothingForThePendingTimeout_IsASlowConsumerAlsoAfterDispose(bool disposes)
+    {
+        var time = new FakeTimeProvider();
+        var reason = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using Gathering gathering = await Gathering.StartAsync(
+            configure: options => options.Use(next => async connection =>
+            {
+                await next(connection);
+                reason.TrySetResult(connection.Features.Get<IByteStreamTransportFeature>()!.CloseReason);
+            }),
+            time: time);
+        (ByteStreamConnection silent, ByteStreamMember member) = await gathering.ConnectAsync("-", "red");
+        // More than the write buffer takes, and less than MaxPending.
+        for (int i = 0; i < 50; i++)
+        {
+            await gathering.Connections.Group("red").SendAsync(new byte[10_000], Test);
+        }
+
+        Task disposing = disposes ? member.DisposeAsync().AsTask() : Task.CompletedTask;
+        Assert.Equal(!disposes, disposing.IsCompleted);
+        // The wait begins on another thread.
+        await Patience.UntilAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(31));
+            return reason.Task.IsCompleted;
+        });
+
+        Assert.Equal(ConnectionCloseReason.SlowConsumer, await reason.Task);
+        await disposing.WaitAsync(Patience.Limit, Test);
+        await Assert.ThrowsAnyAsync<IOException>(() => silent.Reader.ReadAsync(-1, Test).AsTask());
     }
 
     [Theory(Timeout = 120000)]

@@ -17,9 +17,15 @@ internal sealed class Gathering : IAsyncDisposable
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
-    public static async Task<Gathering> StartAsync(bool overTcp = false, long maxPending = 1 << 20, Action<ByteStreamServerOptions>? configure = null)
+    public static async Task<Gathering> StartAsync(
+        bool overTcp = false, long maxPending = 1 << 20, Action<ByteStreamServerOptions>? configure = null, TimeProvider? time = null)
     {
-        var gathering = new Gathering(new ByteStreamConnections(new ByteStreamConnectionsOptions { MaxPending = maxPending, PendingTimeout = TimeSpan.FromDays(1) }));
+        var gathering = new Gathering(new ByteStreamConnections(new ByteStreamConnectionsOptions
+        {
+            MaxPending = maxPending,
+            PendingTimeout = time is null ? TimeSpan.FromDays(1) : TimeSpan.FromSeconds(30),
+            TimeProvider = time ?? TimeProvider.System,
+        }));
         var options = new ByteStreamServerOptions();
         configure?.Invoke(options);
         gathering.Server = await ByteStream.StartServerAsync(

@@ -354,7 +354,7 @@ public sealed class LinkTests : IDisposable
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         _hosts.Fates = (_, _, _) => Fate.IsHeld;
         hosts[0].Connect("anna", isExclusive: true);
-        // The second host's clock is behind: its connection is the later one, and has the smaller number, until it hears of the first.
+        // One clock serves both: their numbers are equal, and the ids decide.
         hosts[1].Connect("anna", isExclusive: true);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
 
@@ -362,6 +362,28 @@ public sealed class LinkTests : IDisposable
         _hosts.Release();
 
         await _hosts.AdvanceUntilAsync(() => hosts[0].Connections.Count + hosts[1].Connections.Count == 1);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task RegisterExclusive_OnAHostWhoseClockIsBehind_TheNewerNumberStays()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (_, _, _) => Fate.IsHeld;
+        LinkedMember ahead = hosts[0].Connect("anna", isExclusive: true);
+        // A clock that goes back is one that is behind.
+        _hosts.Time.AdjustTime(_hosts.Time.GetUtcNow() - TimeSpan.FromSeconds(1));
+        hosts[1].Connect("anna", isExclusive: true);
+        await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
+
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
+
+        await _hosts.AdvanceUntilAsync(() => hosts[1].Connections.Count == 0);
+        Assert.Equal(1, hosts[0].Connections.Count);
+        // From then on it is ahead of the number that it has seen.
+        LinkedMember newer = hosts[1].Connect("anna", isExclusive: true);
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Connections.Count == 0);
+        Assert.True(newer.Member.Number > ahead.Member.Number);
     }
 
     [Fact(Timeout = 60000)]
@@ -393,7 +415,7 @@ public sealed class LinkTests : IDisposable
     public async Task Receive_BatchThatCannotBeRead_IsRefusedAndLogged(byte[] content)
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        long epoch = 1 + _hosts.LastEpoch;
 
         LinkReply reply = hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = 1, Content = content });
 
@@ -405,7 +427,7 @@ public sealed class LinkTests : IDisposable
     public async Task Receive_NumberIsMissing_IsRefused()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        long epoch = 1 + _hosts.LastEpoch;
         LinkReply Receive(int number) =>
             hosts[0].Backplane.Receive(new LinkBatch { Sender = hosts[1].Address, Epoch = epoch, Number = number, Content = [(byte)LinkEntry.InterestComplete] });
 
@@ -437,6 +459,9 @@ public sealed class LinkTests : IDisposable
 
         _hosts.Meet(hosts[0], hosts[1]);
         Assert.Equal(50, hosts[0].Total.Permits.Most);
+
+        // Before it knows the other hosts, a host has no share.
+        Assert.Equal(0, _hosts.Add().Total.Permits.Most);
 
         // The host's own limit applies as well.
         hosts[0].Total.Change(20, relays: false);
@@ -470,13 +495,131 @@ public sealed class LinkTests : IDisposable
         Assert.Equal((0, 1), (hosts[0].Metrics.LostMessages, slow.Written));
     }
 
+    /// <summary>What is queued meanwhile is older than the time-out, but the link was never silent.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Receive_BatchIsBeingAppliedForLong_WhatIsQueuedArrivesInOrder()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        using var release = new ManualResetEventSlim();
+        var slow = new SlowPipe(release);
+        await hosts[1].Connections.Register(new ByteStreamWriter(slow)).JoinAsync("slow", Test);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.ArrivesLater : Fate.Arrives;
+
+        await hosts[0].Connections.Group("slow").SendAsync("slow\n"u8.ToArray(), Test);
+        await slow.Begun.Task.WaitAsync(Patience.Limit, Test);
+        for (int i = 0; i < 5; i++)
+        {
+            // Each is a batch.
+            await hosts[0].Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{i}".PadLeft(70_000, '0') + "\n"), Test);
+        }
+
+        for (int step = 0; step < 300; step++)
+        {
+            _hosts.Time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Delay(5, Test);
+        }
+
+        release.Set();
+        await _hosts.AdvanceUntilAsync(() => Numbers(member).Length == 5);
+        Assert.Equal([0, 1, 2, 3, 4], Numbers(member));
+        Assert.Equal(0, hosts[0].Metrics.LostMessages);
+    }
+
+    /// <summary>Joins have no limit of their own, and must not take that of messages.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Send_ManyJoinsAreQueued_DoesNotWaitForThem()
+    {
+        _hosts.Configure = options => options.LinkQueue = 64 << 10;
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        LinkedMember joining = hosts[0].Connect();
+        for (int i = 0; i < 1000; i++)
+        {
+            _ = joining.Member.JoinAsync($"group-{i}", Test).AsTask();
+        }
+
+        Task sending = hosts[0].Connections.Group("red").SendAsync(new byte[60_000], Test).AsTask();
+
+        Assert.True(sending.IsCompleted);
+        Assert.InRange(hosts[0].Backplane.Peers[0].Outgoing.Queued, 69_000, 80_000);
+    }
+
+    /// <summary>The other host heard nothing of this one for too long: what it knew of its groups may be old.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Send_MemberJoinedWhileItsHostWasNotHeard_Arrives()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        LinkedMember member = await hosts[0].ConnectAsync(null, "red");
+
+        await hosts[1].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
+
+        await member.AssertReceivesAsync("1\n");
+        Assert.Single((await hosts[1].Connections.Group("red").PresenceAsync(Test)).Connections);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_HostIsHeardAgainAndItsGroupsAreOnTheirWay_Arrives()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        SiloAddress self = hosts[0].Address;
+        _hosts.Fates = (from, _, _) => from.Equals(self) ? Fate.IsLost : Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        LinkedMember first = await hosts[0].ConnectAsync(null, "red");
+
+        // The first batch of an epoch is empty; the groups follow.
+        _hosts.Fates = (from, _, batch) => from.Equals(self) && batch.Content.Length > 0 ? Fate.IsHeld : Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        LinkedMember second = await hosts[0].ConnectAsync(null, "red");
+        await hosts[1].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
+
+        await first.AssertReceivesAsync("1\n");
+        await second.AssertReceivesAsync("1\n");
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
+        await _hosts.AdvanceUntilAsync(() => hosts[1].Backplane.Peers[0].Incoming.Interest.IsComplete);
+        Assert.Equal(1, hosts[1].Backplane.Peers[0].Incoming.Interest.Count);
+    }
+
+    /// <summary>A host of another version refuses each batch: its senders must not wait for good.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Send_HostRefusesEachBatch_BecomesSuspect()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsRefused : Fate.Arrives;
+
+        await hosts[0].Connections.All.SendAsync("1\n"u8.ToArray(), Test);
+
+        await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+    }
+
+    /// <summary>A host that answers, and has not read the membership yet, is waited for.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Ready_HostDoesNotKnowThisOneForLong_IsWaitedFor()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedHost added = _hosts.Add();
+        added.Backplane.Update(new HashSet<SiloAddress>([hosts[0].Address, hosts[1].Address, added.Address]), _ => false);
+
+        await _hosts.AdvanceUntilAsync(() => added.Backplane.Peers.All(peer => peer.Outgoing.IsSuspect));
+        Assert.False(added.Backplane.WhenReady.IsCompleted);
+
+        _hosts.Meet(hosts[0], hosts[1], added);
+        await _hosts.AdvanceUntilAsync(() => added.Backplane.WhenReady.IsCompleted);
+    }
+
     [Fact(Timeout = 60000)]
     public async Task Receive_AMessageOfABatchFails_NothingOfItIsDeliveredAgain()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
-        var chunk = new LinkChunk(0);
+        long epoch = 1 + _hosts.LastEpoch;
+        var chunk = new LinkChunk();
         chunk.AddMessage(ByteStreams.Groups.TargetKind.Group, "red", null, "once\n"u8);
         var batch = new LinkBatch { Sender = hosts[0].Address, Epoch = epoch, Number = 1, Content = [.. chunk.ToContent(), 99] };
 
@@ -490,7 +633,7 @@ public sealed class LinkTests : IDisposable
     public async Task Receive_OtherFormat_IsRefusedWithTheCause()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        long epoch = 1 + _hosts.Batches.Max(batch => batch.Epoch);
+        long epoch = 1 + _hosts.LastEpoch;
 
         LinkReply reply = hosts[1].Backplane.Receive(new LinkBatch { Sender = hosts[0].Address, Epoch = epoch, Number = 1, Content = [], Format = 2 });
 
@@ -508,10 +651,12 @@ public sealed class LinkTests : IDisposable
         Task joining = member.Member.JoinAsync("red", Test).AsTask();
         await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
         _hosts.RefuseHeld();
-        await Patience.UntilAsync(() => hosts[0].Log.Collector.Count >= 0);
+        // It has begun again: the first batch of the next epoch is held as well.
+        await _hosts.AdvanceUntilAsync(() => _hosts.Held == 1);
 
         Assert.False(joining.IsCompleted);
         _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
         await _hosts.AdvanceUntilAsync(() => joining.IsCompleted);
         Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "red")));
     }
@@ -538,7 +683,89 @@ public sealed class LinkTests : IDisposable
 
         await hosts[0].Connect().Member.JoinAsync("red", Test).AsTask().WaitAsync(Patience.Limit, Test);
 
-        Assert.True(hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
+        Assert.True(hosts[0].Backplane.Peers[0].Outgoing.IsClosed);
+    }
+
+    /// <summary>A host that leaves has closed its connections: nothing is lost, and it is not silent.</summary>
+    [Fact(Timeout = 60000)]
+    public async Task Send_HostIsLeaving_IsNeitherLostNorSuspect()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(3);
+        LinkedMember member = await hosts[2].ConnectAsync();
+        hosts[1].Backplane.Dispose();
+
+        await hosts[0].Connections.All.SendAsync("1\n"u8.ToArray(), Test);
+        await Patience.UntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsClosed);
+        await hosts[0].Connections.All.SendAsync("2\n"u8.ToArray(), Test);
+
+        await member.AssertReceivesAsync("1\n2\n");
+        PresenceSnapshot all = await hosts[0].Connections.All.PresenceAsync(Test);
+        Assert.Equal((true, 1), (all.IsComplete, all.Connections.Count));
+        Assert.Equal((0, 0), (hosts[0].Metrics.LostMessages, hosts[0].Backplane.Peers.Count(peer => peer.Outgoing.IsSuspect)));
+        Assert.DoesNotContain(hosts[0].Log.Collector.GetSnapshot(), line => line.Level >= Microsoft.Extensions.Logging.LogLevel.Warning);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Flush_BatchesAreUnderWay_CompletesWhenTheyAreApplied()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        ByteStreamTarget red = hosts[0].Connections.Group("red");
+        await red.SendAsync("1\n"u8.ToArray(), Test);
+        await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
+        await red.SendAsync("2\n"u8.ToArray(), Test);
+
+        Task flushing = hosts[0].Backplane.FlushAsync(Test);
+        Assert.False(flushing.IsCompleted);
+        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Release();
+
+        await flushing.WaitAsync(Patience.Limit, Test);
+        Assert.Equal("1\n2\n", member.Received);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Flush_TokenFires_EndsAndIsLogged()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        await hosts[1].ConnectAsync(null, "red");
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        await hosts[0].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
+        using var token = new CancellationTokenSource();
+
+        Task flushing = hosts[0].Backplane.FlushAsync(token.Token);
+        Assert.False(flushing.IsCompleted);
+        await token.CancelAsync();
+
+        await flushing.WaitAsync(Patience.Limit, Test);
+        Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 756);
+    }
+
+    [Fact(Timeout = 60000)]
+    public async Task Send_BeforeTheOtherHostsAreKnown_IsInOrderAlsoIfASenderGivesUp()
+    {
+        LinkedHost[] hosts = await _hosts.StartAsync(2);
+        LinkedMember member = await hosts[0].ConnectAsync(null, "red");
+        LinkedHost added = _hosts.Add();
+        ByteStreamTarget red = added.Connections.Group("red");
+        using var token = new CancellationTokenSource();
+        List<Task> sending = [];
+        for (int i = 0; i < 100; i++)
+        {
+            sending.Add(red.SendAsync(Encoding.ASCII.GetBytes($"{i}\n"), i == 50 ? token.Token : Test).AsTask());
+        }
+
+        await token.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending[50]);
+        Assert.False((await red.PresenceAsync(Test)).IsComplete);
+        _hosts.Meet(hosts[0], hosts[1], added);
+        await _hosts.AdvanceUntilAsync(() => added.Backplane.WhenReady.IsCompleted);
+        sending.Add(red.SendAsync("100\n"u8.ToArray(), Test).AsTask());
+
+        await Task.WhenAll(sending.Where(task => task != sending[50])).WaitAsync(Patience.Limit, Test);
+        await Patience.UntilAsync(() => Numbers(member).Length, now => now >= 100);
+        Assert.Equal(Enumerable.Range(0, 101).Where(number => number != 50), Numbers(member));
     }
 
     [Fact(Timeout = 60000)]

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Net;
 using System.Text;
@@ -26,6 +27,9 @@ internal enum Fate
     /// <summary>The call fails at once, and it does not arrive.</summary>
     Fails,
 
+    /// <summary>It is refused, as by a host of another version.</summary>
+    IsRefused,
+
     /// <summary>It arrives when <see cref="LinkedHosts.Release"/> is called.</summary>
     IsHeld,
 }
@@ -42,6 +46,17 @@ internal sealed class LinkedHosts : IDisposable
     public Func<SiloAddress, SiloAddress, LinkBatch, Fate> Fates { get; set; } = (_, _, _) => Fate.Arrives;
 
     public List<LinkBatch> Batches { get; } = [];
+
+    public long LastEpoch
+    {
+        get
+        {
+            lock (Batches)
+            {
+                return Batches.Max(batch => batch.Epoch);
+            }
+        }
+    }
 
     public Action<ByteStreamClusterOptions> Configure { get; set; } = _ => { };
 
@@ -133,6 +148,8 @@ internal sealed class LinkedHosts : IDisposable
                 break;
             case Fate.Fails:
                 throw new IOException("The connection to the silo is closed.");
+            case Fate.IsRefused:
+                return Task.FromResult(LinkReply.Renew);
             case Fate.IsHeld:
                 var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
                 lock (_held)
@@ -177,6 +194,7 @@ internal sealed class LinkedHosts : IDisposable
 internal sealed class LinkedHost : ILinkTransport, IDisposable
 {
     private readonly LinkedHosts _hosts;
+    private int _unknown;
 
     public LinkedHost(LinkedHosts hosts, SiloAddress address)
     {
@@ -185,7 +203,7 @@ internal sealed class LinkedHost : ILinkTransport, IDisposable
         var options = new ByteStreamClusterOptions { TimeProvider = hosts.Time };
         hosts.Configure(options);
         Metrics = new ClusterMetrics(factory: null);
-        Backplane = new ClusterBackplane(address, options, this, Metrics, Total, Log) { WhenEvicted = cause => Evictions.Add(cause), WhenUnknown = () => Unknown++ };
+        Backplane = new ClusterBackplane(address, options, this, Metrics, Total, Log) { WhenEvicted = Evictions.Enqueue, WhenUnknown = () => Interlocked.Increment(ref _unknown) };
         Connections = new ByteStreamConnections(new ByteStreamConnectionsOptions { TimeProvider = hosts.Time }, logger: null, Backplane);
     }
 
@@ -201,9 +219,9 @@ internal sealed class LinkedHost : ILinkTransport, IDisposable
 
     public ByteStreamConnections Connections { get; }
 
-    public List<string> Evictions { get; } = [];
+    public ConcurrentQueue<string> Evictions { get; } = [];
 
-    public int Unknown { get; private set; }
+    public int Unknown => Volatile.Read(ref _unknown);
 
     /// <summary>A connection, which has joined groups.</summary>
     public async Task<LinkedMember> ConnectAsync(string? user = null, params string[] groups)
