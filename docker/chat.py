@@ -1,9 +1,9 @@
 """Clients of samples/cluster-chat, for docker/test.sh and for the sample's README. Needs only Python 3.11.
 
-chat.py HOST:PORT meet    connects until it has a client on each of three hosts; checks that lines and private lines reach the clients of
-                          the other hosts, that /who lists all clients, and that a nick has one connection in the cluster
-chat.py HOST:PORT talk N  N clients send lines to each other, and connect again when their host stops, until standard input ends; prints
-                          "under way" when each has received a line from each, and at the end the lines that were lost, doubled or reordered
+chat.py HOST:PORT meet    connects until each of three hosts has a client; checks that lines and private lines reach the clients of the other
+                          hosts, that /who lists all clients, and that a nick has one connection in the cluster
+chat.py HOST:PORT talk N  N clients send lines to each other and reconnect when their host stops, until EOF on standard input; prints
+                          "under way" when each client has received a line from each, and at the end the lost, duplicated and reordered lines
 """
 import argparse
 import asyncio
@@ -11,8 +11,8 @@ import itertools
 import sys
 import time
 
-PAUSE = 0.05  # between two lines of a client
-SETTLE = 20  # the longest wait for the last lines
+PAUSE = 0.05  # seconds between two lines of a client
+SETTLE = 20  # seconds to wait for the last lines
 
 
 class Client:
@@ -50,7 +50,7 @@ class Client:
 
 
 async def meet(address):
-    # HAProxy chooses the host with the fewest connections.
+    # HAProxy balances by least connections.
     clients = [await Client(f"client{number}").open(address) for number in range(3)]
     while len({client.host for client in clients}) < 3 and len(clients) < 30:
         clients.append(await Client(f"client{len(clients)}").open(address))
@@ -63,11 +63,11 @@ async def meet(address):
     await third.until(f"{first.nick} to you: only you")
     second.send("/who")
     await second.until("* " + ", ".join(sorted(f"{client.nick} on {client.host}" for client in clients)))
-    # A new connection of the first client, until it is on another host.
+    # Reconnects the first client until it is on another host.
     while (newer := await Client(first.nick).open(address)).host == first.host:
         first = newer
     await asyncio.wait_for(first.reader.read(), 30)
-    print(f"{newer.nick} on {newer.host} has replaced {first.nick} on {first.host}")
+    print(f"{newer.nick} on {newer.host} replaced {first.nick} on {first.host}")
 
 
 async def talk(address, count):
@@ -90,7 +90,7 @@ async def talk(address, count):
                 await receive(client)
             except OSError:
                 client.is_open = False
-                print(f"{nick}: {client.host} has closed the connection", file=sys.stderr)
+                print(f"{nick}: {client.host} closed the connection", file=sys.stderr)
             sending.cancel()
             client.writer.close()
 
@@ -111,7 +111,7 @@ async def talk(address, count):
                 client.received.setdefault(connection, []).append(number)
 
     def has_all():
-        """Whether each open connection has received the last line of each."""
+        """Whether each open connection has received the last line of each open connection."""
         still_open = [(connection, client) for connection, client in enumerate(clients) if client.is_open]
         return all(receiver.received.get(connection, [0])[-1] == len(sender.sent) for connection, sender in still_open for _, receiver in still_open)
 
@@ -127,10 +127,10 @@ async def talk(address, count):
     await asyncio.gather(*(run(f"client{number}") for number in range(count)))
     watching.cancel()
 
-    # What any connection has received was accepted by the sender's host, and is due to each that is open. What the sender's host had not read
-    # when it stopped, or had not sent to its own connections, is not counted.
+    # A line that any connection has received was accepted by the sender's host, and must reach each open connection. Lines that the sender's host
+    # had not read when it stopped, or had not delivered to its own connections, are not counted.
     accepted = [max(max(client.received.get(connection, [0])) for client in clients) for connection in range(len(clients))]
-    arrived = lost = doubled = reordered = 0
+    arrived = lost = duplicated = reordered = 0
     for receiver in clients:
         for connection, sender in enumerate(clients):
             numbers = receiver.received.get(connection, [])
@@ -143,10 +143,10 @@ async def talk(address, count):
                 last = len(sender.sent)
             arrived += len(numbers)
             lost += len(set(range(first, last + 1)) - set(numbers))
-            doubled += len(numbers) - len(set(numbers))
+            duplicated += len(numbers) - len(set(numbers))
             reordered += sum(after < before for before, after in itertools.pairwise(numbers))
     hosts = len({client.host for client in clients})
-    print(f"{len(clients) - count} reconnects, {hosts} hosts, {arrived} lines arrived, {lost} lost, {doubled} doubled, {reordered} reordered")
+    print(f"{len(clients) - count} reconnects, {hosts} hosts, {arrived} lines arrived, {lost} lost, {duplicated} duplicated, {reordered} reordered")
 
 
 parser = argparse.ArgumentParser()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the files of this folder and of samples/cluster-chat: builds the images, starts the compose files, sends traffic, stops them under load.
+# Tests this folder and samples/cluster-chat: builds the images, starts the compose files, sends traffic, stops containers under load.
 #   docker/test.sh [EXECUTABLE]      copies the host out of the first image to the file EXECUTABLE
 # Needs a Docker daemon, or root on Debian with docker.io, docker-compose and iptables to start a separate one. Where the base images
 # cannot be pulled, base-images.sh makes substitute images (debootstrap and the .NET SDK). Removes everything that it started.
@@ -195,7 +195,7 @@ published() {
   "$docker" port "$1" "$2/tcp" | head -n 1
 }
 
-# under_way SCRIPT ARGUMENTS...: starts a client's traffic in the background ($client) that lasts until fd 5 is closed; returns when it flows.
+# under_way SCRIPT ARGUMENTS...: starts a client in the background ($client) that sends until fd 5 is closed; returns when traffic flows.
 under_way() {
   rm -f "$temp/input"
   mkfifo "$temp/input"
@@ -275,7 +275,7 @@ address_is_logged() {
   eventually 10 logged haproxy "$address:[0-9]+" || { compose haproxy logs --no-color; return 1; }
 }
 
-# logged FILE TEXT: prints the lines of all its containers that match.
+# logged FILE TEXT: prints the matching log lines of all containers of the compose file.
 logged() {
   compose "$1" logs --no-color 2>&1 | grep -E "$2"
 }
@@ -317,14 +317,14 @@ cluster() {
   check "cluster: Redis is healthy" becomes_healthy "${id[redis]}"
   check "cluster: the three hosts become ready" become_ready host1 host2 host3
   check "cluster: a host runs as 1654, without capabilities, on a read-only root" is_locked_up "${id[host1]}"
-  check "cluster: lines, private lines, /who and nicks cross the hosts" eventually 30 python3 docker/chat.py "127.0.0.1:$PORT" meet
-  check "cluster: 9 clients talk" under_way docker/chat.py "127.0.0.1:$PORT" talk 9
+  check "cluster: lines, private lines, /who and nick replacement work across hosts" eventually 30 python3 docker/chat.py "127.0.0.1:$PORT" meet
+  check "cluster: 9 clients exchange lines" under_way docker/chat.py "127.0.0.1:$PORT" talk 9
   for host in host1 host2 host3; do
     check "cluster: $host stops with exit code 0, starts again and is back in rotation" rolls "$host"
   done
-  check "cluster: Redis restarts with the membership, and the hosts stay ready" survives_a_restart
-  check "cluster: no line between open connections was lost, doubled or reordered" client_reports \
-    '^[1-9][0-9]* reconnects, 3 hosts, [0-9]+ lines arrived, 0 lost, 0 doubled, 0 reordered$'
+  check "cluster: Redis keeps the membership over a restart, and the hosts stay ready" survives_a_restart
+  check "cluster: no line between open connections was lost, duplicated or reordered" client_reports \
+    '^[1-9][0-9]* reconnects, 3 hosts, [0-9]+ lines arrived, 0 lost, 0 duplicated, 0 reordered$'
   check "compose.cluster.yml is removed" compose cluster down --volumes --timeout 1
 }
 
@@ -332,7 +332,7 @@ chat_image() {
   wait "$building" || { cat "$log"; return 1; }
 }
 
-# become_ready HOST...: each, by its /readyz, on its network.
+# become_ready HOST...: waits until /readyz of each host succeeds, on its container address.
 become_ready() {
   local host address
   for host; do
@@ -347,7 +347,7 @@ rolls() {
   ends "${id[$1]}" && "$docker" start "${id[$1]}" && eventually 60 is_up_again "$1" "$times" || { compose cluster logs --no-color --tail 50; return 1; }
 }
 
-# times_up HOST: how many times HAProxy has found it up.
+# times_up HOST: prints how many times HAProxy has logged the host as UP.
 times_up() {
   "$docker" logs "${id[haproxy]}" 2>&1 | grep -c "hosts/$1 is UP" || true
 }
@@ -377,7 +377,7 @@ find_docker
 check "a Docker daemon" start_daemon
 check "the base images are there" have_base_images
 images "${1:-}"
-# In the background, because the next parts mostly wait.
+# Built in the background, because the parts before it mostly wait.
 start build samples/cluster-chat/Dockerfile "$chat"
 building=$pid
 sidecar

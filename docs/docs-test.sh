@@ -116,7 +116,7 @@ middleware() {
     ! timeout 10 streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && wait_for 'ended: proxy_untrusted' && stop "$pid"
 }
 
-# A handler and an HTTP endpoint that send to others.
+# The handler and the HTTP endpoint of the section on sending to other connections.
 other_connections() {
   local name=$temp/programs/feed url
   {
@@ -141,7 +141,7 @@ ann, to_ann = join(b"ann")
 bob, to_bob = join(b"bob")
 def post(text):
     urllib.request.urlopen(sys.argv[1] + "/news", text, 10).read()
-# Both have joined when both get it.
+# A client that receives the line has joined.
 for client, lines in (ann, to_ann), (bob, to_bob):
     client.settimeout(0.2)
     while True:

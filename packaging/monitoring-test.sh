@@ -28,7 +28,7 @@ admin="" echo_port="" relay_port="" chat_port="" prometheus_port=""
 
 port_of() { sed -nE "s/.*$1 listens on [a-z]+:\/\/[^:]+:([0-9]+).*/\1/p" "$log" | head -n 1; }
 
-# The first upstream of the relay is down; echo takes one connection at a time. Little waits for a connection of chat that does not read.
+# The first upstream of the relay is down; echo takes one connection at a time. A small MaxPending makes a chat client that does not read a slow consumer.
 host_starts() {
   certificate && dotnet build src/Host || return
   start src/Host/bin/Debug/net10.0/StreamsHost --no-config --Admin:Url=http://127.0.0.1:0 \
@@ -130,7 +130,7 @@ def traffic():
             pass
 
 def slow_consumer():
-    """A connection of chat that does not read is aborted while another one sends."""
+    """A chat client that does not read is aborted while another client sends."""
     with socket.create_connection(("127.0.0.1", chat), 5) as slow, socket.create_connection(("127.0.0.1", chat), 5) as sender:
         lines = sender.makefile("rb")
         ended = select.poll()
@@ -140,7 +140,7 @@ def slow_consumer():
             assert lines.readline().endswith(b"x\n")
             if ended.poll(0):
                 return
-    raise AssertionError("a connection that does not read is still open")
+    raise AssertionError("the slow consumer is still connected")
 
 def replace_certificate():
     """Clients trust both certificates, because the host serves the old one for up to two seconds."""

@@ -68,12 +68,12 @@ compiled_ahead_of_time() {
   ! grep -E 'warning (IL|CS)' <<<"$log" && says_both out/consumer
 }
 
-# A host of a cluster with ByteStreams.Orleans, which does not compile ahead of time.
+# A cluster host with ByteStreams.Orleans, which does not support native AOT.
 cluster() {
   local orleans
   orleans=$(sed -nE 's/.*Microsoft\.Orleans\.Server" Version="([^"]+)".*/\1/p' Directory.Packages.props)
   cp -r packaging/cluster "$temp/cluster" && rm -rf "$temp/cluster/bin" "$temp/cluster/obj" && cp "$temp/consumer/nuget.config" "$temp/cluster/" || return
-  # The other packages are those of this user.
+  # All other packages come from the user's package folder.
   env --chdir "$temp/cluster" NUGET_PACKAGES="$temp/nuget" RestoreFallbackFolders="${NUGET_PACKAGES:-$HOME/.nuget/packages}" \
     Packed="$version" Orleans="$orleans" dotnet build || return
   start "$temp/cluster/bin/Debug/net10.0/cluster" --urls http://127.0.0.1:5087
@@ -103,5 +103,5 @@ check "packaging/validate.cs finds no defect" valid
 check "packaging/validate.cs finds defects" invalid
 check "an application with the packages is built without a warning" consumer dotnet build
 check "it runs" says_both dotnet run --no-build
-check "a host with ByteStreams.Orleans is ready, and delivers" cluster
+check "a host with ByteStreams.Orleans becomes ready and delivers messages" cluster
 check "it is compiled ahead of time without a warning, and runs" compiled_ahead_of_time

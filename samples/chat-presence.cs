@@ -5,7 +5,7 @@
 //   dotnet run samples/chat-presence.cs
 //
 // Serves 127.0.0.1:7085. Try it with two of: nc 127.0.0.1 7085
-// Enter a name in each, then lines. A client that does not read is disconnected (slow_consumer); the others do not wait.
+// Enter a name in each, then lines. A client that does not read is aborted (slow_consumer) and does not delay the others.
 
 using System.Text;
 using ByteStreams;
@@ -25,7 +25,7 @@ async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, Cancella
         return;
     }
 
-    // Disposed at the end: the lines that wait for the client are written before its connection is closed.
+    // DisposeAsync writes the queued lines before the connection is closed.
     await using ByteStreamMember member = connections.Register(writer, name.ToUpperInvariant(), Encoding.UTF8.GetBytes(name));
     PresenceSnapshot others = await connections.User(name.ToUpperInvariant()).Except(member.Id).PresenceAsync(stopping);
     if (others.Connections.Count > 0)
@@ -35,7 +35,7 @@ async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, Cancella
     }
 
     await member.JoinAsync(Room, stopping);
-    await SayAsync($"* {name} joined");
+    await BroadcastAsync($"* {name} joined");
     try
     {
         while (await reader.ReadTextLineAsync(cancellationToken: stopping) is { } line)
@@ -47,15 +47,15 @@ async Task ServeAsync(ByteStreamReader reader, ByteStreamWriter writer, Cancella
             }
             else
             {
-                await SayAsync($"{name}: {line}");
+                await BroadcastAsync($"{name}: {line}");
             }
         }
     }
     finally
     {
         await member.LeaveAsync(Room, CancellationToken.None);
-        await SayAsync($"* {name} left");
+        await BroadcastAsync($"* {name} left");
     }
 }
 
-ValueTask SayAsync(string line) => connections.Group(Room).SendAsync(Encoding.UTF8.GetBytes($"{line}\n"));
+ValueTask BroadcastAsync(string line) => connections.Group(Room).SendAsync(Encoding.UTF8.GetBytes($"{line}\n"));

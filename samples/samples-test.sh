@@ -163,7 +163,7 @@ else:
 '
 }
 
-# cluster_host N: starts its README's Nth host.
+# cluster_host N: starts the Nth host with the command of the sample's README.
 cluster_host() {
   start env DOTNET_ENVIRONMENT=Development $(sed -n 's/^    DOTNET_ENVIRONMENT=Development \(dotnet run.*\)/\1/p' samples/cluster-chat/README.md | sed -n "$1p" | sed 's/run /run --no-build /')
   wait_for 'Now listening on: tcp:'

@@ -1,6 +1,6 @@
 using ByteStreams;
 
-// One host of a cluster: a line that a client sends goes to every member, itself included. /readyz tells whether it is in the cluster.
+// A cluster host: a line of a client goes to all clients, including the sender. /readyz reports whether the host is ready.
 WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
 builder.Services.AddByteStreams().AddHandler<Repeat>("repeat").AddEndpoint("repeat", "tcp://127.0.0.1:7087", "repeat").AddOrleansBackplane();
 builder.Host.UseOrleans(silo => silo.UseLocalhostClustering(siloPort: 11187, gatewayPort: 0));

@@ -4,8 +4,8 @@ using ByteStreams;
 namespace ClusterChat;
 
 /// <summary>
-/// A chat across hosts. The first line of a client is its nick; a new connection of a nick replaces the older one, on any host. Each further
-/// line goes to the client's room. /who lists the room, /room NAME changes it, /to NICK TEXT sends to one user.
+/// A chat across hosts. The first line of a client is its nick; a new connection of a nick replaces the older one on any host. Further lines go to
+/// the client's room. /who lists the room, /room NAME changes the room, /to NICK TEXT sends to one user.
 /// </summary>
 internal sealed class ChatHandler(ByteStreamConnections connections) : ByteStreamHandler
 {
@@ -19,7 +19,7 @@ internal sealed class ChatHandler(ByteStreamConnections connections) : ByteStrea
             return;
         }
 
-        // Disposed at the end: the lines that wait for the client are written before its connection is closed.
+        // DisposeAsync writes the queued lines before the connection is closed.
         await using ByteStreamMember member = connections.RegisterExclusive(writer, UserId(nick), Encoding.UTF8.GetBytes($"{nick} on {Host}"));
         string room = "lobby";
         await EnterAsync();

@@ -2,58 +2,64 @@ using ByteStreams.Transport.Validation;
 
 namespace ByteStreams;
 
-/// <summary>What a host does that loses its membership of the cluster.</summary>
+/// <summary>The action of a host that is evicted from the cluster.</summary>
 public enum EvictionAction
 {
-    /// <summary>It serves no new client, ends its connections as at a stop of the host (reason <c>drained</c>), and exits with code 3.</summary>
-    /// <remarks>A <c>Main</c> that returns a number decides the exit code itself.</remarks>
+    /// <summary>The host rejects new clients, drains its connections as on shutdown (reason <c>drained</c>), and exits with code 3.</summary>
+    /// <remarks>If <c>Main</c> returns a number, that number is the exit code.</remarks>
     Drain,
 
-    /// <summary>It exits at once with code 3; its connections are reset.</summary>
+    /// <summary>The process exits immediately with code 3; its connections are reset.</summary>
     Exit,
 }
 
-/// <summary>The links between the hosts of a cluster: the section <c>ByteStreams:Cluster</c>, and <c>AddOrleansBackplane</c>.</summary>
-/// <remarks>All hosts need the same values. They are read once, at the start.</remarks>
+/// <summary>Options of the links between the hosts of a cluster: the section <c>ByteStreams:Cluster</c>, then <c>AddOrleansBackplane</c>.</summary>
+/// <remarks>
+/// Configure the same values on all hosts. The options are read and validated once, at the start; a value out of range throws an
+/// <see cref="EndpointConfigurationException"/> there.
+/// </remarks>
 public sealed class ByteStreamClusterOptions
 {
-    /// <summary>The section of the configuration.</summary>
+    /// <summary>The path of the configuration section.</summary>
     public const string Section = "ByteStreams:Cluster";
 
     /// <summary>
-    /// How long a host waits for an answer before it sends a batch again: 250 ms by default, from 10 ms to <see cref="LinkTimeout"/>. The pauses
-    /// double, up to one second.
+    /// The time without an acknowledgement after which a batch is resent: 250 ms by default, from 10 ms to <see cref="LinkTimeout"/>. It doubles
+    /// with each retry, up to 1 s. A smaller value resends earlier after a broken connection, and sends more duplicates to a busy host.
     /// </summary>
     public TimeSpan LinkRetry { get; set; } = TimeSpan.FromMilliseconds(250);
 
     /// <summary>
-    /// How long a host may be silent: 5 s by default, from 100 ms to one hour. Then it is suspect: what waits for it is dropped and counted, and
-    /// senders do not wait for it. It gets messages again after its first answer.
+    /// The time without an answer after which a host is suspect: 5 s by default, from 100 ms to 1 h. Messages queued for a suspect host are dropped
+    /// and counted, and senders do not wait for it. It receives messages again after its first answer.
     /// </summary>
     public TimeSpan LinkTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// The most bytes of messages that wait for one other host: 4 MiB by default, from 64 KiB to 64 MiB. Senders wait while it is full. A longer message is
-    /// refused.
+    /// The maximum number of bytes queued for one other host: 4 MiB by default, from 64 KiB to 64 MiB. Senders wait while the queue is full. A
+    /// message longer than the queue is rejected with an <see cref="ArgumentException"/>.
     /// </summary>
     public int LinkQueue { get; set; } = 4 << 20;
 
     /// <summary>
-    /// How long <see cref="ByteStreamMember.JoinAsync"/> waits for the other hosts: 5 s by default, from 1 ms to one hour. The connection has
-    /// joined all the same; a host that has not answered learns of the group when it does.
+    /// The maximum time that <see cref="ByteStreamMember.JoinAsync"/> waits for other hosts: 5 s by default, from 1 ms to 1 h. After it, the join
+    /// completes without an error; an unresponsive host receives the announcement with its next answer.
     /// </summary>
     public TimeSpan JoinTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>What this host does when the others have evicted it: <see cref="EvictionAction.Drain"/> by default.</summary>
+    /// <summary>The action of this host after its eviction: <see cref="EvictionAction.Drain"/> by default.</summary>
     public EvictionAction OnEvicted { get; set; }
 
     /// <summary>
-    /// The most connections of all hosts together: each takes its share, this number divided by the number of live hosts and rounded down, at
-    /// least one. 0, the default, is for no such limit. The limit <c>ByteStreams:MaxConnections</c> of a host applies as well.
+    /// The connection limit of the whole cluster; 0, the default, for no limit. Each host gets a share: the limit divided by the number of live
+    /// hosts, rounded down, at least 1. The host's own limit <c>ByteStreams:MaxConnections</c> applies as well.
     /// </summary>
     public int ClusterMaxConnections { get; set; }
 
-    /// <summary>The clock: that of the application's services by default, or the system's.</summary>
+    /// <summary>
+    /// The clock of all timeouts: by default the registered <see cref="System.TimeProvider"/>, or <see cref="System.TimeProvider.System"/> if there is
+    /// none.
+    /// </summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 
     internal static OptionRanges<ByteStreamClusterOptions> Ranges { get; } = new(
@@ -63,7 +69,7 @@ public sealed class ByteStreamClusterOptions
         new DurationOption<ByteStreamClusterOptions>(nameof(JoinTimeout), new(TimeSpan.FromMilliseconds(1), TimeSpan.FromHours(1)), o => o.JoinTimeout),
         new NumberOption<ByteStreamClusterOptions>(nameof(ClusterMaxConnections), NumberRange.AtLeastZero, o => o.ClusterMaxConnections));
 
-    /// <summary>Returns what is wrong, a line for each: the key, the cause, the remedy.</summary>
+    /// <summary>Returns the validation errors, one line each: the key, the cause, the remedy.</summary>
     internal IEnumerable<string> GetErrors()
     {
         foreach (string error in Ranges.Validate(this, $"{Section}:"))

@@ -11,20 +11,21 @@ using Orleans.Serialization;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Makes <see cref="ByteStreamConnections"/> reach the connections of all hosts of an Orleans cluster.</summary>
+/// <summary>Registers the Orleans backplane of <see cref="ByteStreamConnections"/>.</summary>
 public static class ByteStreamsOrleansExtensions
 {
     /// <summary>
-    /// Sends what is sent to a connection, a user, a group or all to the other hosts too. The application configures the silo itself
-    /// (<c>UseOrleans</c>, before or after this call), with the clustering provider of its choice.
+    /// Adds a backplane that forwards messages of <see cref="ByteStreamConnections"/> to all hosts of an Orleans cluster. The application configures
+    /// the silo with <c>UseOrleans</c>, before or after this call, with any clustering provider.
     /// </summary>
     /// <param name="builder">The builder that <c>AddByteStreams</c> returns.</param>
-    /// <param name="configure">Sets options, after the section <c>ByteStreams:Cluster</c> of the configuration.</param>
-    /// <returns>The same builder. A second call only adds <paramref name="configure"/>.</returns>
+    /// <param name="configure">Sets options after the section <c>ByteStreams:Cluster</c> is applied; null for none.</param>
+    /// <returns>The same builder. Another call adds only its <paramref name="configure"/>.</returns>
     /// <remarks>
-    /// Handlers of byte-stream endpoints run from the moment in which this host is in the cluster and knows the groups of the others; clients that
-    /// connect before wait. The health check <c>AddHealthChecks().AddByteStreams()</c> fails until then, after an eviction, and when the
-    /// membership store has lost this host.
+    /// Handlers start when this host is a member of the cluster and has the groups of the other hosts; clients that connect earlier wait. The
+    /// health check <c>AddHealthChecks().AddByteStreams()</c> fails until then, after an eviction, and while the membership store has no entry of
+    /// this host. Options out of range throw an <see cref="EndpointConfigurationException"/>, and a missing silo an
+    /// <see cref="InvalidOperationException"/>, when the services are resolved at the start.
     /// </remarks>
     /// <example>
     /// <code>
@@ -54,9 +55,9 @@ public static class ByteStreamsOrleansExtensions
         services.AddSingleton<MembershipWatch>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<MembershipWatch>());
         services.AddGrainService<HostLinkService>();
-        // Orleans logs each change of its ring there, at Information; the links do not use the ring.
+        // GrainService logs each change of the Orleans ring at Information. The links do not use the ring.
         services.AddLogging(logging => logging.AddFilter(typeof(HostLinkService).FullName, LogLevel.Warning));
-        // Orleans adds its own only if there is none.
+        // Orleans uses TryAdd for its handler, which may run before or after this call.
         services.Replace(ServiceDescriptor.Singleton<IFatalErrorHandler, EvictionHandler>());
         services.AddSerializer(serializer => serializer.AddAssembly(typeof(HostLinkService).Assembly));
         return builder;
@@ -83,12 +84,12 @@ public static class ByteStreamsOrleansExtensions
     private static ClusterBackplane CreateBackplane(IServiceProvider provider)
     {
         ILocalSiloDetails self = provider.GetService<ILocalSiloDetails>()
-            ?? throw new InvalidOperationException("AddOrleansBackplane needs a silo in this application: call UseOrleans on its host builder.");
+            ?? throw new InvalidOperationException("AddOrleansBackplane requires an Orleans silo in this application. Call UseOrleans on the host builder.");
         return new ClusterBackplane(
             self.SiloAddress,
             provider.GetRequiredService<ByteStreamClusterOptions>(),
-            // Made at the first call: it needs the silo's services, which need the backplane.
-            new LateTransport(provider.GetRequiredService<HostLinkClient>),
+            // Created at the first call, because it needs the silo's services, which depend on the backplane.
+            new LazyTransport(provider.GetRequiredService<HostLinkClient>),
             provider.GetRequiredService<ClusterMetrics>(),
             provider.GetService<ConnectionTotal>(),
             provider.GetRequiredService<ILogger<ClusterBackplane>>());
@@ -96,7 +97,7 @@ public static class ByteStreamsOrleansExtensions
 
     private sealed record ConfigureCluster(Action<ByteStreamClusterOptions> Configure);
 
-    private sealed class LateTransport(Func<HostLinkClient> make) : ILinkTransport
+    private sealed class LazyTransport(Func<HostLinkClient> make) : ILinkTransport
     {
         private readonly Lazy<HostLinkClient> _client = new(make);
 

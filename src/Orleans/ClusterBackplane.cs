@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Cluster;
 
 /// <summary>
-/// The links of this host to the others. Knows nothing of Orleans but addresses: who is in the cluster is told by
-/// <see cref="MembershipWatch"/>, and a transport carries the batches.
+/// The links of this host to the other hosts. Independent of Orleans except for addresses: <see cref="MembershipWatch"/> provides the membership,
+/// and <see cref="ILinkTransport"/> carries the batches.
 /// </summary>
 internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDisposable
 {
@@ -26,7 +26,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     private readonly ITimer _beat;
     private ByteStreamConnections? _connections;
 
-    // Replaced, and read without the lock.
+    // Copy-on-write: read without the lock.
     private volatile Peer[] _peers = [];
 
     // Completes when the last of the messages that were sent before this host was ready is queued.
@@ -35,7 +35,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     private long _epoch;
     private bool _isMember;
     private bool _isStopped;
-    private volatile string? _unready = "This host is not a member of the cluster yet.";
+    private volatile string? _notReady = "Not ready: this host has not joined the cluster.";
     private volatile string? _storeError;
     private volatile string? _evicted;
 
@@ -49,12 +49,12 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         _total = total;
         _logger = logger;
         _early = _ready.Task;
-        HostId = IdOf(self);
+        HostId = GetHostId(self);
         metrics.Hosts = () => _peers.Length + (_isMember ? 1 : 0);
         metrics.Suspects = () => _peers.Count(peer => peer.Outgoing.IsSuspect);
         metrics.Queued = () => _peers.Sum(peer => peer.Outgoing.Queued);
-        metrics.IsReady = () => Unready is null;
-        // Several in the time of silence that is allowed.
+        metrics.IsReady = () => NotReadyReason is null;
+        // Five heartbeats in a LinkTimeout.
         TimeSpan interval = options.LinkTimeout / 5;
         if (total is not null && options.ClusterMaxConnections > 0)
         {
@@ -65,25 +65,25 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         _beat = options.TimeProvider.CreateTimer(static self => ((ClusterBackplane)self!).Beat(), this, interval, interval);
     }
 
-    /// <summary>Called once, when this host is found to be evicted.</summary>
+    /// <summary>Called once, after the eviction of this host is detected.</summary>
     public Action<string>? WhenEvicted { get; set; }
 
-    /// <summary>Called when a batch comes from a host that this one does not know: the membership is to be read again.</summary>
+    /// <summary>Called for a batch of an unknown sender, to refresh the membership.</summary>
     public Action? WhenUnknown { get; set; }
 
     public override string HostId { get; }
 
-    public override string? Unready => _evicted ?? _storeError ?? _unready;
+    public override string? NotReadyReason => _evicted ?? _storeError ?? _notReady;
 
     public override Task WhenReady => _ready.Task;
 
-    public override bool HasEnded => _evicted is not null;
+    public override bool IsEvicted => _evicted is not null;
 
     /// <summary>The other hosts.</summary>
     public IReadOnlyList<Peer> Peers => _peers;
 
-    /// <summary>The id of a host: 64 bits of its address and the generation of its process, as 13 digits of base 32.</summary>
-    public static string IdOf(SiloAddress address)
+    /// <summary>Returns the id of a host: a 64-bit hash of its address and process generation, as 13 base-32 digits.</summary>
+    public static string GetHostId(SiloAddress address)
     {
         const string Digits = "0123456789abcdefghjkmnpqrstvwxyz";
         ulong hash = XxHash3.HashToUInt64(MemoryMarshal.AsBytes(address.ToParsableString().AsSpan()));
@@ -100,39 +100,39 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     public override Task Announce(TargetKind kind, string name)
     {
-        ulong group = GroupHash.Of(kind, name);
-        List<Task>? told = null;
+        ulong group = GroupHash.Compute(kind, name);
+        List<Task>? pending = null;
         lock (_gate)
         {
             if (!_interest.Add(group))
             {
-                // Another group has the number; it is told, or is being told.
-                return Task.WhenAll(_peers.Select(peer => peer.Outgoing.CatchUp())).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
+                // Another group has the same hash, and is announced or in flight.
+                return Task.WhenAll(_peers.Select(peer => peer.Outgoing.CatchUpAsync())).WaitAsync(_options.JoinTimeout, _options.TimeProvider).IgnoreTimeout();
             }
 
             foreach (Peer peer in _peers)
             {
-                Task telling = peer.Outgoing.Tell(LinkEntry.Interest, group);
-                if (!telling.IsCompleted)
+                Task sending = peer.Outgoing.SendInterest(LinkEntry.Interest, group);
+                if (!sending.IsCompleted)
                 {
-                    (told ??= []).Add(telling);
+                    (pending ??= []).Add(sending);
                 }
             }
         }
 
-        return told is null ? Task.CompletedTask : Task.WhenAll(told).WaitAsync(_options.JoinTimeout, _options.TimeProvider).Quietly();
+        return pending is null ? Task.CompletedTask : Task.WhenAll(pending).WaitAsync(_options.JoinTimeout, _options.TimeProvider).IgnoreTimeout();
     }
 
     public override void Withdraw(TargetKind kind, string name)
     {
-        ulong group = GroupHash.Of(kind, name);
+        ulong group = GroupHash.Compute(kind, name);
         lock (_gate)
         {
             if (_interest.Remove(group))
             {
                 foreach (Peer peer in _peers)
                 {
-                    _ = peer.Outgoing.Tell(LinkEntry.Withdrawal, group);
+                    _ = peer.Outgoing.SendInterest(LinkEntry.Withdrawal, group);
                 }
             }
         }
@@ -145,7 +145,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             throw new ArgumentException(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"The message has {message.Length} bytes, and the queue for a host takes {_options.LinkQueue} ({ByteStreamClusterOptions.Section}:LinkQueue). Send it in parts, or raise the limit."),
+                    $"The message has {message.Length} bytes and exceeds {ByteStreamClusterOptions.Section}:LinkQueue, {_options.LinkQueue}. Split the message, or raise the limit."),
                 nameof(message));
         }
     }
@@ -161,7 +161,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             return default;
         }
 
-        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Of(kind, name) : 0;
+        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Compute(kind, name) : 0;
         ValueTask first = default;
         List<ValueTask>? more = null;
         foreach (Peer peer in peers)
@@ -193,10 +193,10 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     public override async ValueTask<bool> AskAsync(
         TargetKind kind, string name, string? except, List<PresentConnection> present, CancellationToken cancellationToken)
     {
-        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Of(kind, name) : 0;
+        ulong group = kind is TargetKind.Group or TargetKind.User ? GroupHash.Compute(kind, name) : 0;
         Peer[] asked = [.. _peers.Where(peer => !peer.Outgoing.IsClosed && HasTarget(peer, kind, name, group))];
         var question = new PresenceQuestion { Kind = (byte)kind, Name = name, Except = except };
-        bool isComplete = _unready is null && _evicted is null;
+        bool isComplete = _notReady is null && _evicted is null;
         foreach (Task<IReadOnlyList<PresentConnection>?> answer in asked.Select(peer => AskAsync(peer, question, cancellationToken)).ToArray())
         {
             IReadOnlyList<PresentConnection>? found = await answer.ConfigureAwait(false);
@@ -244,13 +244,13 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         return LinkReply.Unknown;
     }
 
-    /// <summary>Answers another host.</summary>
+    /// <summary>Answers a presence query of another host.</summary>
     public IReadOnlyList<PresentConnection> Answer(PresenceQuestion question) =>
         _connections!.Presence((TargetKind)question.Kind, question.Name, question.Except);
 
-    /// <summary>The members of the cluster have changed.</summary>
-    /// <param name="members">The live ones, with this host if it is one.</param>
-    /// <param name="isDead">Whether a host has ended or was evicted.</param>
+    /// <summary>Applies a membership change.</summary>
+    /// <param name="members">The live members, including this host if it is one.</param>
+    /// <param name="isDead">Returns whether a host has left the cluster or was evicted.</param>
     public void Update(IReadOnlySet<SiloAddress> members, Func<SiloAddress, bool> isDead)
     {
         Peer[] gone;
@@ -268,7 +268,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             foreach (SiloAddress added in members.Where(member => _evicted is null && !member.Equals(_self) && !_peers.Any(peer => peer.Address.Equals(member))))
             {
                 joined.Add(CreatePeer(added));
-                // Before a message can be sent to it; each change of the groups after this is told too.
+                // Before the peer is published: later changes of the groups are sent to it as well.
                 joined[^1].Outgoing.Begin(_interest);
             }
 
@@ -289,17 +289,17 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
         if (isDead(_self))
         {
-            Evict("the membership store says so");
+            Evict("the membership store lists it as dead");
         }
 
-        Share();
-        LookIfReady();
+        UpdateShare();
+        UpdateReadiness();
     }
 
-    /// <summary>The membership store has no entry of this host, or has it again.</summary>
+    /// <summary>Sets or clears (null) the readiness error of the membership store.</summary>
     public void SetStoreError(string? error) => _storeError = error;
 
-    /// <summary>This host is no member any more.</summary>
+    /// <summary>Handles the eviction of this host: stops its links and raises <see cref="WhenEvicted"/>. Further calls have no effect.</summary>
     public void Evict(string cause)
     {
         Peer[] peers;
@@ -310,14 +310,14 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
                 return;
             }
 
-            _evicted = $"This host is no member of the cluster any more: {cause}.";
+            _evicted = $"Not ready: this host was evicted from the cluster: {cause}.";
             peers = _peers;
         }
 
         _ready.TrySetCanceled();
         foreach (Peer peer in peers)
         {
-            // What comes from hosts that go on without this one is still delivered; nothing of this one reaches them.
+            // Incoming links stay open: batches of the other hosts are still delivered.
             peer.Outgoing.Dispose();
         }
 
@@ -325,7 +325,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         WhenEvicted?.Invoke(cause);
     }
 
-    /// <summary>Waits until the other hosts have what was queued for them; at the longest for the time of silence that is allowed.</summary>
+    /// <summary>Waits until the other hosts have acknowledged the queued batches, at most for LinkTimeout.</summary>
     public async Task FlushAsync(CancellationToken cancellationToken)
     {
         try
@@ -338,7 +338,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    /// <summary>Ends the links: this host leaves the cluster.</summary>
+    /// <summary>Closes the links, because this host leaves the cluster.</summary>
     public void Dispose()
     {
         Peer[] peers;
@@ -347,7 +347,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             _isStopped = true;
             peers = _peers;
             _peers = [];
-            _unready = "This host has left the cluster.";
+            _notReady = "Not ready: this host has left the cluster.";
         }
 
         _ready.TrySetCanceled();
@@ -368,22 +368,23 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    void ILinkOwner.OnLinkChanged() => LookIfReady();
+    void ILinkOwner.OnLinkChanged() => UpdateReadiness();
 
-    void ILinkOwner.OnFenced(SiloAddress by) => Evict($"the host {by} refuses its messages");
+    void ILinkOwner.OnFenced(SiloAddress by) => Evict($"host {by} rejected its messages");
 
-    void ILinkOwner.OnFailed(Exception fault) => Evict($"a link has failed: {fault.Message}");
+    void ILinkOwner.OnFailed(Exception fault) => Evict($"a link failed: {fault.Message}");
 
     private static bool HasTarget(Peer peer, TargetKind kind, string name, ulong group) => kind switch
     {
         TargetKind.All => true,
         TargetKind.Connection => name.Length > peer.HostId.Length && name[peer.HostId.Length] == ':' && name.StartsWith(peer.HostId, StringComparison.Ordinal),
+        // The receiver resolves the name itself.
         _ => peer.Incoming.MayHave(group),
     };
 
     private static async ValueTask WhenAll(ValueTask first, List<ValueTask> more)
     {
-        // Each of them is to end before the sender reuses the memory.
+        // All sends must complete before the caller reuses the memory.
         Exception? failure = await Failure(first).ConfigureAwait(false);
         foreach (ValueTask next in more)
         {
@@ -409,7 +410,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    /// <summary>Sends a message when this host knows the others, after the messages that wait for that already.</summary>
+    /// <summary>Delays a send until this host is ready, because it does not know the groups of the other hosts before that. Keeps the order.</summary>
     private async ValueTask SendEarlyAsync(
         TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
@@ -457,8 +458,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
     private Peer CreatePeer(SiloAddress address)
     {
         var outgoing = new OutgoingLink(_self, address, this, _transport, _options, _metrics, _logger);
-        var incoming = new IncomingLink(address, _connections!, _options, _metrics, _logger, outgoing.Replace, LookIfReady);
-        return new Peer(address, IdOf(address), outgoing, incoming);
+        var incoming = new IncomingLink(address, _connections!, _options, _metrics, _logger, outgoing.Replace, UpdateReadiness);
+        return new Peer(address, GetHostId(address), outgoing, incoming);
     }
 
     private void Beat()
@@ -469,8 +470,8 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         }
     }
 
-    /// <summary>Ready is who is a member, and knows the groups of every host that answers.</summary>
-    private void LookIfReady()
+    /// <summary>Sets readiness when this host is a member and has the groups of every responsive host.</summary>
+    private void UpdateReadiness()
     {
         if (_ready.Task.IsCompleted)
         {
@@ -487,11 +488,11 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
             SiloAddress[] missing = [.. _peers.Where(peer => !peer.Incoming.Interest.IsKnown && IsAwaited(peer.Outgoing)).Select(peer => peer.Address)];
             if (missing.Length > 0)
             {
-                _unready = $"This host waits for the groups of {string.Join(", ", missing.Select(host => host.ToString()))}.";
+                _notReady = $"Not ready: waiting for the groups of {string.Join(", ", missing.Select(host => host.ToString()))}.";
                 return;
             }
 
-            _unready = null;
+            _notReady = null;
             if (!_ready.TrySetResult())
             {
                 return;
@@ -501,10 +502,10 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         ClusterLog.Ready(_logger, _peers.Length);
     }
 
-    /// <summary>Whether this host is not ready without the groups of another one: not if that is leaving, or does not answer at all.</summary>
+    /// <summary>Whether this host becomes ready only with the groups of another host. Not if that is leaving, or does not answer at all.</summary>
     private static bool IsAwaited(OutgoingLink link) => !link.IsClosed && (!link.IsSuspect || link.IsUnknownThere);
 
-    private void Share()
+    private void UpdateShare()
     {
         // A host that is no member yet serves nobody.
         if (_options.ClusterMaxConnections == 0 || _total is null || !_isMember)

@@ -15,7 +15,7 @@ internal static class ClusterConfiguration
         Choice<ByteStreamClusterOptions, EvictionAction>(nameof(ByteStreamClusterOptions.OnEvicted), o => o.OnEvicted, (o, v) => o.OnEvicted = v),
         Number(ByteStreamClusterOptions.Ranges, nameof(ByteStreamClusterOptions.ClusterMaxConnections), (o, v) => o.ClusterMaxConnections = v));
 
-    /// <summary>Reads the section.</summary>
+    /// <summary>Applies the section.</summary>
     /// <param name="section">The section.</param>
     /// <param name="options">Receives the values.</param>
     /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>

@@ -3,7 +3,7 @@ using ByteStreams.Connections;
 
 namespace ByteStreams.Cluster;
 
-/// <summary>The metrics of the links, of the meter <c>ByteStreams</c>.</summary>
+/// <summary>The metrics of the links, in the meter <c>ByteStreams</c>.</summary>
 internal sealed class ClusterMetrics : IDisposable
 {
     private readonly Meter _meter;
@@ -16,15 +16,15 @@ internal sealed class ClusterMetrics : IDisposable
     public ClusterMetrics(IMeterFactory? factory)
     {
         _meter = factory?.Create(ByteStreamMetrics.MeterName) ?? new Meter(ByteStreamMetrics.MeterName);
-        _meter.CreateObservableUpDownCounter("bytestreams.cluster.hosts", () => Hosts(), "{host}", "Live hosts of the cluster, this one included.");
-        _meter.CreateObservableUpDownCounter("bytestreams.cluster.suspect_hosts", () => Suspects(), "{host}", "Hosts that do not answer.");
-        _meter.CreateObservableUpDownCounter("bytestreams.cluster.ready", () => IsReady() ? 1 : 0, "{host}", "1 if this host may serve clients, 0 otherwise.");
-        _meter.CreateObservableUpDownCounter("bytestreams.cluster.queued", () => Queued(), "By", "Bytes that are queued for other hosts.");
+        _meter.CreateObservableUpDownCounter("bytestreams.cluster.hosts", () => Hosts(), "{host}", "Live hosts of the cluster, including this host.");
+        _meter.CreateObservableUpDownCounter("bytestreams.cluster.suspect_hosts", () => Suspects(), "{host}", "Suspect hosts: no answer for LinkTimeout.");
+        _meter.CreateObservableUpDownCounter("bytestreams.cluster.ready", () => IsReady() ? 1 : 0, "{host}", "1 if this host is ready to serve clients, 0 otherwise.");
+        _meter.CreateObservableUpDownCounter("bytestreams.cluster.queued", () => Queued(), "By", "Bytes queued for other hosts.");
         _meter.CreateObservableCounter("bytestreams.cluster.batches", () => Interlocked.Read(ref _batches), "{batch}", "Batches sent to other hosts.");
-        _meter.CreateObservableCounter("bytestreams.cluster.resent", () => Interlocked.Read(ref _resent), "{batch}", "Batches sent again, because no answer came.");
-        _meter.CreateObservableCounter("bytestreams.cluster.duplicates", () => Interlocked.Read(ref _duplicates), "{batch}", "Batches received again, and not applied again.");
-        _meter.CreateObservableCounter("bytestreams.cluster.fenced", () => Interlocked.Read(ref _fenced), "{batch}", "Batches of evicted hosts, which were refused.");
-        _meter.CreateObservableCounter("bytestreams.cluster.lost", () => LostMessages, "{message}", "Messages dropped for hosts that did not answer.");
+        _meter.CreateObservableCounter("bytestreams.cluster.resent", () => Interlocked.Read(ref _resent), "{batch}", "Batches resent without an acknowledgement.");
+        _meter.CreateObservableCounter("bytestreams.cluster.duplicates", () => Interlocked.Read(ref _duplicates), "{batch}", "Duplicate batches received and discarded.");
+        _meter.CreateObservableCounter("bytestreams.cluster.fenced", () => Interlocked.Read(ref _fenced), "{batch}", "Batches from evicted hosts, rejected.");
+        _meter.CreateObservableCounter("bytestreams.cluster.lost", () => LostMessages, "{message}", "Messages dropped because a host did not answer.");
     }
 
     public long LostMessages => Interlocked.Read(ref _lost);

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Cluster;
 
 /// <summary>
-/// What happens when this host is evicted, or Orleans cannot go on: the connections are drained and the process exits with code 3. Orleans itself
-/// would end the process at once, with a memory dump.
+/// Handles the eviction of this host and fatal errors of Orleans: drains the connections and exits with code 3. The default handler of Orleans
+/// terminates the process immediately, with a memory dump.
 /// </summary>
 internal sealed class EvictionHandler : IFatalErrorHandler
 {
@@ -24,7 +24,7 @@ internal sealed class EvictionHandler : IFatalErrorHandler
         _options = options;
         _lifetime = lifetime;
         _logger = logger;
-        backplane.WhenEvicted = _ => End();
+        backplane.WhenEvicted = _ => Stop();
     }
 
     public bool IsUnexpected(Exception exception) => exception is not ThreadInterruptedException;
@@ -32,19 +32,19 @@ internal sealed class EvictionHandler : IFatalErrorHandler
     public void OnFatalException(object? sender, string? context, Exception? exception)
     {
         ClusterLog.Fatal(_logger, exception, context);
-        _backplane.Evict(context ?? exception?.Message ?? "Orleans cannot go on");
+        _backplane.Evict(context ?? exception?.Message ?? "fatal error in Orleans");
     }
 
-    private void End()
+    private void Stop()
     {
         Environment.ExitCode = ExitCode;
         if (_options.OnEvicted == EvictionAction.Exit || !_lifetime.ApplicationStarted.IsCancellationRequested)
         {
-            // A stop in the middle of the start would end it with an exception.
+            // StopApplication during startup would fail the startup with an exception.
             Environment.Exit(ExitCode);
         }
 
-        // Not on the thread of Orleans that reports it: the stop waits for Orleans.
+        // On the thread pool, because shutdown waits for the Orleans thread that reports the eviction.
         _ = Task.Run(_lifetime.StopApplication);
     }
 }

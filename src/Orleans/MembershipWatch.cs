@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Cluster;
 
 /// <summary>
-/// Tells the backplane who is in the cluster, from the moment in which this host is a member until it leaves; and looks from time to time whether
-/// the membership store still has this host, because a store that comes back empty makes a second cluster without a word.
+/// Forwards membership changes to the backplane while this host is active. Checks every 5 s that the membership store still has this host,
+/// because new hosts on an emptied store silently form a second cluster.
 /// </summary>
 internal sealed class MembershipWatch(
     ClusterBackplane backplane,
@@ -18,29 +18,29 @@ internal sealed class MembershipWatch(
     private static readonly TimeSpan StoreInterval = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// The exception of the Redis provider where the store answers and has no membership table at all; other providers return no entry. Compared
-    /// by name, because this package refers to no provider. A store that does not answer has other exceptions.
+    /// The exception of the Redis provider for a reachable store without a membership table; other providers return no entry. Compared by name,
+    /// because this package references no provider. An unreachable store causes other exceptions.
     /// </summary>
     private const string MissingRedisTable = "Orleans.Clustering.Redis.RedisClusteringException";
 
     private readonly CancellationTokenSource _stopped = new();
     private Task _following = Task.CompletedTask;
-    private Task _looking = Task.CompletedTask;
+    private Task _checkingStore = Task.CompletedTask;
     private int _isRefreshing;
 
     public void Participate(ISiloLifecycle lifecycle) =>
-        // After the host has become a member; at the stop, before it ceases to be one.
+        // Starts after the silo is active; stops before it leaves the membership.
         lifecycle.Subscribe(nameof(MembershipWatch), ServiceLifecycleStage.Active, StartAsync, StopAsync);
 
     public void Dispose() => _stopped.Dispose();
 
     private Task StartAsync(CancellationToken cancellationToken)
     {
-        // The service is what the links deliver to.
+        // Resolving the service attaches it to the backplane.
         _ = connections;
         backplane.WhenUnknown = Refresh;
         _following = Task.Run(FollowAsync, CancellationToken.None);
-        _looking = Task.Run(LookAsync, CancellationToken.None);
+        _checkingStore = Task.Run(CheckStoreAsync, CancellationToken.None);
         return Task.CompletedTask;
     }
 
@@ -48,7 +48,7 @@ internal sealed class MembershipWatch(
     {
         await backplane.FlushAsync(cancellationToken).ConfigureAwait(false);
         await _stopped.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(_following, _looking).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_following, _checkingStore).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         backplane.Dispose();
     }
 
@@ -64,18 +64,18 @@ internal sealed class MembershipWatch(
 
             if (!_stopped.IsCancellationRequested)
             {
-                backplane.Evict("Orleans tells no changes of the membership any more");
+                backplane.Evict("the Orleans membership updates stopped");
             }
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
-            // The host stops.
+            // Shutdown.
         }
         catch (Exception fault)
         {
-            // Without the membership nothing is fenced, and no new host is found.
-            ClusterLog.Fatal(logger, fault, "The changes of the membership cannot be followed any more.");
-            backplane.Evict("the changes of the membership cannot be followed any more");
+            // Without membership updates, evicted hosts are not fenced and new hosts are not found.
+            ClusterLog.Fatal(logger, fault, "Reading the membership updates failed.");
+            backplane.Evict("reading the membership updates failed");
         }
     }
 
@@ -90,11 +90,11 @@ internal sealed class MembershipWatch(
             }
         }
 
-        // Also of hosts whose entries have been removed: a later generation at an address tells that the one before is dead.
+        // GetSiloStatus also covers removed entries: a later generation at an address implies that the earlier one is dead.
         backplane.Update(members, host => snapshot.GetSiloStatus(host) == SiloStatus.Dead);
     }
 
-    /// <summary>A host that this one does not know is likely to be new.</summary>
+    /// <summary>Refreshes the membership, because an unknown sender is probably a new host.</summary>
     private void Refresh()
     {
         if (Interlocked.Exchange(ref _isRefreshing, 1) == 0)
@@ -111,7 +111,7 @@ internal sealed class MembershipWatch(
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
-            // The host stops.
+            // Shutdown.
         }
         catch (Exception failure)
         {
@@ -123,30 +123,30 @@ internal sealed class MembershipWatch(
         }
     }
 
-    private async Task LookAsync()
+    private async Task CheckStoreAsync()
     {
         using var timer = new PeriodicTimer(StoreInterval, options.TimeProvider);
         bool isReachable = true;
-        bool isThere = true;
+        bool isInStore = true;
         try
         {
             while (await timer.WaitForNextTickAsync(_stopped.Token).ConfigureAwait(false))
             {
                 try
                 {
-                    bool isThereNow = await IsInStoreAsync().ConfigureAwait(false);
+                    bool isInStoreNow = await IsInStoreAsync().ConfigureAwait(false);
                     if (!isReachable)
                     {
                         ClusterLog.StoreReachable(logger);
                     }
 
                     isReachable = true;
-                    if (isThereNow != isThere)
+                    if (isInStoreNow != isInStore)
                     {
-                        Changed(isThereNow);
+                        OnStoreEntryChanged(isInStoreNow);
                     }
 
-                    isThere = isThereNow;
+                    isInStore = isInStoreNow;
                 }
                 catch (Exception failure) when (failure is not OperationCanceledException || !_stopped.IsCancellationRequested)
                 {
@@ -161,11 +161,11 @@ internal sealed class MembershipWatch(
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
-            // The host stops.
+            // Shutdown.
         }
     }
 
-    /// <summary>Whether the store has the entry of this host.</summary>
+    /// <summary>Returns whether the store has the entry of this host.</summary>
     private async Task<bool> IsInStoreAsync()
     {
         try
@@ -180,9 +180,9 @@ internal sealed class MembershipWatch(
         }
     }
 
-    private void Changed(bool isThere)
+    private void OnStoreEntryChanged(bool isInStore)
     {
-        if (isThere)
+        if (isInStore)
         {
             ClusterLog.StoreHasThisHost(logger);
             backplane.SetStoreError(null);
@@ -190,7 +190,7 @@ internal sealed class MembershipWatch(
         else
         {
             ClusterLog.StoreLostThisHost(logger);
-            backplane.SetStoreError("The membership store has no entry of this host: it was emptied, or another one is in use.");
+            backplane.SetStoreError("Not ready: the membership store has no entry for this host, because it was emptied or replaced.");
         }
     }
 }

@@ -81,7 +81,7 @@ public class HandlerTests
         await using ByteStreamConnection fast = await JoinAsync(server, room);
         byte[] line = [.. Enumerable.Repeat((byte)'x', 60000), (byte)'\n'];
 
-        // The in-memory connection and the write buffer take about 128 KiB; four lines wait; the rest is too much.
+        // The in-memory connection and the write buffer take about 128 KiB. Four lines are queued; the next exceeds MaxPending.
         for (int i = 0; i < 20; i++)
         {
             fast.Writer.Write(line);

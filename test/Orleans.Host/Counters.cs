@@ -4,7 +4,7 @@ using System.Globalization;
 
 namespace ByteStreams.Cluster.Host;
 
-/// <summary>The metrics of the meter ByteStreams as text, a line for each: <c>name{tag=value,...} number</c>. A histogram is its count.</summary>
+/// <summary>The metrics of the meter ByteStreams as text, one line each: <c>name{tag=value,...} number</c>. A histogram is reported as its count.</summary>
 internal sealed class Counters : IDisposable
 {
     private readonly MeterListener _listener = new();

@@ -3,8 +3,8 @@ using System.Text;
 namespace ByteStreams.Cluster.Host;
 
 /// <summary>
-/// A protocol of lines for everything that <see cref="ByteStreamConnections"/> does. The first line registers the connection; answers begin with
-/// <c>=</c>; a message is delivered as it was sent, with a line feed.
+/// A line protocol for all operations of <see cref="ByteStreamConnections"/>. The first line registers the connection. Answers start with <c>=</c>;
+/// a message is delivered as sent, with a line feed.
 /// </summary>
 /// <remarks>
 /// <code>
@@ -34,7 +34,7 @@ internal sealed class GroupsHandler(ByteStreamConnections connections) : ByteStr
             ["register"] => connections.Register(writer),
             ["register", string user] => connections.Register(writer, user),
             ["exclusive", string user] => connections.RegisterExclusive(writer, user),
-            _ => throw new InvalidDataException($"The first line is not a registration: {first}"),
+            _ => throw new InvalidDataException($"Invalid registration: {first}"),
         };
         await AnswerAsync($"=id {member.Id}");
         while (await reader.ReadTextLineAsync(cancellationToken: stopping) is string line)
@@ -65,7 +65,7 @@ internal sealed class GroupsHandler(ByteStreamConnections connections) : ByteStr
                     await AnswerAsync(string.Join(' ', ["=presence", present.IsComplete ? "complete" : "incomplete", .. ids]));
                     break;
                 default:
-                    throw new InvalidDataException($"The command is unknown: {line}");
+                    throw new InvalidDataException($"Unknown command: {line}");
             }
         }
 
@@ -78,7 +78,7 @@ internal sealed class GroupsHandler(ByteStreamConnections connections) : ByteStr
 
     private ByteStreamTarget Target(string text)
     {
-        // The name of a connection has a colon of its own.
+        // A connection id contains a colon.
         string[] parts = text.Split(':', 2);
         return parts switch
         {
@@ -86,7 +86,7 @@ internal sealed class GroupsHandler(ByteStreamConnections connections) : ByteStr
             ["user", string name] => connections.User(name),
             ["connection", string id] => connections.Connection(id),
             ["all", ""] => connections.All,
-            _ => throw new InvalidDataException($"The target is unknown: {text}"),
+            _ => throw new InvalidDataException($"Unknown target: {text}"),
         };
     }
 }

@@ -3,15 +3,15 @@ using System.Net;
 using ByteStreams.Cluster.Host;
 using Orleans.Configuration;
 
-// One host of a cluster, for the tests of test/Orleans.Tests. Arguments, and what they may be:
-//   --port N             byte-stream endpoint on 127.0.0.1; its protocol is that of GroupsHandler
-//   --http N             HTTP: /readyz, and the counters as text on /metrics
-//   --silo N             Orleans between the hosts; below 32768, because the system hands out ports from there
+// A cluster host for test/Orleans.Tests. Arguments:
+//   --port N             byte-stream endpoint on 127.0.0.1, with the protocol of GroupsHandler
+//   --http N             HTTP port: /readyz, and /metrics with the counters as text
+//   --silo N             silo port; below 32768, the start of the ephemeral port range
 //   --redis HOST:PORT    membership store
 //   --cluster NAME       cluster id
-//   --first NAME         what is registered first: bytestreams or orleans
-//   --ByteStreams:KEY=V  any key of the configuration
-// The program exits at the end of its standard input, so that no host outlives a test that is killed.
+//   --first NAME         registration order: bytestreams or orleans first
+//   --ByteStreams:KEY=V  any configuration key
+// The program exits at EOF of standard input, so that no host outlives a killed test.
 WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
 builder.Logging.ClearProviders().AddSimpleConsole(console => console.SingleLine = true);
 builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning);
@@ -42,7 +42,7 @@ _ = Task.Run(() =>
 await app.RunAsync();
 return Environment.ExitCode;
 
-string Argument(string name) => builder.Configuration[name] ?? throw new ArgumentException($"The argument --{name} is missing.");
+string Argument(string name) => builder.Configuration[name] ?? throw new ArgumentException($"Missing argument --{name}.");
 
 void AddByteStreams()
 {
@@ -62,5 +62,5 @@ void AddOrleans() => builder.Host.UseOrleans(silo => silo
     .UseRedisClustering(Argument("redis"))
     .ConfigureEndpoints(IPAddress.Loopback, int.Parse(Argument("silo"), CultureInfo.InvariantCulture), gatewayPort: 0)
     .Configure<ClusterOptions>(cluster => cluster.ServiceId = cluster.ClusterId = Argument("cluster"))
-    // A host that hangs or was killed is evicted after 12 to 13 s; with the default of 5 s, after 67 s.
+    // A hung or killed host is evicted after 12 to 13 s; with the default of 5 s, after 67 s.
     .Configure<ClusterMembershipOptions>(membership => membership.ProbeTimeout = TimeSpan.FromSeconds(1)));

@@ -49,7 +49,7 @@ internal sealed record ConnectionAnswer(
 /// <param name="UptimeSeconds">Since the start of the process.</param>
 /// <param name="Active">Connections that are open.</param>
 /// <param name="LastReload">How the configuration was read last; null before the start.</param>
-/// <param name="Groups">The connections that others send to, and their groups.</param>
+/// <param name="Groups">The registered connections and their groups.</param>
 /// <param name="Endpoints">The endpoints, in their order.</param>
 internal sealed record EndpointsAnswer(
     string Version,
@@ -61,11 +61,11 @@ internal sealed record EndpointsAnswer(
     GroupsAnswer Groups,
     IReadOnlyList<EndpointAnswer> Endpoints);
 
-/// <param name="Registered">Connections that others may send to.</param>
-/// <param name="Count">Groups that have a member.</param>
-/// <param name="Sends">Messages sent since the start, each counted once.</param>
-/// <param name="Deliveries">Messages written to connections since the start.</param>
-/// <param name="Largest">The groups with the most members, 20 at most.</param>
+/// <param name="Registered">The number of registered connections.</param>
+/// <param name="Count">The number of groups with at least one member.</param>
+/// <param name="Sends">Messages sent since the start; a message counts once.</param>
+/// <param name="Deliveries">Messages delivered since the start; a message counts once for each connection.</param>
+/// <param name="Largest">The largest groups, 20 at most.</param>
 internal sealed record GroupsAnswer(int Registered, int Count, long Sends, long Deliveries, IReadOnlyList<GroupAnswer> Largest);
 
 internal sealed record GroupAnswer(string Name, int Members);

@@ -4,17 +4,17 @@ using ByteStreams;
 namespace StreamsHost.Handlers;
 
 /// <summary>
-/// Sends each line to every connected client, the sender included. A client that does not read is disconnected (<c>slow_consumer</c>): no client
-/// waits for another, and a client that stays connected misses no line.
+/// Sends each line to every connected client, including the sender. A client that does not read is aborted (<c>slow_consumer</c>): it does not
+/// delay other clients, and a client that stays connected gets every line.
 /// </summary>
 internal sealed class ChatHandler(ByteStreamConnections connections) : ByteStreamHandler
 {
-    /// <summary>The group of its clients.</summary>
+    /// <summary>The group of all clients.</summary>
     public const string Room = "chat";
 
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
     {
-        // Disposed at the end: the lines that wait for the client are written before its connection is closed.
+        // DisposeAsync writes the queued lines before the connection is closed.
         await using ByteStreamMember member = connections.Register(writer);
         await member.JoinAsync(Room, stopping);
         ByteStreamTarget room = connections.Group(Room);

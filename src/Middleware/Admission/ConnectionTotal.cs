@@ -17,7 +17,7 @@ internal sealed class ConnectionTotal
 
     public PermitLimiter Permits { get; }
 
-    /// <summary>This host's share of a limit of the whole cluster; null without one. The smaller of the two limits applies.</summary>
+    /// <summary>This host's share of the cluster-wide connection limit; null without one. The smaller of the two limits applies.</summary>
     public int? Share
     {
         get => _share;

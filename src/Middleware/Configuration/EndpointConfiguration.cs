@@ -12,7 +12,7 @@ internal static class EndpointConfiguration
     /// <summary>Defaults for all endpoints: any key of an endpoint except <c>Url</c>. An endpoint's own list replaces the default list.</summary>
     public const string Defaults = "Defaults";
 
-    /// <summary>The links between the hosts of a cluster; the package ByteStreams.Orleans reads it.</summary>
+    /// <summary>The section of the links between the hosts of a cluster. The package ByteStreams.Orleans reads it.</summary>
     public const string Cluster = "Cluster";
 
     /// <summary>Where the package reads it, whatever section the endpoints have.</summary>
@@ -34,7 +34,7 @@ internal static class EndpointConfiguration
 
     /// <summary>The endpoints of a section.</summary>
     /// <param name="section">The section.</param>
-    /// <param name="isClustered">Whether the section may configure a cluster.</param>
+    /// <param name="isClustered">Whether the application has a backplane, so that the section <c>Cluster</c> applies.</param>
     /// <param name="errors">Receives one line for each error: the key, the cause, the remedy.</param>
     public static IEnumerable<EndpointRegistration> Read(IConfiguration section, bool isClustered, ICollection<string> errors)
     {
@@ -50,7 +50,7 @@ internal static class EndpointConfiguration
             }
             else if (!isClustered)
             {
-                errors.Add($"{unknown.Path}: has no effect in this program. An application with the package ByteStreams.Orleans reads it, after AddOrleansBackplane().");
+                errors.Add($"{unknown.Path}: has no effect, because this application has no backplane. Remove it, or call AddOrleansBackplane() of ByteStreams.Orleans.");
             }
         }
 

@@ -13,7 +13,7 @@ internal sealed class ServiceSettings
         new NumberOption<ServiceSettings>(
             nameof(MaxBufferedBytes), new(Minimum: 1 << 20, NumberRange.MaximumBytes, AllowsZero: true), o => o.MaxBufferedBytes),
         new NumberOption<ServiceSettings>(
-            nameof(MaxPending), new(Minimum: ByteStreamConnectionsOptions.LeastMaxPending, NumberRange.MaximumBytes), o => o.MaxPending),
+            nameof(MaxPending), new(Minimum: ByteStreamConnectionsOptions.MinimumMaxPending, NumberRange.MaximumBytes), o => o.MaxPending),
         new DurationOption<ServiceSettings>(nameof(PendingTimeout), DurationRange.Positive, o => o.PendingTimeout),
         new DurationOption<ServiceSettings>(nameof(DrainDelay), DurationRange.ZeroOrMore, o => o.DrainDelay),
         new DurationOption<ServiceSettings>(nameof(DrainTimeout), DurationRange.ZeroOrMore, o => o.DrainTimeout));
@@ -37,14 +37,14 @@ internal sealed class ServiceSettings
     public long? MaxBufferedBytes { get; set; }
 
     /// <summary>
-    /// The maximum number of bytes that wait for one connection that others send to (<c>ByteStreamConnections</c>), beyond its write buffer. The
-    /// connection is aborted above it, with the reason <c>slow_consumer</c>. A change applies at once.
+    /// The maximum number of bytes queued for one registered connection (<c>ByteStreamConnections</c>), in addition to its write buffer. A message
+    /// that would exceed it aborts the connection with the reason <c>slow_consumer</c>. A change applies at once.
     /// </summary>
     public long MaxPending { get; set; } = ByteStreamConnectionsOptions.DefaultMaxPending;
 
     /// <summary>
-    /// How long a connection for which messages of others wait may take to read its write buffer down to the low-water mark. Then it is aborted
-    /// with the reason <c>slow_consumer</c>, also if it reads a byte now and then. A change applies to waits that begin later.
+    /// The time in which a connection with queued messages must drain its write buffer to the low-water mark. After it, the connection is aborted
+    /// with the reason <c>slow_consumer</c>. Reading single bytes does not extend it. A change applies to drains that begin later.
     /// </summary>
     public TimeSpan PendingTimeout { get; set; } = ByteStreamConnectionsOptions.DefaultPendingTimeout;
 

@@ -101,15 +101,15 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
             "Whether a relay's upstream gets connections: 1, or 0 while it is unhealthy or ejected.");
         _meter.CreateObservableUpDownCounter(
             "bytestreams.registered_connections", () => Groups(groups => groups.Registered), "{connection}",
-            "Connections that others may send to.");
+            "Connections registered with ByteStreamConnections.");
         _meter.CreateObservableUpDownCounter(
-            "bytestreams.groups", () => Groups(groups => groups.Groups), "{group}", "Groups of connections that have a member.");
+            "bytestreams.groups", () => Groups(groups => groups.Groups), "{group}", "Groups with at least one member on this host.");
         _meter.CreateObservableCounter(
             "bytestreams.group.sends", () => Groups(groups => groups.Sends), "{message}",
-            "Messages sent to connections, users, groups or all, each counted once.");
+            "Messages sent to connections, users, groups or all; a message counts once.");
         _meter.CreateObservableCounter(
             "bytestreams.group.deliveries", () => Groups(groups => groups.Deliveries), "{message}",
-            "Messages written to connections that others send to, each counted once for each connection.");
+            "Messages delivered to registered connections; a message counts once for each connection.");
         _meter.CreateObservableCounter(
             "bytestreams.dropped_log_messages", () => OutputQueue.Dropped, "{message}",
             "Log messages of the process that were dropped because standard output or standard error was not read, or could not be written.");
@@ -139,7 +139,7 @@ internal sealed class ByteStreamMetrics : IListenerObserver, IDisposable
         }
     }
 
-    /// <summary>Adds the connections that others send to.</summary>
+    /// <summary>Sets the source of the group metrics.</summary>
     public void Report(IGroupsReport groups) => _groups = groups;
 
     /// <summary>The endpoints with counters, in no order.</summary>

@@ -1,17 +1,17 @@
 namespace ByteStreams.Connections;
 
-/// <summary>What the connections that others send to report to the meter.</summary>
+/// <summary>The group counters of the meter.</summary>
 internal interface IGroupsReport
 {
-    /// <summary>Registered connections.</summary>
+    /// <summary>The number of registered connections.</summary>
     int Registered { get; }
 
-    /// <summary>Groups that have a member.</summary>
+    /// <summary>The number of groups with at least one member.</summary>
     int Groups { get; }
 
-    /// <summary>Messages sent, each counted once.</summary>
+    /// <summary>Messages sent; a message counts once.</summary>
     long Sends { get; }
 
-    /// <summary>Messages written, each counted once for each connection.</summary>
+    /// <summary>Messages delivered; a message counts once for each connection.</summary>
     long Deliveries { get; }
 }

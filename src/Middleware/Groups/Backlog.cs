@@ -2,14 +2,14 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace ByteStreams.Groups;
 
-/// <summary>The messages that wait for one connection, each an array that others share. For the member, under its lock.</summary>
+/// <summary>The queue of undelivered messages of one connection. A message's array is shared by all connections. Guarded by the member's lock.</summary>
 internal sealed class Backlog
 {
     private readonly Queue<byte[]> _messages = new();
 
     public long Bytes { get; private set; }
 
-    /// <summary>What sends them. It does not fail.</summary>
+    /// <summary>The task that sends the queued messages. It never faults.</summary>
     public Task? Sending { get; set; }
 
     public void Enqueue(byte[] message)

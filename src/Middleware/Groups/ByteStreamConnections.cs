@@ -8,28 +8,28 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams;
 
 /// <summary>
-/// The connections of this host that others may send to: one connection, those of a user, those of a group, or all. A service to ask for in
-/// handlers, HTTP endpoints and background services; <c>AddByteStreams</c> adds it.
+/// Sends messages to registered connections: to one connection, to a user, to a group, or to all. <c>AddByteStreams</c> registers it as a
+/// singleton; handlers, HTTP endpoints and background services inject it.
 /// </summary>
 /// <remarks>
 /// <para>
-/// A handler registers its connection, after <c>StartTlsAsync</c> where it uses that, and joins groups. The connection is removed when it has
-/// closed, or when the <see cref="ByteStreamMember"/> is disposed of.
+/// A handler registers its connection and joins groups. A handler that calls <c>StartTlsAsync</c> registers after it. The registration is removed
+/// when the connection has closed, or when the <see cref="ByteStreamMember"/> is disposed.
 /// </para>
 /// <para>
-/// <b>Ownership.</b> The writer stays the handler's. A message is written as one <see cref="ByteStreamWriter.Write(ReadOnlySpan{byte})"/> of
-/// its bytes and sent: it never lies within the bytes of one <c>Write</c>, and always between two. A handler that writes one answer by several
-/// calls must expect messages between them. A message takes back memory of <see cref="ByteStreamWriter.GetMemory"/>: a handler whose
-/// connection is registered writes by <c>Write</c>.
+/// <b>Ownership.</b> The handler keeps the writer. A message is sent as one <see cref="ByteStreamWriter.Write(ReadOnlySpan{byte})"/>: it is
+/// never interleaved with the bytes of another <c>Write</c>, but it can be placed between two calls. A handler that writes one answer by several
+/// calls must expect messages between them. A delivery invalidates memory from <see cref="ByteStreamWriter.GetMemory"/>: the handler of a
+/// registered connection uses <c>Write</c>.
 /// </para>
 /// <para>
-/// <b>Guarantees.</b> Each message is delivered at most once, and to every connection that is open, registered or joined, and keeping up.
-/// Messages of one sender arrive in their order; messages of different senders in any. Nothing is kept for connections that are not there.
-/// No connection delays another: one that takes nothing has its messages queued, which are shared by all of them, and is aborted above
-/// <see cref="ByteStreamConnectionsOptions.MaxPending"/> or after <see cref="ByteStreamConnectionsOptions.PendingTimeout"/>, with
-/// <see cref="ConnectionCloseReason.SlowConsumer"/>.
+/// <b>Guarantees.</b> Delivery is at most once, to every connection that is open, registered for the target, and keeps up. Messages of one
+/// sender arrive in the order of the calls; messages of different senders have no order. Messages are not stored for absent connections.
+/// A slow connection does not delay other connections: its messages are queued, with one copy of the bytes for all queues. The connection is
+/// aborted with <see cref="ConnectionCloseReason.SlowConsumer"/> if the queue would exceed
+/// <see cref="ByteStreamConnectionsOptions.MaxPending"/>, or after <see cref="ByteStreamConnectionsOptions.PendingTimeout"/>.
 /// </para>
-/// <para>All members may be called from any thread.</para>
+/// <para>All members are thread-safe.</para>
 /// </remarks>
 /// <example>
 /// <code>
@@ -49,17 +49,17 @@ public sealed class ByteStreamConnections : IGroupsReport
     private long _sends;
     private long _deliveries;
 
-    /// <summary>Makes the connections of a server without services; an application has them from <c>AddByteStreams</c>.</summary>
-    /// <param name="options">The options; the defaults where it is null.</param>
-    /// <param name="logger">Receives failed deliveries; may be null.</param>
+    /// <summary>Creates an instance for a server without dependency injection. With it, use the singleton of <c>AddByteStreams</c>.</summary>
+    /// <param name="options">The options, which are read once; null for the defaults.</param>
+    /// <param name="logger">Logs failed deliveries and slow consumers; null for no log.</param>
     public ByteStreamConnections(ByteStreamConnectionsOptions? options = null, ILogger<ByteStreamConnections>? logger = null)
         : this(options, logger, backplane: null)
     {
     }
 
-    /// <param name="options">The options; the defaults where it is null.</param>
-    /// <param name="logger">Receives failed deliveries; may be null.</param>
-    /// <param name="backplane">Carries messages to other hosts; null on one host.</param>
+    /// <param name="options">The options; null for the defaults.</param>
+    /// <param name="logger">Logs failed deliveries and slow consumers; null for no log.</param>
+    /// <param name="backplane">Carries messages to other hosts; null without a cluster.</param>
     internal ByteStreamConnections(ByteStreamConnectionsOptions? options, ILogger<ByteStreamConnections>? logger, ByteStreamBackplane? backplane)
     {
         options ??= new ByteStreamConnectionsOptions();
@@ -71,34 +71,37 @@ public sealed class ByteStreamConnections : IGroupsReport
         backplane?.Attach(this);
     }
 
-    /// <summary>Every registered connection.</summary>
+    /// <summary>The target of all registered connections; in a cluster, those of every host.</summary>
     public ByteStreamTarget All => new(this, TargetKind.All, string.Empty);
 
-    /// <summary>The number of registered connections.</summary>
+    /// <summary>The number of registered connections on this host.</summary>
     public int Count => _all.Count;
 
-    /// <summary>The number of groups that have a member.</summary>
+    /// <summary>The number of groups with at least one member on this host.</summary>
     public int GroupCount => _groups.Count;
 
-    /// <summary>Messages that were sent since the start, each counted once.</summary>
+    /// <summary>The number of messages sent on this host since the start. A message counts once, whatever the number of receivers.</summary>
     public long Sends => Interlocked.Read(ref _sends);
 
-    /// <summary>Messages that were written to connections since the start, each counted once for each connection.</summary>
+    /// <summary>
+    /// The number of deliveries to connections of this host since the start: a message counts once for each connection that it was written to or
+    /// queued for.
+    /// </summary>
     public long Deliveries => Interlocked.Read(ref _deliveries);
 
     internal ILogger Logger { get; }
 
-    /// <summary>Carries messages to other hosts; null on one host.</summary>
+    /// <summary>Carries messages to other hosts; null without a cluster.</summary>
     internal ByteStreamBackplane? Backplane { get; }
 
-    /// <summary>The effective limit; a reload of the configuration changes it.</summary>
+    /// <summary>The effective limit, in bytes. A configuration reload changes it.</summary>
     internal long MaxPending
     {
         get => Interlocked.Read(ref _maxPending);
         set => Interlocked.Exchange(ref _maxPending, value);
     }
 
-    /// <summary>As <see cref="MaxPending"/>.</summary>
+    /// <summary>The effective timeout. A configuration reload changes it.</summary>
     internal TimeSpan PendingTimeout
     {
         get => TimeSpan.FromTicks(Interlocked.Read(ref _pendingTimeout));
@@ -111,46 +114,50 @@ public sealed class ByteStreamConnections : IGroupsReport
 
     int IGroupsReport.Groups => GroupCount;
 
-    /// <summary>One connection.</summary>
-    /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. There need not be one: what is sent to it then is dropped.</param>
+    /// <summary>Gets the target of one connection.</summary>
+    /// <param name="id">The connection's <see cref="ByteStreamMember.Id"/>. Messages to an unknown id are dropped without an error.</param>
+    /// <exception cref="ArgumentException">The id is null, empty, or not valid Unicode.</exception>
     public ByteStreamTarget Connection(string id)
     {
         TargetName.Check(id);
         return new ByteStreamTarget(this, TargetKind.Connection, id);
     }
 
-    /// <summary>The connections that have joined a group.</summary>
-    /// <param name="name">Its name, case-sensitive. A group exists while it has a member.</param>
+    /// <summary>Gets the target of the connections that have joined a group.</summary>
+    /// <param name="name">The group's name, case-sensitive. A group exists while it has a member. Messages to an empty group are dropped.</param>
+    /// <exception cref="ArgumentException">The name is null, empty, or not valid Unicode.</exception>
     public ByteStreamTarget Group(string name)
     {
         TargetName.Check(name);
         return new ByteStreamTarget(this, TargetKind.Group, name);
     }
 
-    /// <summary>The connections that were registered for a user.</summary>
-    /// <param name="id">The user's id, case-sensitive.</param>
+    /// <summary>Gets the target of the connections that are registered for a user.</summary>
+    /// <param name="id">The user's id, case-sensitive. Messages to a user without a connection are dropped.</param>
+    /// <exception cref="ArgumentException">The id is null, empty, or not valid Unicode.</exception>
     public ByteStreamTarget User(string id)
     {
         TargetName.Check(id);
         return new ByteStreamTarget(this, TargetKind.User, id);
     }
 
-    /// <summary>The groups that have a member, the largest first.</summary>
-    /// <param name="limit">How many at most: 100 by default, at least 1.</param>
-    /// <returns>A snapshot.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The limit is zero or less.</exception>
+    /// <summary>Returns the groups with a member on this host, largest first. The call visits and sorts all groups.</summary>
+    /// <param name="limit">The maximum number of groups returned: 100 by default, at least 1.</param>
+    /// <returns>A snapshot, with the members of this host counted.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is zero or negative.</exception>
     public IReadOnlyList<GroupSnapshot> Groups(int limit = 100)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
         return _groups.Largest(limit);
     }
 
-    /// <summary>Registers a connection, so that others can send to it. To be called by its handler.</summary>
-    /// <param name="writer">The connection's writer, after <c>StartTlsAsync</c> where that is used.</param>
-    /// <param name="user">The user that it belongs to; null for none. A user may have several connections.</param>
-    /// <param name="metadata">What presence shows of it. Copied.</param>
-    /// <returns>The registration. It ends with the connection; disposing of it ends it before.</returns>
-    /// <exception cref="InvalidOperationException">The connection is registered already.</exception>
+    /// <summary>Registers a connection as a receiver of messages. The connection's handler calls it.</summary>
+    /// <param name="writer">The connection's writer. If the handler uses <c>StartTlsAsync</c>, register after it.</param>
+    /// <param name="user">The user that the connection belongs to; null for none. A user may have several connections.</param>
+    /// <param name="metadata">The bytes that presence returns for the connection; empty by default. Copied.</param>
+    /// <returns>The registration. It is removed when the connection closes, or earlier when it is disposed.</returns>
+    /// <exception cref="ArgumentException">The user is empty or not valid Unicode.</exception>
+    /// <exception cref="InvalidOperationException">The connection is already registered.</exception>
     public ByteStreamMember Register(ByteStreamWriter writer, string? user = null, ReadOnlyMemory<byte> metadata = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
@@ -163,15 +170,19 @@ public sealed class ByteStreamConnections : IGroupsReport
     }
 
     /// <summary>
-    /// Registers a connection as the only one of its user: those that were registered for the user before are closed, with the reason
-    /// <see cref="ConnectionCloseReason.Replaced"/>. What was written to them is delivered; messages that
-    /// wait for one that does not read are dropped. To be called by the connection's handler.
+    /// Registers a connection as the only one of its user. Earlier connections of the user are closed with the reason
+    /// <see cref="ConnectionCloseReason.Replaced"/>, after the bytes already written to them are sent; messages that are queued for a peer that
+    /// does not read are dropped. The connection's handler calls it.
     /// </summary>
-    /// <param name="writer">The connection's writer, after <c>StartTlsAsync</c> where that is used.</param>
+    /// <param name="writer">The connection's writer. If the handler uses <c>StartTlsAsync</c>, register after it.</param>
     /// <param name="user">The user.</param>
-    /// <param name="metadata">What presence shows of it. Copied.</param>
-    /// <returns>The registration. Of two that are made at the same time, the later one stays.</returns>
-    /// <exception cref="InvalidOperationException">The connection is registered already.</exception>
+    /// <param name="metadata">The bytes that presence returns for the connection; empty by default. Copied.</param>
+    /// <returns>
+    /// The registration. Of two concurrent calls, the later registration remains. In a cluster the replacement on other hosts is asynchronous and
+    /// best effort, and the hosts' clocks decide which registration is later.
+    /// </returns>
+    /// <exception cref="ArgumentException">The user is null, empty, or not valid Unicode.</exception>
+    /// <exception cref="InvalidOperationException">The connection is already registered.</exception>
     public ByteStreamMember RegisterExclusive(ByteStreamWriter writer, string user, ReadOnlyMemory<byte> metadata = default)
     {
         ArgumentNullException.ThrowIfNull(writer);
@@ -187,11 +198,11 @@ public sealed class ByteStreamConnections : IGroupsReport
         return member;
     }
 
-    /// <summary>Ends the connections of a user that were registered before another one, of this host or another.</summary>
+    /// <summary>Closes the user's connections on this host that are older than a given connection of any host.</summary>
     /// <param name="user">The user.</param>
-    /// <param name="number">The number of the other one.</param>
-    /// <param name="id">Its id, which decides between equal numbers of two hosts.</param>
-    /// <returns>A newer one that is to be the only one, so that it ends the other; null without one.</returns>
+    /// <param name="number">The registration number of the given connection.</param>
+    /// <param name="id">The id of the given connection: the tie-break for equal numbers of two hosts.</param>
+    /// <returns>A newer exclusive connection on this host, which replaces the given one; null if there is none.</returns>
     internal ByteStreamMember? ReplaceOlder(string user, long number, string id)
     {
         Observe(number);
@@ -234,7 +245,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     private ByteStreamMember Add(ByteStreamWriter writer, string? user, ReadOnlyMemory<byte> metadata, bool isExclusive)
     {
         long number = NextNumber();
-        // A bare pipe has no id.
+        // A writer over a PipeWriter has no connection id.
         string id = writer.ConnectionId ?? string.Create(CultureInfo.InvariantCulture, $"pipe-{number}");
         if (Backplane is not null)
         {
@@ -244,7 +255,7 @@ public sealed class ByteStreamConnections : IGroupsReport
         var member = new ByteStreamMember(this, writer, number, id, user, metadata.ToArray(), isExclusive);
         if (!_members.TryAdd(id, member))
         {
-            throw new InvalidOperationException($"The connection {id} is registered already. Dispose of its ByteStreamMember first.");
+            throw new InvalidOperationException($"Connection {id} is already registered. Dispose its ByteStreamMember first.");
         }
 
         member.TryEnter(_all);
@@ -253,14 +264,14 @@ public sealed class ByteStreamConnections : IGroupsReport
             _users.Join(user, member);
         }
 
-        member.RemoveWithTheConnection();
+        member.RemoveOnClose();
         return member;
     }
 
-    /// <summary>Removes a member whose last membership has ended.</summary>
+    /// <summary>Removes a member from the table of ids, after it has left all groups.</summary>
     internal void Remove(ByteStreamMember member) => _members.TryRemove(KeyValuePair.Create(member.Id, member));
 
-    /// <summary>Writes a message to every connection of a target, and queues it for other hosts.</summary>
+    /// <summary>Writes a message to every connection of a target on this host, and queues it for other hosts.</summary>
     internal ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
         Backplane?.Check(message);
@@ -269,7 +280,7 @@ public sealed class ByteStreamConnections : IGroupsReport
         return Backplane is null ? default : Backplane.SendAsync(kind, name, except, message, cancellationToken);
     }
 
-    /// <summary>Writes a message to every connection of a target on this host. Never waits.</summary>
+    /// <summary>Writes a message to every connection of a target on this host. Never blocks.</summary>
     internal void Deliver(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message)
     {
         int deliveries = 0;
@@ -286,7 +297,7 @@ public sealed class ByteStreamConnections : IGroupsReport
             int last = group.LastNumber;
             foreach (Membership? membership in group.Members)
             {
-                // The difference, because the number wraps around.
+                // Compared by difference, because the number wraps.
                 if (membership is not null && unchecked(membership.Number - last) <= 0 && membership.Member.Id != except && membership.Member.Deliver(message, ref shared))
                 {
                     deliveries++;
@@ -304,7 +315,7 @@ public sealed class ByteStreamConnections : IGroupsReport
         return new PresenceSnapshot(present, isComplete);
     }
 
-    /// <summary>The connections of a target on this host.</summary>
+    /// <summary>Returns the connections of a target on this host.</summary>
     internal List<PresentConnection> Presence(TargetKind kind, string name, string? except)
     {
         var present = new List<PresentConnection>();
@@ -330,8 +341,8 @@ public sealed class ByteStreamConnections : IGroupsReport
     }
 
     /// <summary>
-    /// The time where that is greater than the last number, so that the connections of several hosts are in the order of their registration as
-    /// well as their clocks agree.
+    /// Returns the current UTC ticks, or the last number plus one if that is greater. The numbers order registrations across hosts to the precision
+    /// of their clocks.
     /// </summary>
     private long NextNumber()
     {
@@ -346,7 +357,7 @@ public sealed class ByteStreamConnections : IGroupsReport
         }
     }
 
-    /// <summary>Later numbers are greater than this one.</summary>
+    /// <summary>Raises the last number, so that later registrations have numbers greater than a number seen from another host.</summary>
     private void Observe(long number)
     {
         long last = Interlocked.Read(ref _lastNumber);

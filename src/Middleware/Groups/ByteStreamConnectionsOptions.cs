@@ -1,13 +1,13 @@
 namespace ByteStreams;
 
-/// <summary>The options of <see cref="ByteStreamConnections"/>.</summary>
+/// <summary>Options of <see cref="ByteStreamConnections"/>. They are read once, in its constructor.</summary>
 public sealed class ByteStreamConnectionsOptions
 {
     /// <summary>The default of <see cref="MaxPending"/>, in bytes.</summary>
     internal const long DefaultMaxPending = 1 << 20;
 
-    /// <summary>The least value of <see cref="MaxPending"/>, in bytes.</summary>
-    internal const long LeastMaxPending = 1024;
+    /// <summary>The minimum of <see cref="MaxPending"/>, in bytes.</summary>
+    internal const long MinimumMaxPending = 1024;
 
     /// <summary>The default of <see cref="PendingTimeout"/>.</summary>
     internal static readonly TimeSpan DefaultPendingTimeout = TimeSpan.FromSeconds(30);
@@ -16,26 +16,26 @@ public sealed class ByteStreamConnectionsOptions
     private TimeSpan _pendingTimeout = DefaultPendingTimeout;
 
     /// <summary>
-    /// The maximum number of bytes that wait for one connection, beyond its write buffer (64 KiB): 1 MiB by default, at least 1 KiB. A connection
-    /// for which more would wait is aborted with <see cref="ConnectionCloseReason.SlowConsumer"/>. The bytes of a message are kept once for all
-    /// connections that it waits for.
+    /// The maximum number of bytes queued for one connection, in addition to its write buffer (64 KiB): 1 MiB by default, at least 1 KiB. A
+    /// message that would exceed it aborts the connection with <see cref="ConnectionCloseReason.SlowConsumer"/>. A message is stored once for all
+    /// connections that it is queued for. A greater value tolerates longer stalls, and costs up to that much memory for each slow connection.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Less than 1 KiB.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is less than 1 KiB.</exception>
     public long MaxPending
     {
         get => _maxPending;
         set
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, LeastMaxPending);
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, MinimumMaxPending);
             _maxPending = value;
         }
     }
 
     /// <summary>
-    /// How long a connection for which messages wait may take to read its write buffer down to the low-water mark (16 KiB): 30 s by default,
-    /// greater than zero. Then it is aborted as above. A peer that reads a byte now and then does not extend it.
+    /// The time in which a connection with queued messages must drain its write buffer to the low-water mark (16 KiB): 30 s by default, greater
+    /// than zero. After it, the connection is aborted with <see cref="ConnectionCloseReason.SlowConsumer"/>. Reading single bytes does not extend it.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Zero or less.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is zero or negative.</exception>
     public TimeSpan PendingTimeout
     {
         get => _pendingTimeout;
@@ -46,6 +46,6 @@ public sealed class ByteStreamConnectionsOptions
         }
     }
 
-    /// <summary>The clock of <see cref="PendingTimeout"/>; the system's by default.</summary>
+    /// <summary>The clock of <see cref="PendingTimeout"/> and of the order of registrations: <see cref="TimeProvider.System"/> by default.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 }

@@ -7,8 +7,8 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams;
 
 /// <summary>
-/// The registration of a connection at <see cref="ByteStreamConnections"/>: its id, and the groups that it joins. Ends with the connection, or
-/// when it is disposed of. All members may be called from any thread.
+/// The registration of a connection with <see cref="ByteStreamConnections"/>: its id and its groups. It is removed when the connection closes or
+/// when it is disposed. All members are thread-safe.
 /// </summary>
 public sealed class ByteStreamMember : IAsyncDisposable
 {
@@ -33,19 +33,29 @@ public sealed class ByteStreamMember : IAsyncDisposable
         IsExclusive = isExclusive;
     }
 
-    /// <summary>The id to send to this connection, and to leave it out by <see cref="ByteStreamTarget.Except"/>: that of the connection in logs.</summary>
+    /// <summary>
+    /// The id for <see cref="ByteStreamConnections.Connection"/> and <see cref="ByteStreamTarget.Except"/>: the connection id of the logs, in a
+    /// cluster with the prefix of the host.
+    /// </summary>
     public string Id { get; }
 
     /// <summary>The user that the connection belongs to; null for none.</summary>
     public string? User { get; }
 
-    /// <summary>Joins a group. Messages that are sent to it afterwards arrive. A second call for one group does nothing.</summary>
-    /// <param name="group">Its name, case-sensitive. It need not exist.</param>
-    /// <param name="cancellationToken">Ends the wait. The connection has joined all the same, unless the token had fired before the call.</param>
+    /// <summary>
+    /// Joins a group. The connection receives messages that are sent after this completes. Joining a group twice, or joining after the
+    /// registration was removed, has no effect.
+    /// </summary>
+    /// <param name="group">The group's name, case-sensitive. The first member creates the group.</param>
+    /// <param name="cancellationToken">
+    /// Cancels the wait for other hosts. The connection is a member nevertheless, unless the token was canceled before the call.
+    /// </param>
     /// <returns>
-    /// Done when the connection has joined; at once on one host. In a cluster, when every other host that answers knows that this host has a
-    /// member of the group. A registration that has ended joins nothing.
+    /// Completes synchronously on one host. In a cluster, completes when every responsive host knows that this host has a member of the group, and
+    /// at the latest after <c>JoinTimeout</c> (5 s by default).
     /// </returns>
+    /// <exception cref="ArgumentException">The name is null, empty, or not valid Unicode.</exception>
+    /// <exception cref="OperationCanceledException">The token is canceled.</exception>
     public ValueTask JoinAsync(string group, CancellationToken cancellationToken = default)
     {
         TargetName.Check(group);
@@ -57,9 +67,12 @@ public sealed class ByteStreamMember : IAsyncDisposable
         return _connections.JoinAsync(this, group, cancellationToken);
     }
 
-    /// <summary>Leaves a group. A message that is being sent may still arrive. Nothing happens where the connection is not in it.</summary>
-    /// <param name="group">Its name.</param>
-    /// <param name="cancellationToken">Checked at the start.</param>
+    /// <summary>Leaves a group. A concurrent send may still be delivered. Leaving a group without being a member has no effect.</summary>
+    /// <param name="group">The group's name, case-sensitive.</param>
+    /// <param name="cancellationToken">Checked before the connection leaves.</param>
+    /// <returns>Completes synchronously.</returns>
+    /// <exception cref="ArgumentException">The name is null, empty, or not valid Unicode.</exception>
+    /// <exception cref="OperationCanceledException">The token is canceled, and the connection is still a member.</exception>
     public ValueTask LeaveAsync(string group, CancellationToken cancellationToken = default)
     {
         TargetName.Check(group);
@@ -72,10 +85,10 @@ public sealed class ByteStreamMember : IAsyncDisposable
         return default;
     }
 
-    /// <summary>Ends the registration: leaves every group. The connection stays open. May be called several times.</summary>
+    /// <summary>Removes the registration: leaves every group. The connection stays open. Further calls have no effect.</summary>
     /// <returns>
-    /// Done when the messages that wait for the connection are written, so that a handler may return afterwards; at once where none waits.
-    /// A peer that does not read delays it until a timeout ends the connection.
+    /// Completes when the queued messages are written, so that the handler can return; synchronously if none is queued. A peer that does not read
+    /// delays it until a timeout aborts the connection.
     /// </returns>
     public async ValueTask DisposeAsync()
     {
@@ -85,16 +98,16 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
     }
 
-    /// <summary>The order of registration, in a cluster also among hosts.</summary>
+    /// <summary>The registration number: it orders registrations, in a cluster also across hosts.</summary>
     internal long Number { get; }
 
-    /// <summary>Whether it is to be the only one of its user.</summary>
+    /// <summary>Whether the registration is exclusive: it replaces earlier connections of its user.</summary>
     internal bool IsExclusive { get; }
 
     internal PresentConnection Describe() => new(Id, User, _metadata);
 
-    /// <summary>Registers for the end of the connection.</summary>
-    internal void RemoveWithTheConnection()
+    /// <summary>Removes the registration when the connection closes.</summary>
+    internal void RemoveOnClose()
     {
         if (_writer.Transport is not ConnectionContext connection || ConnectionState.Get(connection) is not ConnectionState state)
         {
@@ -105,7 +118,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
         {
             if (resource is Removal removal && removal.Member._connections == _connections)
             {
-                // An earlier registration of the connection has ended.
+                // Reuses the resource of an earlier, removed registration of this connection.
                 removal.Member = this;
                 return;
             }
@@ -114,7 +127,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
         state.Add(new Removal(this));
     }
 
-    /// <summary>Enters a group; false if the member is in it, or its registration has ended; null if the group is closed.</summary>
+    /// <summary>Enters a group. Returns false if the member is in it or the registration was removed, and null if the group is closed.</summary>
     internal bool? TryEnter(MemberGroup group)
     {
         using (_gate.Enter())
@@ -136,7 +149,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
     }
 
-    /// <summary>Exits a group; false if the member is not in it.</summary>
+    /// <summary>Exits a group. Returns false if the member is not in it.</summary>
     internal bool Exit(MemberGroup group)
     {
         using (_gate.Enter())
@@ -164,10 +177,10 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
     }
 
-    /// <summary>Writes a message to the connection, or queues it. Never waits, and never throws because of the connection.</summary>
+    /// <summary>Writes a message to the connection, or queues it. Never blocks. Failures of the connection do not throw.</summary>
     /// <param name="message">The message.</param>
-    /// <param name="shared">Its copy for every connection that it waits for, made for the first one.</param>
-    /// <returns>Whether the connection gets it, unless it is lost.</returns>
+    /// <param name="shared">The copy of the message that all queues share. The first connection that queues the message creates it.</param>
+    /// <returns>Whether the message was written or queued.</returns>
     internal bool Deliver(ReadOnlySpan<byte> message, ref byte[]? shared)
     {
         long pending;
@@ -180,14 +193,14 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
             if (_backlog is null)
             {
-                Delivered delivery = Write(message);
-                if (delivery == Delivered.Blocked)
+                DeliveryResult delivery = Write(message);
+                if (delivery == DeliveryResult.Blocked)
                 {
                     _backlog = new Backlog();
                     _backlog.Sending = SendBacklogAsync(_backlog);
                 }
 
-                return delivery != Delivered.Refused;
+                return delivery != DeliveryResult.Refused;
             }
 
             pending = _backlog.Bytes + message.Length;
@@ -198,24 +211,24 @@ public sealed class ByteStreamMember : IAsyncDisposable
             }
         }
 
-        EndSlow($"{pending} bytes would wait for it, and MaxPending is {_connections.MaxPending}");
+        AbortSlowConsumer($"{pending} bytes queued exceed MaxPending, {_connections.MaxPending}");
         return false;
     }
 
-    /// <summary>Ends the registration, and closes the connection: a newer one of the user takes its place.</summary>
+    /// <summary>Removes the registration and closes the connection, because a newer connection of the user replaces it.</summary>
     internal void Replace()
     {
         _ = Remove(drops: false);
         Close(static writer => writer.CloseFor(ConnectionCloseReason.Replaced));
     }
 
-    private void EndSlow(string cause)
+    private void AbortSlowConsumer(string cause)
     {
         using (_gate.Enter())
         {
             if (_isDropped)
             {
-                // Another sender has found it slow, or the connection has closed. A registration that has ended still has its messages to send.
+                // A concurrent sender has aborted it already, or the connection has closed. After DisposeAsync the queued messages are still sent.
                 return;
             }
 
@@ -224,10 +237,10 @@ public sealed class ByteStreamMember : IAsyncDisposable
 
         GroupsLog.SlowConsumer(_connections.Logger, Id, cause);
         _ = Remove(drops: true);
-        Close(writer => writer.Abort(ConnectionCloseReason.SlowConsumer, new ConnectionAbortedException($"The peer does not read what others send to it: {cause}.")));
+        Close(writer => writer.Abort(ConnectionCloseReason.SlowConsumer, new ConnectionAbortedException($"Slow consumer: {cause}.")));
     }
 
-    /// <summary>Closes the connection. A pipe of the application's own may throw, which must not end a send to others.</summary>
+    /// <summary>Closes the connection. An exception of the application's own pipe is logged, because it must not stop a send to other members.</summary>
     private void Close(Action<ByteStreamWriter> close)
     {
         try
@@ -240,9 +253,9 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the registration.</summary>
-    /// <param name="drops">Whether what waits is dropped.</param>
-    /// <returns>What sends it otherwise; null where nothing waits.</returns>
+    /// <summary>Removes the registration.</summary>
+    /// <param name="drops">Whether queued messages are dropped.</param>
+    /// <returns>The task that sends the queued messages; null if none is queued.</returns>
     private Task? Remove(bool drops)
     {
         Task? sending;
@@ -278,7 +291,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
         return membership;
     }
 
-    private Delivered Write(ReadOnlySpan<byte> message)
+    private DeliveryResult Write(ReadOnlySpan<byte> message)
     {
         try
         {
@@ -286,16 +299,16 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
         catch (Exception error)
         {
-            // A pipe of the application's own: what it throws must not keep the message from others.
+            // A custom PipeWriter may throw. Its failure must not prevent delivery to other connections.
             GroupsLog.DeliveryFailed(_connections.Logger, error, Id);
-            return Delivered.Refused;
+            return DeliveryResult.Refused;
         }
     }
 
-    /// <summary>Sends what waits, as the connection takes it. At most one runs.</summary>
+    /// <summary>Sends the queued messages as the connection drains. At most one instance runs for a member.</summary>
     private async Task SendBacklogAsync(Backlog backlog)
     {
-        // The caller sends to others next.
+        // Yields, because the caller holds the lock and continues with the next connection.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         try
         {
@@ -307,7 +320,7 @@ public sealed class ByteStreamMember : IAsyncDisposable
                     bool isBlocked = false;
                     while (!isBlocked && backlog.TryDequeue(out byte[]? message))
                     {
-                        isBlocked = Write(message) == Delivered.Blocked;
+                        isBlocked = Write(message) == DeliveryResult.Blocked;
                     }
 
                     if (!isBlocked)
@@ -320,12 +333,12 @@ public sealed class ByteStreamMember : IAsyncDisposable
         }
         catch (TimeoutException)
         {
-            EndSlow($"messages wait, and it did not take its write buffer within PendingTimeout ({_connections.PendingTimeout.TotalSeconds:0.###} s)");
+            AbortSlowConsumer($"write buffer not drained within PendingTimeout, {_connections.PendingTimeout.TotalSeconds:0.###} s");
         }
-        catch (Exception lost)
+        catch (Exception failure)
         {
-            // Closed or lost: its handler learns of it, and nothing can be delivered any more.
-            GroupsLog.BacklogDropped(_connections.Logger, lost, Id);
+            // The connection is closed or has failed. Its handler gets the error; queued messages cannot be delivered.
+            GroupsLog.BacklogDropped(_connections.Logger, failure, Id);
             _ = Remove(drops: true);
         }
     }

@@ -2,7 +2,9 @@ using ByteStreams.Groups;
 
 namespace ByteStreams;
 
-/// <summary>Connections to send to, from <see cref="ByteStreamConnections"/>: who they are is decided anew by each call.</summary>
+/// <summary>
+/// A set of connections to send to, from <see cref="ByteStreamConnections"/>. Each call resolves the current connections. Immutable and thread-safe.
+/// </summary>
 public readonly struct ByteStreamTarget
 {
     private readonly ByteStreamConnections? _connections;
@@ -19,30 +21,36 @@ public readonly struct ByteStreamTarget
     }
 
     private ByteStreamConnections Connections =>
-        _connections ?? throw new InvalidOperationException("The target was not made by ByteStreamConnections, and names no connection.");
+        _connections ?? throw new InvalidOperationException("The target is a default value. Get one from ByteStreamConnections.");
 
-    /// <summary>The same connections without one, such as the sender's own.</summary>
-    /// <param name="id">Its <see cref="ByteStreamMember.Id"/>. It replaces the one of an earlier call.</param>
+    /// <summary>Returns a target with the same connections except one, such as the sender's.</summary>
+    /// <param name="id">The excluded connection's <see cref="ByteStreamMember.Id"/>. Only the id of the last call is excluded.</param>
+    /// <exception cref="ArgumentException">The id is null, empty, or not valid Unicode.</exception>
+    /// <exception cref="InvalidOperationException">The target is a default value.</exception>
     public ByteStreamTarget Except(string id)
     {
         TargetName.Check(id);
         return new ByteStreamTarget(Connections, _kind, _name, id);
     }
 
-    /// <summary>Sends a message.</summary>
-    /// <param name="message">The bytes, with the separator or the length that the protocol needs. The caller may reuse the memory when the call has completed.</param>
+    /// <summary>Sends a message to the target's connections.</summary>
+    /// <param name="message">
+    /// The bytes, including the protocol's framing. An empty message is ignored. The caller may reuse the memory after the returned task has
+    /// completed.
+    /// </param>
     /// <param name="cancellationToken">
-    /// Checked before anything is sent. In a cluster it also ends the wait for another host's queue: the connections of this host, and of hosts
-    /// whose queue was not full, get the message all the same.
+    /// Checked before the message is sent. In a cluster it also cancels the wait for a full queue: connections of this host, and of hosts whose
+    /// queue was not full, still get the message.
     /// </param>
     /// <returns>
-    /// Completes when the message is accepted: written to, or queued for, each connection of this host, and in a cluster queued for each other
-    /// host that has such connections. It is no receipt. It never waits for a connection, and writes on the calling thread: about a microsecond
-    /// for each connection. In a cluster it waits while the queue for a host is full, and until this host is ready, which may never come: pass a token.
-    /// Calls that begin one after the other are queued in their order, whether or not they are awaited.
+    /// Completes when the message is accepted: written to or queued for each connection of this host, and in a cluster queued for each other host
+    /// with matching connections. Completion does not confirm receipt. The call writes on the calling thread, about 1 µs for each connection, and
+    /// does not wait for connections. In a cluster it waits while the queue for a host is full, and until this host is ready, without a time limit
+    /// of its own. Messages are queued in the order of the calls, also if a call is not awaited.
     /// </returns>
-    /// <exception cref="OperationCanceledException">The token has fired.</exception>
-    /// <exception cref="ArgumentException">In a cluster: the message is longer than the queue for a host.</exception>
+    /// <exception cref="OperationCanceledException">The token is canceled.</exception>
+    /// <exception cref="ArgumentException">In a cluster: the message is longer than the queue for a host (<c>LinkQueue</c>).</exception>
+    /// <exception cref="InvalidOperationException">The target is a default value.</exception>
     public ValueTask SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken = default)
     {
         if (cancellationToken.IsCancellationRequested)
@@ -53,9 +61,14 @@ public readonly struct ByteStreamTarget
         return message.IsEmpty ? default : Connections.SendAsync(_kind, _name, _except, message, cancellationToken);
     }
 
-    /// <summary>The connections at this moment, with what they were registered with. In a cluster, the other hosts are asked.</summary>
-    /// <param name="cancellationToken">Ends the wait for other hosts.</param>
-    /// <exception cref="OperationCanceledException">The token has fired.</exception>
+    /// <summary>Returns the current connections of the target, with their users and metadata. In a cluster it queries the other hosts.</summary>
+    /// <param name="cancellationToken">Cancels the query of other hosts.</param>
+    /// <returns>
+    /// A snapshot. In a cluster, <see cref="PresenceSnapshot.IsComplete"/> is false if a host did not answer within <c>LinkTimeout</c> (5 s by
+    /// default).
+    /// </returns>
+    /// <exception cref="OperationCanceledException">The token is canceled.</exception>
+    /// <exception cref="InvalidOperationException">The target is a default value.</exception>
     public ValueTask<PresenceSnapshot> PresenceAsync(CancellationToken cancellationToken = default) =>
         cancellationToken.IsCancellationRequested
             ? ValueTask.FromCanceled<PresenceSnapshot>(cancellationToken)

@@ -1,6 +1,6 @@
 namespace ByteStreams;
 
-/// <summary>A group at one moment.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Members">The number of connections that have joined it.</param>
+/// <summary>A snapshot of a group on this host.</summary>
+/// <param name="Name">The group's name.</param>
+/// <param name="Members">The number of members on this host.</param>
 public sealed record GroupSnapshot(string Name, int Members);

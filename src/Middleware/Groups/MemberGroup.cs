@@ -1,17 +1,17 @@
 namespace ByteStreams.Groups;
 
 /// <summary>
-/// The members of a group. Sends read the list without a lock: a member that leaves meanwhile may get the message or not. One that joins meanwhile
-/// does not, because it may have left the group after it got the message.
+/// The members of a group. Sends read the list without a lock: a member that leaves during a send may or may not get the message. A member that
+/// joins during a send does not get it, because it may be a former member that already got the message.
 /// </summary>
 /// <param name="name">The group's name.</param>
-/// <param name="groups">Those that it is removed from with its last member; null for a group that stays.</param>
-/// <remarks>Its lock is itself: a <see cref="Lock"/> would take 48 bytes of each user.</remarks>
+/// <param name="groups">The table that removes the group after its last member; null for a permanent group.</param>
+/// <remarks>Locks on itself, because a <see cref="Lock"/> would cost 48 bytes for each user.</remarks>
 internal sealed class MemberGroup(string name, MemberGroups? groups)
 {
     private const int Smallest = 4;
 
-    // Replaced to grow and to shrink; a place is null when its member has left.
+    // Copied to grow and to shrink. A slot is null after its member has left.
     private Membership?[] _members = [];
     private Stack<int>? _free;
     private int _end;
@@ -22,7 +22,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
 
     public string Name => name;
 
-    /// <summary>Done when the other hosts know that the group has members here; null where that is long so.</summary>
+    /// <summary>Completes when the other hosts know that the group has members on this host; null if that is already the case.</summary>
     public Task? Announced
     {
         get
@@ -36,13 +36,13 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
 
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>The list, which has empty places. What is removed meanwhile may be seen or not.</summary>
+    /// <summary>The slots of the list; empty slots are null. A concurrent removal may or may not be visible.</summary>
     public ReadOnlySpan<Membership?> Members => Volatile.Read(ref _members);
 
-    /// <summary>The <see cref="Membership.Number"/> of the last member that joined; to be read before <see cref="Members"/>.</summary>
+    /// <summary>The <see cref="Membership.Number"/> of the last member that joined. Read it before <see cref="Members"/>.</summary>
     public int LastNumber => Volatile.Read(ref _lastNumber);
 
-    /// <summary>Adds a member; false if the group has been closed by its last member.</summary>
+    /// <summary>Adds a member. Returns false if the group is closed, because its last member has left.</summary>
     public bool TryAdd(Membership membership)
     {
         lock (this)
@@ -74,7 +74,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
         }
     }
 
-    /// <summary>Removes a member, and the group with its last one.</summary>
+    /// <summary>Removes a member, and after the last member the group.</summary>
     public void Remove(Membership membership)
     {
         lock (this)
@@ -110,7 +110,7 @@ internal sealed class MemberGroup(string name, MemberGroups? groups)
         }
     }
 
-    /// <summary>Moves the members to a list of half the size. A send that runs meanwhile goes on with the old list.</summary>
+    /// <summary>Moves the members to a list of half the size. Concurrent sends continue with the old list.</summary>
     private void Shrink()
     {
         var smaller = new Membership?[Math.Max(Smallest, _members.Length / 2)];

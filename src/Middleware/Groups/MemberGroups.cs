@@ -2,9 +2,9 @@ using System.Collections.Concurrent;
 
 namespace ByteStreams.Groups;
 
-/// <summary>Groups by name. A group is there while it has a member.</summary>
-/// <param name="kind">What they are: groups or users.</param>
-/// <param name="backplane">Tells other hosts of them; null on one host.</param>
+/// <summary>The groups by name. A group exists while it has a member.</summary>
+/// <param name="kind">The type of the entries: groups or users.</param>
+/// <param name="backplane">Announces them to other hosts; null without a cluster.</param>
 internal sealed class MemberGroups(TargetKind kind, ByteStreamBackplane? backplane)
 {
     private readonly ConcurrentDictionary<string, MemberGroup> _groups = new(StringComparer.Ordinal);
@@ -13,7 +13,7 @@ internal sealed class MemberGroups(TargetKind kind, ByteStreamBackplane? backpla
 
     public MemberGroup? Find(string name) => _groups.GetValueOrDefault(name);
 
-    /// <summary>Adds a member to a group; false if it is in it already, or is no longer registered.</summary>
+    /// <summary>Adds a member to a group. Returns false if it is already in the group or no longer registered.</summary>
     public bool Join(string name, ByteStreamMember member)
     {
         while (true)
@@ -23,32 +23,32 @@ internal sealed class MemberGroups(TargetKind kind, ByteStreamBackplane? backpla
             {
                 if (!entered)
                 {
-                    // One that was made for this member alone.
+                    // The group may have been created by this call.
                     group.RemoveIfEmpty();
                 }
 
                 return entered;
             }
-            // Its last member has just left, and has removed it.
+            // A concurrent leave has closed the group. Retry with a new one.
         }
     }
 
-    /// <summary>Removes a member from a group; false if it was not in it.</summary>
+    /// <summary>Removes a member from a group. Returns false if it is not in the group.</summary>
     public bool Leave(string name, ByteStreamMember member) => Find(name) is MemberGroup group && member.Exit(group);
 
-    /// <summary>Called by a group that has its first member, under its lock.</summary>
-    /// <returns>Completes when the other hosts know the group; null if they know it, or if no caller waits for it, as for a user.</returns>
+    /// <summary>Called by a group after its first member has joined, under the group's lock.</summary>
+    /// <returns>Completes when the other hosts know the group; null if they know it already, or for a user, because no caller waits for it.</returns>
     public Task? Announce(MemberGroup group) =>
         backplane?.Announce(kind, group.Name) is { IsCompleted: false } announced && kind == TargetKind.Group ? announced : null;
 
-    /// <summary>Called by a group that has lost its last member, under its lock.</summary>
+    /// <summary>Called by a group after its last member has left, under the group's lock.</summary>
     public void Withdraw(MemberGroup group)
     {
         Remove(group);
         backplane?.Withdraw(kind, group.Name);
     }
 
-    /// <summary>Called by a group that never had a member, under its lock.</summary>
+    /// <summary>Called by a group that never had a member, under the group's lock.</summary>
     public void Remove(MemberGroup group) => _groups.TryRemove(KeyValuePair.Create(group.Name, group));
 
     public IReadOnlyList<GroupSnapshot> Largest(int limit) =>

@@ -1,6 +1,6 @@
 namespace ByteStreams.Groups;
 
-/// <summary>A member's place in a group.</summary>
+/// <summary>The membership of one connection in one group.</summary>
 /// <param name="group">The group.</param>
 /// <param name="member">The member.</param>
 internal sealed class Membership(MemberGroup group, ByteStreamMember member)
@@ -9,12 +9,12 @@ internal sealed class Membership(MemberGroup group, ByteStreamMember member)
 
     public ByteStreamMember Member => member;
 
-    /// <summary>The index in the group's list; for the group, under its lock.</summary>
+    /// <summary>The index in the group's list. Guarded by the group's lock.</summary>
     public int Slot { get; set; }
 
-    /// <summary>The order of joining in the group. It wraps around.</summary>
+    /// <summary>The order of joining in the group. The number wraps.</summary>
     public int Number { get; set; }
 
-    /// <summary>The member's next membership; for the member, under its lock.</summary>
+    /// <summary>The member's next membership. Guarded by the member's lock.</summary>
     public Membership? Next { get; set; }
 }

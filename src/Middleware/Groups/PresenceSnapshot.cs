@@ -1,6 +1,6 @@
 namespace ByteStreams;
 
-/// <summary>The connections of a target at one moment.</summary>
+/// <summary>A snapshot of the connections of a target.</summary>
 public sealed class PresenceSnapshot
 {
     internal PresenceSnapshot(IReadOnlyList<PresentConnection> connections, bool isComplete)
@@ -9,15 +9,15 @@ public sealed class PresenceSnapshot
         IsComplete = isComplete;
     }
 
-    /// <summary>The connections, in no order.</summary>
+    /// <summary>The connections, in no particular order.</summary>
     public IReadOnlyList<PresentConnection> Connections { get; }
 
-    /// <summary>Whether every host has answered. On one host always.</summary>
+    /// <summary>Whether every queried host has answered. Always true without a cluster.</summary>
     public bool IsComplete { get; }
 }
 
-/// <summary>A registered connection, as others see it.</summary>
-/// <param name="Id">Its id, to send to it alone.</param>
+/// <summary>A registered connection in a presence snapshot.</summary>
+/// <param name="Id">The connection's id, for <see cref="ByteStreamConnections.Connection"/>.</param>
 /// <param name="User">The user that it belongs to; null for none.</param>
-/// <param name="Metadata">What it was registered with; empty for nothing.</param>
+/// <param name="Metadata">The metadata of the registration; empty if there is none.</param>
 public sealed record PresentConnection(string Id, string? User, ReadOnlyMemory<byte> Metadata);

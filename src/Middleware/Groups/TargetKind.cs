@@ -1,6 +1,6 @@
 namespace ByteStreams.Groups;
 
-/// <summary>What the name of a target means.</summary>
+/// <summary>The type of a target.</summary>
 internal enum TargetKind
 {
     All,

@@ -2,11 +2,11 @@ using System.Runtime.CompilerServices;
 
 namespace ByteStreams.Groups;
 
-/// <summary>The check of the names of groups, users and connections.</summary>
+/// <summary>Validates the names of groups, users and connections.</summary>
 internal static class TargetName
 {
-    /// <summary>Throws if a name is null or empty, or is no text: between hosts names are UTF-8, which cannot express half a surrogate pair.</summary>
-    /// <exception cref="ArgumentException">It is.</exception>
+    /// <summary>Validates a name. Hosts exchange names as UTF-8, which cannot encode an unpaired surrogate.</summary>
+    /// <exception cref="ArgumentException">The name is null, empty, or contains an unpaired surrogate.</exception>
     public static void Check(string name, [CallerArgumentExpression(nameof(name))] string argument = "")
     {
         ArgumentException.ThrowIfNullOrEmpty(name, argument);
@@ -20,7 +20,7 @@ internal static class TargetName
 
             if (at + 1 == name.Length || !char.IsSurrogatePair(name[at], name[at + 1]))
             {
-                throw new ArgumentException($"The name is not valid Unicode: the character at {at} is half of a surrogate pair.", argument);
+                throw new ArgumentException($"The name is not valid Unicode: unpaired surrogate at index {at}.", argument);
             }
 
             at++;

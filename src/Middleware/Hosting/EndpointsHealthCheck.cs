@@ -19,9 +19,9 @@ internal sealed class EndpointsHealthCheck(ByteStreamServers servers, ByteStream
                 return "The endpoints end.";
         }
 
-        if (connections.Backplane?.Unready is string apart)
+        if (connections.Backplane?.NotReadyReason is string notReady)
         {
-            return apart;
+            return notReady;
         }
 
         string[] closed = [.. servers.Names.Where(name => servers.TryGet(name, out ByteStreamServer? server) && !server.IsServing)];

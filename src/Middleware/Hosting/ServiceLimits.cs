@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Hosting;
 
-/// <summary>Applies the limits of all endpoints together: connections, and bytes in buffers or waiting for a connection.</summary>
+/// <summary>Applies the limits of all endpoints together: connections, buffered bytes, and queued messages.</summary>
 internal sealed class ServiceLimits(ConnectionTotal total, ByteStreamConnections connections, ILogger logger)
 {
     /// <summary>Sets the limits before a client is accepted.</summary>

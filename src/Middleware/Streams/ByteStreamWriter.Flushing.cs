@@ -24,26 +24,26 @@ public sealed partial class ByteStreamWriter
         }
     }
 
-    /// <summary>Writes and sends a message of another than the handler, between its own writes. Never waits.</summary>
-    internal Delivered Deliver(ReadOnlySpan<byte> message)
+    /// <summary>Writes and sends a message of <see cref="ByteStreamConnections"/>, between two writes of the handler. Never blocks.</summary>
+    internal DeliveryResult Deliver(ReadOnlySpan<byte> message)
     {
         using (_gate.Enter())
         {
             if (_closing || _eof || _upgrading || _lost is not null || IsLinkEnded)
             {
-                return Delivered.Refused;
+                return DeliveryResult.Refused;
             }
 
             _leased = false;
             if (_direct is not null && !IsFlushing)
             {
                 WriteThrough(message);
-                return _direct.Queued > _direct.Limits.High ? Delivered.Blocked : Delivered.Written;
+                return _direct.Queued > _direct.Limits.High ? DeliveryResult.Blocked : DeliveryResult.Written;
             }
 
             Append(message);
             Flush();
-            return IsFlushing ? Delivered.Blocked : Delivered.Written;
+            return IsFlushing ? DeliveryResult.Blocked : DeliveryResult.Written;
         }
     }
 

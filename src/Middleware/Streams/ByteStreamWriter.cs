@@ -375,8 +375,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     /// </summary>
     public void Close() => CloseFor(ConnectionCloseReason.None);
 
-    /// <summary>As <see cref="Close()"/>.</summary>
-    /// <param name="reason">The close reason; none where the handler closes.</param>
+    /// <summary>Closes the connection as <see cref="Close()"/> does, with a close reason.</summary>
+    /// <param name="reason">The close reason; none if the handler closes the connection.</param>
     internal void CloseFor(ConnectionCloseReason reason)
     {
         using (_gate.Enter())

@@ -132,9 +132,11 @@ public enum ConnectionCloseReason
     /// <summary>The peer sent too many TLS records in a row without application data, such as KeyUpdates.</summary>
     TlsRecordFlood,
 
-    /// <summary>The peer did not read what others sent to it: more than <c>MaxPending</c> bytes would have waited for it.</summary>
+    /// <summary>
+    /// A slow consumer: more than <c>MaxPending</c> bytes would be queued for it, or its write buffer did not drain within <c>PendingTimeout</c>.
+    /// </summary>
     SlowConsumer,
 
-    /// <summary>A newer connection of the same user took the place of this one, which was closed.</summary>
+    /// <summary>A newer connection of the same user replaced this one.</summary>
     Replaced,
 }

@@ -5,10 +5,9 @@ using ByteStreams.Groups;
 namespace ByteStreams.Cluster.Links;
 
 /// <summary>
-/// The number by which hosts tell each other of groups. Two groups with one number cost messages that a host has no use for; who gets a message is
-/// decided by the name.
+/// The hash by which hosts announce groups. A collision sends a host messages that it has no receiver for; delivery itself is decided by the name.
 /// </summary>
 internal static class GroupHash
 {
-    public static ulong Of(TargetKind kind, string name) => XxHash3.HashToUInt64(MemoryMarshal.AsBytes(name.AsSpan()), (long)kind);
+    public static ulong Compute(TargetKind kind, string name) => XxHash3.HashToUInt64(MemoryMarshal.AsBytes(name.AsSpan()), (long)kind);
 }

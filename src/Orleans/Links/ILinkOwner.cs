@@ -1,20 +1,20 @@
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>What a link tells its backplane.</summary>
+/// <summary>The callbacks of a link to its backplane.</summary>
 internal interface ILinkOwner
 {
-    /// <summary>Returns a number that is greater than all before.</summary>
+    /// <summary>Returns the next epoch, greater than all earlier ones.</summary>
     long NextEpoch();
 
-    /// <summary>Runs an action with the groups of this host, which do not change meanwhile.</summary>
+    /// <summary>Runs an action with the groups of this host, under the lock that guards them.</summary>
     void WithInterest(Action<LocalInterest> action);
 
-    /// <summary>A host answers no more, or again.</summary>
+    /// <summary>Called after a host has become suspect or responsive.</summary>
     void OnLinkChanged();
 
-    /// <summary>A host says that this one has been evicted from the cluster.</summary>
+    /// <summary>Called after a host has rejected this host as evicted.</summary>
     void OnFenced(SiloAddress by);
 
-    /// <summary>A fault of this program has ended a link.</summary>
+    /// <summary>Called after an unexpected exception has closed a link.</summary>
     void OnFailed(Exception fault);
 }

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Cluster.Links;
 
 /// <summary>
-/// What another host sends to this one. Each number is applied once, in order. After a silence of
-/// <see cref="ByteStreamClusterOptions.LinkTimeout"/> nothing of before is applied: the other host has to begin again.
+/// The receiver of another host's batches. Each batch number is applied once, in order. After an idle time of
+/// <see cref="ByteStreamClusterOptions.LinkTimeout"/> the epoch is rejected: the other host must start a new one.
 /// </summary>
 internal sealed class IncomingLink
 {
@@ -25,17 +25,17 @@ internal sealed class IncomingLink
     private bool _isRefused;
     private volatile bool _isFenced;
 
-    // The name of the last message: the next one often has the same.
+    // The name of the last message, cached because consecutive messages often have the same name.
     private byte[] _lastNameBytes = [];
     private string _lastName = string.Empty;
 
     /// <param name="host">The other host.</param>
-    /// <param name="connections">Get the messages.</param>
-    /// <param name="options">The times.</param>
-    /// <param name="metrics">Count.</param>
-    /// <param name="logger">For what cannot be read.</param>
-    /// <param name="replace">Ends the older connections of a user on the other host.</param>
-    /// <param name="known">Called when the other host has told all of its groups.</param>
+    /// <param name="connections">The receivers of the messages.</param>
+    /// <param name="options">The timeouts.</param>
+    /// <param name="metrics">Counts duplicate and fenced batches.</param>
+    /// <param name="logger">Logs batches that cannot be decoded.</param>
+    /// <param name="replace">Closes the older connections of a user on the other host.</param>
+    /// <param name="known">Called after the other host has announced all of its groups for the first time.</param>
     public IncomingLink(
         SiloAddress host,
         ByteStreamConnections connections,
@@ -59,13 +59,13 @@ internal sealed class IncomingLink
     public PeerInterest Interest { get; } = new();
 
     /// <summary>
-    /// Whether the other host may have a member of a group: it has one, or its groups are not known now, because it has not sent them all, or was
-    /// silent for <see cref="ByteStreamClusterOptions.LinkTimeout"/>.
+    /// Returns whether the other host may have a member of a group: it has announced one, or its groups are not known now, because a snapshot of
+    /// them is incomplete or the link was idle for longer than <see cref="ByteStreamClusterOptions.LinkTimeout"/>.
     /// </summary>
     public bool MayHave(ulong group) =>
         !Interest.IsComplete || Interest.Contains(group) || _time.GetElapsedTime(Volatile.Read(ref _heard)) > _options.LinkTimeout;
 
-    /// <summary>The other host was evicted: nothing of it is applied any more.</summary>
+    /// <summary>Rejects all further batches, because the other host was evicted.</summary>
     public void Fence() => _isFenced = true;
 
     public LinkReply Apply(LinkBatch batch)
@@ -76,7 +76,7 @@ internal sealed class IncomingLink
             return LinkReply.Fenced;
         }
 
-        // A batch to many connections takes a while. Who sends it again learns that, and no thread waits.
+        // A batch with many receivers takes long to apply. A resent batch gets an immediate reply and does not block a thread.
         if (!_gate.TryEnter())
         {
             return LinkReply.Working;
@@ -87,7 +87,7 @@ internal sealed class IncomingLink
         {
             if (batch.Format != LinkBatch.CurrentFormat)
             {
-                ClusterLog.BatchUnreadable(_logger, new FormatException($"The format is {batch.Format}, and this version reads {LinkBatch.CurrentFormat}."), _host);
+                ClusterLog.BatchUnreadable(_logger, new FormatException($"Unsupported batch format {batch.Format}; this version supports {LinkBatch.CurrentFormat}."), _host);
                 return LinkReply.Renew;
             }
 
@@ -104,7 +104,7 @@ internal sealed class IncomingLink
                 }
 
                 (_epoch, _applied, _isRefused) = (batch.Epoch, 0, false);
-                Interest.BeginAgain();
+                Interest.BeginSnapshot();
             }
             else if (_isRefused || _time.GetElapsedTime(_heard) > _options.LinkTimeout + OutgoingLink.TransferTime(batch))
             {
@@ -126,7 +126,7 @@ internal sealed class IncomingLink
             }
 
             bool wasKnown = Interest.IsKnown;
-            // Before it is applied: what a failure leaves is not applied again.
+            // Set before the batch is applied: after a failure, its applied entries must not be applied again.
             _applied = batch.Number;
             try
             {
@@ -170,7 +170,7 @@ internal sealed class IncomingLink
                     Interest.Remove(reader.ReadNumber());
                     break;
                 case LinkEntry.InterestComplete:
-                    Interest.EndAgain();
+                    Interest.CompleteSnapshot();
                     break;
                 case LinkEntry.Message:
                     var kind = (TargetKind)reader.ReadByte();
@@ -188,7 +188,7 @@ internal sealed class IncomingLink
 
                     break;
                 default:
-                    throw new FormatException($"A batch has an entry of the unknown kind {(byte)entry}: that host runs another version.");
+                    throw new FormatException($"Unknown batch entry type {(byte)entry}.");
             }
         }
     }

@@ -4,13 +4,13 @@ using ByteStreams.Groups;
 
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>The entries of a batch that is being filled. Guarded by the link's lock.</summary>
+/// <summary>The buffer of a batch's entries before it is sent. Guarded by the link's lock.</summary>
 internal sealed class LinkChunk
 {
-    /// <summary>A chunk that has this much gets no further entry.</summary>
+    /// <summary>The length in bytes from which a chunk accepts no further entry.</summary>
     private const int Full = 64 << 10;
 
-    /// <summary>The size to which a chunk grows by doubling: an entry of a usual size fits, and it is no large object of the garbage collector.</summary>
+    /// <summary>The size up to which a chunk grows by doubling. Below the large object heap's threshold, 85,000 bytes.</summary>
     private const int Usual = Full + (8 << 10);
 
     private const int Smallest = 256;
@@ -28,10 +28,10 @@ internal sealed class LinkChunk
 
     public bool IsFull => Length >= Full;
 
-    /// <summary>Done when the other host has applied the batch, or is not waited for any more.</summary>
+    /// <summary>Completes when the other host has applied the batch, or when the link gives it up.</summary>
     public Task Acknowledged => (_acknowledged ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>The number of bytes that a message takes.</summary>
+    /// <summary>Returns the encoded length of a message, in bytes.</summary>
     public static int Measure(string name, string? except, int message) =>
         2 + Measure(name) + Measure(except ?? string.Empty) + LengthOf(message) + message;
 
@@ -69,7 +69,7 @@ internal sealed class LinkChunk
         BinaryPrimitives.WriteInt64LittleEndian(to[at..], number);
     }
 
-    /// <summary>The content, a copy: a batch that is sent again may still be in a queue of the transport.</summary>
+    /// <summary>Returns a copy of the content, because an earlier attempt may still be queued in the transport.</summary>
     public byte[] ToContent() => _bytes.AsSpan(0, Length).ToArray();
 
     public void Acknowledge()
@@ -81,7 +81,7 @@ internal sealed class LinkChunk
         }
     }
 
-    /// <summary>Who waits for another chunk, which is dropped, waits for this one.</summary>
+    /// <summary>Takes over the waiters of a dropped chunk.</summary>
     public void Inherit(LinkChunk dropped)
     {
         if (dropped._acknowledged is not null)

@@ -1,23 +1,23 @@
 namespace ByteStreams.Cluster.Links;
 
 /// <summary>
-/// The entries of a batch, each a byte of this kind and its fields. Numbers are little-endian; a length is a variable-length integer of seven bits
-/// a byte, the lowest first; names are UTF-8.
+/// The type byte of a batch entry, which its fields follow. Integers are little-endian. A length is a LEB128 variable-length integer. Names are
+/// UTF-8.
 /// </summary>
 internal enum LinkEntry : byte
 {
-    /// <summary>A group has a member on the sender: its number, 8 bytes.</summary>
+    /// <summary>The sender has a member of a group: the group's hash, 8 bytes.</summary>
     Interest = 1,
 
-    /// <summary>A group has no member on the sender any more: its number, 8 bytes.</summary>
+    /// <summary>The sender has no more members of a group: the group's hash, 8 bytes.</summary>
     Withdrawal = 2,
 
-    /// <summary>The sender has told all of its groups.</summary>
+    /// <summary>The sender has announced all of its groups. No fields.</summary>
     InterestComplete = 3,
 
-    /// <summary>A message: kind of target, length and name of the target, length and id of the excepted connection, length and bytes.</summary>
+    /// <summary>A message: target type, 1 byte; then, each with its length, the target's name, the id of the excluded connection, and the bytes.</summary>
     Message = 4,
 
-    /// <summary>A user's older connections end: length and id of the user, length and id of the newer connection, its number, 8 bytes.</summary>
+    /// <summary>Closes a user's older connections: the user's id and the newer connection's id, each with its length; its number, 8 bytes.</summary>
     Replace = 5,
 }

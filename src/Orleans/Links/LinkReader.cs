@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>Reads the entries of a batch.</summary>
+/// <summary>Decodes the entries of a batch.</summary>
 /// <param name="content">The content of the batch.</param>
 internal ref struct LinkReader(ReadOnlySpan<byte> content)
 {
@@ -16,7 +16,7 @@ internal ref struct LinkReader(ReadOnlySpan<byte> content)
     /// <inheritdoc cref="ReadByte"/>
     public ulong ReadNumber() => BinaryPrimitives.ReadUInt64LittleEndian(Take(sizeof(ulong)));
 
-    /// <summary>Reads a length and as many bytes.</summary>
+    /// <summary>Reads a length-prefixed field.</summary>
     /// <inheritdoc cref="ReadByte"/>
     public ReadOnlySpan<byte> ReadBytes()
     {
@@ -26,7 +26,7 @@ internal ref struct LinkReader(ReadOnlySpan<byte> content)
             byte next = ReadByte();
             if (shift > 28 || (shift == 28 && next > 7))
             {
-                throw new FormatException("A batch of another host has a length that is too large.");
+                throw new FormatException("A length in the batch exceeds 2,147,483,647.");
             }
 
             length |= (uint)(next & 0x7F) << shift;
@@ -41,7 +41,7 @@ internal ref struct LinkReader(ReadOnlySpan<byte> content)
     {
         if (count > _rest.Length)
         {
-            throw new FormatException("A batch of another host ends within an entry.");
+            throw new FormatException("The batch is truncated.");
         }
 
         ReadOnlySpan<byte> taken = _rest[..count];

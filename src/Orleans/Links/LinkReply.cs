@@ -1,23 +1,23 @@
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>What a host answers to a batch. The numbers go over the wire.</summary>
+/// <summary>The reply to a batch. The values are part of the wire format.</summary>
 internal enum LinkReply : byte
 {
-    /// <summary>Applied, now or before.</summary>
+    /// <summary>The batch is applied, by this attempt or an earlier one.</summary>
     Accepted = 1,
 
-    /// <summary>Not applied: the link has been silent for too long, or has a gap. The sender begins again, with all of its groups.</summary>
+    /// <summary>Not applied: the link was idle for too long, or has a gap. The sender starts a new epoch with all of its groups.</summary>
     Renew = 2,
 
-    /// <summary>Not applied: the sender is no member yet, as this host knows. It tries again.</summary>
+    /// <summary>Not applied: this host does not know the sender yet. The sender retries.</summary>
     Unknown = 3,
 
-    /// <summary>Not applied: the sender has been evicted from the cluster, and must not go on.</summary>
+    /// <summary>Not applied: the sender was evicted from the cluster and must stop.</summary>
     Fenced = 4,
 
-    /// <summary>An earlier attempt is being applied: the host answers, and has not finished. The sender tries again.</summary>
+    /// <summary>An earlier attempt is still being applied. The sender retries and does not count the host as silent.</summary>
     Working = 5,
 
-    /// <summary>Not applied: the host is leaving the cluster, and has no connections any more.</summary>
+    /// <summary>Not applied: the host is leaving the cluster and has no connections.</summary>
     Leaving = 6,
 }

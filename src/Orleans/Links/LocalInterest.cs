@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>The groups that have a member on this host, by their numbers. Guarded by the backplane's lock.</summary>
+/// <summary>The hashes of the groups with a member on this host. Guarded by the backplane's lock.</summary>
 internal sealed class LocalInterest
 {
     private readonly Dictionary<ulong, int> _groups = [];
@@ -11,7 +11,7 @@ internal sealed class LocalInterest
 
     public IEnumerable<ulong> Groups => _groups.Keys;
 
-    /// <summary>Adds a group; true for the first with this number.</summary>
+    /// <summary>Adds a group. Returns true for the first group with this hash.</summary>
     public bool Add(ulong group)
     {
         ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(_groups, group, out _);
@@ -19,7 +19,7 @@ internal sealed class LocalInterest
         return count == 1;
     }
 
-    /// <summary>Removes a group; true for the last with this number.</summary>
+    /// <summary>Removes a group. Returns true for the last group with this hash.</summary>
     public bool Remove(ulong group)
     {
         ref int count = ref CollectionsMarshal.GetValueRefOrNullRef(_groups, group);
@@ -31,7 +31,7 @@ internal sealed class LocalInterest
         _groups.Remove(group);
         if (_groups.Count < _groups.Capacity / 4)
         {
-            // A room that was full once must not keep its memory.
+            // Releases the memory of a former peak.
             _groups.TrimExcess(_groups.Capacity / 2);
         }
 

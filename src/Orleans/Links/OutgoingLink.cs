@@ -5,22 +5,22 @@ using Microsoft.Extensions.Logging;
 namespace ByteStreams.Cluster.Links;
 
 /// <summary>
-/// What this host sends to another: numbered batches, one in flight. A batch that is not answered is sent again under its number. A host that does
-/// not answer for <see cref="ByteStreamClusterOptions.LinkTimeout"/> is suspect: its queue is dropped and counted, nothing is queued for it, and
-/// with its first answer it learns all groups of this host anew.
+/// The sender of batches to another host: stop-and-wait, with one batch in flight. An unacknowledged batch is resent with its number. A host that
+/// does not answer for <see cref="ByteStreamClusterOptions.LinkTimeout"/> is suspect: its queue is dropped and counted, and messages for it are
+/// dropped. After its first answer it receives all groups of this host again.
 /// </summary>
 internal sealed class OutgoingLink : IDisposable
 {
-    /// <summary>What a link carries in a second at the least: the answer to a long batch may take that much longer.</summary>
+    /// <summary>The assumed minimum throughput of a link. The answer to a large batch may take that much longer.</summary>
     private const double SlowestBytesPerSecond = 4 << 20;
 
-    /// <summary>The other host may refuse that often in succession before it counts as suspect.</summary>
+    /// <summary>The number of rejections in succession after which the other host is suspect.</summary>
     private const int ToleratedRefusals = 2;
 
-    /// <summary>The longest pause between two attempts.</summary>
+    /// <summary>The maximum delay between two attempts.</summary>
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
 
-    /// <summary>The longest pause before the link begins again, for a host that answers and refuses.</summary>
+    /// <summary>The maximum delay before a new epoch, for a host that keeps rejecting batches.</summary>
     private static readonly TimeSpan LongestRenewal = TimeSpan.FromSeconds(10);
 
     private readonly SiloAddress _self;
@@ -67,22 +67,22 @@ internal sealed class OutgoingLink : IDisposable
         _logger = logger;
     }
 
-    /// <summary>Whether the other host does not answer.</summary>
+    /// <summary>Whether the other host is suspect: it has not answered for LinkTimeout.</summary>
     public bool IsSuspect => Volatile.Read(ref _isSuspect);
 
-    /// <summary>Whether the other host answered last that it does not know this one.</summary>
+    /// <summary>Whether the last answer of the other host was that it does not know this host.</summary>
     public bool IsUnknownThere => Volatile.Read(ref _isUnknownThere);
 
-    /// <summary>Whether nothing is sent any more.</summary>
+    /// <summary>Whether the link is closed, after which it sends nothing.</summary>
     public bool IsClosed => Volatile.Read(ref _isClosed);
 
-    /// <summary>Bytes that are queued or in flight.</summary>
+    /// <summary>The number of bytes queued or in flight.</summary>
     public long Queued => Interlocked.Read(ref _queued);
 
-    /// <summary>The time that a batch may take in addition to the time-out.</summary>
+    /// <summary>Returns the time that a batch may take in addition to LinkTimeout.</summary>
     public static TimeSpan TransferTime(LinkBatch batch) => TimeSpan.FromSeconds(batch.Content.Length / SlowestBytesPerSecond);
 
-    /// <summary>Begins with all groups of this host. Called under the backplane's lock.</summary>
+    /// <summary>Starts the link with all groups of this host. Called under the backplane's lock.</summary>
     public void Begin(LocalInterest interest)
     {
         lock (_gate)
@@ -92,7 +92,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Queues a message; waits while the queue is full. Nothing happens for a host that is suspect or gone.</summary>
+    /// <summary>Queues a message; waits while the queue is full. The message is dropped if the host is suspect or has left.</summary>
     public ValueTask SendAsync(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
         int size = LinkChunk.Measure(name, except, message.Length);
@@ -110,7 +110,7 @@ internal sealed class OutgoingLink : IDisposable
                 return default;
             }
 
-            if (_waiting.Count == 0 && HasRoom(size))
+            if (_waiting.Count == 0 && HasCapacity(size))
             {
                 Add(kind, name, except, message.Span, size);
                 return default;
@@ -123,9 +123,9 @@ internal sealed class OutgoingLink : IDisposable
         return waiting.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Tells the other host that a group has a member here, or none. Called under the backplane's lock.</summary>
-    /// <returns>Done when it knows, is suspect or gone.</returns>
-    public Task Tell(LinkEntry entry, ulong group)
+    /// <summary>Announces or withdraws a group. Called under the backplane's lock.</summary>
+    /// <returns>Completes when the other host has applied an announcement, is suspect, or has left; synchronously for a withdrawal.</returns>
+    public Task SendInterest(LinkEntry entry, ulong group)
     {
         lock (_gate)
         {
@@ -143,7 +143,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Ends the older connections of a user there.</summary>
+    /// <summary>Closes the older connections of a user on the other host.</summary>
     public void Replace(string user, long number, string id)
     {
         lock (_gate)
@@ -161,7 +161,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Sends an empty batch if nothing else is under way, so that both sides know that the link works.</summary>
+    /// <summary>Sends an empty batch if none is in flight, so that both hosts detect a failed link.</summary>
     public void Beat()
     {
         lock (_gate)
@@ -174,8 +174,8 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Completes when the other host has applied what is queued now, is suspect or has left.</summary>
-    public Task CatchUp()
+    /// <summary>Completes when the entries that are queued now are acknowledged or dropped.</summary>
+    public Task CatchUpAsync()
     {
         lock (_gate)
         {
@@ -190,7 +190,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Done when everything that is queued, or waits for the queue, was answered, or is not waited for any more.</summary>
+    /// <summary>Completes when all queued and waiting messages are acknowledged or dropped.</summary>
     public async Task FlushAsync()
     {
         bool isEmpty = false;
@@ -213,7 +213,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>The other host is gone, or this one: nothing is sent any more.</summary>
+    /// <summary>Closes the link and drops its queue, because one of the hosts has left the cluster.</summary>
     public void Dispose()
     {
         WaitingMessage[] waiting;
@@ -227,7 +227,7 @@ internal sealed class OutgoingLink : IDisposable
             Volatile.Write(ref _isClosed, true);
             waiting = [.. _waiting];
             _waiting.Clear();
-            DropChunks(heir: null);
+            DropChunks(successor: null);
         }
 
         _closed.Cancel();
@@ -237,8 +237,8 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Whether the queue takes a message. Interest has no limit, and must not delay messages.</summary>
-    private bool HasRoom(int size) => _queuedMessages == 0 || _queuedMessages + size <= _options.LinkQueue;
+    /// <summary>Whether the queue has capacity for a message. Interest entries do not count, because joins must not delay messages.</summary>
+    private bool HasCapacity(int size) => _queuedMessages == 0 || _queuedMessages + size <= _options.LinkQueue;
 
     private void Add(TargetKind kind, string name, string? except, ReadOnlySpan<byte> message, int size)
     {
@@ -248,7 +248,7 @@ internal sealed class OutgoingLink : IDisposable
         Run();
     }
 
-    /// <summary>Where the next entry goes.</summary>
+    /// <summary>Returns the chunk for the next entry.</summary>
     private LinkChunk Chunk()
     {
         if (_last is null or { IsFull: true })
@@ -265,7 +265,7 @@ internal sealed class OutgoingLink : IDisposable
         if (!_isRunning && !_isClosed)
         {
             _isRunning = true;
-            // Without the caller's execution context: it would outlive the caller's request, and Orleans would send its values to the other host.
+            // Without the caller's ExecutionContext: the pump outlives the caller, and Orleans would send the context's values to the other host.
             ThreadPool.UnsafeQueueUserWorkItem(static link => _ = link.PumpAsync(), this, preferLocal: false);
         }
     }
@@ -305,30 +305,30 @@ internal sealed class OutgoingLink : IDisposable
         }
         catch (OperationCanceledException) when (_closed.IsCancellationRequested)
         {
-            // The other host is gone.
+            // The link is closed.
         }
         catch (Exception fault)
         {
-            // A fault of this program, which must not be silent: nothing goes to that host any more.
+            // A bug. Without eviction, this host would silently send nothing to the other host.
             ClusterLog.LinkFailed(_logger, fault, _host);
             Dispose();
             _owner.OnFailed(fault);
         }
         finally
         {
-            // Of a link that ends; otherwise it was answered.
+            // Releases the waiters of a link that closes; otherwise the chunk is already acknowledged.
             chunk?.Acknowledge();
         }
     }
 
-    /// <summary>A host that refuses again and again runs another version: it must not get all groups four times a second.</summary>
+    /// <summary>Backs off for a host that keeps rejecting batches, such as one with another version: each epoch sends all groups.</summary>
     private TimeSpan RenewalPause()
     {
         TimeSpan pause = _options.LinkRetry * Math.Pow(2, Math.Min(_refusals++, 10));
         return pause < LongestRenewal ? pause : LongestRenewal;
     }
 
-    /// <summary>Takes the next batch; false if there is none.</summary>
+    /// <summary>Takes the next chunk and creates its batch. Returns false if there is none.</summary>
     private bool TryTake([NotNullWhen(true)] out LinkChunk? chunk, [NotNullWhen(true)] out LinkBatch? batch)
     {
         batch = null;
@@ -352,7 +352,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Sends a batch until it is answered, or the time is over, which is <see cref="LinkReply.Unknown"/>.</summary>
+    /// <summary>Sends a batch until it is answered. Returns <see cref="LinkReply.Unknown"/> after LinkTimeout.</summary>
     private async Task<LinkReply> DeliverAsync(LinkBatch batch)
     {
         var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -362,7 +362,7 @@ internal sealed class OutgoingLink : IDisposable
         _metrics.Sent();
         while (true)
         {
-            // Not awaited: a reset of the connection does not fail a call that is under way, and the answer of an earlier attempt counts too.
+            // Not awaited: a connection reset does not fail a pending call, and the reply to an earlier attempt counts as well.
             _ = AttemptAsync(batch, answer);
             TimeSpan left = Left(allowed);
             try
@@ -381,7 +381,7 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>The time until the other host has been silent for too long, in the whole milliseconds of timers.</summary>
+    /// <summary>Returns the time until the allowed silence is over, or zero below 1 ms, the resolution of timers.</summary>
     private TimeSpan Left(TimeSpan allowed)
     {
         TimeSpan left = allowed - _time.GetElapsedTime(Volatile.Read(ref _heardAt));
@@ -395,7 +395,7 @@ internal sealed class OutgoingLink : IDisposable
             LinkReply reply = await _transport.SendAsync(_host, batch).ConfigureAwait(false);
             if (reply == LinkReply.Working)
             {
-                // It has much to do, and is not silent.
+                // The host is busy and not silent.
                 Volatile.Write(ref _heardAt, _time.GetTimestamp());
             }
 
@@ -407,7 +407,7 @@ internal sealed class OutgoingLink : IDisposable
         }
         catch (Exception failure)
         {
-            // The next attempt follows when its time has come.
+            // DeliverAsync retries after its delay.
             ClusterLog.AttemptFailed(_logger, failure, _host);
         }
     }
@@ -439,9 +439,9 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    /// <summary>Begins again with all groups of this host. What was queued, or waited for the queue, is dropped: it may be old.</summary>
-    /// <param name="chunk">What was in flight.</param>
-    /// <param name="isSuspect">Whether the other host does not answer.</param>
+    /// <summary>Starts a new epoch with all groups of this host. Queued and waiting messages are dropped, because they may be outdated.</summary>
+    /// <param name="chunk">The chunk that was in flight.</param>
+    /// <param name="isSuspect">Whether the other host becomes suspect.</param>
     private void Renew(LinkChunk chunk, bool isSuspect)
     {
         int lost = chunk.Messages;
@@ -463,18 +463,18 @@ internal sealed class OutgoingLink : IDisposable
                 _waiting.Clear();
                 isNew = isSuspect && !_isSuspect;
                 Volatile.Write(ref _isSuspect, _isSuspect || isSuspect);
-                // Who waits for a host that answers waits until it knows all groups again; nobody waits for a suspect one.
-                var heir = new LinkChunk();
-                heir.Inherit(chunk);
-                DropChunks(heir);
+                // For a responsive host, waiters wait for the announcement of all groups. For a suspect host, they are released.
+                var successor = new LinkChunk();
+                successor.Inherit(chunk);
+                DropChunks(successor);
                 BeginEpoch(interest);
                 if (_isSuspect)
                 {
-                    heir.Acknowledge();
+                    successor.Acknowledge();
                 }
                 else
                 {
-                    _chunks.Last().Inherit(heir);
+                    _chunks.Last().Inherit(successor);
                 }
             }
         });
@@ -501,7 +501,7 @@ internal sealed class OutgoingLink : IDisposable
     {
         _epoch = _owner.NextEpoch();
         _number = 0;
-        // The first batch is empty: a host that does not answer is not sent all groups each time, and what follows is refused after a silence.
+        // The first batch is empty, so that a host that does not answer is not sent all groups with each attempt.
         Chunk();
         _last = null;
         foreach (ulong group in interest.Groups)
@@ -514,8 +514,8 @@ internal sealed class OutgoingLink : IDisposable
     }
 
     /// <summary>
-    /// Ends the snapshot when the other host has answered the first batch of the epoch. A join does not wait for a suspect host, so that its group
-    /// has to come before the end of the snapshot: until then the other host sends every message.
+    /// Ends the snapshot after the first batch of the epoch is acknowledged. A join does not wait for a suspect host, so its group must precede the
+    /// end of the snapshot: until then the other host sends every message.
     /// </summary>
     private void CompleteSnapshot()
     {
@@ -529,17 +529,17 @@ internal sealed class OutgoingLink : IDisposable
         }
     }
 
-    private void DropChunks(LinkChunk? heir)
+    private void DropChunks(LinkChunk? successor)
     {
         foreach (LinkChunk chunk in _chunks)
         {
-            if (heir is null)
+            if (successor is null)
             {
                 chunk.Acknowledge();
             }
             else
             {
-                heir.Inherit(chunk);
+                successor.Inherit(chunk);
             }
         }
 
@@ -549,13 +549,13 @@ internal sealed class OutgoingLink : IDisposable
         _queuedMessages = 0;
     }
 
-    /// <summary>Moves messages that wait to the queue, in their order.</summary>
+    /// <summary>Moves waiting messages to the queue, in order.</summary>
     private void Admit(ref List<WaitingMessage>? admitted)
     {
-        while (_waiting.TryPeek(out WaitingMessage? next) && (next.IsCanceled || HasRoom(next.Size)))
+        while (_waiting.TryPeek(out WaitingMessage? next) && (next.IsCanceled || HasCapacity(next.Size)))
         {
             _waiting.Dequeue();
-            // A message whose sender has given up is gone already.
+            // A canceled message is skipped.
             if (next.TryTake())
             {
                 Add(next.Kind, next.Name, next.Except, next.Message.Span, next.Size);

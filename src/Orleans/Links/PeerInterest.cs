@@ -1,6 +1,6 @@
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>The groups that have a member on another host, by their numbers. Senders read it while the link to the host changes it.</summary>
+/// <summary>The hashes of the groups with a member on another host. Senders read it concurrently with updates by the incoming link.</summary>
 internal sealed class PeerInterest
 {
     private readonly Lock _gate = new();
@@ -9,7 +9,7 @@ internal sealed class PeerInterest
     private volatile bool _isKnown;
     private volatile bool _isComplete;
 
-    /// <summary>Whether the host has told all of its groups once.</summary>
+    /// <summary>Whether the host has announced all of its groups at least once.</summary>
     public bool IsKnown => _isKnown;
 
     /// <summary>Whether the groups are all known now. Not while the host sends them again.</summary>
@@ -34,15 +34,15 @@ internal sealed class PeerInterest
         }
     }
 
-    /// <summary>The host tells all of its groups again. The known ones stay until it has told them all.</summary>
-    public void BeginAgain()
+    /// <summary>Starts a full announcement. The current groups remain in use until it is complete.</summary>
+    public void BeginSnapshot()
     {
         _isComplete = false;
         _next = [];
     }
 
-    /// <summary>It has told them all.</summary>
-    public void EndAgain()
+    /// <summary>Completes a full announcement, which replaces the groups.</summary>
+    public void CompleteSnapshot()
     {
         lock (_gate)
         {

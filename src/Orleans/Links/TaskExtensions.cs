@@ -1,10 +1,10 @@
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>Waits that may end before what they wait for.</summary>
+/// <summary>Extensions for waits with a timeout.</summary>
 internal static class TaskExtensions
 {
-    /// <summary>Done when the wait is over, also after its time. Other failures remain.</summary>
-    public static async Task Quietly(this Task wait)
+    /// <summary>Completes with the wait, and ignores its timeout. Other exceptions propagate.</summary>
+    public static async Task IgnoreTimeout(this Task wait)
     {
         try
         {
@@ -12,7 +12,7 @@ internal static class TaskExtensions
         }
         catch (TimeoutException)
         {
-            // The caller need not know: what it waited for goes on.
+            // The awaited operation continues.
         }
     }
 }

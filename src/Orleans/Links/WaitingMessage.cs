@@ -2,7 +2,7 @@ using ByteStreams.Groups;
 
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>A message that waits for room in the queue for a host. Its memory is the sender's, who waits.</summary>
+/// <summary>A message that waits for free space in the queue for a host. Its memory belongs to the sender, which awaits it.</summary>
 internal sealed class WaitingMessage(TargetKind kind, string name, string? except, ReadOnlyMemory<byte> message, int size)
 {
     private const int Waits = 0;
@@ -24,8 +24,8 @@ internal sealed class WaitingMessage(TargetKind kind, string name, string? excep
 
     public bool IsCanceled => Volatile.Read(ref _state) == Canceled;
 
-    /// <summary>Done when the message is queued, or is dropped with the queue.</summary>
-    /// <exception cref="OperationCanceledException">The token has fired; the message does not go to this host.</exception>
+    /// <summary>Completes when the message is queued or dropped.</summary>
+    /// <exception cref="OperationCanceledException">The token is canceled; the message is not sent to this host.</exception>
     public async ValueTask WaitAsync(CancellationToken cancellationToken)
     {
         await using (cancellationToken.UnsafeRegister(
@@ -35,10 +35,10 @@ internal sealed class WaitingMessage(TargetKind kind, string name, string? excep
         }
     }
 
-    /// <summary>Takes the message to queue it; false if its sender has given up.</summary>
+    /// <summary>Claims the message for the queue. Returns false if it was canceled.</summary>
     public bool TryTake() => Interlocked.CompareExchange(ref _state, Taken, Waits) == Waits;
 
-    /// <summary>The sender may go on.</summary>
+    /// <summary>Releases the sender.</summary>
     public void Complete() => _done.TrySetResult();
 
     private void Cancel(CancellationToken token)

@@ -9,27 +9,27 @@ using StackExchange.Redis;
 
 namespace Benchmarks.Cluster;
 
-/// <summary>A host: the first line of a client is a group to join, or "> GROUP" for a sender, whose further lines go to the group.</summary>
+/// <summary>A cluster host. The first line of a client is the group to join, or "> GROUP" for a sender, whose further lines go to the group.</summary>
 internal static class BenchmarkHost
 {
-    public static async Task RunAsync(Way way, int port, int silo, string redis)
+    public static async Task RunAsync(BackplaneKind backplane, int port, int silo, string redis)
     {
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
         ByteStreamsBuilder streams = builder.Services.AddByteStreams().AddHandler<Pair>("pair").AddEndpoint("pair", $"tcp://127.0.0.1:{port}", "pair");
-        if (way != Way.Redis)
+        if (backplane != BackplaneKind.Redis)
         {
             builder.UseOrleans(orleans => orleans.UseRedisClustering(redis).ConfigureEndpoints(IPAddress.Loopback, silo, gatewayPort: 0)
-                .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = ($"{way}", $"{way}")));
+                .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = ($"{backplane}", $"{backplane}")));
         }
 
-        switch (way)
+        switch (backplane)
         {
-            case Way.Link:
+            case BackplaneKind.Link:
                 streams.AddOrleansBackplane();
                 builder.Services.AddSingleton<ICarrier, LinkCarrier>();
                 break;
-            case Way.Grain:
+            case BackplaneKind.Grain:
                 builder.Services.AddSingleton<ICarrier, GrainCarrier>();
                 break;
             default:

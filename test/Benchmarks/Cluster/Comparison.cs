@@ -6,8 +6,8 @@ using HdrHistogram;
 namespace Benchmarks.Cluster;
 
 /// <summary>
-/// Three hosts, and 60 pairs of a sender on one host and a receiver on another: messages a second with 16 in flight for each pair and their processor
-/// time, and the latency at 1,000 messages a second. The hosts of all ways run in turn, in rounds, so that a ratio compares neighbours.
+/// Measures the backplanes with three hosts and 60 pairs of a sender on one host and a receiver on another: throughput and CPU time with 16 messages
+/// in flight for each pair, and latency at 1,000 messages per second. Each round measures all backplanes, so that ratios compare adjacent runs.
 /// </summary>
 internal static class Comparison
 {
@@ -21,18 +21,18 @@ internal static class Comparison
     public static async Task RunAsync(TimeSpan time, int rounds)
     {
         using Process redis = Start("redis-server", ["--port", "7399", "--save", "", "--appendonly", "no"]);
-        var results = Enum.GetValues<Way>().ToDictionary(way => way, _ => new List<Result>());
+        var results = Enum.GetValues<BackplaneKind>().ToDictionary(backplane => backplane, _ => new List<Result>());
         try
         {
             for (int round = 0; round < rounds; round++)
             {
-                foreach (Way way in Enum.GetValues<Way>())
+                foreach (BackplaneKind backplane in Enum.GetValues<BackplaneKind>())
                 {
-                    Result result = await MeasureAsync(way, redis, time);
-                    results[way].Add(result);
+                    Result result = await MeasureAsync(backplane, redis, time);
+                    results[backplane].Add(result);
                     Console.WriteLine(string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{round} {way}: {result.PerSecond:0} msg/s, {result.Micros:0.0} us each, p50 {result.P50:0.00} ms, p99 {result.P99:0.00} ms"));
+                        $"{round} {backplane}: {result.PerSecond:0} msg/s, {result.Micros:0.0} us each, p50 {result.P50:0.00} ms, p99 {result.P99:0.00} ms"));
                 }
             }
         }
@@ -41,12 +41,12 @@ internal static class Comparison
             redis.Kill();
         }
 
-        Console.WriteLine("way, medians: msg/s, CPU us per message (hosts and Redis), p50 ms, p99 ms");
-        foreach ((Way way, List<Result> each) in results)
+        Console.WriteLine("backplane, medians: msg/s, CPU us per message (hosts and Redis), p50 ms, p99 ms");
+        foreach ((BackplaneKind backplane, List<Result> each) in results)
         {
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{way}: {Median(each, r => r.PerSecond):0}, {Median(each, r => r.Micros):0.0}, {Median(each, r => r.P50):0.00}, {Median(each, r => r.P99):0.00}"));
+                $"{backplane}: {Median(each, r => r.PerSecond):0}, {Median(each, r => r.Micros):0.0}, {Median(each, r => r.P50):0.00}, {Median(each, r => r.P99):0.00}"));
         }
     }
 
@@ -56,11 +56,11 @@ internal static class Comparison
         return sorted[sorted.Length / 2];
     }
 
-    private static async Task<Result> MeasureAsync(Way way, Process redis, TimeSpan time)
+    private static async Task<Result> MeasureAsync(BackplaneKind backplane, Process redis, TimeSpan time)
     {
-        int first = 7500 + (10 * (int)way);
+        int first = 7500 + (10 * (int)backplane);
         Process[] hosts = [.. Enumerable.Range(0, Hosts).Select(host => Start(
-            Environment.ProcessPath!, ["host", $"{way}", $"{first + host}", $"{11400 + first + host - 7500}", "127.0.0.1:7399"]))];
+            Environment.ProcessPath!, ["host", $"{backplane}", $"{first + host}", $"{11400 + first + host - 7500}", "127.0.0.1:7399"]))];
         try
         {
             foreach (Process host in hosts)
@@ -71,7 +71,7 @@ internal static class Comparison
             }
 
             Pair[] pairs = await Task.WhenAll(Enumerable.Range(0, Pairs).Select(pair => Pair.ConnectAsync(
-                $"{way}-{pair}", first + (pair % Hosts), first + ((pair + 1) % Hosts))));
+                $"{backplane}-{pair}", first + (pair % Hosts), first + ((pair + 1) % Hosts))));
             await LoadAsync(pairs, WarmUp);
             double before = Processor(hosts, redis);
             long begun = Stopwatch.GetTimestamp();
@@ -144,7 +144,7 @@ internal static class Comparison
             return new Pair(sender, receiver);
         }
 
-        /// <summary>Keeps so many messages in flight until the end, and returns how many have arrived.</summary>
+        /// <summary>Keeps a number of messages in flight until the token is canceled. Returns the number received.</summary>
         public async Task<long> PumpAsync(int window, CancellationToken end)
         {
             await SendAsync(window);
@@ -166,7 +166,7 @@ internal static class Comparison
             }
         }
 
-        /// <summary>Sends a message at each of its times, whether or not the one before has arrived; a late one counts from its time.</summary>
+        /// <summary>Sends messages on a fixed schedule (open loop). Latency is measured from the scheduled time.</summary>
         public async Task PaceAsync(long begun, int index, double interval, TimeSpan time, LongHistogram latencies)
         {
             int messages = (int)(time.TotalSeconds / interval);

@@ -1,12 +1,12 @@
 namespace Benchmarks.Cluster;
 
-/// <summary>A host, as the grains see it.</summary>
+/// <summary>The grain observer of a host.</summary>
 internal interface IHostObserver : IGrainObserver
 {
     Task DeliverAsync(string group, byte[] message);
 }
 
-/// <summary>A group as a grain.</summary>
+/// <summary>A grain for each group.</summary>
 internal interface IGroupGrain : IGrainWithStringKey
 {
     Task JoinAsync(IHostObserver host);

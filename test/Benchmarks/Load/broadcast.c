@@ -1,9 +1,9 @@
 /* The load generator of broadcasts: one thread, epoll.
  *
  * It opens connections that only receive, and sends a line on a control connection. The server sends the line to every connection, and then the
- * nanoseconds of its call as a line to the control connection. The next line follows when every connection has received the one before.
- * Every received byte is compared, and the lines differ. Through SignalR, a line is the argument of a message in JSON in a WebSocket frame.
- * An error of the server ends the program with a message and exit code 1. The result is one line of JSON.
+ * nanoseconds of its call as a line to the control connection. The next line follows when every connection has received the previous one.
+ * Every received byte is verified, and the lines differ. With SignalR, a line is the argument of a JSON message in a WebSocket frame.
+ * After an error of the server, the program exits with a message and code 1. The result is one line of JSON.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,32 +24,32 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "broadcast --messages PORT | --signalr PORT   where the connections go that receive\n"
-    "     --control PORT         where the lines go that the server broadcasts\n"
-    "     --connections N        that receive (10000)\n"
-    "     --size BYTES           of a line with its end (100)\n"
-    "     --warmup S --seconds S before the measured window, and of it (0, 1)\n"
-    "     --memory               measures no rate but the server's memory for each connection\n"
-    "     --pid N                the server, for its CPU time and memory\n";
+    "broadcast --messages PORT | --signalr PORT   port of the receiving connections\n"
+    "     --control PORT         control connection: lines to broadcast\n"
+    "     --connections N        receiving connections (10000)\n"
+    "     --size BYTES           length of a line with its line feed (100)\n"
+    "     --warmup S --seconds S warm-up and measured window, in seconds (0, 1)\n"
+    "     --memory               measures the server's memory per connection instead of the rate\n"
+    "     --pid N                the server's process, for its CPU time and memory\n";
 
-/* A server that delivers nothing for this long has lost a message. */
+/* Timeout without a delivery, after which a message counts as lost. */
 #define STUCK_NS 10000000000ULL
-/* Connections that are being opened at once: below every server's listen backlog. */
+/* Connections opened concurrently: below every server's listen backlog. */
 #define OPENING 128
-/* Source addresses 127.0.0.1 to 127.0.0.64, each with ports of its own. */
+/* Source addresses 127.0.0.1 to 127.0.0.64, each with its own ephemeral ports. */
 #define SOURCES 64
-/* Connections that are opened and closed before a server's memory is first measured. */
+/* Connections opened and closed before the first memory measurement. */
 #define REHEARSAL 300
 
 enum { EVENTS = 512, MOST = 4096, FRAME = 256, ROUNDS = 1 << 20 };
 
-/* What a server sends to a new connection when it has joined. */
+/* The greeting of a server after a connection has joined. */
 static const char greeting[] = "joined\n";
 
 struct connection {
   int fd;
-  uint32_t received; /* bytes of the message that all connections wait for */
-  char *opening;     /* through SignalR: what was received before the first message */
+  uint32_t received; /* bytes received of the current message */
+  char *opening;     /* SignalR: bytes received before the first message */
 };
 
 static struct {
@@ -103,7 +103,7 @@ static int connected_socket(int port) {
   return fd;
 }
 
-/* Blocks until the bytes end as given: the server sends nothing after them. */
+/* Blocks until the received bytes end with the given suffix. */
 static void receive_until(int fd, const char *end, char *bytes, size_t size) {
   size_t count = 0, length = strlen(end);
   do {
@@ -114,7 +114,7 @@ static void receive_until(int fd, const char *end, char *bytes, size_t size) {
   } while (count < length || memcmp(bytes + count - length, end, length) != 0);
 }
 
-/* A frame of text; masked if the client sends it, with a mask of zeros. Returns its bytes. */
+/* Writes a WebSocket text frame; a client's frame has a mask of zeros. Returns its length. */
 static size_t write_frame(char *at, const char *text, size_t size, int masked) {
   enum { FINAL_TEXT = 0x81, LENGTH_16 = 126, MASK_BIT = 0x80, MASK = 4 };
   size_t header = size < LENGTH_16 ? 2 : 4;
@@ -129,7 +129,7 @@ static size_t write_frame(char *at, const char *text, size_t size, int masked) {
   return header + size;
 }
 
-/* What every connection receives for a line. */
+/* Sets the bytes that every connection must receive for a line. */
 static void expect(const char *line, size_t size) {
   if (!options.signalr) {
     memcpy(expected, line, size);
@@ -141,7 +141,7 @@ static void expect(const char *line, size_t size) {
   expected_bytes = write_frame(expected, text, (size_t)count, 0);
 }
 
-/* A WebSocket, and SignalR's handshake in it, without a wait for the upgrade. */
+/* Sends the WebSocket upgrade and SignalR's handshake without waiting for a response. */
 static void begin_signalr(struct connection *c) {
   /* The key and its answer are those of RFC 6455, 1.3. */
   static const char request[] = "GET /hub HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -153,21 +153,21 @@ static void begin_signalr(struct connection *c) {
   if ((c->opening = calloc(1, MOST)) == NULL) die("out of memory");
 }
 
-/* Whether the upgrade, SignalR's answer and the greeting are there; the last two come in one frame or in two. */
+/* Returns whether the upgrade, SignalR's handshake response and the greeting have arrived; the last two may share a frame. */
 static int is_open(const struct connection *c) {
   static const char joined[] = "{}\x1e{\"type\":1,\"target\":\"m\",\"arguments\":[\"joined\"]}\x1e";
   char text[sizeof joined];
   size_t count = 0;
   const char *at = strstr(c->opening, "\r\n\r\n"), *end = c->opening + c->received;
   if (at == NULL) return 0;
-  if (strncmp(c->opening, "HTTP/1.1 101 ", 13) != 0 || strstr(c->opening, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == NULL) die("no upgrade to a WebSocket: %s", c->opening);
+  if (strncmp(c->opening, "HTTP/1.1 101 ", 13) != 0 || strstr(c->opening, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == NULL) die("WebSocket upgrade failed: %s", c->opening);
   for (at += 4; count < sizeof joined - 1; at += 2 + at[1]) {
     if (end - at < 2 || end - at < 2 + at[1]) return 0;
-    if (at[0] != '\x81' || at[1] < 0 || count + (size_t)at[1] > sizeof joined - 1) die("another answer to SignalR's handshake");
+    if (at[0] != '\x81' || at[1] < 0 || count + (size_t)at[1] > sizeof joined - 1) die("unexpected response to SignalR's handshake");
     memcpy(text + count, at + 2, (size_t)at[1]);
     count += (size_t)at[1];
   }
-  if (at != end || memcmp(text, joined, count) != 0) die("another answer to SignalR's handshake");
+  if (at != end || memcmp(text, joined, count) != 0) die("unexpected response to SignalR's handshake");
   return 1;
 }
 
@@ -176,7 +176,7 @@ static void receive_opening(struct connection *c) {
     ssize_t n = recv(c->fd, c->opening + c->received, MOST - 1 - c->received, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN) return;
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) die("the server closed a connection that is being opened");
+    if (n <= 0) die("the server closed a connection during its handshake");
     c->received += (uint32_t)n;
     if (is_open(c)) {
       free(c->opening);
@@ -200,8 +200,8 @@ static void receive(struct connection *c, uint32_t events) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) die("recv: %s", strerror(errno));
     if (n == 0) die("the server closed a connection");
-    if (c->received + (size_t)n > expected_bytes) die("%zu bytes came, not %zu", c->received + (size_t)n, expected_bytes);
-    if (memcmp(expected + c->received, bytes, (size_t)n) != 0) die("other bytes came, in the %zd from byte %u", n, c->received);
+    if (c->received + (size_t)n > expected_bytes) die("received %zu bytes, expected %zu", c->received + (size_t)n, expected_bytes);
+    if (memcmp(expected + c->received, bytes, (size_t)n) != 0) die("unexpected content in %zd bytes from offset %u", n, c->received);
     c->received += (uint32_t)n;
     if (c->received == expected_bytes) outstanding--;
     if ((size_t)n < sizeof bytes && !ending) return;
@@ -215,11 +215,11 @@ static void wait_for_messages(unsigned left) {
     int count = epoll_wait(epoll_fd, events, EVENTS, 1000);
     if (count < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
     for (int i = 0; i < count; i++) receive(events[i].data.ptr, events[i].events);
-    if (count <= 0 && now_ns() - begun > STUCK_NS) die("%u connections did not get the message", outstanding);
+    if (count <= 0 && now_ns() - begun > STUCK_NS) die("%u connections did not receive the message", outstanding);
   }
 }
 
-/* Each connection waits for the greeting, which comes when it has joined. */
+/* Opens the connections, and waits for the greeting of each. */
 static struct connection *open_all(unsigned count) {
   struct connection *all = calloc(count, sizeof *all);
   if (all == NULL) die("out of memory");
@@ -241,7 +241,7 @@ static void close_all(struct connection *all, unsigned count) {
   free(all);
 }
 
-/* Sends a line to the server and returns the number that it answers. */
+/* Sends a line to the server and returns the number in its answer. */
 static uint64_t ask(const char *line, size_t size, int receives) {
   char answer[64];
   send_all(control_fd, line, size);
@@ -308,7 +308,7 @@ static long resident_bytes(void) {
   return pages * sysconf(_SC_PAGESIZE);
 }
 
-/* Managed and resident bytes, both after a full collection. */
+/* Measures managed and resident bytes, both after a full collection. */
 static void measure_memory(void) {
   static const char question[] = "memory\n";
   struct connection *few = open_all(REHEARSAL);
@@ -362,7 +362,7 @@ int main(int count, char **values) {
   if (setrlimit(RLIMIT_NOFILE, &limit)) die("setrlimit: %s", strerror(errno));
   if (options.pid && (errno = clock_getcpuclockid(options.pid, &server_clock)) != 0) die("process %d: %s", (int)options.pid, strerror(errno));
   if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1: %s", strerror(errno));
-  /* Connecting blocks; the alarm ends it if no server accepts. */
+  /* connect blocks; the alarm terminates the process if no server accepts. */
   signal(SIGALRM, timed_out);
   alarm((unsigned)(options.warmup + options.seconds) + 120);
   control_fd = connected_socket(options.control);

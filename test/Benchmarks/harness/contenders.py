@@ -31,8 +31,8 @@ class Contender:
     forks: bool = False          # one process per connection: neither their CPU nor their calls are counted
     relay: bool = False          # forwards to another server; measured only in relay workloads
     section: str = "streams"     # of the report: streams, http or groups; a server has only the endpoints of its section
-    signalr: bool = False        # sends through SignalR
-    registers: bool = False      # measured only for the memory of its connections
+    signalr: bool = False        # uses SignalR
+    registers: bool = False      # only its memory per connection is measured
     named: bool = False          # measured only if named
 
     def missing(self):
@@ -81,7 +81,7 @@ def _http(name, transport, **more):
 
 
 def _groups(name, *switches, **more):
-    """One program; contenders differ in what sends, or in what a connection registers."""
+    """The contenders of one program; they differ in the server or in the registration."""
     return _dotnet(name, "Groups", switches=switches, output="groups", unix=False, section="groups", **more)
 
 
@@ -125,8 +125,8 @@ CONTENDERS = [
     _groups("groups-signalr", "--server", "signalr", title="SignalR", signalr=True),
     _groups("groups-none", "--registration", "none", title="not registered", registers=True, own=True),
     _groups("groups-connection", "--registration", "connection", title="`Register`", registers=True, own=True),
-    _groups("groups-user", "--registration", "user", title="`Register` with a user of its own", registers=True, own=True),
-    _groups("groups-group", "--registration", "group", title="the same, and in a group of all", registers=True, own=True),
+    _groups("groups-user", "--registration", "user", title="`Register` with a separate user", registers=True, own=True),
+    _groups("groups-group", "--registration", "group", title="the same, in one shared group", registers=True, own=True),
     Contender("uvloop", "asyncio, uvloop", (PYTHON, "python:uvloop"), (), (PYTHON, str(PEERS / "asyncio" / "echo.py"), "--uvloop"), loops=False),
     Contender("asyncio", "asyncio", (PYTHON,), (), (PYTHON, str(PEERS / "asyncio" / "echo.py")), loops=False),
 ]

@@ -39,7 +39,7 @@ class Load:
 
 
 class Broadcast(Load):
-    """broadcast.c: the server sends each of its lines to all its connections."""
+    """broadcast.c: the server sends each line to all connections."""
 
     def command(self, workload, server, seconds, kind):
         receivers = "--signalr" if server.contender.signalr else "--messages"

@@ -51,7 +51,7 @@ def _groups(machine, figures, workloads, contenders, _output):
 
 
 def _broadcasts(figures, workload, contenders):
-    """All times are for one connection that gets the message."""
+    """All times are for one delivery."""
     header = ["", "deliveries/s", "time µs", "ratio to C", "lowest to highest", "CPU µs", "ratio to C", "lowest to highest", "call µs", "ratio to C",
               "load's core", "others"]
     rows = []

@@ -7,7 +7,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Middleware.Tests.Groups;
 
-/// <summary>Sending to a connection, a user, a group or all, on one host.</summary>
+/// <summary>Messages to a connection, a user, a group or all, on one host.</summary>
 public sealed class ByteStreamConnectionsTests
 {
     private static CancellationToken Test => TestContext.Current.CancellationToken;
@@ -15,62 +15,62 @@ public sealed class ByteStreamConnectionsTests
     [Fact(Timeout = 60000)]
     public async Task Send_ToEachTarget_ReachesItsConnectionsAndNoOther()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
-        (ByteStreamConnection anna1, ByteStreamMember first) = await gathering.ConnectAsync("anna", "red");
-        (ByteStreamConnection anna2, _) = await gathering.ConnectAsync("anna", "blue");
-        (ByteStreamConnection bert, ByteStreamMember last) = await gathering.ConnectAsync("bert", "red", "blue");
+        await using GroupServer groups = await GroupServer.StartAsync();
+        (ByteStreamConnection anna1, ByteStreamMember first) = await groups.ConnectAsync("anna", "red");
+        (ByteStreamConnection anna2, _) = await groups.ConnectAsync("anna", "blue");
+        (ByteStreamConnection bert, ByteStreamMember last) = await groups.ConnectAsync("bert", "red", "blue");
 
-        await gathering.Connections.Connection(first.Id).SendAsync("connection\n"u8.ToArray(), Test);
-        await gathering.Connections.User("anna").SendAsync("user\n"u8.ToArray(), Test);
-        await gathering.Connections.Group("red").SendAsync("group\n"u8.ToArray(), Test);
-        await gathering.Connections.Group("red").Except(last.Id).SendAsync("others\n"u8.ToArray(), Test);
-        await gathering.Connections.Group("green").SendAsync("nobody\n"u8.ToArray(), Test);
-        await gathering.Connections.Connection("none").SendAsync("nobody\n"u8.ToArray(), Test);
-        await gathering.Connections.All.SendAsync("all\n"u8.ToArray(), Test);
+        await groups.Connections.Connection(first.Id).SendAsync("connection\n"u8.ToArray(), Test);
+        await groups.Connections.User("anna").SendAsync("user\n"u8.ToArray(), Test);
+        await groups.Connections.Group("red").SendAsync("group\n"u8.ToArray(), Test);
+        await groups.Connections.Group("red").Except(last.Id).SendAsync("others\n"u8.ToArray(), Test);
+        await groups.Connections.Group("green").SendAsync("none\n"u8.ToArray(), Test);
+        await groups.Connections.Connection("none").SendAsync("none\n"u8.ToArray(), Test);
+        await groups.Connections.All.SendAsync("all\n"u8.ToArray(), Test);
 
         Assert.Equal("connection\nuser\ngroup\nothers\nall\n", await ReadAsync(anna1, 5));
         Assert.Equal("user\nall\n", await ReadAsync(anna2, 2));
         Assert.Equal("group\nall\n", await ReadAsync(bert, 2));
-        Assert.Equal((7, 9), (gathering.Connections.Sends, gathering.Connections.Deliveries));
+        Assert.Equal((7, 9), (groups.Connections.Sends, groups.Connections.Deliveries));
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Leave_AndJoinAgain_ReceivesWhatIsSentWhileAMember()
+    public async Task Leave_ThenJoinAgain_ReceivesOnlyMessagesSentWhileAMember()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
-        (ByteStreamConnection client, ByteStreamMember member) = await gathering.ConnectAsync("-", "red");
-        ByteStreamTarget red = gathering.Connections.Group("red");
+        await using GroupServer groups = await GroupServer.StartAsync();
+        (ByteStreamConnection client, ByteStreamMember member) = await groups.ConnectAsync("-", "red");
+        ByteStreamTarget red = groups.Connections.Group("red");
 
         await red.SendAsync("1\n"u8.ToArray(), Test);
         await member.LeaveAsync("red", Test);
         await red.SendAsync("2\n"u8.ToArray(), Test);
-        Assert.Equal(0, gathering.Connections.GroupCount);
+        Assert.Equal(0, groups.Connections.GroupCount);
         await member.JoinAsync("red", Test);
         await member.JoinAsync("red", Test);
         await red.SendAsync("3\n"u8.ToArray(), Test);
 
         Assert.Equal("1\n3\n", await ReadAsync(client, 2));
-        Assert.Equal([new GroupSnapshot("red", 1)], gathering.Connections.Groups());
+        Assert.Equal([new GroupSnapshot("red", 1)], groups.Connections.Groups());
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Register_ConnectionEnds_IsRemovedFromEverything()
+    public async Task Register_ConnectionCloses_RemovesTheMemberFromAllGroups()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
-        (ByteStreamConnection client, ByteStreamMember member) = await gathering.ConnectAsync("anna", "red", "blue");
-        Assert.Equal((1, 2), (gathering.Connections.Count, gathering.Connections.GroupCount));
+        await using GroupServer groups = await GroupServer.StartAsync();
+        (ByteStreamConnection client, ByteStreamMember member) = await groups.ConnectAsync("anna", "red", "blue");
+        Assert.Equal((1, 2), (groups.Connections.Count, groups.Connections.GroupCount));
 
         client.Writer.Close();
 
-        await Patience.UntilAsync(() => gathering.Connections.Count == 0);
-        Assert.Equal(0, gathering.Connections.GroupCount);
-        Assert.Empty((await gathering.Connections.User("anna").PresenceAsync(Test)).Connections);
+        await Patience.UntilAsync(() => groups.Connections.Count == 0);
+        Assert.Equal(0, groups.Connections.GroupCount);
+        Assert.Empty((await groups.Connections.User("anna").PresenceAsync(Test)).Connections);
         await member.JoinAsync("red", Test);
-        Assert.Equal(0, gathering.Connections.GroupCount);
+        Assert.Equal(0, groups.Connections.GroupCount);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Register_HandlerForgetsTheMember_IsRemovedWithTheConnection()
+    public async Task Register_MemberIsNotDisposed_IsRemovedWhenTheConnectionCloses()
     {
         var connections = new ByteStreamConnections();
         var registered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -93,14 +93,14 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Presence_Group_ShowsUsersAndMetadata()
+    public async Task Presence_Group_ReturnsUsersAndMetadata()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
-        (_, ByteStreamMember anna) = await gathering.ConnectAsync("anna", "red");
-        (_, ByteStreamMember bert) = await gathering.ConnectAsync("bert", "red");
+        await using GroupServer groups = await GroupServer.StartAsync();
+        (_, ByteStreamMember anna) = await groups.ConnectAsync("anna", "red");
+        (_, ByteStreamMember bert) = await groups.ConnectAsync("bert", "red");
 
-        PresenceSnapshot all = await gathering.Connections.Group("red").PresenceAsync(Test);
-        PresenceSnapshot others = await gathering.Connections.Group("red").Except(anna.Id).PresenceAsync(Test);
+        PresenceSnapshot all = await groups.Connections.Group("red").PresenceAsync(Test);
+        PresenceSnapshot others = await groups.Connections.Group("red").Except(anna.Id).PresenceAsync(Test);
 
         Assert.True(all.IsComplete);
         Assert.Equal([(anna.Id, "anna"), (bert.Id, "bert")], all.Connections.Select(one => (one.Id, one.User)));
@@ -109,7 +109,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task RegisterExclusive_SecondConnectionOfAUser_ClosesTheFirstAfterWhatWasWritten()
+    public async Task RegisterExclusive_SecondConnectionOfAUser_ClosesTheFirstAfterItsPendingBytes()
     {
         var connections = new ByteStreamConnections();
         var reasons = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -142,7 +142,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task RegisterExclusive_FromManyThreadsAtOnce_ExactlyOneStays()
+    public async Task RegisterExclusive_FromManyThreadsConcurrently_ExactlyOneStays()
     {
         var connections = new ByteStreamConnections();
         for (int round = 0; round < 2000; round++)
@@ -165,7 +165,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Register_Twice_IsAnErrorThatNamesTheRemedy()
+    public async Task Register_Twice_ThrowsWithTheRemedy()
     {
         var connections = new ByteStreamConnections();
         (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
@@ -176,14 +176,14 @@ public sealed class ByteStreamConnectionsTests
 
             Exception twice = Assert.Throws<InvalidOperationException>(() => connections.Register(one.Writer));
 
-            Assert.Contains("registered already. Dispose of its ByteStreamMember first.", twice.Message, StringComparison.Ordinal);
+            Assert.Contains("is already registered. Dispose its ByteStreamMember first.", twice.Message, StringComparison.Ordinal);
             await member.DisposeAsync();
             await connections.Register(one.Writer).DisposeAsync();
         }
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Register_AgainAndAgain_TheConnectionKeepsOneResource()
+    public async Task Register_Repeatedly_UsesOneConnectionResource()
     {
         var connections = new ByteStreamConnections();
         int resources = 0;
@@ -216,7 +216,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact]
-    public void Target_OfNoConnections_IsAnError() => Assert.Throws<InvalidOperationException>(() => default(ByteStreamTarget).Except("x"));
+    public void Except_DefaultTarget_Throws() => Assert.Throws<InvalidOperationException>(() => default(ByteStreamTarget).Except("x"));
 
     [Fact(Timeout = 60000)]
     public async Task Send_CancelledToken_SendsNothing()
@@ -231,12 +231,12 @@ public sealed class ByteStreamConnectionsTests
     [Theory(Timeout = 120000)]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Send_ConcurrentSendersAndTheHandlerItself_MessagesAreWholeAndEachSendersInOrder(bool overTcp)
+    public async Task Send_ConcurrentSenders_MessagesAreNotInterleavedAndInOrderPerSender(bool overTcp)
     {
         const int Senders = 4;
         const int Messages = 2000;
-        await using Gathering gathering = await Gathering.StartAsync(overTcp, maxPending: 1 << 30);
-        (ByteStreamConnection client, _) = await gathering.ConnectAsync("-", "red");
+        await using GroupServer groups = await GroupServer.StartAsync(overTcp, maxPending: 1 << 30);
+        (ByteStreamConnection client, _) = await groups.ConnectAsync("-", "red");
 
         Task[] senders =
         [
@@ -245,7 +245,7 @@ public sealed class ByteStreamConnectionsTests
                 {
                     for (int i = 0; i < Messages; i++)
                     {
-                        await gathering.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{sender} {i} {new string('x', i % 300)}\n"), Test);
+                        await groups.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{sender} {i} {new string('x', i % 300)}\n"), Test);
                     }
                 },
                 Test)),
@@ -265,13 +265,13 @@ public sealed class ByteStreamConnectionsTests
     [Theory(Timeout = 120000)]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Send_MemberDoesNotRead_OthersGetEverythingAndItEndsAsASlowConsumer(bool overTcp)
+    public async Task Send_MemberDoesNotRead_IsAbortedAsASlowConsumerAndOthersGetEverything(bool overTcp)
     {
         const int MaxPending = 1 << 20;
         const int Messages = 3000;
         byte[] message = [.. Enumerable.Repeat((byte)'x', 9999), (byte)'\n'];
         var reasons = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using Gathering gathering = await Gathering.StartAsync(
+        await using GroupServer groups = await GroupServer.StartAsync(
             overTcp,
             MaxPending,
             options => options.Use(next => async connection =>
@@ -282,8 +282,8 @@ public sealed class ByteStreamConnectionsTests
                     reasons.TrySetResult(reason);
                 }
             }));
-        (ByteStreamConnection reading, _) = await gathering.ConnectAsync("-", "red");
-        (ByteStreamConnection silent, ByteStreamMember slow) = await gathering.ConnectAsync("-", "red");
+        (ByteStreamConnection reading, _) = await groups.ConnectAsync("-", "red");
+        (ByteStreamConnection silent, ByteStreamMember slow) = await groups.ConnectAsync("-", "red");
         int lines = 0;
         Task received = Task.Run(
             async () =>
@@ -296,16 +296,16 @@ public sealed class ByteStreamConnectionsTests
             Test);
         for (int i = 0; i < Messages; i++)
         {
-            await gathering.Connections.Group("red").SendAsync(message, Test);
-            // The reader is one task among others: it must not become slow itself. Half of MaxPending waits at most.
+            await groups.Connections.Group("red").SendAsync(message, Test);
+            // Limits the backlog to half of MaxPending, so that a busy machine does not make the reader a slow consumer.
             await Patience.UntilAsync(() => i - Volatile.Read(ref lines) < MaxPending / 2 / message.Length || received.IsCompleted);
         }
 
         await received.WaitAsync(Patience.Limit, Test);
         Assert.Equal(Messages, lines);
         Assert.Equal(ConnectionCloseReason.SlowConsumer, await reasons.Task.WaitAsync(Patience.Limit, Test));
-        await Patience.UntilAsync(() => gathering.Connections.Count == 1);
-        await gathering.Connections.Connection(slow.Id).SendAsync(message, Test);
+        await Patience.UntilAsync(() => groups.Connections.Count == 1);
+        await groups.Connections.Connection(slow.Id).SendAsync(message, Test);
         Exception? end = await Record.ExceptionAsync(async () =>
         {
             while (await silent.Reader.ReadLineAsync(Test) is { Length: > 0 })
@@ -322,7 +322,7 @@ public sealed class ByteStreamConnectionsTests
     {
         var time = new FakeTimeProvider();
         var reason = new TaskCompletionSource<ConnectionCloseReason>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using Gathering gathering = await Gathering.StartAsync(
+        await using GroupServer gathering = await GroupServer.StartAsync(
             configure: options => options.Use(next => async connection =>
             {
                 await next(connection);
@@ -353,17 +353,17 @@ public sealed class ByteStreamConnectionsTests
     [Theory(Timeout = 120000)]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Send_MemberReadsLate_GetsEveryMessageInOrder(bool overTcp)
+    public async Task Send_MemberReadsLater_GetsEveryMessageInOrder(bool overTcp)
     {
         const int Messages = 5000;
-        await using Gathering gathering = await Gathering.StartAsync(overTcp, maxPending: 1 << 30);
-        (ByteStreamConnection late, ByteStreamMember member) = await gathering.ConnectAsync("-", "red");
+        await using GroupServer groups = await GroupServer.StartAsync(overTcp, maxPending: 1 << 30);
+        (ByteStreamConnection late, ByteStreamMember member) = await groups.ConnectAsync("-", "red");
         for (int i = 0; i < Messages; i++)
         {
-            await gathering.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{i} {new string('x', 2000)}\n"), Test);
+            await groups.Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{i} {new string('x', 2000)}\n"), Test);
         }
 
-        // The registration ends meanwhile: what was accepted for it still arrives.
+        // Accepted messages are delivered although the registration is removed.
         Task ending = member.DisposeAsync().AsTask();
         Assert.False(ending.IsCompleted);
         for (int i = 0; i < Messages; i++)
@@ -372,13 +372,13 @@ public sealed class ByteStreamConnectionsTests
         }
 
         await ending.WaitAsync(Patience.Limit, Test);
-        Assert.Equal(0, gathering.Connections.Count);
+        Assert.Equal(0, groups.Connections.Count);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_AfterWriteEof_GoesToTheOthers()
+    public async Task Send_AfterWriteEof_IsNotDelivered()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
+        await using GroupServer groups = await GroupServer.StartAsync();
         var connections = new ByteStreamConnections();
         (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
         await using (one)
@@ -395,7 +395,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_PipeThrows_TheOthersGetTheMessage()
+    public async Task Send_PipeWriterThrows_OtherMembersGetTheMessage()
     {
         var connections = new ByteStreamConnections();
         (ByteStreamConnection one, ByteStreamConnection other) = ByteStream.CreatePair();
@@ -414,9 +414,9 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 120000)]
-    public async Task JoinLeaveSendEnd_FromManyTasks_LeavesNothingBehind()
+    public async Task JoinLeaveSendDispose_FromManyTasks_LeavesNoMemberOrGroup()
     {
-        await using Gathering gathering = await Gathering.StartAsync();
+        await using GroupServer groups = await GroupServer.StartAsync();
         await Task.WhenAll(Enumerable.Range(0, 8).Select(worker => Task.Run(
             async () =>
             {
@@ -426,7 +426,7 @@ public sealed class ByteStreamConnectionsTests
                     ByteStreamMember[] members = new ByteStreamMember[5];
                     for (int i = 0; i < members.Length; i++)
                     {
-                        members[i] = gathering.Connections.Register(new ByteStreamWriter(PipeWriter.Create(Stream.Null)), $"u{random.Next(3)}");
+                        members[i] = groups.Connections.Register(new ByteStreamWriter(PipeWriter.Create(Stream.Null)), $"u{random.Next(3)}");
                     }
 
                     for (int step = 0; step < 200; step++)
@@ -437,7 +437,7 @@ public sealed class ByteStreamConnectionsTests
                         {
                             0 => member.JoinAsync(group, Test),
                             1 => member.LeaveAsync(group, Test),
-                            _ => gathering.Connections.Group(group).SendAsync("x"u8.ToArray(), Test),
+                            _ => groups.Connections.Group(group).SendAsync("x"u8.ToArray(), Test),
                         });
                     }
 
@@ -449,18 +449,18 @@ public sealed class ByteStreamConnectionsTests
             },
             Test)));
 
-        Assert.Equal((0, 0), (gathering.Connections.Count, gathering.Connections.GroupCount));
+        Assert.Equal((0, 0), (groups.Connections.Count, groups.Connections.GroupCount));
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_MembersJoinMeanwhile_GetItAtMostOnce()
+    public async Task Send_MembersJoinConcurrently_DeliversAtMostOnce()
     {
         var connections = new ByteStreamConnections();
         var pipes = new List<Pipe>();
         var members = new List<ByteStreamMember>();
         for (int i = 0; i < 4; i++)
         {
-            // What waits for bytes runs within the send.
+            // Inline: the pending read continues within the send.
             pipes.Add(new Pipe(new PipeOptions(readerScheduler: PipeScheduler.Inline, useSynchronizationContext: false)));
             members.Add(connections.Register(new ByteStreamWriter(pipes[i].Writer)));
         }
@@ -474,7 +474,7 @@ public sealed class ByteStreamConnectionsTests
 
         Assert.Equal(["once\nlater\n", "once\nlater\n", "later\n", "later\n"], pipes.Select(Received));
 
-        // The first member gets the message, leaves, and joins again after another has its slot.
+        // The first member gets the message, leaves, and joins again after another member has taken its slot.
         async Task JoinWithinTheSendAsync()
         {
             ReadResult read = await pipes[1].Reader.ReadAsync(Test);
@@ -489,7 +489,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_GroupThatGrowsAndShrinks_ReachesExactlyItsMembers()
+    public async Task Send_GroupHasGrownAndShrunk_ReachesExactlyItsMembers()
     {
         var connections = new ByteStreamConnections();
         var members = new List<(ByteStreamMember Member, Pipe Pipe)>();
@@ -516,7 +516,7 @@ public sealed class ByteStreamConnectionsTests
     }
 
     [Fact]
-    public void MaxPending_BelowAKibibyte_IsAnError() =>
+    public void MaxPending_BelowOneKibibyte_Throws() =>
         Assert.Throws<ArgumentOutOfRangeException>(() => new ByteStreamConnectionsOptions { MaxPending = 1023 });
 
     [Fact]

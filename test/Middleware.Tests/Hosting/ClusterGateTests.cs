@@ -111,7 +111,7 @@ public sealed class ClusterGateTests : IAsyncDisposable
 
         public override string HostId => "0123456789abc";
 
-        public override string? Unready => Ready.Task.IsCompleted ? null : "This host is joining.";
+        public override string? NotReadyReason => Ready.Task.IsCompleted ? null : "This host is joining.";
 
         public override Task WhenReady
         {
@@ -122,7 +122,7 @@ public sealed class ClusterGateTests : IAsyncDisposable
             }
         }
 
-        public override bool HasEnded => false;
+        public override bool IsEvicted => false;
 
         public override void Attach(ByteStreamConnections connections)
         {

@@ -2,7 +2,7 @@ using ByteStreams.Cluster.Links;
 
 namespace ByteStreams.Cluster.Tests.Links;
 
-/// <summary>What a group costs on a host that has no member of it, and on the one that has.</summary>
+/// <summary>The memory of a group on a host without a member, and on a host with a member.</summary>
 [CollectionDefinition(nameof(InterestMemoryTests), DisableParallelization = true)]
 [Collection(nameof(InterestMemoryTests))]
 public sealed class InterestMemoryTests
@@ -10,7 +10,7 @@ public sealed class InterestMemoryTests
     private const int Groups = 100_000;
 
     [Fact]
-    public void PeerInterest_AGroup_CostsAtMost120Bytes()
+    public void PeerInterest_OneGroup_TakesAtMost120Bytes()
     {
         var interest = new PeerInterest();
 
@@ -20,7 +20,7 @@ public sealed class InterestMemoryTests
     }
 
     [Fact]
-    public void PeerInterest_GroupsAreGone_GivesTheMemoryBack()
+    public void PeerInterest_GroupsRemoved_ReleasesTheMemory()
     {
         var interest = new PeerInterest();
 
@@ -41,7 +41,7 @@ public sealed class InterestMemoryTests
     }
 
     [Fact]
-    public void LocalInterest_AGroup_CostsAtMost120Bytes()
+    public void LocalInterest_OneGroup_TakesAtMost120Bytes()
     {
         var interest = new LocalInterest();
 
@@ -50,7 +50,7 @@ public sealed class InterestMemoryTests
         Assert.Equal(Groups, interest.Count);
     }
 
-    /// <summary>The numbers are spread as hashes are.</summary>
+    /// <summary>Spreads the numbers as hashes do.</summary>
     private static ulong Number(ulong group) => group * 0x9E3779B97F4A7C15;
 
     private static long Measure(Action<ulong> add, Action? then = null)

@@ -3,7 +3,7 @@ using ByteStreams.Cluster.Links;
 
 namespace ByteStreams.Cluster.Tests.Links;
 
-/// <summary>The links between the hosts of a cluster, on a network that loses, repeats and delays.</summary>
+/// <summary>The links between hosts over a network that drops, duplicates and delays batches.</summary>
 public sealed class LinkTests : IDisposable
 {
     private readonly LinkedHosts _hosts = new();
@@ -25,7 +25,7 @@ public sealed class LinkTests : IDisposable
         await from.User("bert").SendAsync("user\n"u8.ToArray(), Test);
         await from.Connection(carl.Member.Id).SendAsync("connection\n"u8.ToArray(), Test);
         await from.All.Except(bert.Member.Id).SendAsync("all\n"u8.ToArray(), Test);
-        await from.Group("green").SendAsync("nobody\n"u8.ToArray(), Test);
+        await from.Group("green").SendAsync("none\n"u8.ToArray(), Test);
 
         await anna.AssertReceivesAsync("group\nall\n");
         await bert.AssertReceivesAsync("group\nuser\n");
@@ -33,7 +33,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_GroupWithoutMemberOnAHost_IsNotSentThere()
+    public async Task Send_HostHasNoMember_IsNotSentToTheHost()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
@@ -41,22 +41,22 @@ public sealed class LinkTests : IDisposable
         await Patience.UntilAsync(() => hosts[0].Backplane.Peers[0].Incoming.Interest.Count, now => now == 0);
         int before = Sent(hosts[0]);
 
-        await hosts[0].Connections.Group("red").SendAsync("nobody\n"u8.ToArray(), Test);
+        await hosts[0].Connections.Group("red").SendAsync("none\n"u8.ToArray(), Test);
 
         Assert.Equal(before, Sent(hosts[0]));
     }
 
     [Theory(Timeout = 60000)]
-    [InlineData("AnswerIsLost", 2)]
-    [InlineData("IsLost", 0)]
-    [InlineData("Fails", 0)]
-    public async Task Send_BatchOrItsAnswerIsLost_IsSentAgainAndAppliedOnce(string fate, int duplicates)
+    [InlineData("ReplyDropped", 2)]
+    [InlineData("Dropped", 0)]
+    [InlineData("Failed", 0)]
+    public async Task Send_BatchOrReplyIsLost_IsResentAndAppliedOnce(string fate, int duplicates)
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
         int left = 2;
         long before = hosts[0].Metrics.ResentBatches;
-        _hosts.Fates = (from, _, batch) => from.Equals(hosts[0].Address) && batch.Content.Length > 0 && left-- > 0 ? Enum.Parse<Fate>(fate) : Fate.Arrives;
+        _hosts.Fates = (from, _, batch) => from.Equals(hosts[0].Address) && batch.Content.Length > 0 && left-- > 0 ? Enum.Parse<BatchFate>(fate) : BatchFate.Delivered;
 
         await hosts[0].Connections.Group("red").SendAsync("once\n"u8.ToArray(), Test);
         await hosts[0].Connections.Group("red").SendAsync("more\n"u8.ToArray(), Test);
@@ -68,19 +68,19 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
-    public async Task Send_NetworkLosesAndRepeatsAtRandom_NothingIsLostDoubledOrReordered()
+    public async Task Send_NetworkDropsAndDuplicatesAtRandom_NoMessageIsLostDuplicatedOrReordered()
     {
         const int Messages = 2000;
         LinkedHost[] hosts = await _hosts.StartAsync(3);
         LinkedMember[] members = [await hosts[1].ConnectAsync(null, "red"), await hosts[2].ConnectAsync(null, "red")];
-        // Not more than two in succession, so that no link is silent for too long.
+        // At most two faults in succession, so that no link reaches LinkTimeout.
         var random = new Random(1);
         var disturbed = new Dictionary<(SiloAddress, SiloAddress), int>();
         _hosts.Fates = (from, to, _) =>
         {
             int inARow = disturbed.GetValueOrDefault((from, to));
-            Fate fate = inARow < 2 ? random.Next(6) switch { 0 => Fate.IsLost, 1 => Fate.AnswerIsLost, 2 => Fate.Fails, _ => Fate.Arrives } : Fate.Arrives;
-            disturbed[(from, to)] = fate == Fate.Arrives ? 0 : inARow + 1;
+            BatchFate fate = inARow < 2 ? random.Next(6) switch { 0 => BatchFate.Dropped, 1 => BatchFate.ReplyDropped, 2 => BatchFate.Failed, _ => BatchFate.Delivered } : BatchFate.Delivered;
+            disturbed[(from, to)] = fate == BatchFate.Delivered ? 0 : inARow + 1;
             return fate;
         };
 
@@ -112,11 +112,11 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_HostIsSilentForTheLinkTimeout_IsDroppedAndCountedAndNobodyWaits()
+    public async Task Send_HostDoesNotAnswerForLinkTimeout_IsDroppedAndCountedWithoutAWait()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? BatchFate.Dropped : BatchFate.Delivered;
 
         await hosts[0].Connections.Group("red").SendAsync("lost\n"u8.ToArray(), Test);
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
@@ -126,31 +126,31 @@ public sealed class LinkTests : IDisposable
         Assert.Equal(2, hosts[0].Metrics.LostMessages);
         Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 742);
 
-        // It answers again: it learns of the group that was new meanwhile, and messages arrive.
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        // The host answers again: it receives the new group and further messages.
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
         await hosts[0].Connections.Group("red").SendAsync("back\n"u8.ToArray(), Test);
         await member.AssertReceivesAsync("back\n");
-        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "blue")));
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Compute(ByteStreams.Groups.TargetKind.Group, "blue")));
         Assert.Contains(hosts[0].Log.Collector.GetSnapshot(), line => line.Id.Id == 743);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_BatchOfBeforeASilence_IsRefused()
+    public async Task Receive_BatchOlderThanLinkTimeout_IsRejected()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         await hosts[0].Connections.Group("red").SendAsync("old\n"u8.ToArray(), Test);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
 
-        // The sender is frozen: its clock stands, while that of the receiver goes on. One clock serves both here, so the held batch is the frozen one.
+        // Simulates a frozen sender. Both hosts share one clock here, so a held batch stands for the frozen one.
         _hosts.Time.Advance(TimeSpan.FromSeconds(5.1));
         _hosts.Release();
 
         Assert.Equal(string.Empty, member.Received);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect && hosts[0].Metrics.LostMessages == 1);
         await hosts[0].Connections.Group("red").SendAsync("new\n"u8.ToArray(), Test);
         await _hosts.AdvanceUntilAsync(() => member.Received.Length > 0);
@@ -158,7 +158,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_OfAnEvictedHost_IsRefusedAndTheHostLearnsOfIt()
+    public async Task Receive_SenderIsEvicted_IsFencedAndTheSenderDetectsItsEviction()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(3);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
@@ -167,15 +167,15 @@ public sealed class LinkTests : IDisposable
         await hosts[0].Connections.Group("red").SendAsync("fenced\n"u8.ToArray(), Test);
 
         await Patience.UntilAsync(() => hosts[0].Evictions.Count, now => now == 1);
-        Assert.Contains("is no member of the cluster any more", hosts[0].Backplane.Unready, StringComparison.Ordinal);
+        Assert.Contains("was evicted from the cluster", hosts[0].Backplane.NotReadyReason, StringComparison.Ordinal);
         Assert.Equal(1, hosts[1].Metrics.FencedBatches + hosts[2].Metrics.FencedBatches);
         await hosts[2].Connections.Group("red").SendAsync("living\n"u8.ToArray(), Test);
         await member.AssertReceivesAsync("living\n");
-        Assert.Null(hosts[1].Backplane.Unready);
+        Assert.Null(hosts[1].Backplane.NotReadyReason);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_OfAHostThatIsNotKnownYet_IsAppliedWhenItIs()
+    public async Task Receive_SenderIsUnknown_IsAppliedAfterTheMembershipUpdate()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedHost added = _hosts.Add();
@@ -184,18 +184,18 @@ public sealed class LinkTests : IDisposable
 
         await Patience.UntilAsync(() => hosts[0].Unknown > 0 && hosts[1].Unknown > 0);
         Assert.False(added.Backplane.WhenReady.IsCompleted);
-        Assert.Contains("waits for the groups of", added.Backplane.Unready, StringComparison.Ordinal);
+        Assert.Contains("waiting for the groups of", added.Backplane.NotReadyReason, StringComparison.Ordinal);
 
         _hosts.Meet(hosts[0], hosts[1], added);
         await _hosts.AdvanceUntilAsync(() => added.Backplane.WhenReady.IsCompleted);
-        Assert.Null(added.Backplane.Unready);
+        Assert.Null(added.Backplane.NotReadyReason);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Ready_HostThatDoesNotAnswer_IsNotWaitedForLongerThanTheLinkTimeout()
+    public async Task WhenReady_HostDoesNotAnswer_CompletesAfterLinkTimeout()
     {
         LinkedHost[] hosts = [_hosts.Add(), _hosts.Add()];
-        _hosts.Fates = (_, _, _) => Fate.IsLost;
+        _hosts.Fates = (_, _, _) => BatchFate.Dropped;
         _hosts.Meet(hosts);
 
         _hosts.Time.Advance(TimeSpan.FromSeconds(4));
@@ -204,10 +204,10 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_IsDoneWhenEveryHostThatAnswersKnowsIt()
+    public async Task Join_HostsAnswer_CompletesAfterAllAcknowledgements()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(3);
-        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? BatchFate.Held : BatchFate.Delivered;
         LinkedMember first = hosts[0].Connect();
         LinkedMember second = hosts[0].Connect();
 
@@ -216,7 +216,7 @@ public sealed class LinkTests : IDisposable
         await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
         Assert.False(joining.IsCompleted);
         Assert.False(joiningToo.IsCompleted);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
 
         await Task.WhenAll(joining, joiningToo).WaitAsync(Patience.Limit, Test);
@@ -226,11 +226,11 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_HostDoesNotAnswer_IsDoneAtTheJoinTimeout()
+    public async Task Join_HostDoesNotAnswer_CompletesAfterJoinTimeout()
     {
         _hosts.Configure = options => options.JoinTimeout = TimeSpan.FromSeconds(1);
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? BatchFate.Dropped : BatchFate.Delivered;
 
         Task joining = hosts[0].Connect().Member.JoinAsync("red", Test).AsTask();
         Assert.False(joining.IsCompleted);
@@ -241,10 +241,10 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_TokenFires_EndsTheWaitAndTheConnectionIsAMember()
+    public async Task Join_Canceled_CancelsTheWaitAndTheConnectionIsAMember()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[1].Address) ? BatchFate.Held : BatchFate.Delivered;
         LinkedMember member = hosts[0].Connect();
         using var token = new CancellationTokenSource();
         Task joining = member.Member.JoinAsync("red", token.Token).AsTask();
@@ -262,14 +262,14 @@ public sealed class LinkTests : IDisposable
         _hosts.Configure = options => options.LinkQueue = 64 << 10;
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         ByteStreamTarget red = hosts[0].Connections.Group("red");
         byte[] large = Encoding.ASCII.GetBytes(new string('x', 60_000) + "\n");
 
         Assert.True(red.SendAsync(large, Test).AsTask().IsCompleted);
         using var token = new CancellationTokenSource();
         Task second = red.SendAsync(large, Test).AsTask();
-        Task given = red.SendAsync("given up\n"u8.ToArray(), token.Token).AsTask();
+        Task given = red.SendAsync("canceled\n"u8.ToArray(), token.Token).AsTask();
         Task third = red.SendAsync("third\n"u8.ToArray(), Test).AsTask();
         await token.CancelAsync();
 
@@ -277,7 +277,7 @@ public sealed class LinkTests : IDisposable
         Assert.False(second.IsCompleted);
         Assert.False(third.IsCompleted);
         Assert.InRange(hosts[0].Backplane.Peers[0].Outgoing.Queued, 60_000, 64 << 10);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
         _hosts.Release();
 
@@ -288,12 +288,12 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_QueueIsFullAndTheHostSilent_EndsTheWaitAtTheLinkTimeout()
+    public async Task Send_QueueIsFullAndTheHostDoesNotAnswer_CompletesAfterLinkTimeout()
     {
         _hosts.Configure = options => options.LinkQueue = 64 << 10;
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         ByteStreamTarget red = hosts[0].Connections.Group("red");
 
         Assert.True(red.SendAsync(new byte[60_000], Test).AsTask().IsCompleted);
@@ -306,12 +306,12 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_QueueIsFullAndTheHostLeaves_EndsTheWait()
+    public async Task Send_QueueIsFullAndTheHostLeaves_Completes()
     {
         _hosts.Configure = options => options.LinkQueue = 64 << 10;
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         ByteStreamTarget red = hosts[0].Connections.Group("red");
         Assert.True(red.SendAsync(new byte[60_000], Test).AsTask().IsCompleted);
         Task second = red.SendAsync(new byte[60_000], Test).AsTask();
@@ -322,7 +322,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_LongerThanTheQueue_IsRefusedWithTheRemedy()
+    public async Task Send_MessageLongerThanTheQueue_ThrowsWithTheRemedy()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
 
@@ -330,13 +330,13 @@ public sealed class LinkTests : IDisposable
             () => hosts[0].Connections.All.SendAsync(new byte[(4 << 20) + 1], Test).AsTask());
 
         Assert.StartsWith(
-            "The message has 4194305 bytes, and the queue for a host takes 4194304 (ByteStreams:Cluster:LinkQueue). Send it in parts, or raise the limit.",
+            "The message has 4194305 bytes and exceeds ByteStreams:Cluster:LinkQueue, 4194304. Split the message, or raise the limit.",
             refused.Message,
             StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task RegisterExclusive_OnAnotherHost_EndsTheOlderConnection()
+    public async Task RegisterExclusive_OnAnotherHost_ClosesTheOlderConnection()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(3);
         LinkedMember older = hosts[0].Connect("anna", isExclusive: true);
@@ -349,16 +349,16 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task RegisterExclusive_OnTwoHostsAtOnce_OneStays()
+    public async Task RegisterExclusive_ConcurrentOnTwoHosts_OneRemains()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (_, _, _) => Fate.IsHeld;
+        _hosts.Fates = (_, _, _) => BatchFate.Held;
         hosts[0].Connect("anna", isExclusive: true);
-        // One clock serves both: their numbers are equal, and the ids decide.
+        // Both hosts assign the same number, because their clocks are equal: the ids decide.
         hosts[1].Connect("anna", isExclusive: true);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
 
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
 
         await _hosts.AdvanceUntilAsync(() => hosts[0].Connections.Count + hosts[1].Connections.Count == 1);
@@ -368,14 +368,14 @@ public sealed class LinkTests : IDisposable
     public async Task RegisterExclusive_OnAHostWhoseClockIsBehind_TheNewerNumberStays()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (_, _, _) => Fate.IsHeld;
+        _hosts.Fates = (_, _, _) => BatchFate.Held;
         LinkedMember ahead = hosts[0].Connect("anna", isExclusive: true);
-        // A clock that goes back is one that is behind.
+        // Turning the shared clock back is equivalent to a second clock that is behind.
         _hosts.Time.AdjustTime(_hosts.Time.GetUtcNow() - TimeSpan.FromSeconds(1));
         hosts[1].Connect("anna", isExclusive: true);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
 
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
 
         await _hosts.AdvanceUntilAsync(() => hosts[1].Connections.Count == 0);
@@ -387,7 +387,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Presence_AsksTheHosts_AndTellsIfOneIsMissing()
+    public async Task Presence_OneHostDoesNotAnswer_IsIncomplete()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(3);
         LinkedMember anna = await hosts[0].ConnectAsync("anna", "red");
@@ -400,7 +400,7 @@ public sealed class LinkTests : IDisposable
         PresenceSnapshot one = await hosts[0].Connections.Connection(bert.Member.Id).PresenceAsync(Test);
         Assert.Equal([bert.Member.Id], one.Connections.Select(connection => connection.Id));
 
-        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (_, to, _) => to.Equals(hosts[2].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers.Any(peer => peer.Outgoing.IsSuspect));
         PresenceSnapshot some = await hosts[0].Connections.Group("red").PresenceAsync(Test);
         Assert.False(some.IsComplete);
@@ -412,7 +412,7 @@ public sealed class LinkTests : IDisposable
     [InlineData(new byte[] { 1, 2, 3 })]
     [InlineData(new byte[] { 4, 2, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F })]
     [InlineData(new byte[] { 4, 2, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF })]
-    public async Task Receive_BatchThatCannotBeRead_IsRefusedAndLogged(byte[] content)
+    public async Task Receive_InvalidBatch_IsRejectedAndLogged(byte[] content)
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         long epoch = 1 + _hosts.LastEpoch;
@@ -424,7 +424,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_NumberIsMissing_IsRefused()
+    public async Task Receive_NumberIsMissing_IsRejected()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         long epoch = 1 + _hosts.LastEpoch;
@@ -434,24 +434,24 @@ public sealed class LinkTests : IDisposable
         Assert.Equal(LinkReply.Accepted, Receive(1));
         Assert.Equal(LinkReply.Accepted, Receive(1));
         Assert.Equal(LinkReply.Renew, Receive(3));
-        // Its sender begins again; the number that was missing is of no use any more.
+        // The epoch stays rejected, also for the missing number: the sender must start a new one.
         Assert.Equal(LinkReply.Renew, Receive(2));
     }
 
     [Fact(Timeout = 60000)]
-    public async Task StoreError_IsNotReady()
+    public async Task SetStoreError_ErrorThenNull_SetsAndClearsNotReadyReason()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(1);
-        Assert.Null(hosts[0].Backplane.Unready);
+        Assert.Null(hosts[0].Backplane.NotReadyReason);
 
         hosts[0].Backplane.SetStoreError("The store is empty.");
-        Assert.Equal("The store is empty.", hosts[0].Backplane.Unready);
+        Assert.Equal("The store is empty.", hosts[0].Backplane.NotReadyReason);
         hosts[0].Backplane.SetStoreError(null);
-        Assert.Null(hosts[0].Backplane.Unready);
+        Assert.Null(hosts[0].Backplane.NotReadyReason);
     }
 
     [Fact(Timeout = 60000)]
-    public async Task ClusterMaxConnections_IsSharedByTheLiveHosts()
+    public async Task ClusterMaxConnections_HostLeaves_ShareIsRecomputed()
     {
         _hosts.Configure = options => options.ClusterMaxConnections = 100;
         LinkedHost[] hosts = await _hosts.StartAsync(3);
@@ -468,20 +468,20 @@ public sealed class LinkTests : IDisposable
         Assert.Equal(20, hosts[0].Total.Permits.Most);
     }
 
-    /// <summary>A batch to many connections takes longer than an attempt waits: the host answers, and is not silent.</summary>
+    /// <summary>A batch with many receivers takes longer to apply than the retry delay. The busy host answers and does not become suspect.</summary>
     [Fact(Timeout = 60000)]
-    public async Task Receive_BatchIsBeingApplied_AnswersThatItWorks()
+    public async Task Receive_BatchIsBeingApplied_RepliesWorking()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         using var release = new ManualResetEventSlim();
         var slow = new SlowPipe(release);
         ByteStreamMember member = hosts[1].Connections.Register(new ByteStreamWriter(slow));
         await member.JoinAsync("red", Test);
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.ArrivesLater : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.DeliveredAsync : BatchFate.Delivered;
 
         await hosts[0].Connections.Group("red").SendAsync("slow\n"u8.ToArray(), Test);
         await slow.Begun.Task.WaitAsync(Patience.Limit, Test);
-        // Longer than LinkTimeout, and the sender asks again meanwhile.
+        // 10 s, longer than LinkTimeout; the sender retries in that time.
         for (int step = 0; step < 200; step++)
         {
             _hosts.Time.Advance(TimeSpan.FromMilliseconds(50));
@@ -504,7 +504,7 @@ public sealed class LinkTests : IDisposable
         var slow = new SlowPipe(release);
         await hosts[1].Connections.Register(new ByteStreamWriter(slow)).JoinAsync("slow", Test);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.ArrivesLater : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.DeliveredAsync : BatchFate.Delivered;
 
         await hosts[0].Connections.Group("slow").SendAsync("slow\n"u8.ToArray(), Test);
         await slow.Begun.Task.WaitAsync(Patience.Limit, Test);
@@ -533,7 +533,7 @@ public sealed class LinkTests : IDisposable
         _hosts.Configure = options => options.LinkQueue = 64 << 10;
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         LinkedMember joining = hosts[0].Connect();
         for (int i = 0; i < 1000; i++)
         {
@@ -551,7 +551,7 @@ public sealed class LinkTests : IDisposable
     public async Task Send_MemberJoinedWhileItsHostWasNotHeard_Arrives()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
         LinkedMember member = await hosts[0].ConnectAsync(null, "red");
 
@@ -566,19 +566,19 @@ public sealed class LinkTests : IDisposable
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         SiloAddress self = hosts[0].Address;
-        _hosts.Fates = (from, _, _) => from.Equals(self) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(self) ? BatchFate.Dropped : BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
         LinkedMember first = await hosts[0].ConnectAsync(null, "red");
 
         // The first batch of an epoch is empty; the groups follow.
-        _hosts.Fates = (from, _, batch) => from.Equals(self) && batch.Content.Length > 0 ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, batch) => from.Equals(self) && batch.Content.Length > 0 ? BatchFate.Held : BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
         LinkedMember second = await hosts[0].ConnectAsync(null, "red");
         await hosts[1].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
 
         await first.AssertReceivesAsync("1\n");
         await second.AssertReceivesAsync("1\n");
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
         await _hosts.AdvanceUntilAsync(() => hosts[1].Backplane.Peers[0].Incoming.Interest.IsComplete);
         Assert.Equal(1, hosts[1].Backplane.Peers[0].Incoming.Interest.Count);
@@ -589,12 +589,12 @@ public sealed class LinkTests : IDisposable
     public async Task Send_HostRefusesEachBatch_BecomesSuspect()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsRefused : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Rejected : BatchFate.Delivered;
 
         await hosts[0].Connections.All.SendAsync("1\n"u8.ToArray(), Test);
 
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => !hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
     }
 
@@ -614,7 +614,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_AMessageOfABatchFails_NothingOfItIsDeliveredAgain()
+    public async Task Receive_BatchFailsAfterAMessage_MessageIsNotDeliveredAgain()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
@@ -630,7 +630,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Receive_OtherFormat_IsRefusedWithTheCause()
+    public async Task Receive_UnsupportedFormat_IsRejectedAndLogged()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         long epoch = 1 + _hosts.LastEpoch;
@@ -638,15 +638,15 @@ public sealed class LinkTests : IDisposable
         LinkReply reply = hosts[1].Backplane.Receive(new LinkBatch { Sender = hosts[0].Address, Epoch = epoch, Number = 1, Content = [], Format = 2 });
 
         Assert.Equal(LinkReply.Renew, reply);
-        Assert.Contains(hosts[1].Log.Collector.GetSnapshot(), line => line.Exception is { Message: "The format is 2, and this version reads 1." });
+        Assert.Contains(hosts[1].Log.Collector.GetSnapshot(), line => line.Exception is { Message: "Unsupported batch format 2; this version supports 1." });
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_HostRefusesAndTheLinkBeginsAgain_IsDoneWhenItKnowsAllGroups()
+    public async Task Join_HostRejectsTheEpoch_CompletesAfterTheNextFullAnnouncement()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        // Only this direction has been silent, as after a pause of the other host.
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        // Only this direction was idle, as after a pause of the other host.
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         LinkedMember member = hosts[0].Connect();
         Task joining = member.Member.JoinAsync("red", Test).AsTask();
         await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
@@ -655,17 +655,17 @@ public sealed class LinkTests : IDisposable
         await _hosts.AdvanceUntilAsync(() => _hosts.Held == 1);
 
         Assert.False(joining.IsCompleted);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
         await _hosts.AdvanceUntilAsync(() => joining.IsCompleted);
-        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "red")));
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Compute(ByteStreams.Groups.TargetKind.Group, "red")));
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_HostLeavesMeanwhile_IsDone()
+    public async Task Join_HostLeaves_Completes()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         Task joining = hosts[0].Connect().Member.JoinAsync("red", Test).AsTask();
         await Patience.UntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.Queued > 0);
         Assert.False(joining.IsCompleted);
@@ -676,7 +676,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Join_HostIsLeaving_IsNotWaitedFor()
+    public async Task Join_HostIsLeaving_CompletesWithoutIt()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         hosts[1].Backplane.Dispose();
@@ -710,7 +710,7 @@ public sealed class LinkTests : IDisposable
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         ByteStreamTarget red = hosts[0].Connections.Group("red");
         await red.SendAsync("1\n"u8.ToArray(), Test);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 1);
@@ -718,7 +718,7 @@ public sealed class LinkTests : IDisposable
 
         Task flushing = hosts[0].Backplane.FlushAsync(Test);
         Assert.False(flushing.IsCompleted);
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
 
         await flushing.WaitAsync(Patience.Limit, Test);
@@ -730,7 +730,7 @@ public sealed class LinkTests : IDisposable
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         await hosts[1].ConnectAsync(null, "red");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsHeld : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Held : BatchFate.Delivered;
         await hosts[0].Connections.Group("red").SendAsync("1\n"u8.ToArray(), Test);
         using var token = new CancellationTokenSource();
 
@@ -769,7 +769,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Send_BeforeTheOtherHostsAreKnown_WaitsAndArrives()
+    public async Task Send_BeforeReady_WaitsAndIsDelivered()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[0].ConnectAsync(null, "red");
@@ -785,26 +785,26 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Evict_HostsJoinMeanwhile_NothingIsSentToThem()
+    public async Task Evict_HostJoinsLater_NothingIsSentToIt()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
-        hosts[0].Backplane.Evict("a test says so");
+        hosts[0].Backplane.Evict("a test");
         LinkedHost added = _hosts.Add();
         int before = Sent(hosts[0]);
 
         _hosts.Meet(hosts[0], hosts[1], added);
-        await hosts[0].Connections.All.SendAsync("nobody\n"u8.ToArray(), Test);
+        await hosts[0].Connections.All.SendAsync("none\n"u8.ToArray(), Test);
 
-        Assert.True(hosts[0].Backplane.HasEnded);
-        Assert.Equal(["a test says so"], hosts[0].Evictions);
+        Assert.True(hosts[0].Backplane.IsEvicted);
+        Assert.Equal(["a test"], hosts[0].Evictions);
         Assert.Equal(before, Sent(hosts[0]));
     }
 
     [Fact(Timeout = 60000)]
-    public async Task Stop_BeforeReady_EndsTheWaitOfHandlersAndSenders()
+    public async Task Dispose_BeforeReady_ReleasesHandlersAndSenders()
     {
         LinkedHost host = _hosts.Add();
-        Task sending = host.Connections.All.SendAsync("nobody\n"u8.ToArray(), Test).AsTask();
+        Task sending = host.Connections.All.SendAsync("none\n"u8.ToArray(), Test).AsTask();
 
         host.Backplane.Dispose();
 
@@ -812,38 +812,38 @@ public sealed class LinkTests : IDisposable
         Assert.True(host.Backplane.WhenReady.IsCanceled);
     }
 
-    /// <summary>An interest of before a silence must not hide what the other host tells anew.</summary>
+    /// <summary>Groups announced before an idle time must not survive the next full announcement.</summary>
     [Fact(Timeout = 60000)]
-    public async Task Renew_GroupsWereLeftMeanwhile_AreForgotten()
+    public async Task Renew_GroupLeftWhileSuspect_IsRemoved()
     {
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         LinkedMember member = await hosts[0].ConnectAsync(null, "red", "blue");
-        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? Fate.IsLost : Fate.Arrives;
+        _hosts.Fates = (from, _, _) => from.Equals(hosts[0].Address) ? BatchFate.Dropped : BatchFate.Delivered;
         await member.Member.LeaveAsync("red", Test);
         await _hosts.AdvanceUntilAsync(() => hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
 
-        _hosts.Fates = (_, _, _) => Fate.Arrives;
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         await _hosts.AdvanceUntilAsync(() => hosts[1].Backplane.Peers[0].Incoming.Interest.Count == 1);
-        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Of(ByteStreams.Groups.TargetKind.Group, "blue")));
+        Assert.True(hosts[1].Backplane.Peers[0].Incoming.Interest.Contains(GroupHash.Compute(ByteStreams.Groups.TargetKind.Group, "blue")));
     }
 
-    // Not as arguments of a theory, which are UTF-8.
+    // Not a theory: its arguments are serialised as UTF-8.
     [Fact]
-    public void Name_HalfASurrogatePair_IsRefused()
+    public void Group_NameWithUnpairedSurrogate_Throws()
     {
         var connections = new ByteStreamConnections();
 
         foreach (string name in (string[])["\uD800", "a\uDC00b", "\uD800\uD800\uDC00"])
         {
             ArgumentException refused = Assert.Throws<ArgumentException>(() => connections.Group(name));
-            Assert.Contains("is half of a surrogate pair", refused.Message, StringComparison.Ordinal);
+            Assert.Contains("unpaired surrogate at index", refused.Message, StringComparison.Ordinal);
         }
 
         connections.Group("a\uD83D\uDE00b");
     }
 
     [Fact]
-    public void LocalInterest_TwoGroupsWithOneNumber_StayUntilTheLastLeaves()
+    public void LocalInterest_HashCollision_StaysUntilTheLastGroupIsRemoved()
     {
         var interest = new LocalInterest();
 
@@ -856,14 +856,14 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
-    public void HostId_IsThirteenDigits_AndDiffersByGeneration()
+    public void GetHostId_OtherGeneration_ReturnsAnotherIdOf13Digits()
     {
         SiloAddress address = SiloAddress.FromParsableString("127.0.0.1:11111@1");
 
-        string id = ClusterBackplane.IdOf(address);
+        string id = ClusterBackplane.GetHostId(address);
 
         Assert.Matches("^[0-9a-hjkmnp-tv-z]{13}$", id);
-        Assert.NotEqual(id, ClusterBackplane.IdOf(SiloAddress.FromParsableString("127.0.0.1:11111@2")));
+        Assert.NotEqual(id, ClusterBackplane.GetHostId(SiloAddress.FromParsableString("127.0.0.1:11111@2")));
     }
 
     private static int[] Numbers(LinkedMember member) => [.. member.Received.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
@@ -876,7 +876,7 @@ public sealed class LinkTests : IDisposable
         }
     }
 
-    /// <summary>The output of a connection that takes its time.</summary>
+    /// <summary>A PipeWriter that blocks until it is released.</summary>
     private sealed class SlowPipe(ManualResetEventSlim release) : System.IO.Pipelines.PipeWriter
     {
         private readonly byte[] _buffer = new byte[4096];

@@ -9,32 +9,32 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace ByteStreams.Cluster.Tests.Links;
 
-/// <summary>What happens to a batch on its way.</summary>
-internal enum Fate
+/// <summary>The behaviour of the network for a batch.</summary>
+internal enum BatchFate
 {
-    /// <summary>It arrives, and so does its answer.</summary>
-    Arrives,
+    /// <summary>The batch and its reply are delivered.</summary>
+    Delivered,
 
-    /// <summary>It arrives on another thread, as from a network.</summary>
-    ArrivesLater,
+    /// <summary>The batch is delivered on another thread.</summary>
+    DeliveredAsync,
 
-    /// <summary>It does not arrive; the call stays without an answer.</summary>
-    IsLost,
+    /// <summary>The batch is dropped, and the call never completes.</summary>
+    Dropped,
 
-    /// <summary>It arrives, and its answer does not.</summary>
-    AnswerIsLost,
+    /// <summary>The batch is delivered, and its reply is dropped.</summary>
+    ReplyDropped,
 
-    /// <summary>The call fails at once, and it does not arrive.</summary>
-    Fails,
+    /// <summary>The call fails immediately, and the batch is dropped.</summary>
+    Failed,
 
-    /// <summary>It is refused, as by a host of another version.</summary>
-    IsRefused,
+    /// <summary>The batch is rejected, as by a host of another version.</summary>
+    Rejected,
 
-    /// <summary>It arrives when <see cref="LinkedHosts.Release"/> is called.</summary>
-    IsHeld,
+    /// <summary>The batch is delivered when <see cref="LinkedHosts.Release"/> is called.</summary>
+    Held,
 }
 
-/// <summary>Hosts of a cluster in one process, with a network between them that a test disturbs, and a clock that it turns.</summary>
+/// <summary>Hosts of a cluster in one process, with a fake network and a fake clock.</summary>
 internal sealed class LinkedHosts : IDisposable
 {
     private readonly List<LinkedHost> _hosts = [];
@@ -42,8 +42,8 @@ internal sealed class LinkedHosts : IDisposable
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
 
-    /// <summary>The fate of each batch; asked under a lock.</summary>
-    public Func<SiloAddress, SiloAddress, LinkBatch, Fate> Fates { get; set; } = (_, _, _) => Fate.Arrives;
+    /// <summary>Returns the fate of each batch. Called under a lock.</summary>
+    public Func<SiloAddress, SiloAddress, LinkBatch, BatchFate> Fates { get; set; } = (_, _, _) => BatchFate.Delivered;
 
     public List<LinkBatch> Batches { get; } = [];
 
@@ -69,17 +69,17 @@ internal sealed class LinkedHosts : IDisposable
         return host;
     }
 
-    /// <summary>Starts as many hosts that know each other, and returns when they are ready.</summary>
+    /// <summary>Starts hosts as members of one cluster, and returns when they are ready.</summary>
     public async Task<LinkedHost[]> StartAsync(int hosts)
     {
         LinkedHost[] started = [.. Enumerable.Range(0, hosts).Select(_ => Add())];
         Meet(started);
-        // A batch may come before its receiver knows the sender, and is sent again then.
+        // A batch may arrive before its receiver knows the sender; it is resent later.
         await AdvanceUntilAsync(() => started.All(host => host.Backplane.WhenReady.IsCompleted));
         return started;
     }
 
-    /// <summary>These are the members of the cluster, as each of them knows.</summary>
+    /// <summary>Sets the membership of the cluster on each of its members.</summary>
     public void Meet(params LinkedHost[] members)
     {
         var addresses = new HashSet<SiloAddress>(members.Select(member => member.Address));
@@ -90,7 +90,7 @@ internal sealed class LinkedHosts : IDisposable
         }
     }
 
-    /// <summary>The held batches arrive.</summary>
+    /// <summary>Delivers the held batches.</summary>
     public void Release()
     {
         (LinkedHost Host, LinkBatch Batch, TaskCompletionSource<LinkReply> Answer)[] held;
@@ -106,7 +106,7 @@ internal sealed class LinkedHosts : IDisposable
         }
     }
 
-    /// <summary>The held batches are refused, as after a pause of their receiver.</summary>
+    /// <summary>Rejects the held batches, as their receiver does after a pause.</summary>
     public void RefuseHeld()
     {
         lock (_held)
@@ -130,7 +130,7 @@ internal sealed class LinkedHosts : IDisposable
     public Task<LinkReply> SendAsync(SiloAddress to, LinkBatch batch)
     {
         LinkedHost host = _hosts.Single(host => host.Address.Equals(to));
-        Fate fate;
+        BatchFate fate;
         lock (Batches)
         {
             Batches.Add(batch);
@@ -139,18 +139,18 @@ internal sealed class LinkedHosts : IDisposable
 
         switch (fate)
         {
-            case Fate.Arrives:
+            case BatchFate.Delivered:
                 return Task.FromResult(host.Backplane.Receive(batch));
-            case Fate.ArrivesLater:
+            case BatchFate.DeliveredAsync:
                 return Task.Run(() => host.Backplane.Receive(batch));
-            case Fate.AnswerIsLost:
+            case BatchFate.ReplyDropped:
                 host.Backplane.Receive(batch);
                 break;
-            case Fate.Fails:
+            case BatchFate.Failed:
                 throw new IOException("The connection to the silo is closed.");
-            case Fate.IsRefused:
+            case BatchFate.Rejected:
                 return Task.FromResult(LinkReply.Renew);
-            case Fate.IsHeld:
+            case BatchFate.Held:
                 var answer = new TaskCompletionSource<LinkReply>(TaskCreationOptions.RunContinuationsAsynchronously);
                 lock (_held)
                 {
@@ -166,7 +166,7 @@ internal sealed class LinkedHosts : IDisposable
     public Task<IReadOnlyList<PresentConnection>> AskAsync(SiloAddress to, PresenceQuestion question) =>
         Task.FromResult(_hosts.Single(host => host.Address.Equals(to)).Backplane.Answer(question));
 
-    /// <summary>Turns the clock in small steps until a condition holds.</summary>
+    /// <summary>Advances the clock in steps of 50 ms until a condition holds.</summary>
     public async Task AdvanceUntilAsync(Func<bool> condition)
     {
         await Patience.UntilAsync(() =>
@@ -190,7 +190,7 @@ internal sealed class LinkedHosts : IDisposable
     }
 }
 
-/// <summary>A host: its connections, and the links to the others.</summary>
+/// <summary>A host, with its connections and its links to the other hosts.</summary>
 internal sealed class LinkedHost : ILinkTransport, IDisposable
 {
     private readonly LinkedHosts _hosts;
@@ -223,7 +223,7 @@ internal sealed class LinkedHost : ILinkTransport, IDisposable
 
     public int Unknown => Volatile.Read(ref _unknown);
 
-    /// <summary>A connection, which has joined groups.</summary>
+    /// <summary>Registers a connection and joins groups.</summary>
     public async Task<LinkedMember> ConnectAsync(string? user = null, params string[] groups)
     {
         LinkedMember member = Connect(user);
@@ -253,14 +253,14 @@ internal sealed class LinkedHost : ILinkTransport, IDisposable
     }
 }
 
-/// <summary>A connection of a host, and what it has received.</summary>
+/// <summary>A connection of a host, with its received bytes.</summary>
 internal sealed class LinkedMember(PipeReader reader, ByteStreamMember member)
 {
     private readonly StringBuilder _received = new();
 
     public ByteStreamMember Member => member;
 
-    /// <summary>What has arrived by now.</summary>
+    /// <summary>The text received so far.</summary>
     public string Received
     {
         get
@@ -275,7 +275,7 @@ internal sealed class LinkedMember(PipeReader reader, ByteStreamMember member)
         }
     }
 
-    /// <summary>Waits until this has arrived, and nothing else.</summary>
+    /// <summary>Waits for the expected text, and asserts that nothing else was received.</summary>
     public async Task AssertReceivesAsync(string expected)
     {
         await Patience.UntilAsync(() => Received, now => now.Length >= expected.Length);

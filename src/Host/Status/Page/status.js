@@ -332,7 +332,7 @@ function showEndpoints(answer) {
 
 let sentBefore = null;
 
-// Rates are between two refreshes.
+// Rates are averages since the previous refresh.
 function showGroups({ registered, count, sends, deliveries, largest }) {
   byId('groups-section').hidden = registered === 0 && sends === 0;
   const now = performance.now();

@@ -4,7 +4,7 @@ using ByteStreams;
 
 namespace Benchmarks.Groups;
 
-/// <summary>Sends each line to the group, and answers with the nanoseconds of the call; "memory" with the managed bytes.</summary>
+/// <summary>Sends each line to the group, and answers with the duration of the call in nanoseconds. Answers "memory" with the managed bytes.</summary>
 internal sealed class Control(ByteStreamConnections connections) : ByteStreamHandler
 {
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)

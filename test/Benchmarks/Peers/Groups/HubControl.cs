@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.SignalR;
 
 namespace Benchmarks.Groups;
 
-/// <summary>As <see cref="Control"/>, for SignalR's group.</summary>
+/// <summary>The SignalR variant of <see cref="Control"/>.</summary>
 internal sealed class HubControl(IHubContext<ReceiverHub> hub) : ConnectionHandler
 {
     public override async Task OnConnectedAsync(ConnectionContext connection)

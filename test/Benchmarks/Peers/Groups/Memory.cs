@@ -4,10 +4,10 @@ namespace Benchmarks.Groups;
 
 internal static class Memory
 {
-    /// <summary>Collects everything, compacts, and returns the bytes of live objects.</summary>
+    /// <summary>Runs full compacting collections, and returns the bytes of live objects.</summary>
     public static async Task<long> CollectAsync(CancellationToken cancellationToken)
     {
-        // Off the event loop, whose stack holds what it dispatches.
+        // Leaves the event loop, because references on its stack keep objects alive.
         await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
         for (int i = 0; i < 2; i++)
         {

@@ -9,8 +9,8 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
-// Sends each line of the control connection to every connection of --messages, through ByteStreamConnections, or through SignalR with
-// --server signalr. --registration is what a connection of --messages does: nothing, Register, Register with a user, or also join a group.
+// Sends each line of the control connection to every connection of --messages, with ByteStreamConnections, or with SignalR for --server signalr.
+// --registration none|connection|user|group: the registration of a connection of --messages; group is the default.
 var arguments = new PeerArguments(args, options: ["--server", "--registration", "--messages", "--control"]);
 using IHost host = arguments.Value("--server") == "signalr" ? SignalR(arguments) : ByteStreams(arguments);
 await host.StartAsync();
@@ -37,7 +37,7 @@ static IHost ByteStreams(PeerArguments arguments)
     return builder.Build();
 }
 
-// Timeouts do not matter here, and pings would be other bytes than the expected.
+// Keep-alive pings are disabled in effect, because the load generator verifies every byte.
 static WebApplication SignalR(PeerArguments arguments)
 {
     WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();

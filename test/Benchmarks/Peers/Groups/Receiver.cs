@@ -2,7 +2,7 @@ using ByteStreams;
 
 namespace Benchmarks.Groups;
 
-/// <summary>Registers its connection as <see cref="Registration"/> says, greets, and waits for EOF.</summary>
+/// <summary>Registers its connection according to <see cref="Registration"/>, sends the greeting, and waits for EOF.</summary>
 internal sealed class Receiver(ByteStreamConnections connections, Registration registration) : ByteStreamHandler
 {
     public const string Group = "all";
@@ -13,7 +13,7 @@ internal sealed class Receiver(ByteStreamConnections connections, Registration r
     {
         if (registration.IsRegistered)
         {
-            // Not disposed of: the registration ends with the connection.
+            // Not disposed, because the registration is removed with the connection.
             ByteStreamMember member = connections.Register(writer, registration.NextUser());
             if (registration.Joins)
             {

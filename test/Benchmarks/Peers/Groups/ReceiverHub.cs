@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.SignalR;
 
 namespace Benchmarks.Groups;
 
-/// <summary>The same with SignalR: joins the group, and greets.</summary>
+/// <summary>The SignalR variant of <see cref="Receiver"/>: joins the group, and sends the greeting.</summary>
 internal sealed class ReceiverHub : Hub
 {
     public const string Method = "m";

@@ -1,7 +1,7 @@
 namespace Benchmarks.Groups;
 
-/// <summary>What a receiver does with its connection.</summary>
-/// <param name="name">none, connection, user or group: each does what the one before does, and more.</param>
+/// <summary>The registration of a receiver's connection.</summary>
+/// <param name="name">none, connection, user or group; each includes the one before.</param>
 internal sealed class Registration(string name)
 {
     private int _lastUser;
@@ -10,7 +10,7 @@ internal sealed class Registration(string name)
 
     public bool Joins => name == "group";
 
-    /// <summary>A user for each connection; null for none.</summary>
+    /// <summary>Returns a new user for each connection; null if connections have no user.</summary>
     public string? NextUser() =>
         name is "user" or "group" ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"user-{Interlocked.Increment(ref _lastUser)}") : null;
 }

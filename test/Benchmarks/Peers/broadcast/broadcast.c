@@ -1,4 +1,4 @@
-/* The reference of broadcasts: one epoll loop that accepts, and one send for each connection.
+/* The reference server of groups-broadcast: one epoll loop, and one send for each connection.
  *
  *   server --messages PORT --control PORT [--threads N]
  */
@@ -22,7 +22,7 @@ enum { EVENTS = 512, MOST = 65536, LINE = 4096 };
 enum { MESSAGES = 1, CONTROL, THREADS };
 
 static int epoll_fd, messages_fd, control_listener, control_fd = -1;
-static int receivers[MOST], place[MOST]; /* place: of each descriptor in receivers */
+static int receivers[MOST], index_of[MOST]; /* index_of: the index of each descriptor in receivers */
 static int count;
 
 static void die(const char *what) {
@@ -60,19 +60,19 @@ static void accept_all(int listener) {
       continue;
     }
     if (count == MOST || fd >= MOST) die("too many connections");
-    place[fd] = count;
+    index_of[fd] = count;
     receivers[count++] = fd;
     if (send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL) < 0) die("send");
   }
 }
 
 static void close_receiver(int fd) {
-  receivers[place[fd]] = receivers[--count];
-  place[receivers[place[fd]]] = place[fd];
+  receivers[index_of[fd]] = receivers[--count];
+  index_of[receivers[index_of[fd]]] = index_of[fd];
   close(fd);
 }
 
-/* The line comes in one segment. */
+/* Expects the line in one segment. */
 static void broadcast(void) {
   char line[LINE], answer[32];
   ssize_t size = recv(control_fd, line, sizeof line, 0);

@@ -3,13 +3,13 @@ using System.Net;
 
 namespace ByteStreams.Middleware.Tests.Groups;
 
-/// <summary>A server whose handlers register their connections: the first line is "USER GROUP...", with - for no user, and further lines are ignored.</summary>
-internal sealed class Gathering : IAsyncDisposable
+/// <summary>A server whose handler registers each connection. The first line is "NAME USER GROUP...", with - for no user; further bytes are ignored.</summary>
+internal sealed class GroupServer : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<string, TaskCompletionSource<ByteStreamMember>> _members = new();
     private readonly List<ByteStreamConnection> _clients = [];
 
-    private Gathering(ByteStreamConnections connections) => Connections = connections;
+    private GroupServer(ByteStreamConnections connections) => Connections = connections;
 
     public ByteStreamConnections Connections { get; }
 
@@ -17,10 +17,10 @@ internal sealed class Gathering : IAsyncDisposable
 
     private static CancellationToken Test => TestContext.Current.CancellationToken;
 
-    public static async Task<Gathering> StartAsync(
+    public static async Task<GroupServer> StartAsync(
         bool overTcp = false, long maxPending = 1 << 20, Action<ByteStreamServerOptions>? configure = null, TimeProvider? time = null)
     {
-        var gathering = new Gathering(new ByteStreamConnections(new ByteStreamConnectionsOptions
+        var server = new GroupServer(new ByteStreamConnections(new ByteStreamConnectionsOptions
         {
             MaxPending = maxPending,
             PendingTimeout = time is null ? TimeSpan.FromDays(1) : TimeSpan.FromSeconds(30),
@@ -28,12 +28,12 @@ internal sealed class Gathering : IAsyncDisposable
         }));
         var options = new ByteStreamServerOptions();
         configure?.Invoke(options);
-        gathering.Server = await ByteStream.StartServerAsync(
-            gathering.HandleAsync, overTcp ? new IPEndPoint(IPAddress.Loopback, 0) : new InMemoryEndPoint(Guid.NewGuid().ToString()), options, Test);
-        return gathering;
+        server.Server = await ByteStream.StartServerAsync(
+            server.HandleAsync, overTcp ? new IPEndPoint(IPAddress.Loopback, 0) : new InMemoryEndPoint(Guid.NewGuid().ToString()), options, Test);
+        return server;
     }
 
-    /// <summary>Connects a client, and returns when it is registered and has joined.</summary>
+    /// <summary>Connects a client. Returns after it is registered and has joined its groups.</summary>
     public async Task<(ByteStreamConnection Client, ByteStreamMember Member)> ConnectAsync(string user = "-", params string[] groups)
     {
         ByteStreamConnection client = await ByteStream.OpenConnectionAsync(Server.EndPoints[0], cancellationToken: Test);

@@ -3,13 +3,13 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
 /// <summary>A member of a group does not read.</summary>
-public sealed class SlowConsumerShows : ClusterShow
+public sealed class SlowConsumerScenarios : ClusterScenario
 {
     [Fact(Timeout = 240_000, Explicit = true)]
-    public async Task Send_MemberDoesNotRead_OthersGetEverythingAndItIsAborted()
+    public async Task Send_MemberDoesNotRead_IsAbortedAndOthersGetEverything()
     {
         const int Messages = 8_000;
         const int PerSecond = 800;
@@ -23,7 +23,7 @@ public sealed class SlowConsumerShows : ClusterShow
             int member = i;
             Client client = Own(await Client.ConnectAsync(cluster.Hosts[i % 3], "register", (_, number, sentAt, receivedAt) =>
             {
-                // Each member counts what follows the last message that it got: a message that is lost, doubled or late stops the count.
+                // Counts consecutive messages only: a lost, duplicated or reordered message stops the count.
                 received[member] += number == received[member] ? 1 : 0;
                 InterlockedMax(ref slowest, receivedAt - sentAt);
             }));
@@ -60,7 +60,7 @@ public sealed class SlowConsumerShows : ClusterShow
         await Patience.UntilAsync(() => host.Reasons.GetValueOrDefault("slow_consumer"), count => count == 1);
         await Patience.UntilAsync(() => host.MetricAsync("bytestreams.connection.duration", "slow_consumer"), count => count == 1);
         TimeSpan longest = Stopwatch.GetElapsedTime(0, slowest);
-        Figure($"{Members} members got {received.Min():N0} of {Messages:N0} messages each, slowest {longest.TotalMilliseconds:0} ms; the silent one was aborted after {untilAborted >> 10:N0} of {Messages * MessageLength >> 10:N0} KiB; resident memory {before >> 20} MiB, at most {most >> 20} MiB");
+        Figure($"{Members} members received {received.Min():N0} of {Messages:N0} messages each, slowest {longest.TotalMilliseconds:0} ms; the silent member was aborted after {untilAborted >> 10:N0} of {Messages * MessageLength >> 10:N0} KiB; resident memory {before >> 20} MiB, at most {most >> 20} MiB");
         AssertWithin(TimeSpan.FromMilliseconds(250), longest, "A delivery");
         // MaxPending is 1 MiB. The socket buffers of both sides take up to 10 MiB; the rest is sent before the log line is read.
         Assert.InRange(untilAborted, 1 << 20, Messages * MessageLength / 2);

@@ -1,7 +1,7 @@
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>Connections, users, groups and all, with members on several hosts.</summary>
-public sealed class TargetShows : ClusterShow
+/// <summary>Messages to connections, users, groups and all, with members on several hosts.</summary>
+public sealed class TargetScenarios : ClusterScenario
 {
     [Fact(Timeout = 180_000, Explicit = true)]
     public async Task Send_ToEachTargetOnOtherHosts_ReachesItsConnectionsAndNoOther()
@@ -28,7 +28,7 @@ public sealed class TargetShows : ClusterShow
     }
 
     [Fact(Timeout = 240_000, Explicit = true)]
-    public async Task Presence_OverHosts_IsCompleteUnlessAHostHangs()
+    public async Task Presence_AcrossHosts_IsIncompleteOnlyWhileAHostHangs()
     {
         Cluster cluster = await StartAsync();
         Client[] members = await Task.WhenAll(cluster.Hosts.Select((host, i) => ConnectAsync(host, $"register user-{i}", "red")));
@@ -47,7 +47,7 @@ public sealed class TargetShows : ClusterShow
     }
 
     [Fact(Timeout = 180_000, Explicit = true)]
-    public async Task RegisterExclusive_NewerSessionOnAnotherHost_EndsTheOlderOne()
+    public async Task RegisterExclusive_NewerConnectionOnAnotherHost_ClosesTheOlderOne()
     {
         Cluster cluster = await StartAsync();
         Client older = await ConnectAsync(cluster.Hosts[0], "exclusive anna");
@@ -62,7 +62,7 @@ public sealed class TargetShows : ClusterShow
     }
 
     [Fact(Timeout = 180_000, Explicit = true)]
-    public async Task RegisterExclusive_AtTheSameTimeOnTwoHosts_ExactlyOneStays()
+    public async Task RegisterExclusive_ConcurrentOnTwoHosts_ExactlyOneRemains()
     {
         const int Rounds = 20;
         Cluster cluster = await StartAsync();

@@ -1,4 +1,4 @@
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
 /// <summary>A membership store and the hosts of a cluster.</summary>
 internal sealed class Cluster : IAsyncDisposable
@@ -10,13 +10,13 @@ internal sealed class Cluster : IAsyncDisposable
 
     public RedisServer Redis { get; } = new();
 
-    /// <summary>The hosts, in the order of their start. A host that was started again has the place of the former one.</summary>
+    /// <summary>The hosts, in start order. A restarted host keeps its index.</summary>
     public HostProcess[] Hosts { get; private set; } = [];
 
-    /// <summary>Those that were not signaled.</summary>
+    /// <summary>The hosts that were not signaled.</summary>
     public IEnumerable<HostProcess> Living => Hosts.Where(host => host.IsAlive);
 
-    /// <summary>Starts hosts and waits until all of them are ready and know each other.</summary>
+    /// <summary>Starts hosts, and waits until all of them are ready and see each other as members.</summary>
     public static async Task<Cluster> StartAsync(int hosts = 3, params (string Key, string Value)[] settings)
     {
         var cluster = new Cluster(settings);
@@ -34,8 +34,8 @@ internal sealed class Cluster : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts one more host; it need not be ready when this returns.</summary>
-    /// <param name="first">What it registers first, <c>bytestreams</c> or <c>orleans</c>.</param>
+    /// <summary>Starts another host. Does not wait for readiness.</summary>
+    /// <param name="first">The first registration, <c>bytestreams</c> or <c>orleans</c>.</param>
     public HostProcess StartMore(string first)
     {
         HostProcess host = Add(HostPorts.Free(), first);
@@ -43,7 +43,7 @@ internal sealed class Cluster : IAsyncDisposable
         return host;
     }
 
-    /// <summary>Starts a host that has ended again, on its ports.</summary>
+    /// <summary>Restarts a host that has exited, on the same ports.</summary>
     public async Task RestartAsync(int index)
     {
         HostProcess host = Add(Hosts[index].At, "bytestreams");
@@ -53,7 +53,7 @@ internal sealed class Cluster : IAsyncDisposable
         Hosts = hosts;
     }
 
-    /// <summary>The sum of a metric of the hosts that live.</summary>
+    /// <summary>Returns the sum of a metric over the living hosts.</summary>
     public async Task<double> MetricAsync(string name, string? tag = null) =>
         (await Task.WhenAll(Living.Select(host => host.MetricAsync(name, tag)))).Sum();
 

@@ -5,9 +5,9 @@ using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>One host of a cluster: the program of test/Orleans.Host in a process of its own.</summary>
+/// <summary>A cluster host: a process of test/Orleans.Host.</summary>
 internal sealed partial class HostProcess : IAsyncDisposable
 {
     private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(5) };
@@ -29,10 +29,10 @@ internal sealed partial class HostProcess : IAsyncDisposable
 
     public EndPoint EndPoint => new IPEndPoint(IPAddress.Loopback, At.Clients);
 
-    /// <summary>When it was first signaled, a timestamp of <see cref="Stopwatch"/>; <see cref="long.MaxValue"/> as long as it lives.</summary>
+    /// <summary>The <see cref="Stopwatch"/> timestamp of the first signal; <see cref="long.MaxValue"/> before it.</summary>
     public long SignaledAt => Volatile.Read(ref _signaledAt);
 
-    /// <summary>Whether it has not been signaled.</summary>
+    /// <summary>Whether the host was not signaled.</summary>
     public bool IsAlive => SignaledAt == long.MaxValue;
 
     public bool HasExited => _process.HasExited;
@@ -47,16 +47,16 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>The connections that have ended, by close reason, of the log.</summary>
+    /// <summary>The number of closed connections by close reason, from the log.</summary>
     public IReadOnlyDictionary<string, int> Reasons => _reasons;
 
-    /// <summary>What it has printed, without the lines of ended connections.</summary>
+    /// <summary>The output lines, without those of closed connections.</summary>
     public IEnumerable<string> Output => _output;
 
-    /// <summary>Starts a host; it need not be ready when this returns.</summary>
-    /// <param name="ports">Its ports.</param>
+    /// <summary>Starts a host. Does not wait for readiness.</summary>
+    /// <param name="ports">The host's ports.</param>
     /// <param name="redis">The address of the membership store.</param>
-    /// <param name="first">What is registered first, <c>bytestreams</c> or <c>orleans</c>.</param>
+    /// <param name="first">The first registration, <c>bytestreams</c> or <c>orleans</c>.</param>
     /// <param name="settings">Keys and values below <c>ByteStreams:</c>.</param>
     public static HostProcess Start(HostPorts ports, string redis, string first, params (string Key, string Value)[] settings)
     {
@@ -66,7 +66,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
             string.Create(CultureInfo.InvariantCulture, $"--http={ports.Http}"),
             string.Create(CultureInfo.InvariantCulture, $"--silo={ports.Silo}"),
             $"--redis={redis}",
-            "--cluster=shows",
+            "--cluster=scenarios",
             $"--first={first}",
             .. settings.Select(setting => $"--ByteStreams:{setting.Key}={setting.Value}"),
         ];
@@ -80,7 +80,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         return new HostProcess(Process.Start(start)!, ports);
     }
 
-    /// <summary>Sends a signal. From then on, unless <paramref name="lives"/> is set, the host does not count as alive.</summary>
+    /// <summary>Sends a signal. Unless <paramref name="lives"/> is set, the host no longer counts as alive.</summary>
     public void Send(Signal signal, bool lives = false)
     {
         if (!lives)
@@ -91,8 +91,8 @@ internal sealed partial class HostProcess : IAsyncDisposable
         Assert.Equal(0, Kill(_process.Id, (int)signal));
     }
 
-    /// <summary>Stops the process by SIGSTOP, and waits until each of its threads has stopped: on a busy machine they run on for a while.</summary>
-    /// <param name="lives">As for <see cref="Send"/>.</param>
+    /// <summary>Sends SIGSTOP and waits until each thread has stopped, because threads keep running for a while on a busy machine.</summary>
+    /// <param name="lives">Whether the host still counts as alive.</param>
     public async Task FreezeAsync(bool lives = false)
     {
         Send(Signal.Stop, lives);
@@ -101,8 +101,8 @@ internal sealed partial class HostProcess : IAsyncDisposable
             threads => threads.All(thread => StateOf(thread) == 'T'));
     }
 
-    /// <summary>Waits for the end of the process.</summary>
-    /// <returns>Its exit code.</returns>
+    /// <summary>Waits until the process has exited.</summary>
+    /// <returns>The exit code.</returns>
     public async Task<int> ExitAsync()
     {
         await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromMinutes(2));
@@ -110,12 +110,12 @@ internal sealed partial class HostProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>The status of /readyz; 0 if nothing answers.</summary>
+    /// <summary>Returns the HTTP status of /readyz; 0 if the host does not answer.</summary>
     public async Task<int> ReadinessAsync()
     {
         if (HasExited)
         {
-            Assert.Fail($"The host has exited with {_process.ExitCode}:\n{this}");
+            Assert.Fail($"The host exited with code {_process.ExitCode}:\n{this}");
         }
 
         try
@@ -129,14 +129,14 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits until the host is ready and knows the given number of live hosts, itself included.</summary>
+    /// <summary>Waits until the host is ready and sees the given number of live hosts, including itself.</summary>
     public async Task ReadyAsync(int hosts)
     {
         await Patience.UntilAsync(ReadinessAsync, status => status == 200, TimeSpan.FromMinutes(2));
         await Patience.UntilAsync(() => MetricAsync("bytestreams.cluster.hosts"), count => count == hosts, TimeSpan.FromMinutes(2));
     }
 
-    /// <summary>The sum of a metric over its tags; of those tags that contain a text, if one is given. 0 if the host does not answer.</summary>
+    /// <summary>Returns the sum of a metric over its tags, or over the tags that contain a text. 0 if the host does not answer.</summary>
     public async Task<double> MetricAsync(string name, string? tag = null)
     {
         try
@@ -157,7 +157,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     {
         if (!_process.HasExited)
         {
-            // Also ends a process that SIGSTOP has stopped.
+            // SIGKILL also terminates a process stopped by SIGSTOP.
             _process.Kill();
         }
 
@@ -166,10 +166,10 @@ internal sealed partial class HostProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    /// <summary>The last lines that the host has printed.</summary>
+    /// <summary>Returns the last output lines.</summary>
     public override string ToString() => string.Join('\n', _output.TakeLast(40));
 
-    /// <summary>The state of a thread, the letter after its name in parentheses.</summary>
+    /// <summary>Returns the state letter of a thread, which follows the name in parentheses.</summary>
     private static char StateOf(string thread)
     {
         try
@@ -179,7 +179,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
         catch (IOException)
         {
-            // It has ended.
+            // The thread has exited.
             return 'T';
         }
     }

@@ -4,9 +4,9 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Testing;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>Debian's redis-server with an append-only file in a temporary folder: the membership store of a cluster.</summary>
+/// <summary>The membership store of a cluster: Debian's redis-server with an append-only file in a temporary folder.</summary>
 internal sealed class RedisServer : IAsyncDisposable
 {
     public const string Path = "/usr/bin/redis-server";
@@ -19,7 +19,7 @@ internal sealed class RedisServer : IAsyncDisposable
 
     public async Task StartAsync()
     {
-        // The shell stops the server at the end of its input: the server does not outlive a test that is killed.
+        // The shell stops the server at EOF of standard input, so that it does not outlive a killed test.
         const string Script = "\"$@\" & cat > /dev/null; kill -TERM $!; wait $!";
         string[] server =
         [
@@ -30,7 +30,7 @@ internal sealed class RedisServer : IAsyncDisposable
         await Patience.UntilAsync(IsAnsweringAsync, answers => answers);
     }
 
-    /// <summary>Stops the server; its data stay.</summary>
+    /// <summary>Stops the server and keeps its data.</summary>
     public async Task StopAsync()
     {
         if (_process is Process process)

@@ -2,12 +2,12 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
 /// <summary>
-/// Groups of one sender and two receivers, one on the sender's host and one on another. Senders send numbered messages of 100 bytes to their group
-/// at a steady rate. A participant whose connection ends connects to another host and joins again; the sender and one receiver stay together, and
-/// the other receiver stays apart from them, so that half of the deliveries cross hosts.
+/// A load of groups with one sender and two receivers, one on the sender's host and one on another host. Senders send numbered messages of 100 bytes
+/// at a constant rate. A participant whose connection closes reconnects to another host and joins again; the sender and one receiver stay together,
+/// and the other receiver stays apart from them, so that half of the deliveries cross hosts.
 /// </summary>
 internal sealed class Traffic : IAsyncDisposable
 {
@@ -25,10 +25,10 @@ internal sealed class Traffic : IAsyncDisposable
 
     private Traffic(Cluster cluster, double perSecond) => (_cluster, _perSecond) = (cluster, perSecond);
 
-    /// <summary>Starts the participants; returns when all of them have joined and messages flow.</summary>
+    /// <summary>Starts the participants. Returns after all of them have joined, when sending starts.</summary>
     /// <param name="cluster">The cluster.</param>
     /// <param name="groups">The number of groups.</param>
-    /// <param name="perSecond">The messages of all senders together, per second.</param>
+    /// <param name="perSecond">The total number of messages per second of all senders.</param>
     public static async Task<Traffic> StartAsync(Cluster cluster, int groups, int perSecond)
     {
         var traffic = new Traffic(cluster, (double)perSecond / groups);
@@ -50,12 +50,12 @@ internal sealed class Traffic : IAsyncDisposable
 
     private int Joined => Sessions().Count(session => session.JoinedAt != long.MaxValue);
 
-    /// <summary>Waits until every participant has a connection to a living host that has joined.</summary>
+    /// <summary>Waits until every participant has rejoined on a living host.</summary>
     public Task ReconnectedAsync() =>
         Patience.UntilAsync(() => Sessions().Count(session => session.Host.IsAlive && session.JoinedAt != long.MaxValue), joined => joined >= _participants.Count);
 
-    /// <summary>Ends the senders, and waits until nothing more arrives that was lost until then.</summary>
-    /// <param name="isCounted">The sessions between which is counted; null for all.</param>
+    /// <summary>Stops the senders, and waits up to 5 s, multiplied by the load, for missing messages.</summary>
+    /// <param name="isCounted">Selects the sessions to count; null for all.</param>
     /// <returns>The final figures.</returns>
     public async Task<Figures> EndAsync(Func<Session, bool>? isCounted = null)
     {
@@ -71,12 +71,12 @@ internal sealed class Traffic : IAsyncDisposable
         return figures;
     }
 
-    /// <summary>Counts what has happened between sessions.</summary>
-    /// <param name="isCounted">The sessions between which is counted; null for all.</param>
-    /// <param name="since">Only messages that were sent after it.</param>
+    /// <summary>Counts the deliveries between sessions.</summary>
+    /// <param name="isCounted">Selects the sessions to count; null for all.</param>
+    /// <param name="since">Counts only messages sent after this timestamp.</param>
     public Figures Count(Func<Session, bool>? isCounted = null, long since = 0)
     {
-        long deliveries = 0, across = 0, lost = 0, doubled = 0, reordered = 0, longest = 0;
+        long deliveries = 0, across = 0, lost = 0, duplicated = 0, reordered = 0, longest = 0;
         foreach (IGrouping<string, Session> group in Sessions().Where(isCounted ?? (_ => true)).GroupBy(session => session.Group))
         {
             foreach (Session sender in group)
@@ -91,7 +91,7 @@ internal sealed class Traffic : IAsyncDisposable
                     {
                         if (!seen.Add(number))
                         {
-                            doubled++;
+                            duplicated++;
                         }
                         else if (number < last)
                         {
@@ -119,10 +119,10 @@ internal sealed class Traffic : IAsyncDisposable
             }
         }
 
-        return new Figures(deliveries, across, lost, doubled, reordered, Stopwatch.GetElapsedTime(0, longest));
+        return new Figures(deliveries, across, lost, duplicated, reordered, Stopwatch.GetElapsedTime(0, longest));
     }
 
-    /// <summary>The deliveries of sessions to hosts that live.</summary>
+    /// <summary>Returns the deliveries from matching senders to receivers on living hosts.</summary>
     public IReadOnlyList<(long SentAt, long ReceivedAt)> DeliveriesOf(Func<Session, bool> isSender)
     {
         IReadOnlyList<Session> sessions = Sessions();
@@ -165,7 +165,7 @@ internal sealed class Traffic : IAsyncDisposable
             }
             catch (IOException)
             {
-                // The host is stopping, or its exit is not detected yet.
+                // The host is stopping, or its exit has not been detected yet.
                 await Task.Delay(50);
             }
             finally
@@ -195,7 +195,7 @@ internal sealed class Traffic : IAsyncDisposable
         int Connected(HostProcess candidate) => _connected.GetValueOrDefault(candidate);
     }
 
-    /// <summary>One connection, until it ends.</summary>
+    /// <summary>Runs one connection until it closes.</summary>
     private async Task RunOnceAsync(string group, HostProcess host, bool isSender)
     {
         Session session;

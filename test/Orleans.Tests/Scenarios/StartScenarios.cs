@@ -1,14 +1,14 @@
 using System.Diagnostics;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
 /// <summary>A host starts, or the number of hosts changes.</summary>
-public sealed class StartShows : ClusterShow
+public sealed class StartScenarios : ClusterScenario
 {
     [Theory(Timeout = 180_000, Explicit = true)]
     [InlineData("bytestreams")]
     [InlineData("orleans")]
-    public async Task Start_ClientSendsAtOnce_ReachesMembersOnAllHosts(string first)
+    public async Task Start_ClientSendsImmediately_ReachesMembersOnAllHosts(string first)
     {
         Cluster cluster = Own(await Cluster.StartAsync(hosts: 2));
         Client[] members = await Task.WhenAll(cluster.Hosts.Select(host => ConnectAsync(host, "register", "red")));
@@ -17,7 +17,7 @@ public sealed class StartShows : ClusterShow
         HostProcess added = cluster.StartMore(first);
         Client early = Own(await Patience.UntilAsync(() => TryOpenAsync(added), (Client? client) => client is not null, TimeSpan.FromMinutes(1)) ?? throw new InvalidOperationException());
         TimeSpan accepted = Stopwatch.GetElapsedTime(begun);
-        // One segment: no command waits for the answer of the one before.
+        // One segment: commands are pipelined.
         await early.SendAsync("register\nsend group:red early\njoin red\nsend group:red joined\n");
         await early.AnswerAsync("=id ");
         TimeSpan served = Stopwatch.GetElapsedTime(begun);
@@ -27,11 +27,11 @@ public sealed class StartShows : ClusterShow
         Assert.Equal("joined", await early.TextAsync());
         await members[1].SendAsync("send group:red answer\n");
         Assert.Equal("answer", await early.TextAsync());
-        Figure($"{first} first: accepted after {accepted.TotalMilliseconds:0} ms, served after {served.TotalMilliseconds:0} ms");
+        Figure($"{first} registered first: accepted after {accepted.TotalMilliseconds:0} ms, served after {served.TotalMilliseconds:0} ms");
     }
 
     [Fact(Timeout = 240_000, Explicit = true)]
-    public async Task ClusterMaxConnections_HostsChange_EachTakesItsShare()
+    public async Task ClusterMaxConnections_HostLeaves_SharesAreRecomputed()
     {
         Cluster cluster = await StartAsync(("Cluster:ClusterMaxConnections", "90"));
         Assert.Equal(30, await FillAsync(cluster.Hosts[0], 31));
@@ -61,7 +61,7 @@ public sealed class StartShows : ClusterShow
     }
 
     /// <summary>Opens connections one after the other.</summary>
-    /// <returns>How many of them are served.</returns>
+    /// <returns>The number of served connections.</returns>
     private async Task<int> FillAsync(HostProcess host, int count)
     {
         int served = 0;
@@ -74,7 +74,7 @@ public sealed class StartShows : ClusterShow
             }
             catch (IOException)
             {
-                // Refused.
+                // Rejected by the limit.
             }
         }
 

@@ -3,21 +3,21 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>The connections between hosts are reset, or answers are late.</summary>
-public sealed class LinkShows : ClusterShow
+/// <summary>Connections between hosts are reset, or acknowledgements are late.</summary>
+public sealed class LinkScenarios : ClusterScenario
 {
     private const string Ss = "/usr/bin/ss";
 
     [Fact(Timeout = 300_000, Explicit = true)]
-    public async Task SiloConnections_ResetTenTimesUnderLoad_LosesNothingAndStallsBriefly()
+    public async Task SiloConnections_ResetTenTimesUnderLoad_LosesNoMessageAndStallsBriefly()
     {
         Assert.SkipUnless(File.Exists(Ss), $"{Ss} (Debian: iproute2) is missing.");
-        Assert.SkipUnless(await CanResetAsync(), "ss -K resets no connection: it needs root and a kernel with CONFIG_INET_DIAG_DESTROY.");
+        Assert.SkipUnless(await CanResetAsync(), "ss -K cannot reset connections: it requires root and a kernel with CONFIG_INET_DIAG_DESTROY.");
         Cluster cluster = await StartAsync();
         Traffic traffic = Own(await Traffic.StartAsync(cluster, groups: 24, perSecond: 3000));
-        await PauseAsync(ShowTimes.Calm);
+        await PauseAsync(ScenarioTimes.Calm);
         TimeSpan before = traffic.Count().Longest;
 
         long begun = Stopwatch.GetTimestamp();
@@ -31,17 +31,17 @@ public sealed class LinkShows : ClusterShow
         TimeSpan stall = traffic.Count(since: begun).Longest;
         double byReset = await cluster.MetricAsync("bytestreams.cluster.duplicates");
 
-        // A reset rarely falls between a batch and its answer. A host that is stopped for longer than LinkRetry, and much less than LinkTimeout,
-        // receives a batch twice for certain: the other hosts resend what it has not answered.
+        // A reset rarely falls between a batch and its acknowledgement. A host stopped for longer than LinkRetry, and much less than LinkTimeout,
+        // always receives a duplicate, because the other hosts resend unacknowledged batches.
         await cluster.Hosts[1].FreezeAsync(lives: true);
         await PauseAsync(TimeSpan.FromMilliseconds(700));
         cluster.Hosts[1].Send(Signal.Continue, lives: true);
-        await PauseAsync(ShowTimes.Calm);
+        await PauseAsync(ScenarioTimes.Calm);
 
         Figures figures = await traffic.EndAsync();
         double resent = await cluster.MetricAsync("bytestreams.cluster.resent");
         double duplicates = await cluster.MetricAsync("bytestreams.cluster.duplicates");
-        Figure($"{reset} sockets of silo connections reset in ten resets: {figures}; longest before {before.TotalMilliseconds:0} ms, during the resets {stall.TotalMilliseconds:0} ms; {resent} batches resent, {duplicates} duplicates filtered, {byReset} of them after resets");
+        Figure($"{reset} sockets of silo connections reset in ten resets: {figures}; longest before {before.TotalMilliseconds:0} ms, during the resets {stall.TotalMilliseconds:0} ms; {resent} batches resent, {duplicates} duplicates discarded, {byReset} of them caused by resets");
         Assert.True(reset >= 20, $"Only {reset} sockets were reset.");
         AssertNothingLost(figures);
         AssertWithin(TimeSpan.FromSeconds(1), stall, "A delivery");
@@ -49,8 +49,8 @@ public sealed class LinkShows : ClusterShow
         Assert.Equal(0, await cluster.MetricAsync("bytestreams.cluster.lost"));
     }
 
-    /// <summary>Resets the connections of ports.</summary>
-    /// <returns>The number of sockets; a connection has two.</returns>
+    /// <summary>Resets the connections from and to ports.</summary>
+    /// <returns>The number of sockets; each connection has two.</returns>
     private static async Task<int> ResetAsync(IEnumerable<int> ports)
     {
         string filter = string.Join(" or ", ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"sport = :{port} or dport = :{port}")));
@@ -60,7 +60,7 @@ public sealed class LinkShows : ClusterShow
         return sockets.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length;
     }
 
-    /// <summary>Whether this user and this kernel can reset connections.</summary>
+    /// <summary>Returns whether this user and this kernel can reset connections.</summary>
     private static async Task<bool> CanResetAsync()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);

@@ -1,9 +1,9 @@
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>One connection of a participant: what it has sent, and what it has received.</summary>
-/// <param name="number">Its number among all sessions.</param>
-/// <param name="group">The group that it has joined.</param>
-/// <param name="host">The host that it is connected to.</param>
+/// <summary>A connection of a participant, with its sent and received messages.</summary>
+/// <param name="number">The session's number.</param>
+/// <param name="group">The session's group.</param>
+/// <param name="host">The session's host.</param>
 internal sealed class Session(int number, string group, HostProcess host)
 {
     private readonly Lock _gate = new();
@@ -17,14 +17,14 @@ internal sealed class Session(int number, string group, HostProcess host)
 
     public HostProcess Host => host;
 
-    /// <summary>When its join was acknowledged, a timestamp of <see cref="System.Diagnostics.Stopwatch"/>; before that <see cref="long.MaxValue"/>.</summary>
+    /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> timestamp of the join's acknowledgement; <see cref="long.MaxValue"/> before it.</summary>
     public long JoinedAt
     {
         get => Volatile.Read(ref _joinedAt);
         set => Volatile.Write(ref _joinedAt, value);
     }
 
-    /// <summary>Returns the number of the next message that the session sends.</summary>
+    /// <summary>Records a sent message and returns its number.</summary>
     public int NextNumber(long now)
     {
         lock (_gate)
@@ -47,7 +47,7 @@ internal sealed class Session(int number, string group, HostProcess host)
         }
     }
 
-    /// <summary>The messages that it has sent, by their times.</summary>
+    /// <summary>Returns the send times, by message number.</summary>
     public long[] Sent()
     {
         lock (_gate)
@@ -56,7 +56,7 @@ internal sealed class Session(int number, string group, HostProcess host)
         }
     }
 
-    /// <summary>What it has received of another session, in the order of arrival.</summary>
+    /// <summary>Returns the messages received from another session, in the order of arrival.</summary>
     public (int Number, long SentAt, long ReceivedAt)[] ReceivedFrom(Session sender)
     {
         lock (_gate)

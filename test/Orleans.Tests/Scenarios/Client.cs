@@ -4,9 +4,12 @@ using System.Net.Sockets;
 using System.Text;
 using System.Threading.Channels;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
-/// <summary>A TCP client of a host's endpoint. Lines that begin with <c>m </c> are numbered messages, <c>=</c> answers, and others texts.</summary>
+/// <summary>
+/// A TCP client of a host's endpoint. Lines that start with <c>m </c> are numbered messages, lines that start with <c>=</c> are answers, and other
+/// lines are texts.
+/// </summary>
 internal sealed class Client : IAsyncDisposable
 {
     private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
@@ -18,22 +21,22 @@ internal sealed class Client : IAsyncDisposable
 
     private Client(HostProcess host, MessageCallback? received) => (Host, _received) = (host, received);
 
-    /// <summary>Gets a numbered message.</summary>
+    /// <summary>Called for each numbered message.</summary>
     public delegate void MessageCallback(int sender, int number, long sentAt, long receivedAt);
 
     public HostProcess Host { get; }
 
-    /// <summary>Its connection's id in the cluster.</summary>
+    /// <summary>The connection's id in the cluster.</summary>
     public string Id { get; private set; } = string.Empty;
 
-    /// <summary>Done when the connection has ended.</summary>
+    /// <summary>Completes when the connection is closed.</summary>
     public Task Ended => _reading;
 
     /// <summary>Connects and registers.</summary>
     /// <param name="host">The host.</param>
     /// <param name="registration">The first line.</param>
-    /// <param name="received">Gets numbered messages.</param>
-    /// <exception cref="IOException">The connection has failed.</exception>
+    /// <param name="received">Called for each numbered message.</param>
+    /// <exception cref="IOException">The connection failed.</exception>
     public static async Task<Client> ConnectAsync(HostProcess host, string registration = "register", MessageCallback? received = null)
     {
         Client client = await OpenAsync(host, received);
@@ -50,7 +53,7 @@ internal sealed class Client : IAsyncDisposable
     }
 
     /// <summary>Connects and sends nothing.</summary>
-    /// <exception cref="IOException">The connection has failed.</exception>
+    /// <exception cref="IOException">The connection failed.</exception>
     public static async Task<Client> OpenAsync(HostProcess host, MessageCallback? received = null)
     {
         var client = new Client(host, received);
@@ -70,13 +73,13 @@ internal sealed class Client : IAsyncDisposable
 
     public async Task JoinAsync(string group) => await AskAsync($"join {group}", "=joined ");
 
-    /// <summary>Asks which connections a target has.</summary>
-    /// <returns><c>complete</c> or <c>incomplete</c>, and the ids in their order.</returns>
+    /// <summary>Queries the connections of a target.</summary>
+    /// <returns><c>complete</c> or <c>incomplete</c>, and the sorted ids.</returns>
     public Task<string> PresenceAsync(string target) => AskAsync($"presence {target}", "=presence ");
 
     /// <summary>Sends a line and waits for its answer.</summary>
     /// <returns>The answer after its first word.</returns>
-    /// <exception cref="IOException">The connection has ended.</exception>
+    /// <exception cref="IOException">The connection is closed.</exception>
     public async Task<string> AskAsync(string line, string begin)
     {
         await SendAsync(line + '\n');
@@ -84,7 +87,7 @@ internal sealed class Client : IAsyncDisposable
     }
 
     /// <summary>Waits for an answer.</summary>
-    /// <exception cref="IOException">The connection has ended.</exception>
+    /// <exception cref="IOException">The connection is closed.</exception>
     public async Task<string> AnswerAsync(string begin)
     {
         try
@@ -95,15 +98,15 @@ internal sealed class Client : IAsyncDisposable
         }
         catch (ChannelClosedException)
         {
-            throw new IOException("The connection has ended before the answer.");
+            throw new IOException("The connection was closed before the answer.");
         }
     }
 
-    /// <summary>The next text.</summary>
+    /// <summary>Waits for the next text.</summary>
     public async Task<string> TextAsync() =>
         await _texts.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(Patience.Limit);
 
-    /// <summary>The texts that have arrived and were not taken.</summary>
+    /// <summary>Takes the texts received so far.</summary>
     public List<string> Texts()
     {
         var texts = new List<string>();
@@ -116,7 +119,7 @@ internal sealed class Client : IAsyncDisposable
     }
 
     /// <summary>Sends lines.</summary>
-    /// <exception cref="IOException">The connection has ended.</exception>
+    /// <exception cref="IOException">The connection is closed.</exception>
     public Task SendAsync(string lines) => SendAsync(Encoding.UTF8.GetBytes(lines));
 
     /// <inheritdoc cref="SendAsync(string)"/>
@@ -175,7 +178,7 @@ internal sealed class Client : IAsyncDisposable
         }
         catch (Exception ended) when (ended is SocketException or ObjectDisposedException)
         {
-            // A reset, or the test's own end of the connection.
+            // The connection was reset, or closed by the test.
         }
 
         _answers.Writer.TryComplete();
@@ -201,7 +204,7 @@ internal sealed class Client : IAsyncDisposable
     {
         if (!Utf8Parser.TryParse(rest, out long number, out int length))
         {
-            throw new InvalidDataException($"A message is damaged: {Encoding.UTF8.GetString(rest)}");
+            throw new InvalidDataException($"Invalid message: {Encoding.UTF8.GetString(rest)}");
         }
 
         rest = rest[Math.Min(rest.Length, length + 1)..];

@@ -1,19 +1,19 @@
 using System.Globalization;
 
-namespace ByteStreams.Cluster.Tests.Shows;
+namespace ByteStreams.Cluster.Tests.Scenarios;
 
 /// <summary>
-/// Three host processes and a membership store. What is counted is counted between connections on hosts that stay alive. Times are those of an
-/// idle machine and are multiplied by the load of this one.
+/// A scenario with three host processes and a membership store. Counts cover connections on hosts that stay alive. Time limits are for an idle
+/// machine, and are multiplied by the load of this machine.
 /// </summary>
-[Collection(nameof(ClusterShow))]
-public abstract class ClusterShow : IAsyncLifetime
+[Collection(nameof(ClusterScenario))]
+public abstract class ClusterScenario : IAsyncLifetime
 {
     private readonly List<IAsyncDisposable> _owned = [];
 
-    protected ClusterShow()
+    protected ClusterScenario()
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and sockets are those of Linux.");
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Requires Linux signals and sockets.");
         Assert.SkipUnless(File.Exists(RedisServer.Path), $"{RedisServer.Path} (Debian: redis-server) is missing.");
     }
 
@@ -25,7 +25,7 @@ public abstract class ClusterShow : IAsyncLifetime
         {
             foreach (HostProcess host in _owned.OfType<Cluster>().SelectMany(cluster => cluster.Hosts))
             {
-                TestContext.Current.TestOutputHelper?.WriteLine($"Host {host.At}, its last lines:\n{host}");
+                TestContext.Current.TestOutputHelper?.WriteLine($"Host {host.At}, last lines:\n{host}");
             }
         }
 
@@ -39,7 +39,7 @@ public abstract class ClusterShow : IAsyncLifetime
 
     protected static Task PauseAsync(TimeSpan time) => Task.Delay(time, TestContext.Current.CancellationToken);
 
-    /// <summary>A figure, kept with the test's result.</summary>
+    /// <summary>Records a figure with the test result.</summary>
     protected static void Figure(FormattableString figure)
     {
         ArgumentNullException.ThrowIfNull(figure);
@@ -48,17 +48,17 @@ public abstract class ClusterShow : IAsyncLifetime
         TestContext.Current.TestOutputHelper?.WriteLine(text);
     }
 
-    /// <summary>Asserts that something took no longer than a time, multiplied by the load of this machine.</summary>
+    /// <summary>Asserts that a duration is within a limit, multiplied by the load of this machine.</summary>
     protected static void AssertWithin(TimeSpan idle, TimeSpan took, string what)
     {
         TimeSpan limit = Patience.OnThisMachine(idle);
-        Assert.True(took <= limit, string.Create(CultureInfo.InvariantCulture, $"{what} took {took.TotalMilliseconds:0} ms; {limit.TotalMilliseconds:0} ms are allowed."));
+        Assert.True(took <= limit, string.Create(CultureInfo.InvariantCulture, $"{what} took {took.TotalMilliseconds:0} ms; the limit is {limit.TotalMilliseconds:0} ms."));
     }
 
     private protected static void AssertNothingLost(Figures figures)
     {
         Assert.True(figures.Deliveries > 0);
-        Assert.True((figures.Lost, figures.Doubled, figures.Reordered) == (0, 0, 0), figures.ToString());
+        Assert.True((figures.Lost, figures.Duplicated, figures.Reordered) == (0, 0, 0), figures.ToString());
     }
 
     private protected T Own<T>(T disposable)
@@ -82,6 +82,6 @@ public abstract class ClusterShow : IAsyncLifetime
     }
 }
 
-/// <summary>The shows run one after the other: each of them has four processes on the machine, and measures times.</summary>
-[CollectionDefinition(nameof(ClusterShow), DisableParallelization = true)]
-public sealed class ClusterShows;
+/// <summary>Scenarios run sequentially, because each runs four processes and measures times.</summary>
+[CollectionDefinition(nameof(ClusterScenario), DisableParallelization = true)]
+public sealed class ClusterScenarios;
