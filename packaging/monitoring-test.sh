@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests docs/monitoring with Debian's Prometheus, which is unpacked and not installed: the unit tests of the alerts, and a scrape of a running
-# host, against which every query of the dashboard and the rules is executed.
+# StreamsHost and of a host with ByteStreams.Orleans, against which every query of the dashboard and the rules is executed.
 source "$(dirname "${BASH_SOURCE[0]}")/../.ci/checks.sh"
 
 unpack_prometheus() {
@@ -24,7 +24,7 @@ certificate() {
   openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$temp/tls.key" -out "$temp/tls.crt"
 }
 
-admin="" echo_port="" relay_port="" chat_port="" prometheus_port=""
+admin="" cluster="" echo_port="" relay_port="" chat_port="" prometheus_port=""
 
 port_of() { sed -nE "s/.*$1 listens on [a-z]+:\/\/[^:]+:([0-9]+).*/\1/p" "$log" | head -n 1; }
 
@@ -44,11 +44,22 @@ host_starts() {
   curl --silent --fail "http://$admin/readyz"
 }
 
+# A cluster of one host.
+cluster_host_starts() {
+  dotnet build packaging/cluster-host.cs || return
+  start dotnet run --no-build packaging/cluster-host.cs -- --urls http://127.0.0.1:0
+  wait_for 'Now listening on: ' || return
+  cluster=$(sed -nE 's/.*Now listening on: http:\/\/([0-9.:]+).*/\1/p' "$log" | head -n 1)
+  curl --silent --show-error --fail --retry 30 --retry-delay 1 "http://$cluster/readyz"
+}
+
 prometheus_starts() {
   cat >"$temp/prometheus.yml" <<YML
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [ "$PWD/docs/monitoring/prometheus-rules.yml" ]
-scrape_configs: [ { job_name: streamshost, static_configs: [ { targets: [ "$admin" ] } ] } ]
+scrape_configs:
+  - { job_name: streamshost, static_configs: [ { targets: [ "$admin" ] } ] }
+  - { job_name: cluster, static_configs: [ { targets: [ "$cluster" ] } ] }
 YML
   prometheus promtool check config "$temp/prometheus.yml" || return
   start "$temp/prometheus/usr/bin/prometheus" --config.file="$temp/prometheus.yml" --storage.tsdb.path="$temp/tsdb" \
@@ -79,7 +90,7 @@ def expressions(node):
         for value in node:
             yield from expressions(value)
 
-variables = {"$job": "streamshost", "$instance": ".*", "$endpoint": ".*", "$__rate_interval": "1m"}
+variables = {"$job": ".*", "$instance": ".*", "$endpoint": ".*", "$__rate_interval": "1m"}
 def substitute(expression):
     for name, value in variables.items():
         expression = expression.replace(name, value)
@@ -173,6 +184,7 @@ states = {rule["name"]: rule["state"] for rule in rules}
 assert states["ByteStreamsUpstreamDown"] == "pending", states
 assert states["ByteStreamsCertificateExpires"] == "pending", states
 assert states["StreamsHostDown"] == "inactive", states
+assert all(state == "inactive" for name, state in states.items() if name.startswith("ByteStreamsCluster")), states
 print(len(queries), "queries,", len(rules), "rules")
 PYTHON
 }
@@ -181,5 +193,6 @@ check "Debian's Prometheus" unpack_prometheus
 check "promtool check rules" prometheus promtool check rules docs/monitoring/prometheus-rules.yml
 check "promtool test rules, which fail for rules without a duration" alerts_are_tested
 check "a host with a relay starts" host_starts
-check "Prometheus scrapes it with the rules" prometheus_starts
+check "a host of a cluster starts" cluster_host_starts
+check "Prometheus scrapes both with the rules" prometheus_starts
 check "every query of dashboard and rules is executed, and those of the dashboard have results" queries_have_results

@@ -13,6 +13,9 @@ public sealed partial class MonitoringDocumentTests
     /// <summary>Labels that Prometheus and its histograms add, and the series of OpenTelemetry's overflow.</summary>
     private static readonly string[] PrometheusLabels = ["__name__", "job", "instance", "le", "otel_metric_overflow"];
 
+    /// <summary>The pages that list the metrics of the library and of ByteStreams.Orleans.</summary>
+    private static readonly string[] MetricDocuments = ["docs/telemetry.md", "docs/cluster.md"];
+
     private static readonly string[] Severities = ["warning", "critical"];
 
     /// <summary>The dashboard shows whether the last reload was applied; its times are for a query.</summary>
@@ -128,9 +131,10 @@ public sealed partial class MonitoringDocumentTests
             ? match.Groups[2].Value.Split('|').Select(part => match.Groups[1].Value + part)
             : [match.Value]);
 
-    /// <summary>The instruments of telemetry.md as OpenTelemetry's exporter names them for Prometheus.</summary>
+    /// <summary>The instruments of telemetry.md and cluster.md as OpenTelemetry's exporter names them for Prometheus.</summary>
     private static IEnumerable<(string Name, string Kind)> Instruments() =>
-        from Match row in InstrumentRow().Matches(Repository.Read("docs/telemetry.md"))
+        from file in MetricDocuments
+        from Match row in InstrumentRow().Matches(Repository.Read(file))
         let kind = row.Groups[2].Value
         let unit = row.Groups[3].Value switch { "By" => "_bytes", "s" => "_seconds", _ => "" }
         let name = row.Groups[1].Value.Replace('.', '_')
