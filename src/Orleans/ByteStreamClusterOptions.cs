@@ -52,7 +52,8 @@ public sealed class ByteStreamClusterOptions
 
     /// <summary>
     /// The connection limit of the whole cluster; 0, the default, for no limit. Each host gets a share: the limit divided by the number of live
-    /// hosts, rounded down, at least 1. The host's own limit <c>ByteStreams:MaxConnections</c> applies as well.
+    /// hosts, rounded down, at least 1. Before a host is a member it rejects connections. The host's own limit <c>ByteStreams:MaxConnections</c>
+    /// applies as well.
     /// </summary>
     public int ClusterMaxConnections { get; set; }
 
