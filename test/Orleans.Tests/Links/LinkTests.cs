@@ -277,8 +277,9 @@ public sealed class LinkTests : IDisposable
         Assert.False(second.IsCompleted);
         Assert.False(third.IsCompleted);
         Assert.InRange(hosts[0].Backplane.Peers[0].Outgoing.Queued, 60_000, 64 << 10);
-        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
+        // Only then is the batch certainly one of the held ones.
         await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
+        _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();
 
         await Task.WhenAll(second, third).WaitAsync(Patience.Limit, Test);
