@@ -265,6 +265,7 @@ public sealed class ByteStreamConnectionsTests
     [Theory(Timeout = 120000)]
     [InlineData(false)]
     [InlineData(true)]
+    [Trait("Fault", "F84")]
     public async Task Send_MemberDoesNotRead_IsAbortedAsASlowConsumerAndOthersGetEverything(bool overTcp)
     {
         const int MaxPending = 1 << 20;
