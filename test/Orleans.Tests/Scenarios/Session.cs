@@ -10,6 +10,7 @@ internal sealed class Session(int number, string group, HostProcess host)
     private readonly List<long> _sentAt = [];
     private readonly Dictionary<int, List<(int Number, long SentAt, long ReceivedAt)>> _received = [];
     private long _joinedAt = long.MaxValue;
+    private bool _isOpen;
 
     public int Number => number;
 
@@ -22,6 +23,13 @@ internal sealed class Session(int number, string group, HostProcess host)
     {
         get => Volatile.Read(ref _joinedAt);
         set => Volatile.Write(ref _joinedAt, value);
+    }
+
+    /// <summary>Whether the connection has joined and is not closed.</summary>
+    public bool IsOpen
+    {
+        get => Volatile.Read(ref _isOpen);
+        set => Volatile.Write(ref _isOpen, value);
     }
 
     /// <summary>Records a sent message and returns its number.</summary>

@@ -52,7 +52,7 @@ internal sealed class Traffic : IAsyncDisposable
 
     /// <summary>Waits until every participant has rejoined on a living host.</summary>
     public Task ReconnectedAsync() =>
-        Patience.UntilAsync(() => Sessions().Count(session => session.Host.IsAlive && session.JoinedAt != long.MaxValue), joined => joined >= _participants.Count);
+        Patience.UntilAsync(() => Sessions().Count(session => session.Host.IsAlive && session.IsOpen), joined => joined >= _participants.Count);
 
     /// <summary>Stops the senders, and waits up to 5 s, multiplied by the load, for missing messages.</summary>
     /// <param name="isCounted">Selects the sessions to count; null for all.</param>
@@ -209,13 +209,21 @@ internal sealed class Traffic : IAsyncDisposable
         await using Client client = await Client.ConnectAsync(host, "register", session.Add);
         await client.JoinAsync(group);
         session.JoinedAt = Stopwatch.GetTimestamp();
-        await _begin.Task;
-        if (isSender)
+        session.IsOpen = true;
+        try
         {
-            await SendAsync(client, session);
-        }
+            await _begin.Task;
+            if (isSender)
+            {
+                await SendAsync(client, session);
+            }
 
-        await client.Ended.WaitAsync(_stopped.Token).ContinueWith(_ => { }, TaskScheduler.Default);
+            await client.Ended.WaitAsync(_stopped.Token).ContinueWith(_ => { }, TaskScheduler.Default);
+        }
+        finally
+        {
+            session.IsOpen = false;
+        }
     }
 
     private async Task SendAsync(Client client, Session session)
