@@ -76,7 +76,8 @@ cluster() {
   # All other packages come from the user's package folder.
   env --chdir "$temp/cluster" NUGET_PACKAGES="$temp/nuget" RestoreFallbackFolders="${NUGET_PACKAGES:-$HOME/.nuget/packages}" \
     Packed="$version" Orleans="$orleans" dotnet build || return
-  start "$temp/cluster/bin/Debug/net10.0/cluster" --urls http://127.0.0.1:5087
+  # In its own folder, without the configuration of StreamsHost.
+  start env --chdir "$temp/cluster" bin/Debug/net10.0/cluster --urls http://127.0.0.1:5087
   wait_for 'Application started' &&
     answers Healthy curl --silent --fail --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:5087/readyz &&
     answers hello nc -N 127.0.0.1 7087 <<<hello &&
