@@ -28,6 +28,9 @@ internal sealed class MembershipWatch(
     private Task _checkingStore = Task.CompletedTask;
     private int _isRefreshing;
 
+    // 1 after a failure was logged, until the store can be read. Refresh and the periodic check run concurrently.
+    private int _isUnreachable;
+
     public void Participate(ISiloLifecycle lifecycle) =>
         // Starts after the silo is active; stops before it leaves the membership.
         lifecycle.Subscribe(nameof(MembershipWatch), ServiceLifecycleStage.Active, StartAsync, StopAsync);
@@ -108,14 +111,20 @@ internal sealed class MembershipWatch(
         try
         {
             await membership.Refresh(default, _stopped.Token).AsTask().WaitAsync(options.LinkTimeout, options.TimeProvider).ConfigureAwait(false);
+            OnStoreReachable();
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
             // Shutdown.
         }
+        catch (Exception failure) when (IsMissingTable(failure))
+        {
+            // The periodic check reports it.
+            OnStoreReachable();
+        }
         catch (Exception failure)
         {
-            ClusterLog.StoreUnreachable(logger, failure);
+            OnStoreUnreachable(failure);
         }
         finally
         {
@@ -126,7 +135,6 @@ internal sealed class MembershipWatch(
     private async Task CheckStoreAsync()
     {
         using var timer = new PeriodicTimer(StoreInterval, options.TimeProvider);
-        bool isReachable = true;
         bool isInStore = true;
         try
         {
@@ -135,12 +143,7 @@ internal sealed class MembershipWatch(
                 try
                 {
                     bool isInStoreNow = await IsInStoreAsync().ConfigureAwait(false);
-                    if (!isReachable)
-                    {
-                        ClusterLog.StoreReachable(logger);
-                    }
-
-                    isReachable = true;
+                    OnStoreReachable();
                     if (isInStoreNow != isInStore)
                     {
                         OnStoreEntryChanged(isInStoreNow);
@@ -150,12 +153,7 @@ internal sealed class MembershipWatch(
                 }
                 catch (Exception failure) when (failure is not OperationCanceledException || !_stopped.IsCancellationRequested)
                 {
-                    if (isReachable)
-                    {
-                        ClusterLog.StoreUnreachable(logger, failure);
-                    }
-
-                    isReachable = false;
+                    OnStoreUnreachable(failure);
                 }
             }
         }
@@ -174,9 +172,27 @@ internal sealed class MembershipWatch(
                 .WaitAsync(StoreInterval, options.TimeProvider, _stopped.Token).ConfigureAwait(false);
             return found.TryGet(self.SiloAddress) is not null;
         }
-        catch (Exception failure) when (failure.GetType().FullName == MissingRedisTable)
+        catch (Exception failure) when (IsMissingTable(failure))
         {
             return false;
+        }
+    }
+
+    private static bool IsMissingTable(Exception failure) => failure.GetType().FullName == MissingRedisTable;
+
+    private void OnStoreUnreachable(Exception failure)
+    {
+        if (Interlocked.Exchange(ref _isUnreachable, 1) == 0)
+        {
+            ClusterLog.StoreUnreachable(logger, failure);
+        }
+    }
+
+    private void OnStoreReachable()
+    {
+        if (Interlocked.Exchange(ref _isUnreachable, 0) == 1)
+        {
+            ClusterLog.StoreReachable(logger);
         }
     }
 
