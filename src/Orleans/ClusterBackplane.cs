@@ -197,9 +197,10 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
         Peer[] asked = [.. _peers.Where(peer => !peer.Outgoing.IsClosed && HasTarget(peer, kind, name, group))];
         var question = new PresenceQuestion { Kind = (byte)kind, Name = name, Except = except };
         bool isComplete = _notReady is null && _evicted is null;
-        foreach (Task<IReadOnlyList<PresentConnection>?> answer in asked.Select(peer => AskAsync(peer, question, cancellationToken)).ToArray())
+        IReadOnlyList<PresentConnection>?[] answers =
+            await Task.WhenAll(asked.Select(peer => AskAsync(peer, question, cancellationToken))).ConfigureAwait(false);
+        foreach (IReadOnlyList<PresentConnection>? found in answers)
         {
-            IReadOnlyList<PresentConnection>? found = await answer.ConfigureAwait(false);
             present.AddRange(found ?? []);
             isComplete &= found is not null;
         }
@@ -446,7 +447,10 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
         try
         {
-            return await _transport.AskAsync(peer.Address, question).WaitAsync(_options.LinkTimeout, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
+            Task<IReadOnlyList<PresentConnection>> answer = _transport.AskAsync(peer.Address, question);
+            // The call may fail after the wait has ended.
+            answer.ObserveException();
+            return await answer.WaitAsync(_options.LinkTimeout, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {

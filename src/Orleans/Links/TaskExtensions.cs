@@ -1,6 +1,6 @@
 namespace ByteStreams.Cluster.Links;
 
-/// <summary>Extensions for waits with a timeout.</summary>
+/// <summary>Extensions for waits that end before the awaited operation.</summary>
 internal static class TaskExtensions
 {
     /// <summary>Completes with the wait, and ignores its timeout. Other exceptions propagate.</summary>
@@ -15,4 +15,11 @@ internal static class TaskExtensions
             // The awaited operation continues.
         }
     }
+
+    /// <summary>Marks the exception of a task as observed, whether or not the task is awaited to its end.</summary>
+    public static void ObserveException(this Task task) => _ = task.ContinueWith(
+        static failed => _ = failed.Exception,
+        CancellationToken.None,
+        TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
+        TaskScheduler.Default);
 }
