@@ -3,13 +3,25 @@ using System.Text.RegularExpressions;
 
 namespace ByteStreams.Cluster.Tests;
 
-/// <summary>docs/cluster.md lists the metrics of the links, as the code has them.</summary>
+/// <summary>docs/cluster.md has the metrics of the links and the code of TLS between hosts, as the code has them.</summary>
 public sealed partial class ClusterDocumentTests
 {
     [Fact]
     public void Metrics_Document_HasEachWithKindUnitAndMeaning() => Assert.Equal(
         Instruments().Select(instrument => $"| `{instrument.Name}` | {Kind(instrument)} | `{instrument.Unit}` | {instrument.Description!.TrimEnd('.')} |"),
         MetricRow().Matches(Repository.Read("docs/cluster.md")).Select(row => row.Value));
+
+    /// <summary>TlsScenarios runs the code of the host program.</summary>
+    [Fact]
+    public void Tls_Document_HasTheCodeOfTheTestedHost() => Assert.Equal(TlsOptions("test/Orleans.Host/Program.cs"), TlsOptions("docs/cluster.md"));
+
+    private static string TlsOptions(string file)
+    {
+        // The file names differ.
+        string[] lines = [.. Repository.Read(file).Split('\n').Select(line => line.Trim())];
+        int begin = Array.FindIndex(lines, line => line.EndsWith("tls =>", StringComparison.Ordinal));
+        return string.Join('\n', lines[(begin + 1)..(Array.IndexOf(lines, "});", begin) + 1)]);
+    }
 
     private static List<Instrument> Instruments()
     {

@@ -277,7 +277,7 @@ public sealed class LinkTests : IDisposable
         Assert.False(second.IsCompleted);
         Assert.False(third.IsCompleted);
         Assert.InRange(hosts[0].Backplane.Peers[0].Outgoing.Queued, 60_000, 64 << 10);
-        // Only then is the batch certainly one of the held ones.
+        // A batch is sent on another thread: its fate must not change before.
         await Patience.UntilAsync(() => _hosts.Held, now => now > 0);
         _hosts.Fates = (_, _, _) => BatchFate.Delivered;
         _hosts.Release();

@@ -57,7 +57,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
     /// <param name="ports">The host's ports.</param>
     /// <param name="redis">The address of the membership store.</param>
     /// <param name="first">The first registration, <c>bytestreams</c> or <c>orleans</c>.</param>
-    /// <param name="settings">Keys and values below <c>ByteStreams:</c>.</param>
+    /// <param name="settings">Configuration keys and values.</param>
     public static HostProcess Start(HostPorts ports, string redis, string first, params (string Key, string Value)[] settings)
     {
         string[] arguments =
@@ -68,7 +68,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
             $"--redis={redis}",
             "--cluster=scenarios",
             $"--first={first}",
-            .. settings.Select(setting => $"--ByteStreams:{setting.Key}={setting.Value}"),
+            .. settings.Select(setting => $"--{setting.Key}={setting.Value}"),
         ];
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "ByteStreams.Orleans.Host"), arguments)
         {

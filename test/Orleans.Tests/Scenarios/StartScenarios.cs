@@ -33,7 +33,7 @@ public sealed class StartScenarios : ClusterScenario
     [Fact(Timeout = 240_000, Explicit = true)]
     public async Task ClusterMaxConnections_HostLeaves_SharesAreRecomputed()
     {
-        Cluster cluster = await StartAsync(("Cluster:ClusterMaxConnections", "90"));
+        Cluster cluster = await StartAsync(("ByteStreams:Cluster:ClusterMaxConnections", "90"));
         Assert.Equal(30, await FillAsync(cluster.Hosts[0], 31));
         await Patience.UntilAsync(() => cluster.Hosts[0].MetricAsync("bytestreams.rejected_connections", "refused_total"), rejected => rejected == 1);
 
