@@ -1,3 +1,4 @@
+using ByteStreams.Cluster.Links;
 using Microsoft.Extensions.Logging;
 
 namespace ByteStreams.Cluster;
@@ -110,7 +111,9 @@ internal sealed class MembershipWatch(
     {
         try
         {
-            await membership.Refresh(default, _stopped.Token).AsTask().WaitAsync(options.LinkTimeout, options.TimeProvider).ConfigureAwait(false);
+            Task refreshing = membership.Refresh(default, _stopped.Token).AsTask();
+            refreshing.ObserveException();
+            await refreshing.WaitAsync(options.LinkTimeout, options.TimeProvider).ConfigureAwait(false);
             OnStoreReachable();
         }
         catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
@@ -168,8 +171,9 @@ internal sealed class MembershipWatch(
     {
         try
         {
-            MembershipTableData found = await store.ReadRowAsync(self.SiloAddress, _stopped.Token)
-                .WaitAsync(StoreInterval, options.TimeProvider, _stopped.Token).ConfigureAwait(false);
+            Task<MembershipTableData> reading = store.ReadRowAsync(self.SiloAddress, _stopped.Token);
+            reading.ObserveException();
+            MembershipTableData found = await reading.WaitAsync(StoreInterval, options.TimeProvider, _stopped.Token).ConfigureAwait(false);
             return found.TryGet(self.SiloAddress) is not null;
         }
         catch (Exception failure) when (IsMissingTable(failure))
