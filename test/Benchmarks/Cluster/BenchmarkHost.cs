@@ -12,7 +12,7 @@ namespace Benchmarks.Cluster;
 /// <summary>A cluster host. The first line of a client is the group to join, or "> GROUP" for a sender, whose further lines go to the group.</summary>
 internal static class BenchmarkHost
 {
-    public static async Task RunAsync(BackplaneKind backplane, int port, int silo, string redis)
+    public static async Task RunAsync(BackplaneKind backplane, string cluster, int port, int silo, string redis)
     {
         HostApplicationBuilder builder = Host.CreateApplicationBuilder();
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
@@ -20,7 +20,7 @@ internal static class BenchmarkHost
         if (backplane != BackplaneKind.Redis)
         {
             builder.UseOrleans(orleans => orleans.UseRedisClustering(redis).ConfigureEndpoints(IPAddress.Loopback, silo, gatewayPort: 0)
-                .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = ($"{backplane}", $"{backplane}")));
+                .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, cluster)));
         }
 
         switch (backplane)

@@ -18,6 +18,10 @@ internal static class Comparison
     private const int Rate = 1000;
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(8);
 
+    /// <summary>The time for the start and the warm-up, after which a measurement fails: a backplane that loses a message would wait for it.</summary>
+    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(1);
+
+    /// <summary>Runs the measurements. Each has a cluster of its own, because the hosts are killed and would be members of the next one.</summary>
     public static async Task RunAsync(TimeSpan time, int rounds)
     {
         using Process redis = Start("redis-server", ["--port", "7399", "--save", "", "--appendonly", "no"]);
@@ -28,7 +32,7 @@ internal static class Comparison
             {
                 foreach (BackplaneKind backplane in Enum.GetValues<BackplaneKind>())
                 {
-                    Result result = await MeasureAsync(backplane, redis, time);
+                    Result result = await MeasureAsync(backplane, $"{backplane}-{round}", redis, time);
                     results[backplane].Add(result);
                     Console.WriteLine(string.Create(
                         CultureInfo.InvariantCulture,
@@ -56,22 +60,23 @@ internal static class Comparison
         return sorted[sorted.Length / 2];
     }
 
-    private static async Task<Result> MeasureAsync(BackplaneKind backplane, Process redis, TimeSpan time)
+    private static async Task<Result> MeasureAsync(BackplaneKind backplane, string cluster, Process redis, TimeSpan time)
     {
         int first = 7500 + (10 * (int)backplane);
+        using var late = new CancellationTokenSource(Longest + (2 * time));
         Process[] hosts = [.. Enumerable.Range(0, Hosts).Select(host => Start(
-            Environment.ProcessPath!, ["host", $"{backplane}", $"{first + host}", $"{11400 + first + host - 7500}", "127.0.0.1:7399"]))];
+            Environment.ProcessPath!, ["host", $"{backplane}", cluster, $"{first + host}", $"{11400 + first + host - 7500}", "127.0.0.1:7399"]))];
         try
         {
             foreach (Process host in hosts)
             {
-                while (await host.StandardOutput.ReadLineAsync() is string line && line != "started")
+                while (await host.StandardOutput.ReadLineAsync(late.Token) is string line && line != "started")
                 {
                 }
             }
 
             Pair[] pairs = await Task.WhenAll(Enumerable.Range(0, Pairs).Select(pair => Pair.ConnectAsync(
-                $"{backplane}-{pair}", first + (pair % Hosts), first + ((pair + 1) % Hosts))));
+                $"{backplane}-{pair}", first + (pair % Hosts), first + ((pair + 1) % Hosts), late.Token)));
             await LoadAsync(pairs, WarmUp);
             double before = Processor(hosts, redis);
             long begun = Stopwatch.GetTimestamp();
@@ -129,19 +134,19 @@ internal static class Comparison
 
     private sealed record Result(double PerSecond, double Micros, double P50, double P99);
 
-    private sealed class Pair(TcpClient sender, TcpClient receiver) : IDisposable
+    private sealed class Pair(TcpClient sender, TcpClient receiver, CancellationToken late) : IDisposable
     {
         private readonly byte[] _message = [.. Enumerable.Repeat((byte)'x', Length - 1), (byte)'\n'];
         private readonly byte[] _received = new byte[65536];
 
-        public static async Task<Pair> ConnectAsync(string group, int from, int to)
+        public static async Task<Pair> ConnectAsync(string group, int from, int to, CancellationToken late)
         {
             var receiver = new TcpClient("127.0.0.1", to) { NoDelay = true };
             await receiver.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"{group}\n"));
-            await receiver.GetStream().ReadExactlyAsync(new byte["joined\n".Length]);
+            await receiver.GetStream().ReadExactlyAsync(new byte["joined\n".Length], late);
             var sender = new TcpClient("127.0.0.1", from) { NoDelay = true };
             await sender.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"> {group}\n"));
-            return new Pair(sender, receiver);
+            return new Pair(sender, receiver, late);
         }
 
         /// <summary>Keeps a number of messages in flight until the token is canceled. Returns the number received.</summary>
@@ -217,7 +222,7 @@ internal static class Comparison
 
         private async Task<int> ReceiveAsync()
         {
-            int count = await receiver.GetStream().ReadAsync(_received);
+            int count = await receiver.GetStream().ReadAsync(_received, late);
             return count > 0 ? count : throw new IOException("A host has closed a connection.");
         }
     }

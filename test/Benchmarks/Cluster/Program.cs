@@ -2,11 +2,11 @@ using System.Globalization;
 using Benchmarks.Cluster;
 
 // run [SECONDS [ROUNDS]]: starts Redis and three hosts for each backplane, measures them one after the other, and prints a table.
-// host BACKPLANE PORT SILOPORT REDIS: runs one host.
+// host BACKPLANE CLUSTER PORT SILOPORT REDIS: runs one host.
 switch (args)
 {
-    case ["host", var backplane, var port, var silo, var redis]:
-        await BenchmarkHost.RunAsync(Enum.Parse<BackplaneKind>(backplane), Number(port), Number(silo), redis);
+    case ["host", var backplane, var cluster, var port, var silo, var redis]:
+        await BenchmarkHost.RunAsync(Enum.Parse<BackplaneKind>(backplane), cluster, Number(port), Number(silo), redis);
         return 0;
     case [] or ["run", ..]:
         int seconds = args.Length > 1 ? Number(args[1]) : 10;
