@@ -142,10 +142,10 @@ internal static class Comparison
         public static async Task<Pair> ConnectAsync(string group, int from, int to, CancellationToken late)
         {
             var receiver = new TcpClient("127.0.0.1", to) { NoDelay = true };
-            await receiver.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"{group}\n"));
+            await receiver.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"{group}\n"), late);
             await receiver.GetStream().ReadExactlyAsync(new byte["joined\n".Length], late);
             var sender = new TcpClient("127.0.0.1", from) { NoDelay = true };
-            await sender.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"> {group}\n"));
+            await sender.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes($"> {group}\n"), late);
             return new Pair(sender, receiver, late);
         }
 
@@ -216,7 +216,7 @@ internal static class Comparison
         {
             for (int message = 0; message < messages; message++)
             {
-                await sender.GetStream().WriteAsync(_message);
+                await sender.GetStream().WriteAsync(_message, late);
             }
         }
 
