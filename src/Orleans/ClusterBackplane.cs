@@ -511,7 +511,7 @@ internal sealed class ClusterBackplane : ByteStreamBackplane, ILinkOwner, IDispo
 
     private void UpdateShare()
     {
-        // A host that is no member yet serves nobody.
+        // Before this host is a member it has no share.
         if (_options.ClusterMaxConnections == 0 || _total is null || !_isMember)
         {
             return;

@@ -15,7 +15,7 @@ internal static class EndpointConfiguration
     /// <summary>The section of the links between the hosts of a cluster. The package ByteStreams.Orleans reads it.</summary>
     public const string Cluster = "Cluster";
 
-    /// <summary>Where the package reads it, whatever section the endpoints have.</summary>
+    /// <summary>The path that the package reads. It does not depend on the section of the endpoints.</summary>
     private const string ClusterPath = "ByteStreams:" + Cluster;
 
     private static readonly string[] Known = [.. EndpointTable.Service.All.Select(setting => setting.Name), Defaults, Endpoints];

@@ -80,7 +80,7 @@ public sealed class ByteStreamConnections : IGroupsReport
     /// <summary>The number of groups with at least one member on this host.</summary>
     public int GroupCount => _groups.Count;
 
-    /// <summary>The number of messages sent on this host since the start. A message counts once, whatever the number of receivers.</summary>
+    /// <summary>The number of messages sent on this host since the start. A message counts once, regardless of the number of receivers.</summary>
     public long Sends => Interlocked.Read(ref _sends);
 
     /// <summary>

@@ -371,7 +371,7 @@ public sealed class LinkTests : IDisposable
         LinkedHost[] hosts = await _hosts.StartAsync(2);
         _hosts.Fates = (_, _, _) => BatchFate.Held;
         LinkedMember ahead = hosts[0].Connect("anna", isExclusive: true);
-        // Turning the shared clock back is equivalent to a second clock that is behind.
+        // Setting the shared clock back is equivalent to a second clock that is late.
         _hosts.Time.AdjustTime(_hosts.Time.GetUtcNow() - TimeSpan.FromSeconds(1));
         hosts[1].Connect("anna", isExclusive: true);
         await Patience.UntilAsync(() => _hosts.Held, now => now == 2);
@@ -482,12 +482,8 @@ public sealed class LinkTests : IDisposable
 
         await hosts[0].Connections.Group("red").SendAsync("slow\n"u8.ToArray(), Test);
         await slow.Begun.Task.WaitAsync(Patience.Limit, Test);
-        // 10 s, longer than LinkTimeout; the sender retries in that time.
-        for (int step = 0; step < 200; step++)
-        {
-            _hosts.Time.Advance(TimeSpan.FromMilliseconds(50));
-            await Task.Delay(5, Test);
-        }
+        // Longer than LinkTimeout; the sender retries in that time.
+        await _hosts.AdvanceWhileBusyAsync(hosts[0], TimeSpan.FromSeconds(10));
 
         Assert.False(hosts[0].Backplane.Peers[0].Outgoing.IsSuspect);
         Assert.InRange(hosts[0].Metrics.ResentBatches, 2, 100);
@@ -496,7 +492,7 @@ public sealed class LinkTests : IDisposable
         Assert.Equal((0, 1), (hosts[0].Metrics.LostMessages, slow.Written));
     }
 
-    /// <summary>What is queued meanwhile is older than the time-out, but the link was never silent.</summary>
+    /// <summary>The queued messages become older than LinkTimeout, but the link is never silent.</summary>
     [Fact(Timeout = 60000)]
     public async Task Receive_BatchIsBeingAppliedForLong_WhatIsQueuedArrivesInOrder()
     {
@@ -515,12 +511,7 @@ public sealed class LinkTests : IDisposable
             await hosts[0].Connections.Group("red").SendAsync(Encoding.ASCII.GetBytes($"{i}".PadLeft(70_000, '0') + "\n"), Test);
         }
 
-        for (int step = 0; step < 300; step++)
-        {
-            _hosts.Time.Advance(TimeSpan.FromMilliseconds(50));
-            await Task.Delay(5, Test);
-        }
-
+        await _hosts.AdvanceWhileBusyAsync(hosts[0], TimeSpan.FromSeconds(15));
         release.Set();
         await _hosts.AdvanceUntilAsync(() => Numbers(member).Length == 5);
         Assert.Equal([0, 1, 2, 3, 4], Numbers(member));

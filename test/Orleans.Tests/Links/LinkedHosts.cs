@@ -40,6 +40,8 @@ internal sealed class LinkedHosts : IDisposable
     private readonly List<LinkedHost> _hosts = [];
     private readonly List<(LinkedHost Host, LinkBatch Batch, TaskCompletionSource<LinkReply> Answer)> _held = [];
 
+    private int _unanswered;
+
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
 
     /// <summary>Returns the fate of each batch. Called under a lock.</summary>
@@ -142,7 +144,13 @@ internal sealed class LinkedHosts : IDisposable
             case BatchFate.Delivered:
                 return Task.FromResult(host.Backplane.Receive(batch));
             case BatchFate.DeliveredAsync:
-                return Task.Run(() => host.Backplane.Receive(batch));
+                Interlocked.Increment(ref _unanswered);
+                return Task.Run(() =>
+                {
+                    LinkReply reply = host.Backplane.Receive(batch);
+                    Interlocked.Decrement(ref _unanswered);
+                    return reply;
+                });
             case BatchFate.ReplyDropped:
                 host.Backplane.Receive(batch);
                 break;
@@ -182,6 +190,21 @@ internal sealed class LinkedHosts : IDisposable
             Time.Advance(TimeSpan.FromMilliseconds(50));
             return false;
         });
+    }
+
+    /// <summary>
+    /// Advances the clock while a receiver is busy. Each retry of the sender is answered before the next step, so that the clock does not run ahead
+    /// of the threads.
+    /// </summary>
+    public async Task AdvanceWhileBusyAsync(LinkedHost sender, TimeSpan time)
+    {
+        for (DateTimeOffset end = Time.GetUtcNow() + time; Time.GetUtcNow() < end;)
+        {
+            long resent = sender.Metrics.ResentBatches;
+            await AdvanceUntilAsync(() => sender.Metrics.ResentBatches > resent);
+            // The batch that keeps the receiver busy is the only one without an answer.
+            await Patience.UntilAsync(() => Volatile.Read(ref _unanswered), unanswered => unanswered == 1);
+        }
     }
 
     public void Dispose()
