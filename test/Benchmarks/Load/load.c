@@ -37,11 +37,15 @@ static const char usage[] =
     "     --size BYTES           of a line with its end, or of a frame without its length (64)\n"
     "     --depth N              messages in flight on each connection (1)\n"
     "     --churn                a connection carries one message and is closed; then the next one is opened\n"
+    "     --resume               ... and resumes the TLS session of its predecessor\n"
+    "     --refused              a connection sends nothing and must be closed without an answer; then the next one is opened\n"
     "     --idle N               as many further connections stay silent meanwhile ...\n"
     "     --idle-echo            ... after one message each\n"
     "     --blocking N           as many further connections have one message at a time in flight, at ...\n"
     "     --block PORT           ... this port\n"
-    "     --memory N             measures no rate but resident memory for each of N idle connections\n"
+    "     --memory N             measures no rate but resident memory for each of N idle connections ...\n"
+    "     --stalled              ... of which each sends as much as the server takes, and reads no answers meanwhile\n"
+    "     --slices S             also reports the messages and the server's CPU from the start of the measured window to the end of each slice\n"
     "     --warmup S --seconds S before the measured window, and of it (0, 1)\n"
     "     --pid N                the server, for its CPU time and memory\n";
 
@@ -57,14 +61,23 @@ static const char usage[] =
 
 enum { RECEIVE_BYTES = 512 * 1024, EVENTS = 512, SIDE_SIZE = 64, SUB_BITS = 7, BUCKETS = 48 << SUB_BITS };
 
-/* LOAD and CHURN are measured. In addition: IDLE sends nothing, ONCE one message, LOOP one line after the other. */
-enum mode { LOAD, CHURN, IDLE, ONCE, LOOP };
+/* The depth of a stalled connection: it sends in chunks of up to 16 messages. */
+#define STALLED_DEPTH 15
+/* The socket buffers of a stalled connection: the kernel must not hold more than the server does. */
+#define STALLED_BUFFER (64 * 1024)
+/* A stalled connection that has sent less was not served. */
+#define STALLED_LEAST 4096
+
+/* LOAD, CHURN and REFUSED are measured. In addition: IDLE sends nothing, ONCE one message, LOOP one line after the other,
+ * STALLED does not read. */
+enum mode { LOAD, CHURN, REFUSED, IDLE, ONCE, LOOP, STALLED };
 
 struct connection {
   enum mode mode;
   int fd;
   int port;
-  SSL *tls;          /* of a measured connection with TLS */
+  SSL *tls;          /* NULL without TLS */
+  SSL_SESSION *session; /* of the previous connection, to be resumed; NULL without */
   uint32_t depth;
   size_t message;    /* bytes of one message */
   size_t period;     /* bytes of depth + 1 messages */
@@ -74,20 +87,22 @@ struct connection {
   uint64_t due;      /* bytes that may be sent so far */
   uint64_t sent;
   uint64_t received;
+  size_t pending;    /* bytes that a stalled connection has given to OpenSSL and that are not counted as sent */
+  int finished;      /* a stalled connection has received all answers */
   uint64_t *issued;  /* when each unanswered message was due, ns: a ring of depth */
 };
 
 static struct {
   const char *path;
-  int port, frame, tls, websocket, churn, idle_echo, block_port;
+  int port, frame, tls, websocket, churn, resume, refused, stalled, idle_echo, block_port;
   unsigned connections, size, depth, idle, blocking, memory;
-  double warmup, seconds;
+  double warmup, seconds, slices;
   pid_t pid;
 } options = {.connections = 64, .size = 64, .depth = 1, .seconds = 1};
 
 static int epoll_fd, draining;
 static unsigned opened, outstanding;
-static uint64_t last_answer, side_answers, answers, histogram[BUCKETS];
+static uint64_t last_answer, side_answers, answers, pushed, closed, resumed, histogram[BUCKETS];
 static clockid_t server_clock;
 static SSL_CTX *tls_context;
 static char receive_buffer[RECEIVE_BYTES];
@@ -189,7 +204,7 @@ static void prepare(struct connection *c, enum mode mode, int port, unsigned ind
   c->mode = mode;
   c->fd = -1;
   c->port = port;
-  c->depth = mode == LOAD ? options.depth : 1;
+  c->depth = mode == LOAD ? options.depth : mode == STALLED ? STALLED_DEPTH : 1;
   c->message = size + (frame ? sizeof(uint32_t) : 0);
   c->period = (c->depth + 1) * c->message;
   c->stream = allocate(2 * c->depth + 1, c->message);
@@ -201,8 +216,9 @@ static void prepare(struct connection *c, enum mode mode, int port, unsigned ind
   memcpy(c->stream + c->period, c->stream, c->depth * c->message);
 }
 
+/* Returns -1 if the server refused the connection while it was opened, which only --refused allows. */
 static int connected_socket(int port) {
-  int on = 1, fd;
+  int on = 1, small = STALLED_BUFFER, fd;
   if (port == 0) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (options.path == NULL || strlen(options.path) >= sizeof address.sun_path) die("no address, or one that is too long");
@@ -218,11 +234,14 @@ static int connected_socket(int port) {
   if (fd < 0) die("socket: %s", strerror(errno));
   /* The port is chosen by connect, for this destination. */
   if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) ||
-      (!options.churn && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)))
+      (!options.churn && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)) ||
+      (options.stalled && (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small))))
     die("setsockopt: %s", strerror(errno));
   if (bind(fd, (struct sockaddr *)&source, sizeof source)) die("bind: %s", strerror(errno));
-  if (connect(fd, (struct sockaddr *)&address, sizeof address)) die("connect to port %d: %s", port, strerror(errno));
-  return fd;
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+  if (!options.refused || errno != ECONNRESET) die("connect to port %d: %s", port, strerror(errno));
+  close(fd);
+  return -1;
 }
 
 /* OpenSSL's result in the form of a system call's. */
@@ -255,11 +274,21 @@ static void send_due(struct connection *c) {
   }
 }
 
-/* A full handshake for each connection, without resumption. */
+/* Keeps the last ticket of a connection for the next one in its place. */
+static int keep_session(SSL *tls, SSL_SESSION *session) {
+  struct connection *c = SSL_get_app_data(tls);
+  SSL_SESSION_free(c->session);
+  c->session = session;
+  return 1;
+}
+
+/* A full handshake for each connection, or with --resume a resumption from the second one on. */
 static void begin_tls(struct connection *c) {
   int flags = fcntl(c->fd, F_GETFL);
   if (flags < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK)) die("fcntl: %s", strerror(errno));
   if ((c->tls = SSL_new(tls_context)) == NULL || !SSL_set_fd(c->tls, c->fd)) die("SSL_new: %s", ERR_error_string(ERR_get_error(), NULL));
+  SSL_set_app_data(c->tls, c);
+  if (c->session != NULL && !SSL_set_session(c->tls, c->session)) die("SSL_set_session: %s", ERR_error_string(ERR_get_error(), NULL));
   SSL_set_connect_state(c->tls);
 }
 
@@ -301,21 +330,42 @@ static void issue(struct connection *c, uint64_t first, uint64_t count, uint64_t
   send_due(c);
 }
 
+static void count_refusal(struct connection *c) {
+  last_answer = now_ns();
+  histogram[bucket_of(last_answer - c->issued[0])]++;
+  answers++;
+  outstanding--;
+}
+
 static void open_connection(struct connection *c) {
   uint64_t begun = now_ns();
-  c->fd = connected_socket(c->port);
+  while ((c->fd = connected_socket(c->port)) < 0) {
+    opened++;
+    outstanding++;
+    c->issued[0] = begun;
+    count_refusal(c);
+    begun = last_answer;
+    if (draining) return;
+  }
   c->due = c->sent = c->received = 0;
-  if (tls_context != NULL && (c->mode == LOAD || c->mode == CHURN)) begin_tls(c);
+  if (tls_context != NULL && c->mode != IDLE && c->mode != LOOP && c->mode != REFUSED) begin_tls(c);
   if (options.websocket && c->mode != LOOP) upgrade(c);
   opened++;
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
-  if (c->mode != IDLE) issue(c, 0, c->depth, begun);
+  if (c->mode == REFUSED) {
+    c->issued[0] = begun;
+    outstanding++;
+  } else if (c->mode != IDLE && c->mode != STALLED) {
+    issue(c, 0, c->depth, begun);
+  }
 }
 
 static void close_connection(struct connection *c) {
   if (options.websocket && c->mode != LOOP && c->fd >= 0) close_websocket(c);
   if (c->tls != NULL) {
+    closed++;
+    resumed += (unsigned)SSL_session_reused(c->tls);
     SSL_shutdown(c->tls);
     SSL_free(c->tls);
     c->tls = NULL;
@@ -327,7 +377,7 @@ static void close_connection(struct connection *c) {
 static void compare(struct connection *c, const char *bytes, size_t count) {
   size_t period = (c->depth + 1) * c->answer;
   /* The possible answer to a partly sent message, if answer and message have the same length. */
-  uint64_t answerable = c->sent / c->message * c->answer + (c->answer == c->message ? c->sent % c->message : 0);
+  uint64_t answerable = c->sent / c->message * c->answer + (c->answer == c->message ? c->sent % c->message : 0) + c->pending;
   if (c->received + count > answerable) die("the server sent %llu bytes for %llu", (unsigned long long)(c->received + count), (unsigned long long)c->sent);
   while (count > 0) {
     size_t at = (size_t)(c->received % period), part = period - at < count ? period - at : count;
@@ -356,6 +406,33 @@ static void count_answers(struct connection *c, uint64_t first, uint64_t count) 
   }
 }
 
+/* Expects a close or a reset, and no byte. */
+static void receive_refusal(struct connection *c) {
+  ssize_t n = take(c, receive_buffer, sizeof receive_buffer);
+  if (n > 0) die("a connection that should be refused received %zd bytes", n);
+  if (n < 0 && errno == EAGAIN) return;
+  if (n < 0 && errno != ECONNRESET) die("recv: %s", strerror(errno));
+  count_refusal(c);
+  close_connection(c);
+  if (!draining) open_connection(c);
+}
+
+/* Sends until the server takes nothing more, or after the measurement to the end of a period. Nothing is read: only the handshake is. */
+static void push(struct connection *c) {
+  while (!draining || c->pending > 0 || c->sent % c->period != 0) {
+    size_t at = (size_t)(c->sent % c->period);
+    ssize_t n = transmit(c, c->stream + at, c->period - at);
+    c->pending = n < 0 && c->tls != NULL ? c->period - at : 0;
+    if (n < 0) {
+      if (errno == EAGAIN) return;
+      if (errno == EINTR) continue;
+      die("send: %s", strerror(errno));
+    }
+    c->sent += (uint64_t)n;
+    pushed += (uint64_t)n;
+  }
+}
+
 static void receive(struct connection *c, uint32_t events) {
   int ending = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   for (;;) {
@@ -363,7 +440,8 @@ static void receive(struct connection *c, uint32_t events) {
     if (n < 0) {
       if (errno == EAGAIN) {
         /* The received data may complete the handshake that due messages wait for. */
-        if (c->tls != NULL) send_due(c);
+        if (c->tls != NULL && c->mode == STALLED) push(c);
+        else if (c->tls != NULL) send_due(c);
         return;
       }
       if (errno == EINTR) continue;
@@ -373,12 +451,22 @@ static void receive(struct connection *c, uint32_t events) {
     uint64_t before = c->received / c->answer;
     compare(c, receive_buffer, (size_t)n);
     uint64_t after = c->received / c->answer;
-    if (after > before) {
+    if (c->mode == STALLED) {
+      last_answer = now_ns();
+    } else if (after > before) {
       count_answers(c, before, after - before);
       if (c->mode == CHURN) return;
     }
     if (c->tls == NULL && (size_t)n < sizeof receive_buffer && !ending) return;
   }
+}
+
+static void receive_stalled(struct connection *c, uint32_t events) {
+  if (c->finished) return;
+  push(c);
+  receive(c, events);
+  c->finished = c->pending == 0 && c->sent % c->period == 0 && c->received == c->sent;
+  if (c->finished) outstanding--;
 }
 
 static void poll_events(int timeout_ms) {
@@ -387,6 +475,16 @@ static void poll_events(int timeout_ms) {
   if (count < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
   for (int i = 0; i < count; i++) {
     struct connection *c = events[i].data.ptr;
+    if (c->mode == REFUSED) {
+      if (events[i].events & ~(uint32_t)EPOLLOUT) receive_refusal(c);
+      continue;
+    }
+    if (c->mode == STALLED) {
+      if (!draining && events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) die("the server closed a stalled connection after %llu bytes", (unsigned long long)c->sent);
+      if (draining) receive_stalled(c, events[i].events);
+      else push(c);
+      continue;
+    }
     if (events[i].events & EPOLLOUT) send_due(c);
     if (events[i].events & ~(uint32_t)EPOLLOUT) receive(c, events[i].events);
   }
@@ -470,6 +568,7 @@ static void close_all(struct connection *all, unsigned count) {
     if (all[i].answers != all[i].stream) free(all[i].answers);
     free(all[i].stream);
     free(all[i].issued);
+    SSL_SESSION_free(all[i].session);
   }
   free(all);
 }
@@ -487,20 +586,29 @@ static void run_until(uint64_t end) {
 static void measure(void) {
   struct connection *load = allocate(options.connections, sizeof *load);
   for (unsigned i = 0; i < options.connections; i++) {
-    prepare(&load[i], options.churn ? CHURN : LOAD, options.port, i);
+    prepare(&load[i], options.refused ? REFUSED : options.churn ? CHURN : LOAD, options.port, i);
     open_connection(&load[i]);
   }
   uint64_t all = 0, begun = last_answer = now_ns();
   run_until(begun + (uint64_t)(options.warmup * 1e9));
   all = answers;
-  answers = side_answers = 0;
+  answers = side_answers = closed = resumed = 0;
   memset(histogram, 0, sizeof histogram);
   uint64_t start = now_ns(), own = clock_ns(CLOCK_PROCESS_CPUTIME_ID), server = options.pid ? clock_ns(server_clock) : 0;
+  unsigned slices = options.slices > 0 ? (unsigned)(options.seconds / options.slices) : 0;
+  struct {
+    uint64_t messages, server;
+  } *slice = allocate(slices + 1, sizeof *slice);
+  for (unsigned i = 0; i < slices; i++) {
+    run_until(start + (uint64_t)((i + 1) * options.slices * 1e9));
+    slice[i].messages = answers;
+    slice[i].server = options.pid ? clock_ns(server_clock) - server : 0;
+  }
   run_until(start + (uint64_t)(options.seconds * 1e9));
   server = options.pid ? clock_ns(server_clock) - server : 0;
   own = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
   double seconds = (double)(now_ns() - start) / 1e9;
-  uint64_t messages = answers, side = side_answers;
+  uint64_t messages = answers, side = side_answers, handshakes = closed, resumptions = resumed;
   /* Next to blocking handlers, that is a result. */
   if (messages == 0 && options.blocking == 0) die("no message was answered");
   double p50 = percentile_us(0.5), p99 = percentile_us(0.99), p999 = percentile_us(0.999);
@@ -513,16 +621,55 @@ static void measure(void) {
   if (messages > 0) printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f", p50, p99, p999);
   if (messages > 0 && options.pid)
     printf(", \"server_busy\": %.3f, \"server_cpu_us\": %.3f", (double)server / 1e9 / seconds, (double)server / 1e3 / (double)messages);
-  puts("}");
+  if (options.resume) printf(", \"resumed\": %.3f", handshakes > 0 ? (double)resumptions / (double)handshakes : 0);
+  for (unsigned i = 0; i < slices; i++) printf("%s%llu", i == 0 ? ", \"slices\": [" : ", ", (unsigned long long)slice[i].messages);
+  for (unsigned i = 0; i < slices; i++) printf("%s%llu", i == 0 ? "], \"slices_cpu_us\": [" : ", ", (unsigned long long)slice[i].server / 1000);
+  puts(slices > 0 ? "]}" : "}");
+  free(slice);
+}
+
+/* Sends on all connections until the server has taken nothing for a second. */
+static struct connection *stall(void) {
+  enum { QUIET_MS = 1000, MOST_MS = 20000, STEP_MS = 50 };
+  struct connection *all = allocate(options.memory, sizeof *all);
+  for (unsigned i = 0; i < options.memory; i++) {
+    prepare(&all[i], STALLED, options.port, i);
+    open_connection(&all[i]);
+    push(&all[i]);
+    if (i % OPENING == OPENING - 1) run_until(now_ns() + STEP_MS * 1000000ULL);
+  }
+  uint64_t before = 0;
+  for (int quiet = 0, all_ms = 0; quiet < QUIET_MS; all_ms += STEP_MS) {
+    if (all_ms >= MOST_MS) die("stalled connections were still served after %d s: the server buffers without a limit", MOST_MS / 1000);
+    run_until(now_ns() + STEP_MS * 1000000ULL);
+    quiet = pushed == before ? quiet + STEP_MS : 0;
+    before = pushed;
+  }
+  for (unsigned i = 0; i < options.memory; i++)
+    if (all[i].sent < STALLED_LEAST) die("a stalled connection has sent only %llu bytes", (unsigned long long)all[i].sent);
+  return all;
+}
+
+/* Reads and compares all answers, so that the measured bytes were those of an echo. */
+static void resume_stalled(struct connection *all) {
+  draining = 1;
+  outstanding = options.memory;
+  last_answer = now_ns();
+  for (unsigned i = 0; i < options.memory; i++) {
+    receive_stalled(&all[i], 0);
+  }
+  wait_for_answers(0);
 }
 
 static void measure_memory(void) {
   rehearse();
   long before = settled_kib();
-  open_side(options.memory, options.idle_echo ? ONCE : IDLE, options.port);
+  struct connection *stalled = options.stalled ? stall() : NULL;
+  if (stalled == NULL) open_side(options.memory, options.idle_echo ? ONCE : IDLE, options.port);
   long after = settled_kib();
-  printf("{\"connections\": %u, \"before_kib\": %ld, \"after_kib\": %ld, \"kib_per_connection\": %.3f}\n", options.memory, before, after,
-         (double)(after - before) / options.memory);
+  if (stalled != NULL) resume_stalled(stalled);
+  printf("{\"connections\": %u, \"before_kib\": %ld, \"after_kib\": %ld, \"kib_per_connection\": %.3f, \"sent_per_connection\": %.0f}\n", options.memory,
+         before, after, (double)(after - before) / options.memory, (double)pushed / options.memory);
 }
 
 static void timed_out(int signal) {
@@ -532,11 +679,12 @@ static void timed_out(int signal) {
 }
 
 static void parse(int count, char **values) {
-  enum { LINE = 1, FRAME, TLS, UNIX, UNIX_FRAME, WEBSOCKET, CONNECTIONS, SIZE, DEPTH, CHURNS, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
+  enum { LINE = 1, FRAME, TLS, UNIX, UNIX_FRAME, WEBSOCKET, CONNECTIONS, SIZE, DEPTH, CHURNS, RESUME, REFUSE, STALL, SLICES, IDLES, IDLE_ECHO, BLOCKING, BLOCK, MEMORY, WARMUP, SECONDS, PID };
   static const struct option names[] = {
       {"line", 1, 0, LINE}, {"frame", 1, 0, FRAME}, {"tls", 1, 0, TLS}, {"unix", 1, 0, UNIX}, {"unix-frame", 1, 0, UNIX_FRAME}, {"websocket", 1, 0, WEBSOCKET},
       {"connections", 1, 0, CONNECTIONS},
-      {"size", 1, 0, SIZE}, {"depth", 1, 0, DEPTH}, {"churn", 0, 0, CHURNS}, {"idle", 1, 0, IDLES}, {"idle-echo", 0, 0, IDLE_ECHO},
+      {"size", 1, 0, SIZE}, {"depth", 1, 0, DEPTH}, {"churn", 0, 0, CHURNS}, {"resume", 0, 0, RESUME}, {"refused", 0, 0, REFUSE}, {"stalled", 0, 0, STALL},
+      {"slices", 1, 0, SLICES}, {"idle", 1, 0, IDLES}, {"idle-echo", 0, 0, IDLE_ECHO},
       {"blocking", 1, 0, BLOCKING}, {"block", 1, 0, BLOCK}, {"memory", 1, 0, MEMORY}, {"warmup", 1, 0, WARMUP}, {"seconds", 1, 0, SECONDS},
       {"pid", 1, 0, PID}, {0}};
   int option;
@@ -551,6 +699,10 @@ static void parse(int count, char **values) {
       case SIZE: options.size = (unsigned)atoi(optarg); break;
       case DEPTH: options.depth = (unsigned)atoi(optarg); break;
       case CHURNS: options.churn = 1; break;
+      case RESUME: options.resume = 1; break;
+      case REFUSE: options.refused = 1; break;
+      case STALL: options.stalled = 1; break;
+      case SLICES: options.slices = atof(optarg); break;
       case IDLES: options.idle = (unsigned)atoi(optarg); break;
       case IDLE_ECHO: options.idle_echo = 1; break;
       case BLOCKING: options.blocking = (unsigned)atoi(optarg); break;
@@ -564,7 +716,8 @@ static void parse(int count, char **values) {
   }
   int needs_pid = options.memory > 0 || (options.idle > 0 && !options.idle_echo);
   if (optind != count || (options.port == 0) == (options.path == NULL) || options.connections == 0 || options.size == 0 || options.depth == 0 ||
-      (needs_pid && options.pid == 0) || (options.blocking > 0 && options.block_port == 0)) {
+      (needs_pid && options.pid == 0) || (options.tls && options.memory > 0 && !options.idle_echo && !options.stalled) ||
+      (options.resume && !(options.tls && options.churn)) || (options.refused && (options.churn || options.websocket)) || (options.blocking > 0 && options.block_port == 0)) {
     fputs(usage, stderr);
     exit(2);
   }
@@ -582,8 +735,11 @@ int main(int count, char **values) {
     /* The server's certificate is self-signed and not part of the measurement. */
     tls_context = SSL_CTX_new(TLS_client_method());
     if (tls_context == NULL || !SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION)) die("no TLS 1.3");
-    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_OFF);
+    /* One cipher and one group, so that all servers do the same work. */
+    if (!SSL_CTX_set_ciphersuites(tls_context, "TLS_AES_256_GCM_SHA384") || !SSL_CTX_set1_groups_list(tls_context, "X25519")) die("no AES-256-GCM or X25519");
+    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | (options.memory > 0 ? SSL_MODE_RELEASE_BUFFERS : 0));
+    SSL_CTX_set_session_cache_mode(tls_context, options.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    if (options.resume) SSL_CTX_sess_set_new_cb(tls_context, keep_session);
   }
   /* Connecting blocks; the alarm ends it if no server accepts. */
   signal(SIGALRM, timed_out);

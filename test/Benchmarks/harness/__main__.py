@@ -14,7 +14,7 @@ from measure import Measurement
 from report import write
 from workloads import workloads
 
-SECTIONS = ("streams", "http", "groups")
+SECTIONS = ("streams", "sidecar", "cold", "http", "groups")
 
 # Descriptors of the process itself and of the measured connections, in addition to the idle ones.
 OWN_DESCRIPTORS = 500

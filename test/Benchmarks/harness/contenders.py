@@ -30,10 +30,12 @@ class Contender:
     plain: bool = True           # also serves without TLS
     forks: bool = False          # one process per connection: neither their CPU nor their calls are counted
     relay: bool = False          # forwards to another server; measured only in relay workloads
-    section: str = "streams"     # of the report: streams, http or groups; a server has only the endpoints of its section
+    section: str = "streams"     # of the report: streams, sidecar, cold, http or groups; a server has only the endpoints of its section
     signalr: bool = False        # uses SignalR
     registers: bool = False      # only its memory per connection is measured
     named: bool = False          # measured only if named
+    refuses: bool = False        # has a port on which an access list rejects each connection
+    environment: tuple = ()      # of the process: pairs of name and value
 
     def missing(self):
         """The reason why it cannot run here, or None."""
@@ -57,6 +59,10 @@ def _c(source, target, *options, libraries=()):
 BUILD_LOADS = (_c(HERE / "Load" / "load.c", LOAD, libraries=("-lssl", "-lcrypto")), _c(HERE / "Load" / "broadcast.c", BROADCAST))
 
 
+TLS_NEEDS = ("cc", "usr/include/openssl/ssl.h*")
+TLS_BUILD = _c(PEERS / "epoll" / "tls.c", ARTIFACTS / "epoll-tls", "-pthread", libraries=("-lssl", "-lcrypto"))
+
+
 def _cargo():
     return ("cargo", "build", "--quiet", "--release", "--offline", "--manifest-path", str(PEERS / "tokio" / "Cargo.toml"),
             "--config", 'source.crates-io.replace-with="debian"',
@@ -72,6 +78,24 @@ def _dotnet(name, folder, *options, switches=(), needs=(), **more):
     build = ("dotnet", "publish", str(PEERS / folder), "-c", "Release", "-v", "quiet", "--nologo",
              "--artifacts-path", str(intermediate), "-o", str(target), *options)
     return Contender(name, title, ("dotnet", *needs), build, (str(target / f"Benchmarks.{folder}"), *switches), **more)
+
+
+def _sidecar(name, title, program, script, needs=(), build=(), **more):
+    """A relay from TLS to a Unix socket, started by a script."""
+    return Contender(name, title, needs, build, (str(PEERS / script / "tls-relay"), *program), unix=False, tls=True, relay=True, section="sidecar", **more)
+
+
+def _streams_host():
+    """The host itself, published as the peers are."""
+    target = ARTIFACTS / "streamshost"
+    build = ("dotnet", "publish", str(REPOSITORY / "src" / "Host" / "StreamsHost.csproj"), "-c", "Release", "-v", "quiet", "--nologo",
+             "--artifacts-path", str(ARTIFACTS / "dotnet" / "streamshost"), "-o", str(target))
+    return _sidecar("sidecar-streamshost", "StreamsHost", (str(target / "StreamsHost"),), "StreamsHost", ("dotnet",), build, own=True, refuses=True)
+
+
+def _cold(name, title, *options, output="bytestreams", **environment):
+    """One program; the contenders differ in how the runtime compiles it."""
+    return _dotnet(name, "ByteStreams", *options, title=title, output=output, unix=False, own=True, section="cold", environment=tuple(environment.items()))
 
 
 def _http(name, transport, **more):
@@ -116,6 +140,25 @@ CONTENDERS = [
     _dotnet("bytestreams-relay", "ByteStreams", title="ByteStreams relay", output="bytestreams", unix=False, relay=True, own=True),
     _dotnet("bytestreams-relay-no-middleware", "ByteStreams", title="ByteStreams relay, no middleware", output="bytestreams",
             switches=("--no-middleware",), unix=False, relay=True, own=True),
+    Contender("c-tls", "C, epoll and OpenSSL", TLS_NEEDS, TLS_BUILD, (str(ARTIFACTS / "epoll-tls"),), unix=False, tls=True,
+              plain=False),
+    _sidecar("sidecar-nginx", "nginx stream", (), "nginx", ("nginx", "usr/lib/nginx/modules/ngx_stream_module.so*"), refuses=True),
+    _sidecar("sidecar-haproxy", "HAProxy", (), "haproxy", ("haproxy",), refuses=True),
+    _sidecar("sidecar-stunnel", "stunnel", (), "stunnel", ("stunnel4",)),
+    _dotnet("sidecar-kestrel", "Kestrel", title="Kestrel, SslStream copying both ways", output="kestrel", unix=False, tls=True, relay=True,
+            section="sidecar"),
+    _streams_host(),
+    Contender("terminated-c", "C, epoll and OpenSSL", TLS_NEEDS, TLS_BUILD, (str(ARTIFACTS / "epoll-tls"),), unix=False, tls=True,
+              plain=False, section="sidecar"),
+    _dotnet("terminated-kestrel", "Kestrel", title="Kestrel, stock", output="kestrel", unix=False, tls=True, section="sidecar"),
+    _dotnet("terminated-bytestreams", "ByteStreams", title="ByteStreams", output="bytestreams", unix=False, tls=True, own=True, section="sidecar"),
+    _cold("cold-default", "default settings"),
+    _cold("cold-ready-to-run", "ReadyToRun", "--use-current-runtime", "--self-contained", "false", "-p:PublishReadyToRun=true", output="bytestreams-ready-to-run"),
+    _cold("cold-no-pgo", "`TieredPGO` off", DOTNET_TieredPGO="0"),
+    _cold("cold-ready-to-run-no-pgo", "ReadyToRun, `TieredPGO` off", "--use-current-runtime", "--self-contained", "false", "-p:PublishReadyToRun=true",
+          output="bytestreams-ready-to-run", DOTNET_TieredPGO="0"),
+    _cold("cold-no-quick-jit", "`TieredCompilation.QuickJit` off", DOTNET_TC_QuickJit="0"),
+    _cold("cold-no-tiers", "`TieredCompilation` off", DOTNET_TieredCompilation="0"),
     _http("http-kestrel", "stock", title="Kestrel, stock"),
     _http("http-bytestreams", "epoll", title="ByteStreams", own=True),
     _http("http-socket", "socket", title="ByteStreams, Socket engine", own=True, named=True),

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 from contenders import ARTIFACTS, BROADCAST, HERE, LOAD
+from workloads import COLD_SLICE
 
 # The connections of a round are opened and answered once before its window opens.
 ROUND_WARMUP = 0.2
@@ -23,11 +24,15 @@ class Load:
     """load.c: compares every byte, and reads the server's CPU clock itself."""
 
     def command(self, workload, server, seconds, kind):
-        command = [str(LOAD), f"--{workload.endpoint}", str(server.endpoints[workload.endpoint]), "--pid", str(server.pid), *workload.load]
+        # A connection that is refused sends nothing, so that its endpoint needs no name of its own.
+        endpoint = "line" if workload.endpoint == "refuse" else workload.endpoint
+        command = [str(LOAD), f"--{endpoint}", str(server.endpoints[workload.endpoint]), "--pid", str(server.pid), *workload.load]
         if workload.blocking:
             command += ["--block", str(server.endpoints["block"])]
         if seconds is not None:
-            command += ["--seconds", str(seconds), "--warmup", "0" if kind == "calls" else str(ROUND_WARMUP)]
+            command += ["--seconds", str(seconds), "--warmup", "0" if kind == "calls" or workload.cold else str(ROUND_WARMUP)]
+        if workload.cold:
+            command += ["--slices", str(COLD_SLICE)]
         return command
 
     def run(self, command, workload, server):

@@ -8,6 +8,7 @@ from contenders import CONTENDERS
 from generators import GENERATORS, LoadError
 from machine import busy_seconds
 from servers import Server, idle_cpu_shares
+from workloads import COLD_SECONDS
 
 COUNT_SECONDS = 1
 
@@ -34,11 +35,12 @@ class Measurement:
                 # All relays forward to it. It shares the core of the load, so that the other core only relays.
                 self._echo = Server(CONTENDERS[0], self._load_core)
             if any(not (workload.memory or workload.own_process) for workload in workloads):
-                self._shared = self._start(self._contenders, self._server_core, 1)
+                shared = [workload for workload in workloads if not (workload.memory or workload.own_process)]
+                self._shared = self._start([c for c in self._contenders if any(_serves(c, workload) for workload in shared)], self._server_core, 1)
             for workload in workloads:
                 contenders = [c for c in self._contenders if _serves(c, workload)]
                 print(f"{workload.key}: {workload.title}", flush=True)
-                (self._memory if workload.memory else self._rate)(workload, contenders)
+                (self._memory if workload.memory else self._cold if workload.cold else self._rate)(workload, contenders)
             # After all workloads: a warmed server must not keep a core busy.
             if self._shared:
                 for name, share in idle_cpu_shares(self._shared, self._options.seconds).items():
@@ -64,11 +66,20 @@ class Measurement:
             server.stop()
 
     def _memory(self, workload, contenders):
-        for number in range(self._options.rounds):
+        for number in range(min(self._options.rounds, workload.most_rounds)):
+            for contender in contenders:
+                server = Server(contender, self._server_core, workload.threads, self._echo)
+                try:
+                    self._attempt("round", workload, server, round=number)
+                finally:
+                    server.stop()
+
+    def _cold(self, workload, contenders):
+        for number in range(min(self._options.rounds, workload.most_rounds)):
             for contender in contenders:
                 server = Server(contender, self._server_core, workload.threads)
                 try:
-                    self._attempt("round", workload, server, round=number)
+                    self._attempt("round", workload, server, seconds=COLD_SECONDS, round=number)
                 finally:
                     server.stop()
 
@@ -83,6 +94,9 @@ class Measurement:
                 turn = number % max(1, len(standing))
                 for contender in standing[turn:] + standing[:turn]:
                     self._attempt("round", workload, servers[contender.name], seconds=self._options.seconds, round=number)
+            if workload.section == "sidecar":
+                for contender in standing:
+                    self._record("footprint", workload=workload.key, contender=contender.name, resident_mib=round(servers[contender.name].resident_mib(), 1))
             if self._calls and workload.count_calls:
                 for contender in (contender for contender in standing if not contender.forks):
                     self._attempt("calls", workload, servers[contender.name], seconds=COUNT_SECONDS)
@@ -133,7 +147,9 @@ class Measurement:
 def _serves(contender, workload):
     if workload.section == "groups":
         return contender.registers == workload.memory
-    return workload.section == "http" or (
+    if workload.endpoint == "refuse":
+        return contender.refuses
+    return workload.section in ("http", "cold") or (
         contender.relay == workload.relay and (contender.tls if workload.endpoint == "tls" else contender.plain)
         and (contender.unix or not workload.unix) and (contender.blocking or not workload.blocking)
         and (contender.loops or workload.threads == 1))

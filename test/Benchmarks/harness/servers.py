@@ -1,6 +1,7 @@
 """Server processes: start, readiness, CPU and memory, stop."""
 
 import errno
+import os
 import random
 import select
 import socket
@@ -29,6 +30,8 @@ class Server:
             self.endpoints = {name: self._port() for name in ("http", "https", "h2c", "websocket")}
         elif contender.section == "groups":
             self.endpoints = {name: self._port() for name in ("messages", "control")}
+        elif contender.section == "sidecar":
+            self.endpoints = {name: self._port() for name in ("tls", "refuse") if name == "tls" or contender.refuses}
         else:
             self.endpoints = self._stream_endpoints(contender, folder)
         command = [] if core is None else ["taskset", "-c", str(core)]
@@ -41,7 +44,8 @@ class Server:
             command += ["--certificate", str(CERTIFICATE), "--key", str(KEY)]
         self._log = open(ARTIFACTS / f"{contender.name}.log", "ab")
         # A separate folder without configuration files.
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, cwd=folder,
+                                         env=os.environ | dict(contender.environment))
         self.pid = self._process.pid
         self._await_ready()
 
@@ -81,6 +85,10 @@ class Server:
     def cpu_seconds(self):
         """Processor time of all its threads, past and present. The clock id is the kernel's for another process."""
         return time.clock_gettime(~self.pid << 3 | 2)
+
+    def resident_mib(self):
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
 
     def settle(self):
         """Waits until the server is idle, so that closing its connections does not count for the next contender."""

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from contenders import HERE
 
+# Connections that are stalled, whose messages have a size of 1 KiB.
+STALLED = 500
+_STALLED = ("--memory", str(STALLED), "--stalled", "--size", "1024")
+# Of the measurement of a cold process, with the end of each slice of which a rate is reported, and the seconds of full speed at the end.
+COLD_SECONDS, COLD_SLICE, COLD_FULL = 12, 0.1, 3
 HELLO = b"Hello, World!"
 # Those of Peers/Http.
 LARGE = bytes(ord("a") + i % 26 for i in range(64 * 1024))
@@ -16,18 +21,20 @@ class Workload:
     key: str
     title: str
     load: tuple = ()
-    endpoint: str = "line"       # line, frame, tls, unix, unix-frame; http, https, h2c, websocket
+    endpoint: str = "line"       # line, frame, tls, unix, unix-frame; refuse; http, https, h2c, websocket
     shared_core: bool = False    # client and server on one core
     pinned: bool = True
     threads: int = 1
     own_process: bool = False    # a server process of its own, of the same warm-up
     memory: bool = False         # resident memory instead of a rate
+    most_rounds: int = 100       # a run has no more, however many were wanted
     blocking: bool = False       # needs --block
     count_calls: bool = True
     beside: str = ""             # the workload that this one disturbs
     yardstick: str = "c"         # the contender that the others are measured by
     relay: bool = False          # through relays, to the C server's Unix socket
-    section: str = "streams"     # of the report: streams, http, groups
+    cold: bool = False           # a new process for each round, measured from its start
+    section: str = "streams"     # of the report: streams, sidecar, cold, http, groups
     generator: str = "load"      # load, broadcast, wrk, h2load
     path: str = ""               # requested over HTTP
     answer: bytes = b""          # the body of each response
@@ -48,6 +55,11 @@ def _h2load(key, title, endpoint):
                     generator="h2load", path="/plaintext", answer=HELLO)
 
 
+def _sidecar(key, title, load=(), endpoint="tls", relay=True, **more):
+    return Workload(key, title, load, endpoint, relay=relay, section="sidecar", yardstick="sidecar-nginx" if relay else "terminated-c",
+                    most_rounds=3 if more.get("memory") else 100, **more)
+
+
 def workloads(idle):
     """All of them, with `idle` connections where connections idle."""
     return [
@@ -59,8 +71,9 @@ def workloads(idle):
         Workload("f", "connect, one line, close; 64 at a time", ("--churn",)),
         Workload("g", f"KiB per idle connection, {idle:,} only connected", ("--memory", str(idle)), memory=True),
         Workload("g1", f"KiB per idle connection, {idle:,} after one echoed line each", ("--memory", str(idle), "--idle-echo"), memory=True),
-        Workload("h", "1 KiB frames within TLS 1.3, 64 connections", ("--size", "1024"), "tls", yardstick="kestrel"),
-        Workload("h1", "connect, TLS 1.3 handshake, one frame, close; 64 at a time", ("--churn",), "tls", yardstick="kestrel"),
+        Workload("h", "1 KiB frames within TLS 1.3, 64 connections", ("--size", "1024"), "tls", yardstick="c-tls"),
+        Workload("h1", "connect, full TLS 1.3 handshake, one frame, close; 64 at a time", ("--churn",), "tls", yardstick="c-tls"),
+        Workload("h1-resumed", "h1, each session resumed by a ticket", ("--churn", "--resume"), "tls", yardstick="c-tls"),
         Workload("i1", "64-byte lines through a relay from TCP to a Unix socket, 64 connections", relay=True, yardstick="nginx"),
         Workload("i2", "64 KiB frames through the relay, 8 connections", ("--size", "65536", "--connections", "8"), "frame", relay=True,
                  yardstick="nginx"),
@@ -71,6 +84,18 @@ def workloads(idle):
         Workload("m", "one connection, client and server on two idle cores", ("--connections", "1")),
         Workload("u", "a over a Unix socket", endpoint="unix"),
         Workload("v", "b over a Unix socket", ("--depth", "16"), "unix"),
+        _sidecar("t1", "1 KiB frames from TLS 1.3 to a Unix socket, 64 connections", ("--size", "1024")),
+        _sidecar("t2", "64 KiB frames, 8 connections", ("--size", "65536", "--connections", "8")),
+        _sidecar("t3", "connect, full handshake, one frame, close; 64 at a time", ("--churn",)),
+        _sidecar("t3-resumed", "t3, each session resumed by a ticket", ("--churn", "--resume")),
+        _sidecar("r", "connections refused by an access list; 64 at a time", ("--refused",), "refuse"),
+        _sidecar("t4-terminated", f"KiB per idle TLS connection, {idle // 2:,} after one echoed frame each, terminated",
+                 ("--memory", str(idle // 2), "--idle-echo"), relay=False, memory=True),
+        _sidecar("t4-relayed", f"the same, {idle // 2:,} relayed", ("--memory", str(idle // 2), "--idle-echo"), memory=True),
+        _sidecar("t4-stalled-terminated", f"KiB per TLS connection that sends and takes no answers, {STALLED} terminated", _STALLED, relay=False, memory=True),
+        _sidecar("t4-stalled-relayed", f"the same, {STALLED} relayed", _STALLED, memory=True),
+        Workload("cold", f"a in the first {COLD_SECONDS} seconds of a process", section="cold", yardstick="cold-default", cold=True, own_process=True, most_rounds=3,
+                 count_calls=False),
         _wrk("http-plaintext", "plaintext, 64 connections"),
         _wrk("http-json", "JSON in two flushes, 64 connections", "/json", GREETING),
         _wrk("http-post", "JSON of 1 KiB posted, 64 connections", "/order", ORDER_TOTAL, (f"post={ORDER}",)),

@@ -28,8 +28,9 @@ builder.WebHost.ConfigureKestrel(kestrel =>
 {
     if (arguments.Upstream is string upstream && arguments.UpstreamFrame is string upstreamFrame)
     {
-        kestrel.Listen(System.Net.IPAddress.Loopback, arguments.Line!.Value, listen => listen.Run(new RelayHandler(upstream).OnConnectedAsync));
-        kestrel.Listen(System.Net.IPAddress.Loopback, arguments.Frame!.Value, listen => listen.Run(new RelayHandler(upstreamFrame).OnConnectedAsync));
+        Relay(kestrel, arguments.Line, upstream);
+        Relay(kestrel, arguments.Frame, upstreamFrame);
+        Relay(kestrel, arguments.Tls, upstreamFrame, listen => listen.UseHttps(X509Certificate2.CreateFromPemFile(arguments.Certificate!, arguments.Key)));
         return;
     }
 
@@ -58,6 +59,18 @@ await using WebApplication application = builder.Build();
 await application.StartAsync();
 Console.WriteLine("ready");
 await application.WaitForShutdownAsync();
+
+static void Relay(KestrelServerOptions kestrel, int? port, string upstream, Action<ListenOptions>? configure = null)
+{
+    if (port is int number)
+    {
+        kestrel.Listen(System.Net.IPAddress.Loopback, number, listen =>
+        {
+            configure?.Invoke(listen);
+            listen.Run(new RelayHandler(upstream).OnConnectedAsync);
+        });
+    }
+}
 
 static void Listen<THandler>(KestrelServerOptions kestrel, int? port) where THandler : ConnectionHandler
 {
