@@ -30,6 +30,7 @@ def parse(groups):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of a round (2)")
     parser.add_argument("--warmup", type=float, default=8, help="seconds for each contender and workload before its first round (8)")
+    parser.add_argument("--idle", type=int, default=10000, help="connections of the workloads with idle ones, if the limit of descriptors allows (10,000)")
     parser.add_argument("--server-core", type=int, default=1)
     parser.add_argument("--load-core", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a smoke test: one round of a second after a second of warm-up, into a temporary folder")
@@ -51,9 +52,8 @@ def _list_of(known, groups=None):
 
 
 def main():
-    idle = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS)
-    every = workloads(idle)
-    options = parse({section: [workload.key for workload in every if workload.section == section] for section in SECTIONS})
+    options = parse({section: [workload.key for workload in workloads(0) if workload.section == section] for section in SECTIONS})
+    every = workloads(min(options.idle, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS))
     cores = os.sched_getaffinity(0)
     if not {options.server_core, options.load_core} <= cores:
         sys.exit(f"cores {options.server_core} and {options.load_core} are wanted, {sorted(cores)} are here")

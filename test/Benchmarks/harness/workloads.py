@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from contenders import HERE
 
+# Idle TLS connections at most: a relayed one has two descriptors.
+SECURE = 5000
 # Connections that are stalled, whose messages have a size of 1 KiB.
 STALLED = 500
 _STALLED = ("--memory", str(STALLED), "--stalled", "--size", "1024")
-# Of the measurement of a cold process, with the end of each slice of which a rate is reported, and the seconds of full speed at the end.
+# A cold process is measured for COLD_SECONDS, in slices of COLD_SLICE; its full speed is that of the last COLD_FULL.
 COLD_SECONDS, COLD_SLICE, COLD_FULL = 12, 0.1, 3
 HELLO = b"Hello, World!"
 # Those of Peers/Http.
@@ -62,6 +64,7 @@ def _sidecar(key, title, load=(), endpoint="tls", relay=True, **more):
 
 def workloads(idle):
     """All of them, with `idle` connections where connections idle."""
+    secure = min(SECURE, idle // 2)
     return [
         Workload("a", "64-byte lines, 64 connections, 1 in flight"),
         Workload("b", "64-byte lines, 64 connections, 16 in flight", ("--depth", "16")),
@@ -89,9 +92,9 @@ def workloads(idle):
         _sidecar("t3", "connect, full handshake, one frame, close; 64 at a time", ("--churn",)),
         _sidecar("t3-resumed", "t3, each session resumed by a ticket", ("--churn", "--resume")),
         _sidecar("r", "connections refused by an access list; 64 at a time", ("--refused",), "refuse"),
-        _sidecar("t4-terminated", f"KiB per idle TLS connection, {idle // 2:,} after one echoed frame each, terminated",
-                 ("--memory", str(idle // 2), "--idle-echo"), relay=False, memory=True),
-        _sidecar("t4-relayed", f"the same, {idle // 2:,} relayed", ("--memory", str(idle // 2), "--idle-echo"), memory=True),
+        _sidecar("t4-terminated", f"KiB per idle TLS connection, {secure:,} after one echoed frame each, terminated",
+                 ("--memory", str(secure), "--idle-echo"), relay=False, memory=True),
+        _sidecar("t4-relayed", f"the same, {secure:,} relayed", ("--memory", str(secure), "--idle-echo"), memory=True),
         _sidecar("t4-stalled-terminated", f"KiB per TLS connection that sends and takes no answers, {STALLED} terminated", _STALLED, relay=False, memory=True),
         _sidecar("t4-stalled-relayed", f"the same, {STALLED} relayed", _STALLED, memory=True),
         Workload("cold", f"a in the first {COLD_SECONDS} seconds of a process", section="cold", yardstick="cold-default", cold=True, own_process=True, most_rounds=3,
