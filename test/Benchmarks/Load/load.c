@@ -64,7 +64,9 @@ enum { RECEIVE_BYTES = 512 * 1024, EVENTS = 512, SIDE_SIZE = 64, SUB_BITS = 7, B
 /* The depth of a stalled connection: it sends in chunks of up to 16 messages. */
 #define STALLED_DEPTH 15
 /* The socket buffers of a stalled connection: the kernel must not hold more than the server does. */
-#define STALLED_BUFFER (64 * 1024)
+#define STALLED_BUFFER (256 * 1024)
+/* TCP may have backed off during the stall: its next attempt can be half a minute away. */
+#define STALLED_STUCK_NS 60000000000ULL
 /* A stalled connection that has sent less was not served. */
 #define STALLED_LEAST 4096
 
@@ -488,7 +490,7 @@ static void poll_events(int timeout_ms) {
     if (events[i].events & EPOLLOUT) send_due(c);
     if (events[i].events & ~(uint32_t)EPOLLOUT) receive(c, events[i].events);
   }
-  if (outstanding > 0 && now_ns() - last_answer > STUCK_NS) die("%u messages were not answered", outstanding);
+  if (outstanding > 0 && now_ns() - last_answer > (options.stalled && draining ? STALLED_STUCK_NS : STUCK_NS)) die("%u messages were not answered", outstanding);
 }
 
 static void wait_for_answers(unsigned left) {

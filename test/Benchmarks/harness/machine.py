@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 
-from contenders import PYTHON
+from contenders import PYTHON, REPOSITORY
 
 # The number in the output of each.
 VERSIONS = {
@@ -32,7 +32,7 @@ def describe(options):
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "versions": {name: re.search(r"\d[\w.]*", text).group() for name, command in VERSIONS.items() if (text := _output(command))},
-        "revision": _output(("git", "describe", "--always", "--dirty")),
+        "revision": _output(("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty")),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "warmup": options.warmup,
