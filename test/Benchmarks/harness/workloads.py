@@ -6,8 +6,8 @@ from contenders import HERE
 
 # Idle TLS connections at most: a relayed one has two descriptors.
 SECURE = 5000
-# Connections that are stalled, whose messages have a size of 1 KiB.
-STALLED = 250
+# Connections that are stalled, whose messages have a size of 1 KiB. Each has about 8 MiB in the kernel's buffers, which must stay below tcp_mem.
+STALLED = 125
 _STALLED = ("--memory", str(STALLED), "--stalled", "--size", "1024")
 # A cold process is measured for COLD_SECONDS, in slices of COLD_SLICE; its full speed is that of the last COLD_FULL.
 COLD_SECONDS, COLD_SLICE, COLD_FULL = 12, 0.1, 3
