@@ -116,6 +116,26 @@ middleware() {
     ! timeout 10 streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && wait_for 'ended: proxy_untrusted' && stop "$pid"
 }
 
+# The server of the section on reading: lines in one packet and in parts, and a partial line at the end.
+batches() {
+  program docs/applications.md csharp 3 || return
+  start env --chdir "$temp/programs" "${program[@]}"
+  wait_for '^Serving on' || return
+  timeout 20 python3 - <<'PYTHON' && stop "$pid"
+import socket
+with socket.create_connection(("127.0.0.1", 7092), 10) as client:
+    lines = client.makefile("rb")
+    client.sendall(b"ping\npong\n\npi")
+    assert [lines.readline() for _ in range(3)] == [b"pong\n", b"error\n", b"error\n"]
+    client.sendall(b"ng\nping")
+    assert lines.readline() == b"pong\n"
+    client.shutdown(socket.SHUT_WR)
+    assert lines.read() == b"pong\n"
+PYTHON
+  # The server has no handler of SIGTERM.
+  (($? == 143))
+}
+
 # The handler and the HTTP endpoint of the section on sending to other connections.
 other_connections() {
   local name=$temp/programs/feed url
@@ -123,9 +143,9 @@ other_connections() {
     printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using System.Text;' 'using ByteStreams;' \
       'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' \
       'builder.Services.AddByteStreams().AddHandler<Feed>("feed").AddEndpoint("feed", "tcp://127.0.0.1:7091", "feed");' 'WebApplication app = builder.Build();'
-    block docs/applications.md csharp 4
+    block docs/applications.md csharp 5
     echo 'app.Run();'
-    block docs/applications.md csharp 3
+    block docs/applications.md csharp 4
   } >"$name.cs"
   dotnet build "$name.cs" -o "$name" || return
   start env --chdir "$temp/programs" "$name/feed"
@@ -244,6 +264,7 @@ check "README.md: the sidecar relays" sidecar_relays
 check "README.md: every command is run" every_command_is_run
 check "applications.md: handlers and endpoints" handlers_and_endpoints
 check "applications.md: connection middleware" middleware
+check "applications.md: one await per batch" batches
 check "applications.md: sending to other connections" other_connections
 
 # Packages of SuperSocket and Bedrock.Framework are not built here: only the block of ByteStreams is run of their pages.

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net.Security;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
@@ -34,6 +35,43 @@ public abstract partial class ConnectionContract
         writer.Write("still here"u8);
         writer.Close();
         Assert.Equal("still here", Text(await link.Reader.ReadAsync(cancellationToken: Soon)));
+    }
+
+    [Fact, Trait("Contract", "W11")]
+    public async Task StartTls_TryCallsBeforeAndAfter_SearchWhatTlsDecrypts()
+    {
+        Link link = await ConnectAsync();
+        (ByteStreamReader reader, ByteStreamWriter writer) = link.Client;
+        writer.Write("STARTTLS\n"u8);
+        Assert.Equal("STARTTLS\n", await TryLineAsync(link.Reader));
+        Assert.False(link.Reader.TryReadLine(out _));
+
+        Task upgrade = link.Writer.StartTlsAsync(TestCertificate.Server, Soon);
+        Assert.Throws<InvalidOperationException>(() => link.Reader.TryReadLine(out _));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => link.Reader.WaitToReadAsync(Soon).AsTask());
+        await writer.StartTlsAsync(TestCertificate.Client, Soon);
+        await upgrade;
+
+        Assert.False(link.Reader.TryReadLine(out _));
+        writer.Write("a\nb\nc"u8);
+        Assert.Equal("a\n", await TryLineAsync(link.Reader));
+        Assert.Equal("b\n", await TryLineAsync(link.Reader));
+        link.Writer.Write("d\n"u8);
+        Assert.Equal("d\n", await TryLineAsync(reader));
+        writer.WriteEof();
+        Assert.Equal("c", await TryLineAsync(link.Reader));
+        Assert.False(await link.Reader.WaitToReadAsync(Soon));
+
+        async Task<string> TryLineAsync(ByteStreamReader source)
+        {
+            ReadOnlySequence<byte> line;
+            while (!source.TryReadLine(out line))
+            {
+                Assert.True(await source.WaitToReadAsync(Soon));
+            }
+
+            return Text(line.ToArray());
+        }
     }
 
     [Fact, Trait("Contract", "W11")]

@@ -107,6 +107,7 @@ public sealed partial class ByteStreamReader
     {
         Enter();
         Volatile.Write(ref _waitingCall, null);
+        ForgetBatch();
         if (input is not null)
         {
             _input = input;
@@ -312,6 +313,30 @@ public sealed partial class ByteStreamReader
         }
 
         _ended |= result.IsCompleted;
+    }
+
+    /// <summary>The length of the message at the start of the buffer, or -1 where more must arrive first.</summary>
+    private long MeasureMessage<T>(MessageParser<T> parser, out T message)
+    {
+        ReadOnlySequence<byte> buffer = _buffer.Sequence;
+        message = default!;
+        if (!buffer.IsEmpty)
+        {
+            var input = new SequenceReader<byte>(buffer);
+            if (parser(ref input, out message))
+            {
+                // As for a record: the limit does not depend on the number of segments that the message arrived in.
+                return input.Consumed <= Limit ? input.Consumed : throw Overrun(
+                    $"A message of {input.Consumed} bytes is longer than the limit of {Limit}.", (int)input.Consumed);
+            }
+
+            if (buffer.Length > Limit)
+            {
+                throw Overrun($"{buffer.Length} bytes without a whole message are over the limit of {Limit}.", (int)buffer.Length);
+            }
+        }
+
+        return _ended ? throw new IncompleteReadException(DiscardAll(), null) { Reader = this } : -1;
     }
 
     private TResult Take<TResultMaker, TResult>(TResultMaker result, long length)

@@ -50,10 +50,10 @@ public sealed partial class ByteStreamReader
     }
 
     /// <summary>Through a newline: R9, R13.</summary>
-    private struct LineCut(string call) : ICut
+    private struct LineCut(string call, long searched = 0) : ICut
     {
         // Everything before this position of the stream has been searched (R21).
-        private long _searched;
+        private long _searched = searched;
 
         public readonly string Call => call;
 
@@ -94,10 +94,12 @@ public sealed partial class ByteStreamReader
         private readonly IReadOnlyList<ReadOnlyMemory<byte>>? _given;
         private ReadOnlyMemory<byte> _one;
         private ReadOnlyMemory<byte>[]? _some;
+        private int _count;
         private SeparatorAutomaton? _many;
         private int _state;
 
-        // Everything before this position of the stream has been searched (R21).
+        // The search began at _start; everything before _searched has been searched (R21). Both are positions of the stream.
+        private long _start;
         private long _searched;
 
         public UntilCut(string call, ReadOnlyMemory<byte> separator)
@@ -112,6 +114,21 @@ public sealed partial class ByteStreamReader
             _given = separators ?? [];
         }
 
+        /// <summary>The first <paramref name="count"/> separators of an array that is sorted by length.</summary>
+        public UntilCut(string call, ReadOnlyMemory<byte>[] sorted, int count)
+        {
+            Call = call;
+            _one = sorted[0];
+            _some = sorted;
+            _count = count;
+        }
+
+        public UntilCut(string call, SeparatorAutomaton many)
+        {
+            Call = call;
+            _many = many;
+        }
+
         public string Call { get; }
 
         public readonly int Needs => 0;
@@ -120,7 +137,7 @@ public sealed partial class ByteStreamReader
         {
             if (_given is { Count: 0 })
             {
-                return new ArgumentException($"{Call} takes at least one separator.", "separators");
+                return NoSeparator(Call);
             }
 
             if (_given is { Count: 1 })
@@ -133,23 +150,42 @@ public sealed partial class ByteStreamReader
                     ? array
                     : [.. _given.OrderBy(static separator => separator.Length)];
                 _one = _some[0];
+                _count = _some.Length;
             }
             else if (_given is not null)
             {
                 _many = SeparatorAutomaton.For(_given);
             }
 
-            return (_many?.Shortest ?? _one.Length) == 0
-                ? new ArgumentException($"{Call} takes separators of at least one byte.", "separator")
-                : null;
+            return (_many?.Shortest ?? _one.Length) == 0 ? EmptySeparator(Call) : null;
         }
+
+        public static ArgumentException NoSeparator(string call, string parameter = "separators") =>
+            new($"{call} takes at least one separator.", parameter);
+
+        public static ArgumentException EmptySeparator(string call, string parameter = "separator") =>
+            new($"{call} takes separators of at least one byte.", parameter);
 
         public long Measure(ByteStreamReader reader)
         {
+            if (_start != reader._position)
+            {
+                // Bytes were taken that this search has passed. A separator that began in them is gone.
+                (_start, _searched, _state) = (reader._position, 0, 0);
+            }
+
             long buffered = reader._buffer.Length;
+            int state = _state;
             if (TryFind(reader._buffer, Math.Max(0, _searched - reader._position), out long start, out long end, out int longest))
             {
-                return start <= reader.Limit ? end : throw reader.Overrun(
+                if (start <= reader.Limit)
+                {
+                    return end;
+                }
+
+                // The buffer is intact: a further search continues at the same byte, in the same state.
+                _state = state;
+                throw reader.Overrun(
                     $"A record of {start} bytes before its separator is longer than the limit of {reader.Limit}.", (int)start);
             }
 
@@ -157,6 +193,7 @@ public sealed partial class ByteStreamReader
             long cleared = Math.Max(0, buffered + 1 - longest);
             if (cleared > reader.Limit)
             {
+                _state = state;
                 throw reader.Overrun(
                     $"{cleared} bytes without a separator are over the limit of {reader.Limit}.", (int)cleared);
             }
@@ -173,7 +210,8 @@ public sealed partial class ByteStreamReader
                 return _many.TryFind(buffer.Sequence, from, ref _state, out start, out end);
             }
 
-            ReadOnlySpan<ReadOnlyMemory<byte>> separators = _some ?? new ReadOnlySpan<ReadOnlyMemory<byte>>(in _one);
+            ReadOnlySpan<ReadOnlyMemory<byte>> separators =
+                _some is null ? new ReadOnlySpan<ReadOnlyMemory<byte>>(in _one) : new ReadOnlySpan<ReadOnlyMemory<byte>>(_some, 0, _count);
             longest = separators[^1].Length;
             (start, end) = (-1, -1);
             return buffer.Length - from >= _one.Length && Separators.TryFind(buffer.Sequence, from, separators, out start, out end);
@@ -218,28 +256,7 @@ public sealed partial class ByteStreamReader
 
         public Exception? Check() => null;
 
-        public long Measure(ByteStreamReader reader)
-        {
-            ReadOnlySequence<byte> buffer = reader._buffer.Sequence;
-            if (!buffer.IsEmpty)
-            {
-                var input = new SequenceReader<byte>(buffer);
-                if (_parser!(ref input, out _message))
-                {
-                    // As for a record: the limit does not depend on the number of segments that the message arrived in.
-                    return input.Consumed <= reader.Limit ? input.Consumed : throw reader.Overrun(
-                        $"A message of {input.Consumed} bytes is longer than the limit of {reader.Limit}.", (int)input.Consumed);
-                }
-
-                if (buffer.Length > reader.Limit)
-                {
-                    throw reader.Overrun(
-                        $"{buffer.Length} bytes without a whole message are over the limit of {reader.Limit}.", (int)buffer.Length);
-                }
-            }
-
-            return reader._ended ? throw new IncompleteReadException(reader.DiscardAll(), null) { Reader = reader } : -1;
-        }
+        public long Measure(ByteStreamReader reader) => reader.MeasureMessage(_parser!, out _message);
 
         public T Make(in ReadOnlySequence<byte> bytes)
         {

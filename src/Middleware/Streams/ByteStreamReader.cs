@@ -15,6 +15,10 @@ namespace ByteStreams;
 /// copy or an allocation. Borrowed buffers are valid until the next call on this reader, and at most until the handler returns.
 /// </para>
 /// <para>
+/// For many small messages, <see cref="WaitToReadAsync"/> waits once, and <see cref="TryReadLine"/>, <c>TryReadUntil</c>,
+/// <see cref="TryReadExactly"/> and <see cref="TryReadMessage"/> take each buffered message as borrowed buffers without an await.
+/// </para>
+/// <para>
 /// Concurrent reads are not supported: a second read that would wait while another waits fails with
 /// <see cref="InvalidOperationException"/> and consumes nothing. A read that the buffered bytes satisfy completes.
 /// Await each returned <see cref="ValueTask"/> once.

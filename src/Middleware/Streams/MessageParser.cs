@@ -7,7 +7,9 @@ namespace ByteStreams;
 /// bytes are needed: then no byte is consumed, whatever the reader's position, and the parser is called again with more bytes.
 /// </summary>
 /// <typeparam name="T">What a message is parsed into.</typeparam>
-/// <param name="input">All buffered bytes. They are valid during the call only.</param>
+/// <param name="input">
+/// All buffered bytes. They are valid during the call only; in <see cref="ByteStreamReader.TryReadMessage"/>, until the next call on the reader.
+/// </param>
 /// <param name="message">The message, if the parser returns true.</param>
 /// <returns>Whether the buffer starts with a whole message.</returns>
 public delegate bool MessageParser<T>(ref SequenceReader<byte> input, out T message);

@@ -121,6 +121,8 @@ CONTENDERS = [
             own=True, tls=True),
     _dotnet("bytestreams-owned", "ByteStreams", title="ByteStreams, owned arrays", output="bytestreams",
             switches=("--owned",), blocking=True, own=True),
+    _dotnet("bytestreams-batch", "ByteStreams", title="ByteStreams, batches", output="bytestreams",
+            switches=("--batch",), blocking=True, own=True),
     _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
             switches=("--engine", "socket"), blocking=True, own=True),
     _dotnet("bytestreams-aot", "ByteStreams", "--use-current-runtime", "-p:PublishAot=true",

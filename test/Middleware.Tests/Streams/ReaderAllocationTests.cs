@@ -27,6 +27,12 @@ public class ReaderAllocationTests : ReaderTestBase
     [InlineData("BorrowExactly")]
     [InlineData("ReadExactly into memory")]
     [InlineData("ReadMessage")]
+    [InlineData("TryReadLine")]
+    [InlineData("TryReadUntil")]
+    [InlineData("TryReadUntil of several")]
+    [InlineData("TryReadUntil of many")]
+    [InlineData("TryReadExactly")]
+    [InlineData("TryReadMessage")]
     public void ReadAndWrite_EverythingBuffered_AllocatesOnlyTheReturnedArray(string kind)
     {
         var input = new Pipe(Unpaused());
@@ -37,6 +43,9 @@ public class ReaderAllocationTests : ReaderTestBase
         byte[] newline = [(byte)'\n'];
         ReadOnlyMemory<byte>[] separators = [newline, new byte[] { (byte)'\r', (byte)'\n' }];
         IReadOnlyList<ReadOnlyMemory<byte>> several = separators;
+        // Longest first, so that the reader has to sort them, and more than one pass for each is worth.
+        IReadOnlyList<ReadOnlyMemory<byte>> unsorted = [.. separators.Reverse()];
+        IReadOnlyList<ReadOnlyMemory<byte>> many = [.. Separators("1", "22", "333", "4444"), .. separators];
         MessageParser<int> parser = static (ref SequenceReader<byte> buffered, out int length) =>
             buffered.TryAdvanceTo((byte)'\n') & (length = (int)buffered.Consumed) > 0;
         long array = Measure(static () => GC.KeepAlive(new byte[64]));
@@ -105,12 +114,88 @@ public class ReaderAllocationTests : ReaderTestBase
                     Finish(reader.ReadExactlyAsync(memory.AsMemory()));
                     writer.Write(memory);
                     break;
-                default:
+                case "ReadMessage":
                     writer.Write(memory.AsSpan(0, Now(reader.ReadMessageAsync(parser))));
+                    break;
+                default:
+                    Assert.True(Now(reader.WaitToReadAsync()));
+                    writer.Write(Try());
                     break;
             }
 
             Finish(writer.DrainAsync());
+        }
+
+        ReadOnlySequence<byte> Try()
+        {
+            ReadOnlySequence<byte> line;
+            bool any = kind switch
+            {
+                "TryReadLine" => reader.TryReadLine(out line),
+                "TryReadUntil" => reader.TryReadUntil(newline, out line),
+                "TryReadUntil of several" => reader.TryReadUntil(unsorted, out line),
+                "TryReadUntil of many" => reader.TryReadUntil(many, out line),
+                "TryReadExactly" => reader.TryReadExactly(Line.Length, out line),
+                _ => TryMessage(out line),
+            };
+            Assert.True(any);
+            return line;
+        }
+
+        bool TryMessage(out ReadOnlySequence<byte> message)
+        {
+            bool any = reader.TryReadMessage(parser, out int length);
+            message = new ReadOnlySequence<byte>(memory, 0, length);
+            return any;
+        }
+    }
+
+    /// <summary>Calls that find no whole message and are repeated when more was received: the search is kept in the reader.</summary>
+    [Fact]
+    public void Try_MessagesInTwoParts_AllocatesNothing()
+    {
+        var input = new Pipe(Unpaused());
+        var reader = new ByteStreamReader(input.Reader);
+        byte[] end = [(byte)'\r', (byte)'\n'];
+        byte[] otherEnd = [(byte)';'];
+        byte[] message = Bytes("0123456789ab\n0123456789ab\r\n0123456789ab;0123456789ab");
+        // The waits are not counted: in a debug build their state machines are objects.
+        long waits = 0;
+        Exchange(2_000);
+
+        waits = 0;
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Exchange(20_000);
+
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before - waits, 0, 2_000);
+
+        void Exchange(int messages)
+        {
+            for (int i = 0; i < messages; i++)
+            {
+                Feed(message.AsSpan(0, 5));
+                Assert.False(reader.TryReadLine(out _));
+                Feed(message.AsSpan(5, 20));
+                Assert.True(reader.TryReadLine(out _));
+                Assert.False(reader.TryReadUntil(end, out _));
+                Feed(message.AsSpan(25, 10));
+                Assert.True(reader.TryReadUntil(end, out _));
+                Assert.False(reader.TryReadUntil(otherEnd, out _));
+                Feed(message.AsSpan(35, 10));
+                Assert.True(reader.TryReadUntil(otherEnd, out _));
+                Assert.False(reader.TryReadExactly(12, out _));
+                Feed(message.AsSpan(45));
+                Assert.True(reader.TryReadExactly(12, out _));
+            }
+        }
+
+        void Feed(ReadOnlySpan<byte> bytes)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            input.Writer.Write(bytes);
+            Finish(input.Writer.FlushAsync());
+            Assert.True(Now(reader.WaitToReadAsync()));
+            waits += GC.GetAllocatedBytesForCurrentThread() - before;
         }
     }
 
@@ -121,11 +206,18 @@ public class ReaderAllocationTests : ReaderTestBase
     [Theory]
     [InlineData("ReadLine")]
     [InlineData("BorrowLine")]
+    [InlineData("TryReadLine")]
     public async Task PingPong_OverTcp_AllocatesOnlyTheReturnedArray(string kind)
     {
-        bool borrow = kind == "BorrowLine";
+        bool borrow = kind != "ReadLine";
         await using ByteStreamServer server = await ByteStream.StartServerAsync(
-            (reader, writer) => borrow ? EchoBorrowed(reader, writer) : EchoOwned(reader, writer), "127.0.0.1", 0, cancellationToken: Test);
+            (reader, writer) => kind switch
+            {
+                "ReadLine" => EchoOwned(reader, writer),
+                "BorrowLine" => EchoBorrowed(reader, writer),
+                _ => EchoBatches(reader, writer),
+            },
+            "127.0.0.1", 0, cancellationToken: Test);
         int port = ((IPEndPoint)server.EndPoints[0]).Port;
         await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync("127.0.0.1", port, cancellationToken: Test);
         int messages = Optimized ? Messages : Messages / 5;
@@ -202,6 +294,19 @@ public class ReaderAllocationTests : ReaderTestBase
         while (await reader.BorrowLineAsync() is { Length: > 0 } line)
         {
             writer.Write(line);
+            await writer.DrainAsync();
+        }
+    }
+
+    private static async Task EchoBatches(ByteStreamReader reader, ByteStreamWriter writer)
+    {
+        while (await reader.WaitToReadAsync())
+        {
+            while (reader.TryReadLine(out ReadOnlySequence<byte> line))
+            {
+                writer.Write(line);
+            }
+
             await writer.DrainAsync();
         }
     }

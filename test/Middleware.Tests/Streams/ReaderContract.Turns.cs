@@ -77,6 +77,19 @@ public abstract partial class ReaderContract
 
     [Fact]
     [Trait("Contract", "R17")]
+    public async Task ReadUntil_SecondReadTakesTheStartOfASeparator_FindsOnlyAWholeOne()
+    {
+        ReaderSource source = Fed("xab");
+        ValueTask<byte[]> first = source.Reader.ReadUntilAsync(Separators("abc", "#1", "#2", "#3", "#4"), Test);
+
+        Assert.Equal("xa", await Get(source.Reader.ReadAsync(2, Test)));
+        source.Feed("c-abc");
+
+        Assert.Equal("bc-abc", await Get(first));
+    }
+
+    [Fact]
+    [Trait("Contract", "R17")]
     public async Task Read_SecondTakesAllAndThenTheEnd_TheFirstSeesTheEnd()
     {
         ReaderSource source = Fed("ab");

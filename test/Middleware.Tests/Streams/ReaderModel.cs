@@ -14,9 +14,17 @@ internal sealed class ReaderModel(int limit, bool patient)
 
     private bool Ended { get; set; }
 
+    /// <summary>The bytes at the start of the buffer that a Try call has seen in vain.</summary>
+    private int Examined { get; set; }
+
     /// <summary>What a call answers now, or null where it waits.</summary>
     public string? Answer(ReaderStep call)
     {
+        if (call.Kind > ReaderStepKind.BatchWait && patient)
+        {
+            return Try(call);
+        }
+
         if (patient && AnswerFromBuffer(call) is string answer)
         {
             return answer;
@@ -37,11 +45,32 @@ internal sealed class ReaderModel(int limit, bool patient)
         ReaderStepKind.Line or ReaderStepKind.BorrowLine => Line(),
         ReaderStepKind.TextLine => TextLine(),
         ReaderStepKind.Until or ReaderStepKind.BorrowUntil => Until(call.Separators!),
+        ReaderStepKind.BatchWait => Ended || Buffer.Length > Examined ? (Buffer.Length > 0 ? "readable" : "end") : null,
+        ReaderStepKind.BatchLine or ReaderStepKind.BatchExactly or ReaderStepKind.BatchUntil => Try(call),
         _ => throw new InvalidOperationException($"{call.Kind} is no read."),
     };
 
+    /// <summary>A Try call: the answer of the read that waits, or that there is none.</summary>
+    private string Try(ReaderStep call)
+    {
+        if (Buffer.Length == 0 && !(call.Kind == ReaderStepKind.BatchExactly && call.N <= 0))
+        {
+            return "none";
+        }
+
+        string? answer = call.Kind switch
+        {
+            ReaderStepKind.BatchLine => Line(),
+            ReaderStepKind.BatchExactly => Exactly(call.N),
+            _ => Until(call.Separators!),
+        };
+        Examined = answer is null ? Buffer.Length : Examined;
+        return answer ?? "none";
+    }
+
     private string Take(int count)
     {
+        Examined = Math.Max(0, Examined - count);
         string taken = Buffer[..count];
         Buffer = Buffer[count..];
         return taken;

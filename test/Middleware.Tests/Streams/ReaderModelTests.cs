@@ -10,6 +10,8 @@ public class ReaderModelTests : ReaderTestBase
 {
     private static readonly string[] SeparatorPool = ["a", "b", "\n", "ab", "ba", "aa", "aab", "aba", "bbb", "\r\n", "abab"];
 
+    private static readonly string[][] BatchSeparators = [["aba"], ["bbb"], ["aab", "ba"], ["aab", "aba", "bbb", "abab", "\r\n"]];
+
     private static readonly Gen<string> GenChunk = Gen.Char["aab\r\n"].Array[1, 12].Select(chars => new string(chars));
 
     private static readonly Gen<ReaderStep> GenStep = Gen.Frequency(
@@ -25,10 +27,15 @@ public class ReaderModelTests : ReaderTestBase
         (1, Gen.Const(new ReaderStep(ReaderStepKind.TextLine))),
         (4, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 9].Select(separators => new ReaderStep(ReaderStepKind.Until, Separators: separators))),
         (2, Gen.OneOf([.. SeparatorPool.Select(separator => Gen.Const(separator))]).Array[1, 9].Select(separators => new ReaderStep(ReaderStepKind.BorrowUntil, Separators: separators))),
+        (5, Gen.Const(new ReaderStep(ReaderStepKind.BatchWait))),
+        (4, Gen.Const(new ReaderStep(ReaderStepKind.BatchLine))),
+        (2, Gen.Int[-1, 14].Select(n => new ReaderStep(ReaderStepKind.BatchExactly, n))),
+        // Few separators: the search continues only if the next call has the same.
+        (4, Gen.OneOf([.. BatchSeparators.Select(separators => Gen.Const(separators))]).Select(separators => new ReaderStep(ReaderStepKind.BatchUntil, Separators: separators))),
         (3, Gen.Const(new ReaderStep(ReaderStepKind.Cancel))),
         (1, Gen.Const(new ReaderStep(ReaderStepKind.End))));
 
-    private static readonly Gen<(int Limit, ReaderStep[] Steps)> GenScript = Gen.Select(Gen.Int[1, 20], GenStep.Array[1, 40]);
+    private static readonly Gen<(int Limit, ReaderStep[] Steps)> GenScript = Gen.Select(Gen.Int[1, 20], GenStep.Array[1, 50]);
 
     [Theory]
     [InlineData("fed by hand")]

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
@@ -114,6 +115,16 @@ internal static class ReaderScript
                 return Text(await reader.ReadUntilAsync(Separators(step.Separators!), token).ConfigureAwait(false));
             case ReaderStepKind.BorrowUntil:
                 return Encoding.Latin1.GetString(await reader.BorrowUntilAsync(Separators(step.Separators!), token).ConfigureAwait(false));
+            case ReaderStepKind.BatchWait:
+                return await reader.WaitToReadAsync(token).ConfigureAwait(false) ? "readable" : "end";
+            case ReaderStepKind.BatchLine:
+                return reader.TryReadLine(out ReadOnlySequence<byte> line) ? Encoding.Latin1.GetString(line) : "none";
+            case ReaderStepKind.BatchExactly:
+                return reader.TryReadExactly(step.N, out ReadOnlySequence<byte> bytes) ? Encoding.Latin1.GetString(bytes) : "none";
+            case ReaderStepKind.BatchUntil when step.Separators!.Length == 1:
+                return reader.TryReadUntil(Bytes(step.Separators[0]), out ReadOnlySequence<byte> until) ? Encoding.Latin1.GetString(until) : "none";
+            case ReaderStepKind.BatchUntil:
+                return reader.TryReadUntil(Separators(step.Separators!), out ReadOnlySequence<byte> any) ? Encoding.Latin1.GetString(any) : "none";
             default:
                 throw new InvalidOperationException($"{step.Kind} is no read.");
         }
@@ -155,6 +166,10 @@ internal enum ReaderStepKind
     TextLine,
     Until,
     BorrowUntil,
+    BatchWait,
+    BatchLine,
+    BatchExactly,
+    BatchUntil,
 }
 
 /// <summary>One step of a script.</summary>
@@ -163,7 +178,7 @@ internal sealed record ReaderStep(ReaderStepKind Kind, int N = 0, string Data = 
     public override string ToString() => Kind switch
     {
         ReaderStepKind.Feed => $"feed {Escape(Data)}",
-        ReaderStepKind.Until or ReaderStepKind.BorrowUntil => $"{Kind}({string.Join('|', Separators!.Select(Escape))})",
+        ReaderStepKind.Until or ReaderStepKind.BorrowUntil or ReaderStepKind.BatchUntil => $"{Kind}({string.Join('|', Separators!.Select(Escape))})",
         _ => $"{Kind}({N})",
     };
 

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 // The whole stack of an application: the host, configured endpoints with the default middleware (telemetry, a connection limit, a send
 // stall timeout), and a handler in its own scope per connection.
 // --no-middleware disables the middleware; --all-middleware sets every limit, list and timeout.
-var arguments = new PeerArguments(args, ["--owned", "--no-middleware", "--all-middleware"], ["--engine"]);
+var arguments = new PeerArguments(args, ["--owned", "--batch", "--no-middleware", "--all-middleware"], ["--engine"]);
 HostApplicationBuilder builder = Host.CreateApplicationBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
 var settings = new Dictionary<string, string?>
@@ -57,6 +57,10 @@ ByteStreamsBuilder streams = builder.Services.AddByteStreams()
 if (arguments.Has("--owned"))
 {
     streams.AddHandler<OwnedLineEcho>("line").AddHandler<OwnedFrameEcho>("frame");
+}
+else if (arguments.Has("--batch"))
+{
+    streams.AddHandler<BatchLineEcho>("line").AddHandler<BatchFrameEcho>("frame");
 }
 else
 {
