@@ -28,6 +28,20 @@ internal sealed class LoopDispatch
     /// </summary>
     public bool IsAlone => _isAlone;
 
+    /// <summary>
+    /// Whether it has performed a step of a TLS handshake, whose processor time and waits say nothing of the handler. Reset by whoever measures.
+    /// </summary>
+    public bool HasHandshake { get; set; }
+
+    /// <summary>Notes a step of a TLS handshake in the dispatch of this thread.</summary>
+    public static void NoteHandshake()
+    {
+        if (_current is LoopDispatch current)
+        {
+            current.HasHandshake = true;
+        }
+    }
+
     /// <summary>Sets the dispatch of the calling thread; null for none.</summary>
     public static void Begin(LoopDispatch? dispatch)
     {

@@ -50,14 +50,25 @@ internal struct BlockingPolicy(BlockingSuspicion? listener)
     }
 
     /// <summary>The handler continues on a thread of <see cref="BlockingHandlers"/>, which is the calling one.</summary>
-    public static Dispatch BeginApart() => new(LoopDispatch.Current!.Thread);
+    public static Dispatch BeginApart()
+    {
+        LoopDispatch current = LoopDispatch.Current!;
+        current.HasHandshake = false;
+        return new Dispatch(current.Thread);
+    }
 
     /// <summary>The handler has returned.</summary>
     public void EndApart(in Dispatch dispatch)
     {
         if (dispatch.HasBlocked)
         {
-            OnBlocked();
+            // A handshake computes for about as long as a short dispatch may, and a garbage collection makes any thread wait. Either would keep up
+            // the suspicion for ever, although no handler blocks.
+            if (LoopDispatch.Current is not { HasHandshake: true } && !dispatch.HasCollected)
+            {
+                OnBlocked();
+            }
+
             return;
         }
 
@@ -74,6 +85,10 @@ internal struct BlockingPolicy(BlockingSuspicion? listener)
         private readonly TimeSpan? _used = ThreadActivity.ProcessorTime(thread);
         private readonly long _waits = ThreadActivity.Waits();
         private readonly long _begun = Stopwatch.GetTimestamp();
+        private readonly int _collections = GC.CollectionCount(0);
+
+        /// <summary>Whether the garbage collector has run meanwhile.</summary>
+        public bool HasCollected => GC.CollectionCount(0) != _collections;
 
         /// <summary>Whether it has waited, or computed for long. A dispatch that was long because the thread had no processor says nothing of the handler.</summary>
         public bool HasBlocked => Stopwatch.GetElapsedTime(_begun) > ShortDispatch
