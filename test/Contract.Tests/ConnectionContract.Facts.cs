@@ -4,6 +4,8 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
+using ByteStreams.Tls;
+using ByteStreams.Tls.OpenSsl;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
@@ -90,7 +92,9 @@ public abstract partial class ConnectionContract
             return;
         }
 
-        Assert.Same(client.SslStream, Assert.IsType<SslStream>(client.GetExtraInfo("ssl_object")));
+        // With OpenSSL there is no SslStream, but the result of the handshake.
+        Assert.Same((object?)client.SslStream ?? client.Transport!.Features.Get<ITlsHandshakeFeature>(), client.GetExtraInfo("ssl_object"));
+        Assert.NotNull(client.GetExtraInfo("ssl_object"));
         Assert.IsType<SslClientAuthenticationOptions>(client.GetExtraInfo("sslcontext"));
         Assert.IsType<SslServerAuthenticationOptions>(link.Writer.GetExtraInfo("sslcontext"));
         X509Certificate2 certificate = Assert.IsType<X509Certificate2>(client.GetExtraInfo("peercert"));
@@ -115,6 +119,7 @@ public abstract partial class ConnectionContract
         ByteStreamWriter server = link.Writer;
         (EndPoint? own, EndPoint? peer, SslProtocols? version, TlsCipherSuite? cipher) =
             (client.LocalEndPoint, client.RemoteEndPoint, client.TlsProtocol, client.CipherSuite);
+        Func<bool> isDisposed = Disposal(server);
         switch (end)
         {
             case "closed here":
@@ -145,7 +150,7 @@ public abstract partial class ConnectionContract
         await Record.ExceptionAsync(() => link.ClientLink.WaitClosedAsync().WaitAsync(Soon));
         if (ServerTls is not null)
         {
-            await Patience.UntilAsync(() => IsDisposed(server.SslStream!));
+            await Patience.UntilAsync(isDisposed);
         }
 
         Assert.Equal(peer, server.LocalEndPoint);
@@ -170,7 +175,7 @@ public abstract partial class ConnectionContract
         Assert.Null(server.PeerCertificate);
         Assert.Null(server.GetExtraInfo("peercert"));
         Assert.Equal(ServerTls is null, server.GetExtraInfo("sslcontext") is null);
-        Assert.Same(server.SslStream, server.GetExtraInfo("ssl_object"));
+        Assert.Same((object?)server.SslStream ?? server.Transport!.Features.Get<ITlsHandshakeFeature>(), server.GetExtraInfo("ssl_object"));
         Assert.Equal(ServerTls is null ? null : TestCertificate.Certificate.RawData, client.PeerCertificate?.RawData);
         Assert.Equal(client.PeerCertificate, client.GetExtraInfo("peercert"));
         Assert.NotNull(server.ConnectionId);
@@ -180,18 +185,18 @@ public abstract partial class ConnectionContract
     public async Task GetExtraInfo_TlsFeaturesAfterTheEnd_DoNotThrow()
     {
         Link link = await ConnectAsync();
-        SslStream? stream = link.Writer.SslStream;
+        Func<bool> isDisposed = Disposal(link.Writer);
         TlsCipherSuite? cipher = link.Writer.CipherSuite;
         link.Writer.Abort();
         await link.ServerLink.WaitClosedAsync().WaitAsync(Soon);
         IFeatureCollection features = link.Writer.Transport!.Features;
-        if (stream is null)
+        if (ServerTls is null)
         {
             Assert.Null(features.Get<ITlsHandshakeFeature>());
             return;
         }
 
-        await Patience.UntilAsync(() => IsDisposed(stream));
+        await Patience.UntilAsync(isDisposed);
         ITlsHandshakeFeature handshake = features.Get<ITlsHandshakeFeature>()!;
         Assert.Equal(cipher, handshake.NegotiatedCipherSuite);
         Assert.Equal(link.Client.Writer.TlsProtocol, handshake.Protocol);
@@ -245,7 +250,11 @@ public abstract partial class ConnectionContract
         return condition();
     }
 
-    private static bool IsDisposed(SslStream stream) => !stream.IsAuthenticated;
+    /// <summary>Returns whether the TLS state of a connection is freed. Call it before the connection has ended.</summary>
+    private static Func<bool> Disposal(ByteStreamWriter writer) =>
+        writer.Transport!.Features.Get<IByteStreamTransportFeature>() is TlsTransport { Channel: OpenSslChannel channel }
+            ? () => channel.IsDisposed
+            : () => writer.SslStream is not { IsAuthenticated: true };
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private async Task OpenAndForgetAsync(ByteStreamServer server, FakeLogCollector log)

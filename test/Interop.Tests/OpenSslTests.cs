@@ -154,7 +154,7 @@ public class OpenSslTests
         return before + count;
     }
 
-    private static async Task<int> PortAsync(Peer server)
+    internal static async Task<int> PortAsync(Peer server)
     {
         // ACCEPT 127.0.0.1:36537
         string line;

@@ -38,6 +38,9 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSou
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
+    /// <summary>The implementation of TLS, also of <c>StartTlsAsync</c>: <see cref="TlsEngine.Auto"/> by default.</summary>
+    public TlsEngine TlsEngine { get; set; }
+
     /// <summary>
     /// A PROXY header with the address of the client for whom the connection is opened. It is sent in one write before any other byte, TLS
     /// included. None by default. Source: HAProxy's proxy-protocol.txt, 2.
@@ -53,7 +56,7 @@ public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSou
     /// <summary>The logger factory of the connection. No logging by default.</summary>
     public ILoggerFactory LoggerFactory { get; set; } = NullLoggerFactory.Instance;
 
-    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify, Engine: TlsEngine);
 
     /// <summary>Validates the options and returns a copy of them.</summary>
     internal ByteStreamClientOptions Snapshot()

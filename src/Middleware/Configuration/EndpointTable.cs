@@ -36,6 +36,7 @@ internal static class EndpointTable
 
     private static readonly SettingTable<TlsServerOptions> Tls = new(
         new SectionListSetting<TlsServerOptions, TlsCertificateOptions>(nameof(TlsServerOptions.Certificates), o => o.Certificates, Certificate),
+        Choice<TlsServerOptions, TlsEngine>(nameof(TlsServerOptions.Engine), o => o.Engine, (o, v) => o.Engine = v),
         Choice<TlsServerOptions, TlsVersion>(nameof(TlsServerOptions.MinimumVersion), o => o.MinimumVersion, (o, v) => o.MinimumVersion = v),
         Choice<TlsServerOptions, TlsVersion>(nameof(TlsServerOptions.MaximumVersion), o => o.MaximumVersion, (o, v) => o.MaximumVersion = v),
         List<TlsServerOptions>(nameof(TlsServerOptions.ApplicationProtocols), "names of protocols", o => o.ApplicationProtocols),
@@ -89,6 +90,7 @@ internal static class EndpointTable
         Text<TlsClientOptions>(nameof(TlsClientOptions.CaPath), FilePath, o => o.CaPath, (o, v) => o.CaPath = v),
         new InnerSectionSetting<TlsClientOptions, TlsCertificateOptions>(nameof(TlsClientOptions.Certificate), o => o.Certificate ??= new(), ClientCertificate),
         Text<TlsClientOptions>(nameof(TlsClientOptions.ServerName), "a host name", o => o.ServerName, (o, v) => o.ServerName = v),
+        Choice<TlsClientOptions, TlsEngine>(nameof(TlsClientOptions.Engine), o => o.Engine, (o, v) => o.Engine = v),
         Choice<TlsClientOptions, TlsVersion>(nameof(TlsClientOptions.MinimumVersion), o => o.MinimumVersion, (o, v) => o.MinimumVersion = v),
         List<TlsClientOptions>(nameof(TlsClientOptions.ApplicationProtocols), "names of protocols", o => o.ApplicationProtocols),
         Choice<TlsClientOptions, X509RevocationMode>(nameof(TlsClientOptions.Revocation), o => o.Revocation, (o, v) => o.Revocation = v),

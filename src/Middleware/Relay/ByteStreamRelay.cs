@@ -59,6 +59,7 @@ public sealed class ByteStreamRelay : IDisposable
         connection.ConnectTimeout = Timeout.InfiniteTimeSpan;
         connection.Tls = null;
         connection.TlsRequireCloseNotify = options.Tls.RequireCloseNotify;
+        connection.TlsEngine = options.Tls.Engine;
         _lingerTimeout = connection.LingerTimeout;
         _time = connection.TimeProvider;
         _shortages = new LogThrottle(_time, TimeSpan.FromSeconds(1));

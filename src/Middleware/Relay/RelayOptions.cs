@@ -94,7 +94,7 @@ public sealed class RelayOptions
     /// <summary>
     /// The socket options of upstream connections. By default keep-alive is on, with the first probe after 60 s and further probes every 10 s, and
     /// <see cref="ByteStreamTransportOptions.TcpUserTimeout"/> is 5 min, so that connections to an upstream that has vanished are closed.
-    /// <c>Tls</c>, <c>ConnectTimeout</c> and <c>TlsRequireCloseNotify</c> are not used.
+    /// <c>Tls</c>, <c>ConnectTimeout</c>, <c>TlsRequireCloseNotify</c> and <c>TlsEngine</c> are not used.
     /// </summary>
     public ByteStreamClientOptions Connection { get; set; } = new UpstreamConnectionOptions();
 

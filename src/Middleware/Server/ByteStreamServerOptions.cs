@@ -65,6 +65,9 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
     /// </summary>
     public bool TlsRequireCloseNotify { get; set; } = true;
 
+    /// <summary>The implementation of TLS, also of <c>StartTlsAsync</c>: <see cref="TlsEngine.Auto"/> by default.</summary>
+    public TlsEngine TlsEngine { get; set; }
+
     /// <summary>
     /// Where the server logs. By default the factory of <see cref="ApplicationServices"/>; without one, warnings and errors go to standard
     /// error, one line each, written before the logging call returns. <c>NullLoggerFactory.Instance</c> logs nothing.
@@ -114,7 +117,7 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
         set => UsedTls = value;
     }
 
-    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify);
+    TlsSettings ITlsSettingsSource.TlsSettings => new(TlsHandshakeTimeout, TlsShutdownTimeout, TimeProvider, TlsRequireCloseNotify, Engine: TlsEngine);
 
     /// <summary>Adds middleware that sees the connection before all that was added so far.</summary>
     internal void UseFirst(Func<ConnectionDelegate, ConnectionDelegate> middleware) => _middleware.Insert(0, middleware);

@@ -115,8 +115,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     public UnixCredentials? PeerCredentials => ConnectionInformation.PeerCredentials(_connection);
 
     /// <summary>
-    /// The TLS stream that protects the connection; null where it is plain. It is disposed with the connection, and its own members
-    /// throw from then on; what was negotiated stays in this writer's.
+    /// The TLS stream of the connection; null if the connection is plain or its engine is <see cref="TlsEngine.OpenSsl"/>. It is disposed with the
+    /// connection, and its own members throw from then on. The result of the handshake is in this writer's properties, with each engine.
     /// </summary>
     public SslStream? SslStream => ConnectionInformation.SslStream(_connection);
 
@@ -454,7 +454,8 @@ public sealed partial class ByteStreamWriter : IBufferWriter<byte>, IDispatchWor
     /// <summary>
     /// asyncio's names for information about the connection: <c>peername</c>, <c>sockname</c> (<see cref="EndPoint"/>), <c>socket</c>
     /// (<see cref="System.Net.Sockets.Socket"/>), <c>peercred</c> (<see cref="UnixCredentials"/>); with TLS <c>ssl_object</c>
-    /// (<see cref="System.Net.Security.SslStream"/>), <c>sslcontext</c> (its options), <c>peercert</c>
+    /// (<see cref="System.Net.Security.SslStream"/>; with <see cref="TlsEngine.OpenSsl"/> the
+    /// <see cref="Microsoft.AspNetCore.Connections.Features.ITlsHandshakeFeature"/>), <c>sslcontext</c> (its options), <c>peercert</c>
     /// (<see cref="X509Certificate2"/>), <c>cipher</c> (<see cref="TlsCipherSuite"/>), <c>compression</c> (always absent: TLS
     /// compression is insecure and not offered). Beyond asyncio's, with TLS: <c>alpn</c> (<see cref="SslApplicationProtocol"/>) and
     /// <c>sni</c> (a string), absent where there is none. All of them stay known after the connection has ended, except

@@ -40,7 +40,7 @@ internal static class ConnectionInformation
         "sockname" => connection?.LocalEndPoint,
         "socket" => connection?.Features.Get<IConnectionSocketFeature>()?.Socket,
         "peercred" => PeerCredentials(connection),
-        "ssl_object" => SslStream(connection),
+        "ssl_object" => SslStream(connection) ?? (object?)connection?.Features.Get<ITlsHandshakeFeature>(),
         "sslcontext" => connection?.Features.Get<TlsOptionsFeature>()?.Options,
         "peercert" => PeerCertificate(connection),
         "cipher" => CipherSuite(connection),

@@ -1,7 +1,6 @@
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport;
-using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
@@ -20,8 +19,8 @@ internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) :
     /// <summary>The maximum number of bytes that the peer may send in the handshake.</summary>
     public long MaxHandshakeSize { get; init; } = long.MaxValue;
 
-    /// <summary>The error of reads after the peer has sent too many records without application data; null before that.</summary>
-    public ConnectionAbortedException? Flood { get; private set; }
+    /// <summary>Whether reads fail because the peer has sent too many records without application data.</summary>
+    public bool IsFlooded { get; private set; }
 
     /// <summary>Whether EOF or a disconnect has arrived that is not read yet.</summary>
     public bool HasPeerEnded => input is TransportPipeReader { Driver.HasPeerEnded: true };
@@ -37,27 +36,7 @@ internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) :
     }
 
     /// <summary>Returns the error that the pipe has failed with; null if it has not failed, or cannot be read now.</summary>
-    public Exception? FindError()
-    {
-        try
-        {
-            if (input.TryRead(out ReadResult read))
-            {
-                input.AdvanceTo(read.Buffer.Start);
-            }
-
-            return null;
-        }
-        catch (Exception error) when (error is IOException or ConnectionAbortedException)
-        {
-            return error;
-        }
-        catch (InvalidOperationException)
-        {
-            // The pipe is completed, or another read is pending.
-            return null;
-        }
-    }
+    public Exception? FindError() => PipeFailure.Find(input);
 
     public override bool CanRead => true;
 
@@ -152,6 +131,11 @@ internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) :
     {
         HasEnded |= count == 0 && !buffer.IsEmpty;
         Records.Add(buffer[..count]);
+        if (StateLock is null)
+        {
+            LoopDispatch.NoteHandshake();
+        }
+
         return count;
     }
 
@@ -170,9 +154,8 @@ internal sealed class EncryptedPipeStream(PipeReader input, PipeWriter output) :
 
         if (Records.WithoutData > TlsRecords.MaxWithoutData)
         {
-            Flood ??= new ConnectionAbortedException(
-                $"The peer sent more than {TlsRecords.MaxWithoutData} consecutive TLS records without application data; the connection was aborted.");
-            throw Flood;
+            IsFlooded = true;
+            throw new IOException("Too many consecutive TLS records without application data.");
         }
 
         return requested;

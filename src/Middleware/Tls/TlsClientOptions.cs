@@ -48,6 +48,12 @@ public sealed class TlsClientOptions
     /// </summary>
     public bool RequireCloseNotify { get; set; }
 
+    /// <summary>
+    /// The implementation of TLS: <see cref="TlsEngine.Auto"/> by default. Only a relay reads this; other clients use
+    /// <see cref="ByteStreamClientOptions.TlsEngine"/>.
+    /// </summary>
+    public TlsEngine Engine { get; set; }
+
     /// <summary>Reads the files and creates handshake options, which any number of connections can share.</summary>
     /// <exception cref="ArgumentException">A file is missing or unusable, or <see cref="ServerName"/> is not valid; the message names it.</exception>
     public SslClientAuthenticationOptions CreateAuthenticationOptions()
@@ -69,6 +75,12 @@ public sealed class TlsClientOptions
             X509Certificate2Collection authorities = Load(
                 CertificateLocation.ForAuthorities(CaPath), static content => CertificateFile.LoadAuthorities(content.File!));
             options.CertificateChainPolicy = TlsServerAuthenticator.CreateChainPolicy(authorities, Revocation, ServerAuthentication);
+        }
+
+        else
+        {
+            // As without a policy: the system's roots.
+            options.CertificateChainPolicy = new X509ChainPolicy { RevocationMode = Revocation, RevocationFlag = X509RevocationFlag.ExcludeRoot };
         }
 
         if (Certificate is not null)

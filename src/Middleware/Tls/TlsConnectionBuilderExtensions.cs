@@ -56,7 +56,9 @@ public static class TlsConnectionBuilderExtensions
         var store = new CertificateStore(options, builder.EndpointName() ?? "-", metrics, time, logger);
         builder.Own(store);
         var authenticator = new TlsServerAuthenticator(options, store, KestrelHttps.GetApplicationProtocols(builder));
-        var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify, options.MaxHandshakeSize);
+        var settings = new TlsSettings(options.HandshakeTimeout, options.ShutdownTimeout, time, options.RequireCloseNotify, options.MaxHandshakeSize, options.Engine);
+        TlsLog.EngineSelected(
+            logger, builder.EndpointName() ?? "-", TlsEngines.UsesOpenSsl(options.Engine, authenticator.FindUnsupported) ? TlsEngine.OpenSsl : TlsEngine.SslStream);
         return new TlsServerMiddleware(
             next, authenticator.GetOptions, options, settings, new TlsHandshakeLimit(options.MaxHandshakes), builder.EndpointLabel(), metrics, logger).OnConnectionAsync;
     }

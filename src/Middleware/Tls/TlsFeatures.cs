@@ -7,40 +7,34 @@ using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
 namespace ByteStreams.Tls;
 
-/// <summary>
-/// The result of a handshake, as Kestrel's TLS features. Read once, because a disposed SslStream throws, and a close disposes it on any thread.
-/// </summary>
-/// <param name="stream">A stream after its handshake.</param>
-internal sealed class TlsFeatures(SslStream stream) : ISslStreamFeature, ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
+/// <summary>The result of a handshake, as Kestrel's TLS features.</summary>
+/// <param name="negotiated">The result.</param>
+internal class TlsFeatures(TlsNegotiated negotiated) : ITlsHandshakeFeature, ITlsConnectionFeature, ITlsApplicationProtocolFeature
 {
-    private readonly X509Certificate2? _peerCertificate = stream.RemoteCertificate as X509Certificate2;
+    public SslProtocols Protocol => negotiated.Protocol;
 
-    public SslStream SslStream => stream;
+    public TlsCipherSuite CipherSuite => negotiated.CipherSuite;
 
-    public SslProtocols Protocol { get; } = stream.SslProtocol;
-
-    public TlsCipherSuite CipherSuite { get; } = stream.NegotiatedCipherSuite;
-
-    public SslApplicationProtocol ApplicationProtocol { get; } = stream.NegotiatedApplicationProtocol;
+    public SslApplicationProtocol ApplicationProtocol => negotiated.ApplicationProtocol;
 
     /// <summary>The server name that the client sent (SNI); null if it sent none.</summary>
-    public string? ServerName { get; } = stream.TargetHostName is { Length: > 0 } name ? name : null;
+    public string? ServerName => negotiated.ServerName;
 
-    /// <summary>The peer's certificate, also one that <c>NegotiateClientCertificateAsync</c> requested later. It outlives the stream.</summary>
-    public X509Certificate2? PeerCertificate => TryGetCertificate(out X509Certificate2? current) ? current : _peerCertificate;
+    /// <summary>The peer's certificate, also one that <c>NegotiateClientCertificateAsync</c> requested later. It outlives the connection.</summary>
+    public virtual X509Certificate2? PeerCertificate => negotiated.PeerCertificate;
 
-#pragma warning disable SYSLIB0058 // ITlsHandshakeFeature still has these members; the cipher suite implies them.
-    public CipherAlgorithmType CipherAlgorithm { get; } = stream.CipherAlgorithm;
+#pragma warning disable SYSLIB0058 // ITlsHandshakeFeature still has these members; the cipher suite implies them. As SslStream has them on Linux.
+    public CipherAlgorithmType CipherAlgorithm => HasPart("AES_128") ? CipherAlgorithmType.Aes128 : HasPart("AES_256") ? CipherAlgorithmType.Aes256 : CipherAlgorithmType.None;
 
-    public int CipherStrength { get; } = stream.CipherStrength;
+    public int CipherStrength => HasPart("AES_128") ? 128 : 256;
 
-    public HashAlgorithmType HashAlgorithm { get; } = stream.HashAlgorithm;
+    public HashAlgorithmType HashAlgorithm => HashAlgorithmType.None;
 
-    public int HashStrength { get; } = stream.HashStrength;
+    public int HashStrength => 0;
 
-    public ExchangeAlgorithmType KeyExchangeAlgorithm { get; } = stream.KeyExchangeAlgorithm;
+    public ExchangeAlgorithmType KeyExchangeAlgorithm => ExchangeAlgorithmType.None;
 
-    public int KeyExchangeStrength { get; } = stream.KeyExchangeStrength;
+    public int KeyExchangeStrength => 0;
 #pragma warning restore SYSLIB0058
 
     TlsCipherSuite? ITlsHandshakeFeature.NegotiatedCipherSuite => CipherSuite;
@@ -57,19 +51,5 @@ internal sealed class TlsFeatures(SslStream stream) : ISslStreamFeature, ITlsHan
 
     Task<X509Certificate2?> ITlsConnectionFeature.GetClientCertificateAsync(CancellationToken cancellationToken) => Task.FromResult(PeerCertificate);
 
-    private bool TryGetCertificate(out X509Certificate2? certificate)
-    {
-        try
-        {
-            bool isOpen = stream.IsAuthenticated;
-            certificate = isOpen ? stream.RemoteCertificate as X509Certificate2 : null;
-            return isOpen;
-        }
-        catch (ObjectDisposedException)
-        {
-            // Another thread has closed the connection since IsAuthenticated was read.
-            certificate = null;
-            return false;
-        }
-    }
+    private bool HasPart(string part) => CipherSuite.ToString().Contains(part, StringComparison.Ordinal);
 }

@@ -1,18 +1,19 @@
 using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
+using ByteStreams.Tls.OpenSsl;
 using Microsoft.AspNetCore.Connections;
 
 namespace ByteStreams.Tls;
 
-/// <summary>Performs TLS handshakes, and translates SslStream's errors to those of the contract.</summary>
+/// <summary>Performs TLS handshakes with the engine of the settings, and translates errors to those of the contract.</summary>
 internal static class TlsHandshake
 {
     /// <summary>Performs the handshake over a connection's current pipe.</summary>
     /// <param name="connection">The connection. Its <c>Transport</c> is not replaced: see <see cref="TlsTransport.Install"/>.</param>
     /// <param name="below">The pipe of the encrypted bytes.</param>
     /// <param name="options">
-    /// <see cref="SslServerAuthenticationOptions"/>, <see cref="ServerOptionsSelectionCallback"/> or <see cref="SslClientAuthenticationOptions"/>.
+    /// A server's <see cref="TlsServerSelection"/>, or a client's <see cref="SslClientAuthenticationOptions"/>.
     /// </param>
     /// <param name="shown">The options that <c>GetExtraInfo("sslcontext")</c> returns.</param>
     /// <param name="settings">The timeouts and limits.</param>
@@ -21,28 +22,28 @@ internal static class TlsHandshake
     /// <exception cref="AuthenticationException">The handshake failed or timed out, or the peer closed the connection.</exception>
     /// <exception cref="ConnectionResetException">The peer reset the connection, or it was closed locally.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; it is the exception's.</exception>
+    /// <exception cref="PlatformNotSupportedException">The engine of the settings cannot perform this handshake.</exception>
     public static async Task<TlsTransport> AuthenticateAsync(
         ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, TlsHandshakeContext? handshake,
         CancellationToken cancellationToken)
     {
-        var raw = new EncryptedPipeStream(below.Input, below.Output) { MaxHandshakeSize = settings.MaxHandshakeSize };
-        var stream = new SslStream(raw, leaveInnerStreamOpen: true);
+        bool usesOpenSsl = TlsEngines.UsesOpenSsl(
+            settings.Engine, () => options is SslClientAuthenticationOptions client ? TlsEngines.FindUnsupported(client) : handshake?.Unsupported);
         using var timeout = new CancellationTokenSource(settings.HandshakeTimeout, settings.TimeProvider);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            await (options switch
+            if (usesOpenSsl)
             {
-                SslServerAuthenticationOptions server => stream.AuthenticateAsServerAsync(server, linked.Token),
-                ServerOptionsSelectionCallback select => stream.AuthenticateAsServerAsync(select, null, linked.Token),
-                SslClientAuthenticationOptions client => stream.AuthenticateAsClientAsync(client, linked.Token),
-                _ => throw new ArgumentException("Server or client options are required.", nameof(options)),
-            }).ConfigureAwait(false);
-            return new TlsTransport(connection, stream, raw, below, settings, shown);
+                OpenSslSession session = await OpenSslHandshake.RunAsync(below, options, connection, settings, handshake, linked.Token).ConfigureAwait(false);
+                return new TlsTransport(
+                    connection, new OpenSslChannel(session), new TlsFeatures(TlsNegotiated.From(session.Side)), below, settings, shown);
+            }
+
+            return await AuthenticateWithSslStreamAsync(connection, below, options, shown, settings, handshake, linked.Token).ConfigureAwait(false);
         }
         catch (Exception error)
         {
-            await stream.DisposeAsync().ConfigureAwait(false);
             if (error is OperationCanceledException cancelled)
             {
                 // The caller recognises its cancellation by its own token, not by the linked one.
@@ -59,6 +60,41 @@ internal static class TlsHandshake
 
             throw;
         }
+    }
+
+    private static async Task<TlsTransport> AuthenticateWithSslStreamAsync(
+        ConnectionContext connection, IDuplexPipe below, object options, object shown, TlsSettings settings, TlsHandshakeContext? handshake,
+        CancellationToken cancellationToken)
+    {
+        var raw = new EncryptedPipeStream(below.Input, below.Output) { MaxHandshakeSize = settings.MaxHandshakeSize };
+        var stream = new SslStream(raw, leaveInnerStreamOpen: true);
+        try
+        {
+            await (options switch
+            {
+                TlsServerSelection select => stream.AuthenticateAsServerAsync(Adapt(select, handshake), null, cancellationToken),
+                SslClientAuthenticationOptions client => stream.AuthenticateAsClientAsync(client, cancellationToken),
+                _ => throw new ArgumentException("Server or client options are required.", nameof(options)),
+            }).ConfigureAwait(false);
+            return new TlsTransport(
+                connection, new SslStreamChannel(stream, raw), new SslStreamFeatures(TlsNegotiated.From(stream), stream), below, settings, shown);
+        }
+        catch
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private static ServerOptionsSelectionCallback Adapt(TlsServerSelection select, TlsHandshakeContext? handshake)
+    {
+        handshake?.AwaitHello();
+        return (_, hello, _, _) =>
+        {
+            string? name = string.IsNullOrEmpty(hello.ServerName) ? null : hello.ServerName;
+            handshake?.OnHello(name);
+            return new(select(name));
+        };
     }
 
     /// <summary>Returns the error that the caller gets; null for the original one.</summary>

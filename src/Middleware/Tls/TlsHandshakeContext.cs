@@ -1,4 +1,6 @@
 using System.Net.Security;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace ByteStreams.Tls;
@@ -8,6 +10,11 @@ namespace ByteStreams.Tls;
 /// </summary>
 internal sealed class TlsHandshakeContext
 {
+    /// <summary>The length of <see cref="ResumptionScope"/> in bytes.</summary>
+    public const int ScopeLength = 16;
+
+    private static readonly ConditionalWeakTable<SslServerAuthenticationOptions, byte[]> Scopes = [];
+
     /// <summary>Why the certificate was rejected; <c>None</c> if it was accepted or not checked.</summary>
     public ConnectionCloseReason Rejection { get; private set; }
 
@@ -23,13 +30,20 @@ internal sealed class TlsHandshakeContext
     /// <summary>The server name that the client sent (SNI); null if it sent none.</summary>
     public string? ServerName { get; private set; }
 
+    /// <summary>Whether a client without a certificate is rejected in any case. OpenSSL then sends the alert certificate_required.</summary>
+    public bool RequiresCertificate { get; set; }
+
+    /// <summary>
+    /// The rules for clients as an identity: a session is resumed only under the rules of its first handshake. Null if sessions are not resumed.
+    /// </summary>
+    public byte[]? ResumptionScope { get; set; }
+
+    /// <summary>Why OpenSSL cannot perform this handshake; null if it can.</summary>
+    public string? Unsupported { get; set; }
+
     public void AwaitHello() => IsAwaitingHello = true;
 
-    public void OnHello(SslClientHelloInfo hello)
-    {
-        IsAwaitingHello = false;
-        ServerName = string.IsNullOrEmpty(hello.ServerName) ? null : hello.ServerName;
-    }
+    public void OnHello(string? serverName) => (IsAwaitingHello, ServerName) = (false, serverName);
 
     /// <summary>Records a rejection. Returns false, the result of a certificate validation callback.</summary>
     public bool Reject(ConnectionCloseReason reason, string explanation)
@@ -53,28 +67,32 @@ internal sealed class TlsHandshakeContext
     }
 
     /// <summary>
-    /// Wraps the caller's options for SslStream. If they require a certificate, a copy of them validates it in the same way and records
-    /// a rejection.
+    /// Wraps the caller's options. If they require a certificate, a copy of them validates it in the same way and records a rejection.
     /// </summary>
-    public ServerOptionsSelectionCallback Observe(SslServerAuthenticationOptions options)
+    public TlsServerSelection Observe(SslServerAuthenticationOptions options)
     {
-        AwaitHello();
-        return (_, hello, _, _) =>
+        // Their callback may judge each connection anew: sessions with client certificates are not resumed.
+        ResumptionScope = options.ClientCertificateRequired ? null : Scopes.GetValue(options, static _ => RandomNumberGenerator.GetBytes(ScopeLength));
+        Unsupported = TlsEngines.FindUnsupported(options);
+        return _ =>
         {
-            OnHello(hello);
             if (!options.ClientCertificateRequired)
             {
-                return new(options);
+                return options;
             }
 
             SslServerAuthenticationOptions observed = TlsOptionsCopy.From(options);
             observed.RemoteCertificateValidationCallback = Validate(options.RemoteCertificateValidationCallback);
-            return new(observed);
+            return observed;
         };
     }
 
     /// <summary>Without a callback SslStream accepts a certificate without errors, and nothing else.</summary>
-    private RemoteCertificateValidationCallback Validate(RemoteCertificateValidationCallback? callback) => (sender, certificate, chain, errors) =>
-        (callback is null ? errors == SslPolicyErrors.None : callback(sender, certificate, chain, errors))
-        || (errors != SslPolicyErrors.None && Reject(certificate, chain));
+    private RemoteCertificateValidationCallback Validate(RemoteCertificateValidationCallback? callback)
+    {
+        RequiresCertificate = callback is null;
+        return (sender, certificate, chain, errors) =>
+            (callback is null ? errors == SslPolicyErrors.None : callback(sender, certificate, chain, errors))
+            || (errors != SslPolicyErrors.None && Reject(certificate, chain));
+    }
 }

@@ -26,6 +26,9 @@ internal static partial class TlsLog
     [LoggerMessage(207, LogLevel.Warning, "Endpoint {Endpoint}: client authority '{Subject}' in {File} is valid from {NotBefore:u} to {NotAfter:u} only; clients with its certificates are rejected outside of that period. Replace or remove it; no restart is needed.")]
     public static partial void AuthorityNotValid(ILogger logger, string endpoint, string subject, string file, DateTime notBefore, DateTime notAfter);
 
+    [LoggerMessage(208, LogLevel.Debug, "Endpoint {Endpoint}: TLS by {Engine}.")]
+    public static partial void EngineSelected(ILogger logger, string endpoint, TlsEngine engine);
+
     [LoggerMessage(210, LogLevel.Debug, "Connection {ConnectionId}: the client closed TLS without close_notify.")]
     public static partial void ClientTruncated(ILogger logger, string connectionId);
 

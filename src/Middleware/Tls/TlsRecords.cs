@@ -14,7 +14,8 @@ internal sealed class TlsRecords
     /// </summary>
     public const int MaxWithoutData = 32;
 
-    private const int HeaderLength = 5;
+    /// <summary>The length of a record's header in bytes.</summary>
+    public const int HeaderLength = 5;
 
     private int _headerLength;
     private int _bodyLength;

@@ -17,6 +17,7 @@ internal sealed class TlsServerAuthenticator
     private readonly List<SslApplicationProtocol>? _applicationProtocols;
     private readonly HashSet<string> _commonNames;
     private readonly HashSet<string> _dnsNames;
+    private volatile Scope? _scope;
 
     /// <param name="options">The options.</param>
     /// <param name="store">The certificates.</param>
@@ -37,15 +38,13 @@ internal sealed class TlsServerAuthenticator
     public static SslProtocols GetProtocols(TlsVersion minimum, TlsVersion maximum) =>
         (minimum <= TlsVersion.Tls12 ? SslProtocols.Tls12 : SslProtocols.None) | (maximum >= TlsVersion.Tls13 ? SslProtocols.Tls13 : SslProtocols.None);
 
-    /// <summary>Returns the callback by which SslStream selects the options after the ClientHello.</summary>
-    public ServerOptionsSelectionCallback GetOptions(TlsHandshakeContext handshake)
+    /// <summary>Returns the selection of the options after the ClientHello.</summary>
+    public TlsServerSelection GetOptions(TlsHandshakeContext handshake)
     {
-        handshake.AwaitHello();
-        return (_, hello, _, _) =>
-        {
-            handshake.OnHello(hello);
-            return new(CreateOptions(hello.ServerName, handshake));
-        };
+        handshake.ResumptionScope = GetScope();
+        handshake.Unsupported = FindUnsupported();
+        handshake.RequiresCertificate = _options.ClientCertificates == ClientCertificates.Require;
+        return serverName => CreateOptions(serverName, handshake);
     }
 
     /// <summary>Creates a chain policy that trusts only the given authorities.</summary>
@@ -61,6 +60,33 @@ internal sealed class TlsServerAuthenticator
         policy.CustomTrustStore.AddRange(authorities);
         policy.ApplicationPolicy.Add(purpose);
         return policy;
+    }
+
+    /// <summary>
+    /// Returns why OpenSSL cannot perform the handshakes; null if it can. Whether <c>Configure</c> asks for what OpenSSL lacks is known within a
+    /// handshake only, so that <c>Auto</c> does not choose it then.
+    /// </summary>
+    public string? FindUnsupported() =>
+        _options.FindUnsupported() ?? (_options.Engine == TlsEngine.Auto && _options.Configure is not null ? "Configure is set" : null);
+
+    /// <summary>
+    /// Returns the identity of the rules for clients, which changes with the authorities. Null if a client's certificate may be judged otherwise
+    /// the next time: by its revocation, or by a callback of <c>Configure</c>.
+    /// </summary>
+    private byte[]? GetScope()
+    {
+        if (_options.Configure is not null || (_options.ClientCertificates != ClientCertificates.None && _options.ClientRevocation != X509RevocationMode.NoCheck))
+        {
+            return null;
+        }
+
+        Scope? current = _scope;
+        if (current is null || !ReferenceEquals(current.Authorities, _store.Authorities))
+        {
+            _scope = current = new Scope(_store.Authorities, RandomNumberGenerator.GetBytes(TlsHandshakeContext.ScopeLength));
+        }
+
+        return current.Id;
     }
 
     private SslServerAuthenticationOptions CreateOptions(string? serverName, TlsHandshakeContext handshake)
@@ -117,4 +143,7 @@ internal sealed class TlsServerAuthenticator
             || names.Uris.Any(uri => _options.AllowedUris.Any(allowed => allowed.EndsWith('*')
                 ? uri.StartsWith(allowed[..^1], StringComparison.Ordinal)
                 : uri == allowed));
+
+    /// <summary>The identity of the rules with these authorities.</summary>
+    private sealed record Scope(X509Certificate2Collection? Authorities, byte[] Id);
 }

@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Tls;
+using ByteStreams.Tls.OpenSsl;
 using ByteStreams.Transport.Text;
 using ByteStreams.Transport.Validation;
 
@@ -119,11 +120,17 @@ public sealed class TlsServerOptions
     /// </summary>
     public bool StapleOcsp { get; set; }
 
+    /// <summary>The implementation of TLS: <see cref="TlsEngine.Auto"/> by default.</summary>
+    public TlsEngine Engine { get; set; }
+
     /// <summary>Called with the options of each handshake, to set what these options do not have. Null by default.</summary>
     public Action<SslServerAuthenticationOptions>? Configure { get; set; }
 
     /// <exception cref="ArgumentException">The options are not valid; the message has all errors.</exception>
     internal void Validate() => ValidationErrors.ThrowIfAny(GetErrors());
+
+    /// <summary>Returns why OpenSSL cannot serve the endpoint; null if it can.</summary>
+    internal string? FindUnsupported() => StapleOcsp ? "StapleOcsp is true" : null;
 
     /// <summary>Returns the validation errors. Each begins with its key.</summary>
     internal IEnumerable<string> GetErrors()
@@ -172,6 +179,11 @@ public sealed class TlsServerOptions
         foreach (string uri in AllowedUris.Where(static uri => !uri.Contains(':', StringComparison.Ordinal)))
         {
             yield return $"Tls:AllowedUris: '{uri}' is not a URI, so no certificate matches it. Write it with its scheme, such as spiffe://example.org/name; move host names to AllowedDnsNames.";
+        }
+
+        if (Engine == TlsEngine.OpenSsl && (OpenSslLibrary.Missing ?? FindUnsupported()) is string reason)
+        {
+            yield return $"Tls:Engine is OpenSsl, which cannot be used: {reason}. Set it to Auto or SslStream.";
         }
 
         foreach (string error in Ranges.Validate(this, "Tls:"))

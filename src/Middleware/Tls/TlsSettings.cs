@@ -10,8 +10,10 @@ namespace ByteStreams.Tls;
 /// <param name="TimeProvider">The clock of both timeouts.</param>
 /// <param name="RequireCloseNotify">Whether EOF without close_notify is a truncation; null is true for a handler and false for a relay.</param>
 /// <param name="MaxHandshakeSize">The maximum number of bytes that the peer may send in the handshake.</param>
+/// <param name="Engine">The implementation.</param>
 internal sealed record TlsSettings(
-    TimeSpan HandshakeTimeout, TimeSpan ShutdownTimeout, TimeProvider TimeProvider, bool? RequireCloseNotify = true, long MaxHandshakeSize = long.MaxValue)
+    TimeSpan HandshakeTimeout, TimeSpan ShutdownTimeout, TimeProvider TimeProvider, bool? RequireCloseNotify = true, long MaxHandshakeSize = long.MaxValue,
+    TlsEngine Engine = TlsEngine.Auto)
 {
     /// <summary>The defaults of asyncio: 60 s and 30 s.</summary>
     public static TlsSettings Default { get; } = new(TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(30), TimeProvider.System);

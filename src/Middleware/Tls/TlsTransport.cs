@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Net.Security;
 using ByteStreams.Streams;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
@@ -19,9 +18,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private readonly IDuplexPipe _below;
     private readonly IByteStreamTransportFeature? _linkBelow;
     private readonly IConnectionProgress? _progressBelow;
-    private readonly SslStream _stream;
     private readonly TlsChannel _channel;
-    private readonly EncryptedPipeStream _raw;
     private readonly TlsSettings _settings;
     private readonly TransportPipeReader _input;
     private readonly TransportPipeWriter _output;
@@ -30,24 +27,24 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private Task? _closing;
 
     /// <param name="connection">The connection.</param>
-    /// <param name="stream">The stream, after its handshake.</param>
-    /// <param name="raw">The stream of encrypted bytes under it.</param>
+    /// <param name="channel">The TLS layer, after its handshake.</param>
+    /// <param name="features">The result of the handshake.</param>
     /// <param name="below">The pipe of encrypted bytes.</param>
     /// <param name="settings">The timeouts and limits.</param>
     /// <param name="options">The options that <c>GetExtraInfo("sslcontext")</c> returns.</param>
     public TlsTransport(
-        ConnectionContext connection, SslStream stream, EncryptedPipeStream raw, IDuplexPipe below, TlsSettings settings, object options)
+        ConnectionContext connection, TlsChannel channel, TlsFeatures features, IDuplexPipe below, TlsSettings settings, object options)
     {
         _connection = connection;
         _below = below;
         _linkBelow = connection.Features.Get<IByteStreamTransportFeature>();
         _progressBelow = connection.Features.Get<IConnectionProgress>();
         _settings = settings;
-        _stream = stream;
-        Features = new TlsFeatures(stream);
+        Features = features;
         Options = new TlsOptionsFeature(options);
-        _raw = raw;
-        _channel = new TlsChannel(stream, raw) { RequiresCloseNotify = settings.RequireCloseNotify ?? true, OnFlood = OnFlood };
+        _channel = channel;
+        channel.RequiresCloseNotify = settings.RequireCloseNotify ?? true;
+        channel.OnFlood = OnFlood;
         _limitsBelow = _linkBelow?.WriteBufferLimits ?? (65536, 16384);
         (int high, int low) = _limitsBelow;
         // A TLS record is at most 16 KiB. With blocks of four records one read decrypts the bytes of one receive.
@@ -57,6 +54,9 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     /// <summary>The result of the handshake, as the features of the connection.</summary>
     public TlsFeatures Features { get; }
+
+    /// <summary>The TLS layer.</summary>
+    public TlsChannel Channel => _channel;
 
     public TlsOptionsFeature Options { get; }
 
@@ -88,7 +88,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
 
     public long BufferedInput => _input.Driver.Buffered;
 
-    public int UnfinishedInput => _raw.Records.Unfinished;
+    public int UnfinishedInput => _channel.Records.Unfinished;
 
     public bool IsInputEnded => _input.Driver.IsOver;
 
@@ -113,7 +113,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Observe(IProgressObserver observer, bool input, bool output)
     {
         _input.Driver.Observer = input ? observer : null;
-        _raw.Records.Observer = input ? observer : null;
+        _channel.Records.Observer = input ? observer : null;
         _output.Observer = output ? observer : null;
         // The progress of output is observed below, its end here.
         _progressBelow?.Observe(observer, input: false, output);
@@ -143,7 +143,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         _connection.Transport = this;
         SetTransport(this, this);
         IFeatureCollection features = _connection.Features;
-        features.Set<ISslStreamFeature>(Features);
+        features.Set(Features as ISslStreamFeature);
         features.Set<ITlsHandshakeFeature>(Features);
         features.Set<ITlsConnectionFeature>(Features);
         features.Set<ITlsApplicationProtocolFeature>(Features);
@@ -168,6 +168,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     public void Uninstall()
     {
         _input.Complete();
+        _channel.Detach();
         _connection.Transport = _below;
         SetTransport(_linkBelow, _progressBelow);
         if (IsOverOwn)
@@ -284,7 +285,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
         }
         else
         {
-            await _stream.DisposeAsync().ConfigureAwait(false);
+            _channel.Close();
         }
     }
 
@@ -295,7 +296,7 @@ internal sealed class TlsTransport : IDuplexPipe, IByteStreamTransportFeature, I
     private async Task DisposeWhenClosedAsync()
     {
         await _linkBelow!.WaitClosedAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _stream.DisposeAsync().ConfigureAwait(false);
+        _channel.Close();
     }
 
     private async Task FinishOutputAsync()

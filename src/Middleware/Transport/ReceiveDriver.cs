@@ -131,11 +131,14 @@ internal sealed class ReceiveDriver : IReceiver
 
             do
             {
+                // Set before: a channel over another pipe may call back within the call, and then something has changed.
+                IsInFlight = true;
                 if (!_channel.WaitToReceive(this))
                 {
-                    IsInFlight = true;
-                    return false;
+                    return !IsInFlight;
                 }
+
+                IsInFlight = false;
             }
             while (!TryReceiveIntoBlock());
 
@@ -143,6 +146,7 @@ internal sealed class ReceiveDriver : IReceiver
         }
         catch (Exception error)
         {
+            IsInFlight = false;
             Fail(error);
             return true;
         }
@@ -290,10 +294,15 @@ internal sealed class ReceiveDriver : IReceiver
             try
             {
                 // On an event loop the handler goes on where it runs.
-                if (_awaited is null && !_channel.WaitToReceiveLater(this))
+                if (_awaited is null)
                 {
                     IsInFlight = true;
-                    return;
+                    if (!_channel.WaitToReceiveLater(this))
+                    {
+                        return;
+                    }
+
+                    IsInFlight = false;
                 }
             }
             catch (Exception error)

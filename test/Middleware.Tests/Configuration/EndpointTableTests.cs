@@ -15,7 +15,7 @@ public class EndpointTableTests
     private static readonly string[] OfCodeOnly =
     [
         "ByteStreamServerOptions.Tls", "ByteStreamServerOptions.TlsHandshakeTimeout", "ByteStreamServerOptions.TlsShutdownTimeout",
-        "ByteStreamServerOptions.TlsRequireCloseNotify", // The section Tls takes their place.
+        "ByteStreamServerOptions.TlsRequireCloseNotify", "ByteStreamServerOptions.TlsEngine", // The section Tls takes their place.
         "ByteStreamServerOptions.Name", "TelemetryOptions.Endpoint", // The section's own name.
         "ByteStreamServerOptions.AddressFamily", // The host in the Url says it.
         "ByteStreamServerOptions.ShutdownTimeout", // The service's DrainTimeout takes its place.
@@ -26,7 +26,7 @@ public class EndpointTableTests
         .. ((string[])[
             "AddressFamily", "ConnectTimeout", "Engine", "EventLoops", "HappyEyeballsDelay", "Limit", "LingerBytes", "LingerTimeout", "LocalEndPoint",
             "LoggerFactory", "MaxReceiveBlock", "ProxyHeader", "ReceiveBufferSize", "SendBufferSize", "ServerHostName", "TimeProvider", "Tls",
-            "TlsHandshakeTimeout", "TlsRequireCloseNotify", "TlsShutdownTimeout", "WriteBufferHighWater", "WriteBufferLowWater",
+            "TlsEngine", "TlsHandshakeTimeout", "TlsRequireCloseNotify", "TlsShutdownTimeout", "WriteBufferHighWater", "WriteBufferLowWater",
         ]).Select(name => $"UpstreamConnectionOptions.{name}"),
     ];
 

@@ -5,6 +5,8 @@ using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ByteStreams.Testing;
+using ByteStreams.Tls;
+using ByteStreams.Tls.OpenSsl;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -37,8 +39,9 @@ public sealed class TlsServerTests : TlsTest
         new('\u00ff', 100_000),
     ]);
 
-    public static TheoryData<Carrier, SslProtocols, string> CarriersAndRefused => new MatrixTheoryData<Carrier, SslProtocols, string>(
-        [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13], ["missing", "expired", "unknown", "server's", "stranger"]);
+    public static TheoryData<Carrier, SslProtocols, string, TlsEngine> CarriersAndRefused => new MatrixTheoryData<Carrier, SslProtocols, string, TlsEngine>(
+        [Carrier.Own, Carrier.Stock], [SslProtocols.Tls12, SslProtocols.Tls13], ["missing", "expired", "unknown", "server's", "stranger"],
+        [TlsEngine.SslStream, .. OpenSslLibrary.Missing is null ? [TlsEngine.OpenSsl] : (TlsEngine[])[]]);
 
     [Theory, MemberData(nameof(CarriersAndNoTls)), Trait("Fault", "F20")]
     public async Task Handshake_PeerSpeaksNoTls_IsClosedCountedAndLoggedOnce(Carrier carrier, string sent)
@@ -170,7 +173,7 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(CarriersAndRefused)), Trait("Fault", "F22")]
-    public async Task Handshake_InvalidClientCertificate_IsRefusedAndTheCauseIsLogged(Carrier carrier, SslProtocols version, string shown)
+    public async Task Handshake_InvalidClientCertificate_IsRefusedAndTheCauseIsLogged(Carrier carrier, SslProtocols version, string shown, TlsEngine engine)
     {
         using X509Certificate2? certificate = shown switch
         {
@@ -185,6 +188,7 @@ public sealed class TlsServerTests : TlsTest
             carrier,
             tls =>
             {
+                tls.Engine = engine;
                 tls.ClientCertificates = ClientCertificates.Require;
                 tls.AllowedCommonNames.Add("alice");
             },
@@ -447,12 +451,12 @@ public sealed class TlsServerTests : TlsTest
     }
 
     [Theory, MemberData(nameof(CarriersAndEnds))]
-    public async Task Dispose_ConnectionHasEnded_TheTlsStreamIsDisposed(Carrier carrier, string end)
+    public async Task Dispose_ConnectionHasEnded_TheTlsStateIsFreed(Carrier carrier, string end)
     {
-        var begun = new TaskCompletionSource<SslStream>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var begun = new TaskCompletionSource<Func<bool>>(TaskCreationOptions.RunContinuationsAsynchronously);
         Served served = await ServeTlsAsync(carrier, handler: async (reader, writer, stopping) =>
         {
-            begun.SetResult(writer.SslStream!);
+            begun.SetResult(Disposal(writer));
             await reader.ReadLineAsync(stopping);
             if (end == "aborted")
             {
@@ -465,8 +469,8 @@ public sealed class TlsServerTests : TlsTest
         });
         Socket socket = await ConnectPlainAsync(served);
         SslStream client = await AuthenticateAsync(new NetworkStream(socket));
-        SslStream stream = await begun.Task.WaitAsync(Soon);
-        Assert.False(IsDisposed(stream));
+        Func<bool> isDisposed = await begun.Task.WaitAsync(Soon);
+        Assert.False(isDisposed());
 
         if (end == "reset")
         {
@@ -480,7 +484,7 @@ public sealed class TlsServerTests : TlsTest
 
         socket.Dispose();
 
-        await Patience.UntilAsync(() => IsDisposed(stream));
+        await Patience.UntilAsync(isDisposed);
     }
 
     [Theory]
@@ -491,14 +495,14 @@ public sealed class TlsServerTests : TlsTest
     {
         using X509Certificate2 certificate = Authority.IssueServer("localhost");
         TlsCertificateOptions written = Write("server", certificate);
-        var begun = new TaskCompletionSource<SslStream>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var begun = new TaskCompletionSource<Func<bool>>(TaskCreationOptions.RunContinuationsAsynchronously);
         var ended = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var options = new ByteStreamServerOptions();
         options.UseTls(tls => tls.Certificates.Add(written));
         ByteStreamServer server = await ByteStream.StartServerAsync(
             async (reader, writer, _) =>
             {
-                begun.SetResult(writer.SslStream!);
+                begun.SetResult(Disposal(writer));
                 ended.SetResult(await Record.ExceptionAsync(async () => await reader.ReadLineAsync(Soon)));
             },
             new IPEndPoint(IPAddress.Loopback, 0),
@@ -507,15 +511,22 @@ public sealed class TlsServerTests : TlsTest
         Own(server);
         await using ByteStreamConnection client = await ByteStream.OpenConnectionAsync(
             server.EndPoints[0], new() { Tls = Client(protocols: version) }, Soon);
-        SslStream stream = await begun.Task.WaitAsync(Soon);
+        Func<bool> isDisposed = await begun.Task.WaitAsync(Soon);
 
         server.AbortClients();
 
         await Assert.ThrowsAsync<ConnectionResetException>(async () => await client.Reader.ReadLineAsync(Soon));
         Assert.IsType<ConnectionAbortedException>(await ended.Task.WaitAsync(Soon));
-        await Patience.UntilAsync(() => IsDisposed(stream));
+        await Patience.UntilAsync(isDisposed);
         server.Close();
         await server.WaitClosedAsync(Soon);
+    }
+
+    /// <summary>Returns whether the TLS state of a connection is freed. Call it before the connection has ended.</summary>
+    private static Func<bool> Disposal(ByteStreamWriter writer)
+    {
+        var transport = (TlsTransport)writer.Transport!.Features.Get<IByteStreamTransportFeature>()!;
+        return transport.Channel is OpenSslChannel channel ? () => channel.IsDisposed : () => IsDisposed(writer.SslStream!);
     }
 
     /// <summary>A write of nothing sends nothing.</summary>
