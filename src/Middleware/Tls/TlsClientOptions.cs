@@ -1,5 +1,4 @@
 using System.Net.Security;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using ByteStreams.Tls;
 using ByteStreams.Transport.Text;
@@ -15,8 +14,6 @@ namespace ByteStreams;
 /// </example>
 public sealed class TlsClientOptions
 {
-    private static readonly Oid ServerAuthentication = new("1.3.6.1.5.5.7.3.1");
-
     /// <summary>
     /// The file (PEM) of the authorities that are trusted to issue server certificates; the system's trusted roots by default. It must contain a
     /// root (a self-signed certificate), because a chain that ends in an intermediate is not trusted. A revocation list in it is an error.
@@ -74,7 +71,7 @@ public sealed class TlsClientOptions
         {
             X509Certificate2Collection authorities = Load(
                 CertificateLocation.ForAuthorities(CaPath), static content => CertificateFile.LoadAuthorities(content.File!));
-            options.CertificateChainPolicy = TlsServerAuthenticator.CreateChainPolicy(authorities, Revocation, ServerAuthentication);
+            options.CertificateChainPolicy = TlsServerAuthenticator.CreateChainPolicy(authorities, Revocation, ExtendedKeyUsages.Server);
         }
 
         else

@@ -18,7 +18,7 @@ public enum TlsEngine
     Auto,
 
     /// <summary>
-    /// OpenSSL 3 (libssl.so.3) without SslStream, on Linux on 64-bit machines: about two thirds of the CPU time. Where it cannot be loaded, or
+    /// OpenSSL 3 (libssl.so.3) without SslStream, on Linux on 64-bit machines: less CPU time and memory (docs/performance.md). Where it cannot be loaded, or
     /// an option is not supported (<c>StapleOcsp</c>, <see cref="EncryptionPolicy"/> without encryption, RSA padding), the handshake fails with
     /// <see cref="PlatformNotSupportedException"/>.
     /// </summary>

@@ -8,9 +8,6 @@ namespace ByteStreams.Tls;
 /// <summary>Creates the options of each handshake from <see cref="TlsServerOptions"/>, and validates client certificates.</summary>
 internal sealed class TlsServerAuthenticator
 {
-    /// <summary>The extended key usage that a client certificate must have (RFC 5280, 4.2.1.12), unless it has none at all.</summary>
-    private static readonly Oid ClientAuthentication = new("1.3.6.1.5.5.7.3.2");
-
     private readonly TlsServerOptions _options;
     private readonly CertificateStore _store;
     private readonly SslProtocols _protocols;
@@ -100,7 +97,7 @@ internal sealed class TlsServerAuthenticator
         };
         if (_options.ClientCertificates != ClientCertificates.None)
         {
-            options.CertificateChainPolicy = CreateChainPolicy(_store.Authorities!, _options.ClientRevocation, ClientAuthentication);
+            options.CertificateChainPolicy = CreateChainPolicy(_store.Authorities!, _options.ClientRevocation, ExtendedKeyUsages.Client);
             options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) => Validate(handshake, certificate, chain, errors);
         }
 

@@ -29,7 +29,7 @@ internal sealed class LoopDispatch
     public bool IsAlone => _isAlone;
 
     /// <summary>
-    /// Whether it has performed a step of a TLS handshake, whose processor time and waits say nothing of the handler. Reset by whoever measures.
+    /// Whether it has performed a step of a TLS handshake, whose processor time and waits say nothing of the handler. Reset at the beginning of a measurement.
     /// </summary>
     public bool HasHandshake { get; set; }
 

@@ -10,7 +10,6 @@ namespace ByteStreams.Tls.OpenSsl;
 [SuppressMessage("Naming", "CA1707", Justification = "The names of OpenSSL.")]
 internal static unsafe partial class LibSsl
 {
-    public const int ErrorSsl = 1;
     public const int ErrorWantRead = 2;
     public const int ErrorZeroReturn = 6;
 
@@ -34,7 +33,6 @@ internal static unsafe partial class LibSsl
     public const int ControlSetMinVersion = 123;
     public const int ControlSetMaxVersion = 124;
 
-    public const int VerifyNone = 0;
     public const int VerifyPeer = 1;
     public const int VerifyFailIfNoPeerCertificate = 2;
 
@@ -183,9 +181,6 @@ internal static unsafe partial class LibSsl
 
     [LibraryImport(Ssl)]
     public static partial nint SSL_CIPHER_get_name(nint cipher);
-
-    [LibraryImport(Ssl)]
-    public static partial nint SSL_CIPHER_get_version(nint cipher);
 
     [LibraryImport(Ssl)]
     public static partial ushort SSL_CIPHER_get_protocol_id(nint cipher);

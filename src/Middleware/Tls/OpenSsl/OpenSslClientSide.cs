@@ -15,7 +15,7 @@ internal sealed unsafe class OpenSslClientSide(SslClientAuthenticationOptions op
     private static readonly IdnMapping Idn = new();
 
     private readonly PeerCertificateValidation _validation = new(
-        options.CertificateChainPolicy, options.CertificateRevocationCheckMode, PeerCertificateValidation.ServerAuthentication,
+        options.CertificateChainPolicy, options.CertificateRevocationCheckMode, ExtendedKeyUsages.Server,
         options.RemoteCertificateValidationCallback, sender);
 
     public override string? ServerName => string.IsNullOrEmpty(options.TargetHost) ? null : options.TargetHost;

@@ -47,7 +47,7 @@ internal sealed unsafe class OpenSslServerSide(TlsServerSelection select, TlsHan
             if (options.ClientCertificateRequired)
             {
                 _validation = new(
-                    options.CertificateChainPolicy, options.CertificateRevocationCheckMode, PeerCertificateValidation.ClientAuthentication,
+                    options.CertificateChainPolicy, options.CertificateRevocationCheckMode, ExtendedKeyUsages.Client,
                     options.RemoteCertificateValidationCallback, sender);
                 // Without a certificate a callback may accept the client; it is called after the handshake.
                 bool mustHave = handshake.RequiresCertificate || options.RemoteCertificateValidationCallback is null;

@@ -15,12 +15,6 @@ namespace ByteStreams.Tls.OpenSsl;
 internal sealed class PeerCertificateValidation(
     X509ChainPolicy? policy, X509RevocationMode revocation, Oid usage, RemoteCertificateValidationCallback? callback, object sender)
 {
-    /// <summary>The extended key usage of a client.</summary>
-    public static readonly Oid ClientAuthentication = new("1.3.6.1.5.5.7.3.2");
-
-    /// <summary>The extended key usage of a server.</summary>
-    public static readonly Oid ServerAuthentication = new("1.3.6.1.5.5.7.3.1");
-
     /// <summary>Why the certificate was refused; null if it was not.</summary>
     public string? Refusal { get; private set; }
 
