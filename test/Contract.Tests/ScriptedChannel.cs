@@ -167,7 +167,18 @@ internal sealed class ScriptedChannel : ByteChannel
 
     public override void Reset() => Close();
 
-    public override void Close() => Fail(new Microsoft.AspNetCore.Connections.ConnectionAbortedException("closed"));
+    /// <summary>As a socket without a duplicate.</summary>
+    public bool ClosesWithEnd { get; init; }
+
+    public override bool CloseSendsEnd => ClosesWithEnd;
+
+    public bool IsClosed { get; private set; }
+
+    public override void Close()
+    {
+        IsClosed = true;
+        Fail(new Microsoft.AspNetCore.Connections.ConnectionAbortedException("closed"));
+    }
 
     private bool TryReceive(Memory<byte> destination, out int count)
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -61,11 +62,12 @@ internal sealed class Place : IAsyncDisposable
         {
             "unix" => await ByteStream.StartUnixServerAsync(handler, Path, options, Late),
             "abstract" => await ByteStream.StartUnixServerAsync(handler, Abstract, options, Late),
+            "adopted" => await ByteStream.StartServerAsync(handler, Bind(Path), options, Late),
             _ => await ByteStream.StartServerAsync(handler, "127.0.0.1", 0, options, Late),
         };
         return kind switch
         {
-            "unix" => $"unix:{Path}",
+            "unix" or "adopted" => $"unix:{Path}",
             "abstract" => $"unix:{Abstract}",
             "tls" => $"tls:{Port}:{CertificateFile}",
             _ => $"tcp:{Port}",
@@ -95,6 +97,14 @@ internal sealed class Place : IAsyncDisposable
         _late.Dispose();
         _certificate?.Dispose();
         _folder.Delete(recursive: true);
+    }
+
+    /// <summary>A socket as another program hands it over: bound by the system's calls, with their defaults.</summary>
+    private static Socket Bind(string path)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(path));
+        return socket;
     }
 
     private X509Certificate2 MakeCertificate()

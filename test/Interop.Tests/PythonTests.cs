@@ -29,9 +29,12 @@ public class PythonTests
     [Theory]
     [InlineData("unix")]
     [InlineData("abstract")]
+    [InlineData("adopted")]
     public async Task Echo_PythonPassesDescriptorsWithItsLines_AllLinesComeBackAndNoDescriptorIsKept(string kind)
     {
-        // The kernel ends a receive where a descriptor was passed, although more bytes lie behind it.
+        // A socket that was bound elsewhere takes descriptors, as each socket does before Linux 6.16. The kernel ends a receive where
+        // one was passed, although more bytes lie behind it.
+        bool refuses = kind != "adopted" && Environment.OSVersion.Version >= new Version(6, 16);
         await using var place = new Place();
         var allLieThere = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         string address = await place.ServeAsync(kind, async (reader, writer, stopping) =>
@@ -44,7 +47,7 @@ public class PythonTests
         Assert.Equal("sent", await python.ReadLineAsync());
         allLieThere.SetResult();
 
-        Assert.Equal("40 lines, and nobody has the descriptor\n", await python.FinishAsync());
+        Assert.Equal($"40 lines, {(refuses ? 20 : 0)} descriptors refused, and no process has one\n", await python.FinishAsync());
     }
 
     [Fact]

@@ -67,7 +67,11 @@ internal sealed class RelayPump(RelayedConnection connection, RelaySide source, 
 
                 if (read.IsCompleted || read.IsCanceled)
                 {
-                    await to.CompleteAsync().ConfigureAwait(false);
+                    if (!connection.EndsWithDirection() || to is not TransportPipeWriter { EndsWithClose: true })
+                    {
+                        await to.CompleteAsync().ConfigureAwait(false);
+                    }
+
                     return null;
                 }
             }

@@ -26,6 +26,7 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     private Task _up = Task.CompletedTask;
     private Task _down = Task.CompletedTask;
     private int _hasFailed;
+    private int _ended;
     private volatile bool _isDone;
     private volatile bool _isDisposed;
 
@@ -157,6 +158,12 @@ internal sealed class RelayedConnection(ConnectionContext client, ConnectionCont
     /// <summary>Called by a pump before it forwards bytes.</summary>
     /// <param name="source">The side that sent them.</param>
     internal void OnForwarding(RelaySide source) => _isRequestLast = source == RelaySide.Client;
+
+    /// <summary>
+    /// Called by a pump whose source has ended. Answers whether it is the second one: then both connections are closed at once, which ends the
+    /// direction of a socket without a call of its own.
+    /// </summary>
+    internal bool EndsWithDirection() => Interlocked.Increment(ref _ended) == 2;
 
     /// <summary>
     /// Resets both sides after one has failed, which also ends the other direction. What the failed side had sent is delivered first, unless this

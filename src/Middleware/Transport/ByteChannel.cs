@@ -89,6 +89,12 @@ internal abstract class ByteChannel
     /// <summary>Shuts down the send direction; receives continue.</summary>
     public abstract ValueTask ShutdownSendAsync();
 
+    /// <summary>
+    /// Whether <see cref="Close"/> delivers the accepted bytes and then the end, if everything that the peer has sent was received:
+    /// <see cref="ShutdownSendAsync"/> is not needed before it.
+    /// </summary>
+    public virtual bool CloseSendsEnd => false;
+
     /// <summary>The number of accepted bytes that the peer's side has not acknowledged; 0 if unknown.</summary>
     public virtual int Unacknowledged => 0;
 

@@ -109,6 +109,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
     /// <param name="reason">The close reason; none where the side that closed first decides it.</param>
     public void Close(ConnectionCloseReason reason)
     {
+        bool hasPeerEnded;
         using (_gate.Enter())
         {
             if (_isClosing || _isClosed)
@@ -117,6 +118,7 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
             }
 
             _isClosing = true;
+            hasPeerEnded = _isInputEnded;
             if (_reason == ConnectionCloseReason.None)
             {
                 _reason = reason != ConnectionCloseReason.None ? reason
@@ -125,7 +127,16 @@ internal sealed class ChannelLifetime : IInputOwner, IOutputOwner, ILingering
             }
         }
 
-        Output.Complete();
+        if (hasPeerEnded && _channel.CloseSendsEnd)
+        {
+            // Nothing lingers: the socket is closed as soon as the kernel has the bytes, which saves the system call.
+            Output.CompleteForClose();
+        }
+        else
+        {
+            Output.Complete();
+        }
+
         if (Output.IsFinished)
         {
             BeginLinger();

@@ -29,6 +29,7 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
     private bool _isSending;
     private bool _isCompleted;
     private bool _isShutdownBegun;
+    private bool _isEndedByClose;
     private bool _isReported;
 
     public TransportPipeWriter(ByteChannel channel, int highWater, int lowWater, IOutputOwner? owner = null)
@@ -75,6 +76,9 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
 
     /// <summary>Why nothing more is sent; null while the connection lives.</summary>
     public Exception? Failure => Volatile.Read(ref _failure);
+
+    /// <summary>Whether the channel's close ends this direction, so that it need not be completed before.</summary>
+    public bool EndsWithClose => _channel.CloseSendsEnd;
 
     /// <summary>Whether nothing more can be written.</summary>
     public bool IsCompleted => Volatile.Read(ref _isCompleted);
@@ -285,6 +289,17 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
         Report(failure);
     }
 
+    /// <summary>As <see cref="Complete"/>, without the shutdown: the channel's close, which follows, sends the end.</summary>
+    public void CompleteForClose()
+    {
+        using (_gate.Enter())
+        {
+            _isEndedByClose = true;
+        }
+
+        Complete();
+    }
+
     /// <summary>Drops what is queued; every flush from now on is completed, with <paramref name="exception"/> as its <see cref="Failure"/>.</summary>
     public void Fail(Exception exception)
     {
@@ -338,7 +353,7 @@ internal sealed class TransportPipeWriter : PipeWriter, IOutputFailure
             {
                 _isShutdownBegun = true;
                 _buffer.Release();
-                ValueTask shutdown = _channel.ShutdownSendAsync();
+                ValueTask shutdown = _isEndedByClose ? default : _channel.ShutdownSendAsync();
                 if (shutdown.IsCompleted)
                 {
                     shutdown.GetAwaiter().GetResult();

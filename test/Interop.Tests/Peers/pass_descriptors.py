@@ -1,5 +1,5 @@
-"""pass_descriptors.py ADDRESS COUNT: sends COUNT lines over a Unix socket, every other one with a descriptor; demands them all
-back, and that nobody holds the descriptors when the connection has ended."""
+"""pass_descriptors.py ADDRESS COUNT: sends COUNT lines over a Unix socket, every other one with a descriptor, and without it if the
+server refuses descriptors; demands them all back, and that no process holds the descriptors when the connection has ended."""
 
 import os
 import socket
@@ -9,15 +9,19 @@ import address
 
 path, count = address.unix_path(sys.argv[1].removeprefix("unix:")), int(sys.argv[2])
 reading, writing = os.pipe()
+refused = 0
 with socket.socket(socket.AF_UNIX) as connection:
     connection.settimeout(10)
     connection.connect(path)
     for i in range(count):
         line = f"{i}\n".encode()
         if i % 2 == 0:
-            socket.send_fds(connection, [line], [writing])
-        else:
-            connection.sendall(line)
+            try:
+                socket.send_fds(connection, [line], [writing])
+                continue
+            except PermissionError:
+                refused += 1
+        connection.sendall(line)
     os.close(writing)
     print("sent", flush=True)
     with connection.makefile("rb") as answers:
@@ -26,5 +30,5 @@ with socket.socket(socket.AF_UNIX) as connection:
             assert answer == f"{i}\n".encode(), (i, answer)
         connection.shutdown(socket.SHUT_WR)
         assert answers.read() == b""
-assert os.read(reading, 1) == b"", "somebody wrote to the pipe"
-print(f"{count} lines, and nobody has the descriptor")
+assert os.read(reading, 1) == b"", "a process wrote to the pipe"
+print(f"{count} lines, {refused} descriptors refused, and no process has one")

@@ -1,8 +1,10 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 using ByteStreams.Transport.Interop;
 using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Transport.Epoll;
 
@@ -19,6 +21,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
     private readonly Socket _listening;
     private readonly ByteStreamTransportOptions? _options;
     private readonly bool _isUnix;
+    private readonly EndPoint? _local;
+    private readonly bool _takesDescriptors;
     private readonly ulong[] _registrations;
     private readonly BlockingSuspicion _suspicion = new();
     private ManualResetValueTaskSourceCore<bool> _ready;
@@ -34,6 +38,8 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
         _listening = listening;
         _options = options;
         _isUnix = listening.AddressFamily == AddressFamily.Unix;
+        _local = LocalEndPointOfAll(listening);
+        _takesDescriptors = _isUnix && !PassedDescriptors.AreRefused((int)listening.Handle);
         listening.Blocking = false;
         _registrations = new ulong[group.Loops.Count];
         for (int i = 0; i < _registrations.Length; i++)
@@ -154,13 +160,32 @@ internal sealed class EpollAcceptor : IAcceptor, IEventSink, IValueTaskSource
             throw Errno.IsOfPendingConnection(-result) ? new SocketException((int)SocketError.ConnectionAborted) : Errno.ToException(-result);
         }
 
-        accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _suspicion);
+        accepted = new EpollChannel(_group.Next(), new Descriptor(result), _isUnix, peer, _local, _takesDescriptors, _suspicion);
         if (_options is not null && (_options.SendBufferSize ?? _options.ReceiveBufferSize) is not null)
         {
             SocketOptions.SetBuffers(accepted.Socket!, _options);
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// The own address of all connections of a listener that is bound to one address, which saves each of them a system call; null if they differ.
+    /// A transparent socket (ip(7), IP_TRANSPARENT) accepts for other addresses too.
+    /// </summary>
+    internal static IPEndPoint? LocalEndPointOfAll(Socket listening)
+    {
+        if (listening.LocalEndPoint is not IPEndPoint { Address: IPAddress address } bound || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)
+            || address.IsIPv4MappedToIPv6)
+        {
+            return null;
+        }
+
+        (int level, int name) = listening.AddressFamily == AddressFamily.InterNetwork
+            ? (SocketConstants.IpProtoIp, SocketConstants.IpTransparent)
+            : (SocketConstants.IpProtoIpv6, SocketConstants.Ipv6Transparent);
+        Span<byte> value = stackalloc byte[sizeof(int)];
+        return LibC.GetOption((int)listening.Handle, level, name, value) == 0 && BitConverter.ToInt32(value) == 0 ? bound : null;
     }
 
     [Flags]

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using ByteStreams.Transport.Interop;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Transport.Epoll;
 
@@ -22,6 +23,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     private readonly PeerAddress _peer;
     private readonly bool _isUnix;
+    private readonly bool _takesDescriptors;
     private AtomicFlags<Readiness> _readiness;
 
     // Guards the exposed socket against the close. Next to the other word: the structs with references are aligned to 8 bytes.
@@ -49,13 +51,18 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     /// <param name="descriptor">The connected socket; this closes it.</param>
     /// <param name="isUnix">Whether it is of the address family AF_UNIX.</param>
     /// <param name="peer">The peer's address.</param>
+    /// <param name="local">The own address where it is known; null to ask the socket. Null for a Unix socket.</param>
+    /// <param name="takesDescriptors">Whether the peer can pass descriptors (<see cref="PassedDescriptors"/>).</param>
     /// <param name="suspicion">Per-listener record of blocking handlers; null for outbound connections.</param>
-    public EpollChannel(EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer, BlockingSuspicion? suspicion)
+    public EpollChannel(
+        EventLoop loop, Descriptor descriptor, bool isUnix, in PeerAddress peer, EndPoint? local, bool takesDescriptors, BlockingSuspicion? suspicion)
     {
         _registration = new LoopRegistration(loop, descriptor);
         _policy = new BlockingPolicy(suspicion);
         _isUnix = isUnix;
+        _takesDescriptors = takesDescriptors;
         _peer = peer;
+        _identity = local;
     }
 
     public EventLoop Loop => _registration.Loop;
@@ -92,6 +99,9 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     }
 
     public override bool DeliversBeforeReset => _isUnix;
+
+    // A duplicate keeps the connection open after the close.
+    public override bool CloseSendsEnd => Volatile.Read(ref _exposed) is null;
 
     public override long Arrived => Descriptor.Arrived;
 
@@ -388,7 +398,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
     {
         _readiness.Clear(Readiness.Readable);
         bool stopped = false;
-        int received = _isUnix ? Descriptor.Receive(destination, out stopped) : Descriptor.Receive(destination);
+        int received = _takesDescriptors ? Descriptor.Receive(destination, out stopped) : Descriptor.Receive(destination);
         if (received > 0)
         {
             _receivedInDispatch += received;
@@ -397,13 +407,24 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
                 _readiness.Set(Readiness.Readable);
             }
         }
-        else if (received == 0 && (_isReset || (!_isShutDown && !_isUnix && Descriptor.IsReset && !_isShutDown)))
+        else if (received == 0 && (_isReset || IsEndOfReset()))
         {
-            // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
             received = -Errno.ConnectionReset;
         }
 
         return received;
+    }
+
+    /// <summary>Whether a TCP connection that reads as ended was reset. An event that has reported a FIN only has answered that.</summary>
+    private bool IsEndOfReset()
+    {
+        if (_isUnix || _isShutDown || (_readiness.HasAny(Readiness.HungUp) && !_readiness.HasAny(Readiness.Over)))
+        {
+            return false;
+        }
+
+        // Asked again after the look: a shutdown within it may have closed an ended connection as quietly as a reset does.
+        return Descriptor.IsReset && !_isShutDown;
     }
 
     private int Send(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more)

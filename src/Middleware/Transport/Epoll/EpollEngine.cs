@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using ByteStreams.Transport.Interop;
 using ByteStreams.Transport.Sockets;
+using ByteStreams.Transport.Unix;
 
 namespace ByteStreams.Transport.Epoll;
 
@@ -29,7 +30,9 @@ internal sealed class EpollEngine(EventLoopGroup group) : TransportEngine
         {
             EventLoop loop = (neighbor as EpollChannel)?.Loop ?? group.Next();
             await EpollConnect.ConnectAsync(loop, descriptor, endPoint, cancellationToken).ConfigureAwait(false);
-            return new EpollChannel(loop, descriptor, endPoint is UnixDomainSocketEndPoint, PeerAddress.From(endPoint), suspicion: null);
+            bool isUnix = endPoint is UnixDomainSocketEndPoint;
+            bool takesDescriptors = isUnix && !PassedDescriptors.Refuse((int)descriptor.DangerousGetHandle());
+            return new EpollChannel(loop, descriptor, isUnix, PeerAddress.From(endPoint), local: null, takesDescriptors, suspicion: null);
         }
         catch
         {

@@ -35,6 +35,9 @@ internal enum Readiness
     /// <summary>The descriptor is closed, or about to be.</summary>
     Closed = 1 << 8,
 
+    /// <summary>Both directions have ended: without a shutdown from this side, by a reset.</summary>
+    Over = 1 << 9,
+
     AllWaits = ReceiveWaits | SendWaits | StartWaits,
 }
 
@@ -54,9 +57,9 @@ internal static class EpollReadiness
             wakes |= Readiness.ReceiveWaits;
         }
 
-        if ((events & EpollEvents.Error) != 0)
+        if ((events & Gone) != 0)
         {
-            set |= Readiness.Failed;
+            set |= (events & EpollEvents.Error) != 0 ? Readiness.Over | Readiness.Failed : Readiness.Over;
         }
 
         if ((events & (EpollEvents.Out | Gone)) != 0)

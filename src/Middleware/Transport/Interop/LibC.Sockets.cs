@@ -135,6 +135,13 @@ internal static unsafe partial class LibC
         _ = SetSockOpt(descriptor, SocketConstants.SolSocket, SocketConstants.SoLinger, &onForZeroSeconds, sizeof(long));
     }
 
+    /// <summary>Sets an option to zero. Returns 0 or an errno.</summary>
+    public static int DisableOption(int descriptor, int level, int name)
+    {
+        int off = 0;
+        return SetSockOpt(descriptor, level, name, &off, sizeof(int)) == 0 ? 0 : Marshal.GetLastPInvokeError();
+    }
+
     /// <summary>Reads an option. Returns 0 or an errno.</summary>
     public static int GetOption(int descriptor, int level, int name, Span<byte> value)
     {

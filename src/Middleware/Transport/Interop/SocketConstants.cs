@@ -12,6 +12,12 @@ internal static class SocketConstants
     public const int SoAcceptConn = 30;
     public const int SoCookie = 57;
     public const int SoBufferLock = 72;
+    public const int SoPassRights = 83;
+
+    public const int IpProtoIp = 0;
+    public const int IpTransparent = 19;
+    public const int IpProtoIpv6 = 41;
+    public const int Ipv6Transparent = 75;
 
     public const int IpProtoTcp = 6;
     public const int TcpInfo = 11;

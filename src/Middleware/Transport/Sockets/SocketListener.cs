@@ -100,6 +100,11 @@ internal sealed class SocketListener : IBoundListener
         {
             if (endPoint is UnixDomainSocketEndPoint path)
             {
+                if (OperatingSystem.IsLinux())
+                {
+                    _ = PassedDescriptors.Refuse((int)socket.Handle);
+                }
+
                 UnixSocketFile? file = UnixSocketFile.Bind(socket, path, options);
                 return new SocketListener(socket, path, file, options, logger, accept)
                 {
