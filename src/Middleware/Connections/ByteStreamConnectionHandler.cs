@@ -17,7 +17,7 @@ namespace ByteStreams;
 /// </para>
 /// <para>
 /// What the peer causes is one line at Information without a stack, where it escapes from the callback unchanged and comes from the
-/// connection's own reader or writer: the loss of the connection; <see cref="IncompleteReadException"/>; <see cref="LimitOverrunException"/>;
+/// connection's own reader or writer: the loss of the connection; <see cref="IncompleteReadException"/>; <see cref="LimitOverrunException"/>; <see cref="InvalidFrameException"/>;
 /// a failed <c>StartTlsAsync</c>. The connection is reset, with two exceptions: an <see cref="IncompleteReadException"/> without
 /// <see cref="IncompleteReadException.Partial"/> bytes is an end of input between two messages, and closes as if the callback had returned; a
 /// failed handshake closes cleanly, so that the client gets the alert.
@@ -171,7 +171,11 @@ public class ByteStreamConnectionHandler : ConnectionHandler
                 break;
             case LimitOverrunException over when ReferenceEquals(over.Reader, reader):
                 ConnectionLog.LimitExceeded(_logger, connection.ConnectionId, over.Message);
-                writer.Abort(ConnectionCloseReason.LimitExceeded, over);
+                writer.Abort(over.Reason, over);
+                break;
+            case InvalidFrameException invalid when ReferenceEquals(invalid.Reader, reader):
+                ConnectionLog.FrameInvalid(_logger, connection.ConnectionId, invalid.Message);
+                writer.Abort(ConnectionCloseReason.InvalidFrame, invalid);
                 break;
             case TlsTruncatedException when IsLoss(failure, reader, writer, connection):
                 ConnectionLog.ConnectionTruncated(_logger, connection.ConnectionId);

@@ -36,6 +36,9 @@ internal static partial class ConnectionLog
     [LoggerMessage(411, LogLevel.Information, "Connection {ConnectionId}: the client exceeded the read limit; the connection is reset: {Reason}")]
     public static partial void LimitExceeded(ILogger logger, string connectionId, string reason);
 
+    [LoggerMessage(412, LogLevel.Information, "Connection {ConnectionId}: the client sent an invalid frame; the connection is reset: {Reason}")]
+    public static partial void FrameInvalid(ILogger logger, string connectionId, string reason);
+
     [LoggerMessage(419, LogLevel.Debug, "Connection {ConnectionId}: the client closed TLS without close_notify while the handler was reading.")]
     public static partial void ConnectionTruncated(ILogger logger, string connectionId);
 }

@@ -19,7 +19,7 @@ public sealed partial class ByteStreamReader
     /// <summary>
     /// Waits for bytes, for a loop that then takes all buffered messages with <see cref="TryReadLine"/>,
     /// <see cref="TryReadUntil(ReadOnlyMemory{byte}, out ReadOnlySequence{byte})"/>, <see cref="TryReadExactly"/> or
-    /// <see cref="TryReadMessage"/>.
+    /// <see cref="TryReadMessage{T}(MessageParser{T}, out T)"/>.
     /// </summary>
     /// <param name="cancellationToken">Ends the wait; no byte is lost.</param>
     /// <returns>
@@ -232,7 +232,7 @@ public sealed partial class ByteStreamReader
     /// <exception cref="Exception">
     /// The connection has failed: <see cref="Exception"/>. Or any exception of the parser; the buffer is intact.
     /// </exception>
-    /// <remarks>Not thread-safe: call it from the task that reads. <see cref="ReadMessageAsync"/> has an example of a parser.</remarks>
+    /// <remarks>Not thread-safe: call it from the task that reads. <see cref="ReadMessageAsync{T}(MessageParser{T}, CancellationToken)"/> has an example of a parser.</remarks>
     public bool TryReadMessage<T>(MessageParser<T> parser, [MaybeNullWhen(false)] out T message)
     {
         ArgumentNullException.ThrowIfNull(parser);
@@ -336,6 +336,7 @@ public sealed partial class ByteStreamReader
         _lineExamined = 0;
         _missing = 0;
         _untilSearch = null;
+        _frameSearch = null;
     }
 
     /// <summary>Waits for bytes that no Try call has examined, and takes none.</summary>

@@ -16,7 +16,7 @@ namespace ByteStreams;
 /// </para>
 /// <para>
 /// For many small messages, <see cref="WaitToReadAsync"/> waits once, and <see cref="TryReadLine"/>, <c>TryReadUntil</c>,
-/// <see cref="TryReadExactly"/> and <see cref="TryReadMessage"/> take each buffered message as borrowed buffers without an await.
+/// <see cref="TryReadExactly"/> and <see cref="TryReadMessage{T}(MessageParser{T}, out T)"/> take each buffered message as borrowed buffers without an await.
 /// </para>
 /// <para>
 /// Concurrent reads are not supported: a second read that would wait while another waits fails with

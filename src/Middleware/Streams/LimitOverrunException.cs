@@ -24,4 +24,7 @@ public sealed class LimitOverrunException : Exception
 
     /// <summary>The reader that threw it; null for an exception that other code created.</summary>
     internal ByteStreamReader? Reader { get; init; }
+
+    /// <summary>The close reason if it escapes from a handler.</summary>
+    internal ConnectionCloseReason Reason { get; init; } = ConnectionCloseReason.LimitExceeded;
 }

@@ -8,7 +8,7 @@ namespace ByteStreams;
 /// </summary>
 /// <typeparam name="T">What a message is parsed into.</typeparam>
 /// <param name="input">
-/// All buffered bytes. They are valid during the call only; in <see cref="ByteStreamReader.TryReadMessage"/>, until the next call on the reader.
+/// All buffered bytes. They are valid during the call only; in <see cref="ByteStreamReader.TryReadMessage{T}(MessageParser{T}, out T)"/>, until the next call on the reader.
 /// </param>
 /// <param name="message">The message, if the parser returns true.</param>
 /// <returns>Whether the buffer starts with a whole message.</returns>

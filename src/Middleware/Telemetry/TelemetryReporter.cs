@@ -96,7 +96,8 @@ internal sealed class TelemetryReporter(
             activity.SetTag("bytestreams.upstream", upstream);
         }
 
-        if (reason is ConnectionCloseReason.HandlerError or ConnectionCloseReason.LimitExceeded)
+        if (reason is ConnectionCloseReason.HandlerError or ConnectionCloseReason.LimitExceeded
+            or ConnectionCloseReason.FrameTooLong or ConnectionCloseReason.InvalidFrame)
         {
             activity.SetStatus(ActivityStatusCode.Error, CloseReasonText.GetText(reason));
             activity.SetTag("error.type", CloseReasonText.GetText(reason));

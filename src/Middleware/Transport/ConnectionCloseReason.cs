@@ -139,4 +139,10 @@ public enum ConnectionCloseReason
 
     /// <summary>A newer connection of the same user replaced this one.</summary>
     Replaced,
+
+    /// <summary>The peer sent a frame, or announced one, that is longer than <see cref="Framing.MaxLength"/> (<see cref="LimitOverrunException"/>).</summary>
+    FrameTooLong,
+
+    /// <summary>The peer sent bytes that are no frame of the handler's <see cref="Framing"/> (<see cref="InvalidFrameException"/>).</summary>
+    InvalidFrame,
 }
