@@ -22,6 +22,7 @@ internal sealed record FuzzTarget(Action<ReadOnlySpan<byte>> Run, long MostAlloc
         // A header is copied for each cut of it that is tried, 64 at most, into at most 4 KiB and its additions.
         ["proxy"] = new(ProxyHeaderTarget.Run, MostAllocated: 1_000_000, PerByte: 1000),
         ["reader"] = new(ReaderTarget.Run, MostAllocated: 4_000_000, PerByte: 4000),
+        ["framing"] = new(FramingTarget.Run, MostAllocated: 4_000_000, PerByte: 20_000),
         ["url"] = new(EndpointUrlTarget.Run, MostAllocated: 100_000, PerByte: 200),
         ["configuration"] = new(ConfigurationTarget.Run, MostAllocated: 4_000_000, PerByte: 20_000),
         ["tls"] = new(TlsRecordTarget.Run, MostAllocated: 2_000_000, PerByte: 50, IsAsync: true),

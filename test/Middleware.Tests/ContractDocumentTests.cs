@@ -18,7 +18,7 @@ public partial class ContractDocumentTests
                select $"{series.Key}{number}",
         ];
 
-        Assert.Equal(60, Statements.Length);
+        Assert.Equal(62, Statements.Length);
         Assert.Equal(expected, Statements);
     }
 

@@ -258,6 +258,68 @@ public sealed class HandlerEndTests : ServedTest
         await AssertOneLineAsync(served, "reset_by_peer", 401, "reset");
     }
 
+    [Theory, MemberData(nameof(Carriers)), Trait("Contract", "R22")]
+    public async Task ReadFrame_HostileLengthOrNoFrame_IsAResetAndOneLineAtInformation(Carrier carrier)
+    {
+        Framing framing = Framing.Varint(100);
+        foreach ((byte[] bytes, string reason, int id, string text) in new (byte[], string, int, string)[]
+        {
+            ([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], "frame_too_long", 411, "A frame of 18446744073709551615 bytes is longer than the maximum of 100."),
+            ([0x80, 0x00], "invalid_frame", 412, "A varint length of 0 has 2 bytes, more than it needs."),
+        })
+        {
+            Served served = await ServeAsync(carrier, builder => builder.UseTelemetry(), async (reader, writer, stopping) =>
+            {
+                while (await reader.ReadFrameAsync(framing, stopping) is byte[] frame)
+                {
+                    writer.WriteFrame(framing, frame);
+                }
+            });
+            ByteStreamConnection client = await ConnectAsync(served);
+            client.Writer.WriteFrame(framing, "hello"u8);
+            Assert.Equal("hello", Text((await client.Reader.ReadFrameAsync(framing, Soon))!));
+
+            client.Writer.Write(bytes);
+
+            await Assert.ThrowsAsync<ConnectionResetException>(async () => await client.Reader.ReadFrameAsync(framing, Soon));
+            await AssertOneLineAsync(served, reason, id, text);
+        }
+    }
+
+    [Fact, Trait("Contract", "R22")]
+    public async Task ReadFrame_LongFrameByEachFraming_ArrivesWholeOverASocket()
+    {
+        // Longer than the reader's limit and than the largest block that is received.
+        byte[] content = new byte[1_000_000];
+        Array.Fill(content, (byte)'x');
+        foreach (Framing framing in new[]
+        {
+            Framing.Delimited("\r\n"u8, content.Length), Framing.LengthPrefixed(4, maxLength: content.Length), Framing.Varint(content.Length),
+            Framing.Netstring(content.Length), Framing.ContentLength(content.Length), Framing.Fixed(content.Length),
+        })
+        {
+            Served served = await ServeAsync(Carrier.Own, builder => builder.UseTelemetry(), async (reader, writer, stopping) =>
+            {
+                while (await reader.WaitToReadAsync(stopping))
+                {
+                    while (reader.TryReadFrame(framing, out ReadOnlySequence<byte> frame))
+                    {
+                        writer.WriteFrame(framing, frame);
+                        await writer.DrainAsync(stopping);
+                    }
+                }
+            });
+            ByteStreamConnection client = await ConnectAsync(served);
+            client.Writer.WriteFrame(framing, content);
+            client.Writer.WriteFrame(framing, content);
+            client.Writer.WriteEof();
+
+            Assert.Equal(content, await client.Reader.ReadFrameAsync(framing, Soon));
+            Assert.Equal(content, await client.Reader.ReadFrameAsync(framing, Soon));
+            Assert.Null(await client.Reader.ReadFrameAsync(framing, Soon));
+        }
+    }
+
     /// <summary>Reads to whatever end there is.</summary>
     private async Task IgnoreAsync(ByteStreamConnection client) =>
         await Record.ExceptionAsync(async () => await client.Reader.ReadAsync(cancellationToken: Soon));

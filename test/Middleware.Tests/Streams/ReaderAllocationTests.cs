@@ -33,6 +33,9 @@ public class ReaderAllocationTests : ReaderTestBase
     [InlineData("TryReadUntil of many")]
     [InlineData("TryReadExactly")]
     [InlineData("TryReadMessage")]
+    [InlineData("ReadFrame")]
+    [InlineData("BorrowFrame")]
+    [InlineData("TryReadFrame")]
     public void ReadAndWrite_EverythingBuffered_AllocatesOnlyTheReturnedArray(string kind)
     {
         var input = new Pipe(Unpaused());
@@ -46,14 +49,16 @@ public class ReaderAllocationTests : ReaderTestBase
         // Longest first, so that the reader has to sort them, and more than one pass for each is worth.
         IReadOnlyList<ReadOnlyMemory<byte>> unsorted = [.. separators.Reverse()];
         IReadOnlyList<ReadOnlyMemory<byte>> many = [.. Separators("1", "22", "333", "4444"), .. separators];
+        Framing framing = Framing.Delimited("\n"u8);
         MessageParser<int> parser = static (ref SequenceReader<byte> buffered, out int length) =>
             buffered.TryAdvanceTo((byte)'\n') & (length = (int)buffered.Consumed) > 0;
+        // A frame has no delimiter; an array of 63 bytes takes as much as one of 64.
         long array = Measure(static () => GC.KeepAlive(new byte[64]));
 
         Exchange(20);
         long allocated = Exchange(Messages / Burst);
 
-        bool owned = kind is "ReadLine" or "ReadUntil" or "ReadExactly";
+        bool owned = kind is "ReadLine" or "ReadUntil" or "ReadExactly" or "ReadFrame";
         // The runtime allocates a little once when it compiles a hot method anew; a byte for every tenth message would be too much.
         Assert.InRange(allocated - (owned ? Messages * array : 0), 0, Messages / 10);
 
@@ -116,6 +121,17 @@ public class ReaderAllocationTests : ReaderTestBase
                     break;
                 case "ReadMessage":
                     writer.Write(memory.AsSpan(0, Now(reader.ReadMessageAsync(parser))));
+                    break;
+                case "ReadFrame":
+                    writer.WriteFrame(framing, Now(reader.ReadFrameAsync(framing)));
+                    break;
+                case "BorrowFrame":
+                    writer.WriteFrame(framing, Now(reader.BorrowFrameAsync(framing))!.Value);
+                    break;
+                case "TryReadFrame":
+                    Assert.True(Now(reader.WaitToReadAsync()));
+                    Assert.True(reader.TryReadFrame(framing, out ReadOnlySequence<byte> frame));
+                    writer.WriteFrame(framing, frame);
                     break;
                 default:
                     Assert.True(Now(reader.WaitToReadAsync()));
