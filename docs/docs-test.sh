@@ -136,6 +136,29 @@ PYTHON
   (($? == 143))
 }
 
+# The server of the section on frames: two messages in one packet, and a hostile length.
+frames() {
+  program docs/applications.md csharp 4 || return
+  start env --chdir "$temp/programs" "${program[@]}"
+  wait_for '^Serving on' || return
+  timeout 20 python3 - <<'PYTHON' && stop "$pid"
+import socket, struct
+def frame(text): return struct.pack(">I", len(text)) + text
+with socket.create_connection(("127.0.0.1", 7093), 10) as client:
+    answers = client.makefile("rb")
+    client.sendall(frame(b"[1,2,39]") + frame(b"null"))
+    assert answers.read(6) == frame(b"42")
+    assert answers.read(5) == frame(b"0")
+    client.sendall(b"\x80\0\0\0")
+    try:
+        raise AssertionError(answers.read())
+    except ConnectionResetError:
+        pass
+PYTHON
+  # The server has no handler of SIGTERM.
+  (($? == 143))
+}
+
 # The handler and the HTTP endpoint of the section on sending to other connections.
 other_connections() {
   local name=$temp/programs/feed url
@@ -143,9 +166,9 @@ other_connections() {
     printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using System.Text;' 'using ByteStreams;' \
       'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' \
       'builder.Services.AddByteStreams().AddHandler<Feed>("feed").AddEndpoint("feed", "tcp://127.0.0.1:7091", "feed");' 'WebApplication app = builder.Build();'
-    block docs/applications.md csharp 5
+    block docs/applications.md csharp 6
     echo 'app.Run();'
-    block docs/applications.md csharp 4
+    block docs/applications.md csharp 5
   } >"$name.cs"
   dotnet build "$name.cs" -o "$name" || return
   start env --chdir "$temp/programs" "$name/feed"
@@ -265,6 +288,7 @@ check "README.md: every command is run" every_command_is_run
 check "applications.md: handlers and endpoints" handlers_and_endpoints
 check "applications.md: connection middleware" middleware
 check "applications.md: one await per batch" batches
+check "applications.md: frames and messages" frames
 check "applications.md: sending to other connections" other_connections
 
 # Packages of SuperSocket and Bedrock.Framework are not built here: only the block of ByteStreams is run of their pages.

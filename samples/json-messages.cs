@@ -10,7 +10,6 @@
 //   python3 -c 'import socket, struct; s = socket.create_connection(("127.0.0.1", 7081)); m = b"{\"item\": \"apple\", \"count\": 2}";
 //   s.sendall(struct.pack(">I", len(m)) + m); print(s.recv(1000)[4:])'                      (one line; prints {"items":1,"count":2})
 
-using System.Buffers.Binary;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using ByteStreams;
@@ -45,11 +44,11 @@ internal sealed class Basket
 
 internal sealed class BasketHandler(Basket basket) : ByteStreamHandler
 {
-    private const int MaxLength = 16384;
+    private static readonly Framing Frames = Framing.LengthPrefixed(sizeof(int), maxLength: 16384);
 
     public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)
     {
-        while (await ReadMessageAsync(reader, stopping) is { } message)
+        while (await reader.ReadFrameAsync(Frames, stopping) is { } message)
         {
             Reply reply;
             try
@@ -61,27 +60,8 @@ internal sealed class BasketHandler(Basket basket) : ByteStreamHandler
                 reply = new Reply(0, 0, exception.Message);
             }
 
-            byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(reply, Messages.Default.Reply);
-            BinaryPrimitives.WriteInt32BigEndian(writer.GetSpan(sizeof(int)), bytes.Length);
-            writer.Advance(sizeof(int));
-            writer.Write(bytes);
+            writer.WriteMessage(Frames, reply, Messages.Default.Reply);
             await writer.DrainAsync(stopping);
-        }
-    }
-
-    private static async Task<byte[]?> ReadMessageAsync(ByteStreamReader reader, CancellationToken stopping)
-    {
-        try
-        {
-            int length = BinaryPrimitives.ReadInt32BigEndian(await reader.ReadExactlyAsync(sizeof(int), stopping));
-            return length is >= 0 and <= MaxLength
-                ? await reader.ReadExactlyAsync(length, stopping)
-                : throw new InvalidDataException($"A message of {length} bytes is not 0 to {MaxLength}.");
-        }
-        catch (IncompleteReadException exception) when (exception.Partial.Length == 0)
-        {
-            // EOF between two messages.
-            return null;
         }
     }
 }
