@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using ByteStreams.Client;
 using ByteStreams.Tls;
 using ByteStreams.Transport;
 using ByteStreams.Transport.Addresses;
@@ -178,8 +179,11 @@ internal static class ByteStreamClient
             await SecureAsync(context, tls, host, options, cancellationToken).ConfigureAwait(false);
         }
 
+        OutboundHandover? middleware = options.Pipeline is OutboundPipeline pipeline
+            ? await pipeline.BeginAsync(context, cancellationToken).ConfigureAwait(false)
+            : null;
         ILogger logger = options.LoggerFactory.CreateLogger("ByteStreams.Client");
-        return new ByteStreamConnection(context, options.Limit, logger, openedAt);
+        return new ByteStreamConnection(context, options.Limit, logger, openedAt) { Middleware = middleware };
     }
 
     /// <summary>Returns the caller's options with the server name that the certificate must have.</summary>

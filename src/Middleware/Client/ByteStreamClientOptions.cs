@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ByteStreams;
 
 /// <summary>The options of an outbound connection.</summary>
-public class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSource
+public partial class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSettingsSource
 {
     internal static new OptionRanges<ByteStreamClientOptions> Ranges { get; } = new(
         new DurationOption<ByteStreamClientOptions>(nameof(TlsHandshakeTimeout), DurationRange.Positive, o => o.TlsHandshakeTimeout),

@@ -194,11 +194,4 @@ public class ByteStreamServerOptions : ByteStreamListenOptions, IConnectionBuild
             throw new ArgumentException("ShutdownTimeout is zero or more, or Timeout.InfiniteTimeSpan for no limit.");
         }
     }
-
-    private sealed class EmptyServices : IServiceProvider
-    {
-        public static EmptyServices Instance { get; } = new();
-
-        public object? GetService(Type serviceType) => null;
-    }
 }

@@ -1,3 +1,4 @@
+using ByteStreams.Streams;
 using ByteStreams.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -30,6 +31,9 @@ public sealed class ByteStreamConnection : IAsyncDisposable
     /// <summary>Writes to the peer.</summary>
     public ByteStreamWriter Writer { get; }
 
+    /// <summary>The middleware of the connection; null without any.</summary>
+    internal IOutboundMiddleware? Middleware { get; init; }
+
     /// <summary>Splits the connection into its two halves.</summary>
     /// <param name="reader"><see cref="Reader"/>.</param>
     /// <param name="writer"><see cref="Writer"/>.</param>
@@ -50,6 +54,11 @@ public sealed class ByteStreamConnection : IAsyncDisposable
         Writer.Close();
         await ConnectionLink.Progress(Writer.Transport!).OutputFinished.ConfigureAwait(false);
         Reader.Detach();
+        if (Middleware is not null)
+        {
+            await Middleware.EndAsync().ConfigureAwait(false);
+        }
+
         // Connection middleware such as TLS returns its buffers on completion.
         await Writer.Transport!.Transport.Input.CompleteAsync().ConfigureAwait(false);
         await Writer.Transport!.DisposeAsync().ConfigureAwait(false);
