@@ -84,6 +84,16 @@ cluster() {
     stop "$pid"
 }
 
+# A client by ByteStreams.Extensions and its service, compiled ahead of time.
+client() {
+  local log
+  cp -r packaging/client "$temp/client" && rm -rf "$temp/client/bin" "$temp/client/obj" && cp "$temp/consumer/nuget.config" "$temp/client/" || return
+  # All other packages come from the user's package folder.
+  log=$(env --chdir "$temp/client" NUGET_PACKAGES="$temp/nuget" RestoreFallbackFolders="${NUGET_PACKAGES:-$HOME/.nuget/packages}" Packed="$version" \
+    dotnet publish --configuration Release --runtime linux-x64 --output out 2>&1) || { echo "$log"; return 1; }
+  ! grep -E 'warning (IL|CS)' <<<"$log" && [[ $("$temp/client/out/client") == 42 ]]
+}
+
 check "python3, gcc and zlib1g-dev are installed" install_peers
 feed
 version=$(basename "$FEED"/ByteStreams.[0-9]*.nupkg .nupkg)
@@ -105,4 +115,5 @@ check "packaging/validate.cs finds defects" invalid
 check "an application with the packages is built without a warning" consumer dotnet build
 check "it runs" says_both dotnet run --no-build
 check "a host with ByteStreams.Orleans becomes ready and delivers messages" cluster
+check "a client by ByteStreams.Extensions is compiled ahead of time without a warning, and gets its answer" client
 check "it is compiled ahead of time without a warning, and runs" compiled_ahead_of_time

@@ -138,7 +138,9 @@ public sealed class PoolTests : PoolTest
                 break;
         }
 
-        await Patience.UntilAsync(() => pool.IdleCount == 0);
+        await Patience.UntilAsync(() => Reasons.Any());
+        Assert.Equal(0, pool.IdleCount);
+        Assert.Equal(["Client echo: connection closed: unusable."], Reasons);
         Assert.Equal([2], await AskAsync(pool, [2]));
         Assert.Equal(2, Accepted.Count);
     }
@@ -157,7 +159,8 @@ public sealed class PoolTests : PoolTest
         Assert.Equal(1, pool.IdleCount);
         Time.Advance(TimeSpan.FromSeconds(1));
 
-        await Patience.UntilAsync(() => pool.IdleCount == 0);
+        await Patience.UntilAsync(() => pool.IdleCount == 0 && Reasons.Any());
+        Assert.Equal(["Client echo: connection closed: idle."], Reasons);
         Assert.Single(Accepted);
     }
 
@@ -321,6 +324,8 @@ public sealed class PoolTests : PoolTest
 
         Assert.Contains(Log.GetSnapshot(), record => record.Category == "ByteStreams.Bytes");
     }
+
+    private IEnumerable<string> Reasons => Log.GetSnapshot().Where(record => record.Id.Id == 1202).Select(record => record.Message);
 
     private int Failures => Log.GetSnapshot().Count(record => record.Id.Id == 1201);
 
