@@ -28,7 +28,7 @@ public partial class ByteStreamClientOptions : IConnectionBuilder, IConnectionBu
     /// <returns>These options.</returns>
     /// <remarks>
     /// Middleware that does not call <c>next</c> fails the connect. Middleware for accepted connections (<c>UseTls</c>, <c>UseAdmission</c>,
-    /// <c>UseProxyProtocol</c>, <c>UseTelemetry</c>) has no place here.
+    /// <c>UseProxyProtocol</c>, <c>UseTelemetry</c>) has no place here. A relay does not run it on its upstream connections.
     /// </remarks>
     public ByteStreamClientOptions Use(Func<ConnectionDelegate, ConnectionDelegate> middleware)
     {

@@ -25,7 +25,7 @@ public class EndpointTableTests
         // Of a relay's upstream connections, only TCP's own options are keys: the endpoint's engine and the section Relay say the rest.
         .. ((string[])[
             "AddressFamily", "ConnectTimeout", "Engine", "EventLoops", "HappyEyeballsDelay", "Limit", "LingerBytes", "LingerTimeout", "LocalEndPoint",
-            "LoggerFactory", "MaxReceiveBlock", "ProxyHeader", "ReceiveBufferSize", "SendBufferSize", "ServerHostName", "TimeProvider", "Tls",
+            "ApplicationServices", "LoggerFactory", "MaxReceiveBlock", "ProxyHeader", "ReceiveBufferSize", "SendBufferSize", "ServerHostName", "TimeProvider", "Tls",
             "TlsEngine", "TlsHandshakeTimeout", "TlsRequireCloseNotify", "TlsShutdownTimeout", "WriteBufferHighWater", "WriteBufferLowWater",
         ]).Select(name => $"UpstreamConnectionOptions.{name}"),
     ];
