@@ -33,6 +33,11 @@ internal sealed class TelemetryReporter(
             activity.SetTag("network.transport", context.LocalEndPoint is UnixDomainSocketEndPoint ? "unix" : "tcp");
             SetAddress(activity, "network.peer", connection.Peer);
             SetAddress(activity, "network.local", context.LocalEndPoint);
+            SetAddress(activity, "server", context.LocalEndPoint);
+            if (context.LocalEndPoint is IPEndPoint { Address: IPAddress address })
+            {
+                activity.SetTag("network.type", address.AddressFamily == AddressFamily.InterNetwork || address.IsIPv4MappedToIPv6 ? "ipv4" : "ipv6");
+            }
         }
 
         return activity;
@@ -84,6 +89,8 @@ internal sealed class TelemetryReporter(
         activity.SetTag("bytestreams.close_reason", CloseReasonText.GetText(reason));
         activity.SetTag("bytestreams.bytes_received", connection.Link!.BytesReceived);
         activity.SetTag("bytestreams.bytes_sent", connection.Link.BytesSent);
+        // Behind a proxy, the client and not the proxy, as the header says.
+        SetAddress(activity, "client", connection.Metadata?.Proxy?.Source ?? connection.Peer);
         if (connection.Metadata?.Tls is TlsMetadata tls)
         {
             activity.SetTag("tls.protocol.name", "tls");
