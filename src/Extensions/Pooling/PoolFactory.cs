@@ -30,7 +30,7 @@ internal static class PoolFactory
             ApplicationServices = provider,
         };
         options.ConfigureConnection?.Invoke(connection);
-        connection.Tls = target.Tls(connection.Tls);
+        target.ConfigureTls(connection, name);
         ILogger logger = loggers.CreateLogger("ByteStreams.Client");
         var metrics = new ClientMetrics(provider.GetRequiredService<PoolMetrics>(), name, target);
         ResiliencePipeline resilience = provider.GetRequiredService<ResiliencePipelineProvider<string>>().GetPipeline(ResilienceKey(name));

@@ -23,20 +23,24 @@ internal sealed record PoolTarget(IEndpointSource Endpoints, bool IsTls, string 
         return null;
     }
 
-    /// <summary>The options of TLS with the name that the certificate must have: an address of service discovery has none.</summary>
-    public SslClientAuthenticationOptions? Tls(SslClientAuthenticationOptions? configured)
+    /// <summary>Sets TLS as the URL says, and the name that the certificate must have: an address of service discovery has none.</summary>
+    public void ConfigureTls(ByteStreamClientOptions connection, string client)
     {
         if (!IsTls)
         {
-            return null;
+            if (connection.Tls is not null)
+            {
+                throw new InvalidOperationException(
+                    $"Client '{client}': Tls is set, but the URL is not tls://. Write tls:// in the URL, or do not set Tls.");
+            }
+
+            return;
         }
 
-        SslClientAuthenticationOptions tls = configured ?? new SslClientAuthenticationOptions();
-        if (string.IsNullOrEmpty(tls.TargetHost))
+        connection.Tls ??= new SslClientAuthenticationOptions();
+        if (string.IsNullOrEmpty(connection.Tls.TargetHost))
         {
-            tls.TargetHost = Host;
+            connection.ServerHostName ??= Host;
         }
-
-        return tls;
     }
 }
