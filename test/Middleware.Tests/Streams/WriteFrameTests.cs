@@ -120,6 +120,42 @@ public sealed partial class WriteFrameTests : ReaderTestBase
     }
 
     [Fact]
+    public void WriteMessage_ManyMessages_AllocatesNothingForEach()
+    {
+        Framing framing = Framing.LengthPrefixed(4);
+        var point = new Point(12, 34);
+        Write(2_000);
+
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Write(10_000);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        // The smallest object is 24 bytes.
+        Assert.InRange(allocated, 0, 10_000);
+
+        void Write(int count)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                _writer.WriteMessage(framing, point, Json.Default.Point);
+                _writer.WriteMessage(framing, i, static (number, buffer) =>
+                {
+                    buffer.GetSpan(1)[0] = (byte)number;
+                    buffer.Advance(1);
+                });
+                if (i % 50 == 49)
+                {
+                    ValueTask drained = _writer.DrainAsync(Test);
+                    Assert.True(drained.IsCompletedSuccessfully);
+                    drained.GetAwaiter().GetResult();
+                    Assert.True(_pipe.Reader.TryRead(out ReadResult sent));
+                    _pipe.Reader.AdvanceTo(sent.Buffer.End);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public void WriteMessage_TooLongOrTheSerializerFails_WritesNothing()
     {
         Framing framing = Framing.Varint(10);
