@@ -1,5 +1,6 @@
 using StreamsHost.Commands;
 using StreamsHost.Hosting;
 
+NativeHeaps.Limit();
 HomeDirectory.Ensure();
 return await CommandLine.RunAsync(args);

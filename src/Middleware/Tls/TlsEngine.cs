@@ -12,8 +12,9 @@ namespace ByteStreams;
 public enum TlsEngine
 {
     /// <summary>
-    /// <see cref="SslStream"/>. The environment variable <c>BYTESTREAMS_TLS_ENGINE</c> (<c>openssl</c>, <c>sslstream</c>) decides otherwise for the
-    /// whole process; with <c>openssl</c>, handshakes that OpenSSL does not support use <see cref="SslStream"/>.
+    /// <see cref="OpenSsl"/> where it can be loaded and supports the options of the handshake, otherwise <see cref="SslStream"/>. The environment
+    /// variable <c>BYTESTREAMS_TLS_ENGINE</c> decides for the whole process: <c>sslstream</c> for <see cref="SslStream"/> only; with <c>openssl</c>,
+    /// a process in which OpenSSL cannot be loaded fails.
     /// </summary>
     Auto,
 

@@ -12,12 +12,13 @@ internal static class TlsEngines
     /// <summary>SslStream trusts the <see cref="SslCertificateTrust"/> of a certificate context, which has no public property.</summary>
     private const string HiddenTrust = "the certificate context may restrict trust, and CertificateChainPolicy is null; set CertificateChainPolicy";
 
-    /// <summary>Whether <see cref="TlsEngine.Auto"/> is OpenSSL in this process.</summary>
+    /// <summary>Whether <see cref="TlsEngine.Auto"/> is OpenSSL in this process, where that can be used.</summary>
     private static readonly bool PrefersOpenSsl = Environment.GetEnvironmentVariable(Variable)?.ToUpperInvariant() switch
     {
         "OPENSSL" => OpenSslLibrary.Missing is null ? true
             : throw new InvalidOperationException($"{Variable} is 'openssl', and OpenSSL cannot be used: {OpenSslLibrary.Missing}."),
-        "SSLSTREAM" or null or "" => false,
+        null or "" => true,
+        "SSLSTREAM" => false,
         string other => throw new InvalidOperationException($"{Variable} is '{other}'; it is openssl or sslstream, or absent."),
     };
 

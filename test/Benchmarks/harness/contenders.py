@@ -85,8 +85,8 @@ def _sidecar(name, title, program, script, needs=(), build=(), **more):
     return Contender(name, title, needs, build, (str(PEERS / script / "tls-relay"), *program), unix=False, tls=True, relay=True, section="sidecar", **more)
 
 
-# The engine of TLS that Auto selects.
-OPENSSL = (("BYTESTREAMS_TLS_ENGINE", "openssl"),)
+# The engine of TLS that Auto selects in place of OpenSSL.
+SSLSTREAM = (("BYTESTREAMS_TLS_ENGINE", "sslstream"),)
 
 
 def _streams_host(name, title, **more):
@@ -127,8 +127,8 @@ CONTENDERS = [
             switches=("--owned",), blocking=True, own=True),
     _dotnet("bytestreams-batch", "ByteStreams", title="ByteStreams, batches", output="bytestreams",
             switches=("--batch",), blocking=True, own=True),
-    _dotnet("bytestreams-openssl", "ByteStreams", title="ByteStreams, OpenSSL engine", output="bytestreams",
-            unix=False, own=True, tls=True, plain=False, environment=OPENSSL),
+    _dotnet("bytestreams-sslstream", "ByteStreams", title="ByteStreams, SslStream", output="bytestreams",
+            unix=False, own=True, tls=True, plain=False, environment=SSLSTREAM),
     _dotnet("bytestreams-socket", "ByteStreams", title="ByteStreams, Socket engine", output="bytestreams",
             switches=("--engine", "socket"), blocking=True, own=True),
     _dotnet("bytestreams-aot", "ByteStreams", "--use-current-runtime", "-p:PublishAot=true",
@@ -156,13 +156,13 @@ CONTENDERS = [
     _dotnet("sidecar-kestrel", "Kestrel", title="Kestrel, SslStream copying both ways", output="kestrel", unix=False, tls=True, relay=True,
             section="sidecar"),
     _streams_host("sidecar-streamshost", "StreamsHost"),
-    _streams_host("sidecar-streamshost-openssl", "StreamsHost, OpenSSL engine", environment=OPENSSL),
+    _streams_host("sidecar-streamshost-sslstream", "StreamsHost, SslStream", environment=SSLSTREAM),
     Contender("terminated-c", "C, epoll and OpenSSL", TLS_NEEDS, TLS_BUILD, (str(ARTIFACTS / "epoll-tls"),), unix=False, tls=True,
               plain=False, section="sidecar"),
     _dotnet("terminated-kestrel", "Kestrel", title="Kestrel, stock", output="kestrel", unix=False, tls=True, section="sidecar"),
     _dotnet("terminated-bytestreams", "ByteStreams", title="ByteStreams", output="bytestreams", unix=False, tls=True, own=True, section="sidecar"),
-    _dotnet("terminated-bytestreams-openssl", "ByteStreams", title="ByteStreams, OpenSSL engine", output="bytestreams", unix=False, tls=True, own=True,
-            section="sidecar", environment=OPENSSL),
+    _dotnet("terminated-bytestreams-sslstream", "ByteStreams", title="ByteStreams, SslStream", output="bytestreams", unix=False, tls=True, own=True,
+            section="sidecar", environment=SSLSTREAM),
     _cold("cold-default", "default settings"),
     _cold("cold-ready-to-run", "ReadyToRun", "--use-current-runtime", "--self-contained", "false", "-p:PublishReadyToRun=true", output="bytestreams-ready-to-run"),
     _cold("cold-no-pgo", "`TieredPGO` off", DOTNET_TieredPGO="0"),

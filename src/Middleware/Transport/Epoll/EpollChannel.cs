@@ -162,7 +162,7 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     public override Exception? FindLoss()
     {
-        int error = Descriptor.TakePendingError();
+        int error = IsClosed ? 0 : Descriptor.TakePendingError();
         // The system reports it once: a receive reads the reset as an end from now on.
         _isReset |= error == Errno.ConnectionReset;
         return error == 0 ? null : SocketErrors.ToConnectionException(error);
@@ -396,6 +396,12 @@ internal sealed class EpollChannel : SocketByteChannel, IEventSink
 
     private int TryReceive(Span<byte> destination)
     {
+        if (IsClosed)
+        {
+            // What a call would answer, without the exception by which the descriptor says so.
+            return -Errno.BadDescriptor;
+        }
+
         _readiness.Clear(Readiness.Readable);
         bool stopped = false;
         int received = _takesDescriptors ? Descriptor.Receive(destination, out stopped) : Descriptor.Receive(destination);
