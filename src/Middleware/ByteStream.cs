@@ -24,7 +24,7 @@ namespace ByteStreams;
 /// await server.ServeForeverAsync();
 /// </code>
 /// </example>
-public static class ByteStream
+public static partial class ByteStream
 {
     /// <summary>Starts a TCP server. Source: <c>asyncio.start_server</c>.</summary>
     /// <param name="clientConnected">

@@ -65,6 +65,14 @@ public partial class ByteStreamClientOptions : ByteStreamConnectOptions, ITlsSet
         return (ByteStreamClientOptions)MemberwiseClone();
     }
 
+    /// <summary>Returns a copy of the options with other TLS options.</summary>
+    internal ByteStreamClientOptions WithTls(SslClientAuthenticationOptions tls)
+    {
+        var copy = (ByteStreamClientOptions)MemberwiseClone();
+        copy.Tls = tls;
+        return copy;
+    }
+
     internal override void Validate()
     {
         base.Validate();

@@ -96,6 +96,13 @@ public sealed class ByteStreamServer : IAsyncDisposable
     /// <summary>The clients that are connected.</summary>
     internal int ClientCount => _connections.Count;
 
+    /// <summary>
+    /// Returns the connections that are open at this moment, newest first; the list does not change afterwards. A connection of it may end
+    /// at any time. Thread-safe. Allocates a list: O(n) in the number of connections.
+    /// </summary>
+    /// <returns>The connections; empty if there is none.</returns>
+    public IReadOnlyList<ConnectionContext> GetConnections() => [.. Clients];
+
     /// <summary>The clients' connections, for tests that look at their sockets.</summary>
     internal IEnumerable<ConnectionContext> Clients => _connections.Snapshot().Select(client => client.Connection);
 

@@ -44,6 +44,12 @@ public sealed class ByteStreamConnection : IAsyncDisposable
     }
 
     /// <summary>
+    /// Discards what is buffered and resets the connection, as <see cref="ByteStreamWriter.Abort()"/> does. Idempotent. Dispose the connection
+    /// after it as well.
+    /// </summary>
+    public void Abort() => Writer.Abort();
+
+    /// <summary>
     /// Closes the writer and waits until the transport has accepted all written bytes. A failed connection is not reported. If the peer has
     /// not sent EOF, the close continues in the background for up to <see cref="ByteStreamTransportOptions.LingerTimeout"/>;
     /// <see cref="ByteStreamWriter.WaitClosedAsync"/> waits for that too.

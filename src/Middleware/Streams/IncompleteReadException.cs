@@ -18,6 +18,12 @@ public sealed class IncompleteReadException : EndOfStreamException
     /// <summary>The bytes that arrived before the end. They have left the reader's buffer.</summary>
     public byte[] Partial { get; }
 
+    /// <summary>
+    /// Whether the stream ended between two messages: <see cref="Partial"/> is empty. Where that end is expected,
+    /// <see cref="ByteStreamReader.WaitToReadAsync"/> returns false for it and no exception is thrown.
+    /// </summary>
+    public bool IsCleanEnd => Partial.Length == 0;
+
     /// <summary>The number of bytes asked for, or null where the read waited for a separator or a message.</summary>
     public int? Expected { get; }
 

@@ -78,6 +78,29 @@ public static class ByteStreamWriterTlsExtensions
         return StartTlsAsync(writer, options, options, new TlsHandshakeContext(), cancellationToken);
     }
 
+    /// <summary>Upgrades the connection to TLS as a client (STARTTLS), with certificates from files.</summary>
+    /// <param name="writer">The writer of a connection.</param>
+    /// <param name="options">
+    /// The options. The <see cref="TlsClientOptions.ServerName"/>, which the server's certificate must have, is required. The files are read by each
+    /// call; for many connections, call <see cref="TlsClientOptions.CreateAuthenticationOptions"/> once.
+    /// </param>
+    /// <param name="cancellationToken">As <see cref="StartTlsAsync(ByteStreamWriter, SslServerAuthenticationOptions, CancellationToken)"/>.</param>
+    /// <returns>Completes with the handshake.</returns>
+    /// <exception cref="ArgumentException">The name or a file is missing or not valid; the message names it. The connection stays plain.</exception>
+    /// <remarks>Other errors are those of <see cref="StartTlsAsync(ByteStreamWriter, SslClientAuthenticationOptions, CancellationToken)"/>.</remarks>
+    public static Task StartTlsAsync(this ByteStreamWriter writer, TlsClientOptions options, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        ArgumentNullException.ThrowIfNull(options);
+        if (string.IsNullOrEmpty(options.ServerName))
+        {
+            throw new ArgumentException(
+                "StartTlsAsync needs the ServerName that the server's certificate must have. Set TlsClientOptions.ServerName.", nameof(options));
+        }
+
+        return StartTlsAsync(writer, options.CreateAuthenticationOptions(), cancellationToken);
+    }
+
     private static async Task StartTlsAsync(
         ByteStreamWriter writer, object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
     {
