@@ -50,6 +50,20 @@ public sealed class HostProcessEnvironmentTests : IDisposable
     }
 
     [Fact(Timeout = 120000)]
+    public async Task Run_TwoProcessors_ThreadsShareTheHeapsOfTheCLibrary()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() && !RuntimeInformation.RuntimeIdentifier.Contains("musl"), "Needs glibc.");
+        Assert.SkipUnless(Environment.ProcessorCount <= 4, "On more processors there are fewer threads than heaps.");
+        await using HostProcess limited = HostProcess.Start();
+        await using HostProcess chosen = HostProcess.StartUnder(["env", "MALLOC_ARENA_MAX=64"]);
+        await limited.WaitUntilUpAsync(3);
+        await chosen.WaitUntilUpAsync(3);
+
+        // Those of the threads that the runtime starts before the program's first line remain.
+        Assert.InRange(limited.NativeHeaps, 0, chosen.NativeHeaps / 2);
+    }
+
+    [Fact(Timeout = 120000)]
     [Trait("Fault", "F55")]
     public async Task Run_NoInotifyInstance_PollsItsFileAndWarnsOnce()
     {

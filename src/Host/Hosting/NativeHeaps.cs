@@ -7,7 +7,7 @@ namespace StreamsHost.Hosting;
 /// glibc gives each thread a heap of its own, up to eight for each processor. A buffer of a TLS record leaves a gap in its thread's heap that threads
 /// with other heaps cannot use: an idle TLS connection then takes half as much memory again.
 /// </remarks>
-internal static unsafe class NativeHeaps
+internal static partial class NativeHeaps
 {
     /// <summary>The environment variable by which glibc takes the number (mallopt(3)).</summary>
     private const string Variable = "MALLOC_ARENA_MAX";
@@ -20,9 +20,12 @@ internal static unsafe class NativeHeaps
     {
         // Not with musl, which has one heap.
         if (OperatingSystem.IsLinux() && Environment.GetEnvironmentVariable(Variable) is null
-            && NativeLibrary.TryLoad(Library, out nint library) && NativeLibrary.TryGetExport(library, "mallopt", out nint function))
+            && NativeLibrary.TryLoad(Library, out _))
         {
-            _ = ((delegate* unmanaged<int, int, int>)function)(ArenaMax, Math.Max(2, Environment.ProcessorCount));
+            _ = SetOption(ArenaMax, Math.Max(2, Environment.ProcessorCount));
         }
     }
+
+    [LibraryImport(Library, EntryPoint = "mallopt")]
+    private static partial int SetOption(int option, int value);
 }
