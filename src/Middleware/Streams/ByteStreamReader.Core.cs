@@ -386,5 +386,7 @@ public sealed partial class ByteStreamReader
     private LimitOverrunException Overrun(string message, int consumed) => new(message, consumed) { Reader = this };
 
     private InvalidOperationException Collision(string call) => new(
-        $"{call} was called while {_waitingCall} is already waiting for data on this reader; await the first before the second.");
+        $"{call} was called while {_waitingCall} is already waiting for data on this reader. Await the first call before the second. "
+        + "WaitAsync and Task.WhenAny do not end a read: if the first call was abandoned after a timeout, pass it a CancellationToken instead, "
+        + "which ends it without losing bytes.");
 }

@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Connections;
 namespace ByteStreams;
 
 /// <summary>The upgrade of a plain connection to TLS (STARTTLS).</summary>
-public static class ByteStreamWriterTlsExtensions
+public static partial class ByteStreamWriterTlsExtensions
 {
     /// <summary>The content type with which every TLS handshake record begins (RFC 8446, 5.1).</summary>
     private const byte TlsHandshakeRecord = 22;
@@ -124,7 +124,7 @@ public static class ByteStreamWriterTlsExtensions
         {
             ReadOnlySequence<byte> rest = await reader.BeginUpgradeAsync(nameof(StartTlsAsync)).ConfigureAwait(false);
             reading = true;
-            if (shown is SslServerAuthenticationOptions && !rest.IsEmpty && rest.FirstSpan[0] != TlsHandshakeRecord)
+            if (shown is SslServerAuthenticationOptions or TlsServerOptions && !rest.IsEmpty && rest.FirstSpan[0] != TlsHandshakeRecord)
             {
                 throw Failed(
                     connection,
@@ -135,7 +135,7 @@ public static class ByteStreamWriterTlsExtensions
             }
 
             await drained.WaitAsync(cancellationToken).ConfigureAwait(false);
-            TlsTransport tls = await HandshakeAsync(writer, connection, options, shown, handshake, cancellationToken).ConfigureAwait(false);
+            TlsTransport tls = await HandshakeAsync(writer, connection, options, shown, handshake, GetSettings(connection, shown), cancellationToken).ConfigureAwait(false);
             tls.Install();
             (input, output) = (tls.Input, tls.Output);
         }
@@ -150,12 +150,13 @@ public static class ByteStreamWriterTlsExtensions
     }
 
     private static async Task<TlsTransport> HandshakeAsync(
-        ByteStreamWriter writer, ConnectionContext connection, object options, object shown, TlsHandshakeContext handshake, CancellationToken cancellationToken)
+        ByteStreamWriter writer, ConnectionContext connection, object options, object shown, TlsHandshakeContext handshake, TlsSettings settings,
+        CancellationToken cancellationToken)
     {
         try
         {
             return await TlsHandshake.AuthenticateAsync(
-                connection, connection.Transport, options, shown, TlsSettings.For(connection), handshake, cancellationToken).ConfigureAwait(false);
+                connection, connection.Transport, options, shown, settings, handshake, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception error) when (writer.IsClosedHere)
         {

@@ -12,15 +12,20 @@ internal sealed class CertificateStore : ICertificateReport, IDisposable
 {
     private readonly string _endpoint;
     private readonly ILogger _logger;
-    private readonly ByteStreamMetrics _metrics;
+    private readonly ByteStreamMetrics? _metrics;
     private readonly CertificateWatcher _watcher;
     private readonly List<Entry> _entries = [];
     private readonly List<Action> _releases = [];
     private readonly CertificateSource<X509Certificate2Collection>? _authorities;
     private readonly CertificateWarnings _warnings;
 
+    /// <param name="options">The options.</param>
+    /// <param name="endpoint">The endpoint's name in log messages and metrics.</param>
+    /// <param name="metrics">Null for a store of one handshake, which is not reported.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">The logger.</param>
     /// <exception cref="ArgumentException">A file is missing or unusable; the message names it.</exception>
-    public CertificateStore(TlsServerOptions options, string endpoint, ByteStreamMetrics metrics, TimeProvider time, ILogger logger)
+    public CertificateStore(TlsServerOptions options, string endpoint, ByteStreamMetrics? metrics, TimeProvider time, ILogger logger)
     {
         _endpoint = endpoint;
         _metrics = metrics;
@@ -50,7 +55,7 @@ internal sealed class CertificateStore : ICertificateReport, IDisposable
         }
 
         _warnings = new CertificateWarnings(endpoint, [.. _entries.Select(static entry => entry.Source)], _authorities, time, logger);
-        metrics.Watch(this, endpoint);
+        metrics?.Watch(this, endpoint);
         _watcher.Subscribe(_warnings.Check);
     }
 
@@ -101,7 +106,7 @@ internal sealed class CertificateStore : ICertificateReport, IDisposable
 
     public void Dispose()
     {
-        _metrics.Forget(this);
+        _metrics?.Forget(this);
         _watcher.Unsubscribe(_warnings.Check);
         _releases.ForEach(static release => release());
     }
@@ -130,13 +135,13 @@ internal sealed class CertificateStore : ICertificateReport, IDisposable
         void OnReplaced(TLoaded loaded)
         {
             replaced(loaded);
-            _metrics.CertificateReloaded(_endpoint, failed: false);
+            _metrics?.CertificateReloaded(_endpoint, failed: false);
         }
 
         void OnBroken(string reason)
         {
             TlsLog.CertificateReloadFailed(_logger, _endpoint, source.Name, reason);
-            _metrics.CertificateReloaded(_endpoint, failed: true);
+            _metrics?.CertificateReloaded(_endpoint, failed: true);
         }
     }
 

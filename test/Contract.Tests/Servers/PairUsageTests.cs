@@ -30,6 +30,24 @@ public sealed class PairUsageTests
     }
 
     [Fact]
+    [Trait("Contract", "R17")]
+    public async Task Read_EarlierOneWasAbandonedUnderWaitAsync_FailsNamingTheRemedy()
+    {
+        ByteStreamReader reader = Fed("ab"u8);
+        ValueTask<byte[]> abandoned = reader.ReadLineAsync(Test);
+        Task<byte[]> task = abandoned.AsTask();
+        await Assert.ThrowsAsync<TimeoutException>(() => task.WaitAsync(TimeSpan.Zero, Test));
+
+        InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(async () => await reader.ReadExactlyAsync(3, Test));
+
+        Assert.Contains("ReadExactlyAsync was called while ReadLineAsync is already waiting", error.Message, StringComparison.Ordinal);
+        Assert.Contains("WaitAsync and Task.WhenAny do not end a read", error.Message, StringComparison.Ordinal);
+        Assert.Contains("pass it a CancellationToken", error.Message, StringComparison.Ordinal);
+        reader.FeedData("\n"u8);
+        Assert.Equal("ab\n"u8.ToArray(), await task);
+    }
+
+    [Fact]
     public async Task ReadTextLine_TokenOnly_ReadsUtf8WithoutTheLineEnd() =>
         Assert.Equal("é", await Fed("é\r\nx"u8).ReadTextLineAsync(Test));
 
@@ -75,6 +93,7 @@ public sealed class PairUsageTests
     }
 
     [Fact]
+    [Trait("Contract", "W16")]
     public async Task Write_EachTypeOfData_SendsItsBytes()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -121,6 +140,7 @@ public sealed class PairUsageTests
     }
 
     [Fact]
+    [Trait("Contract", "W16")]
     public async Task WriteAsync_TokenIsCancelledBefore_WritesNothing()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -168,6 +188,7 @@ public sealed class PairUsageTests
     }
 
     [Fact]
+    [Trait("Contract", "R23")]
     public async Task IncompleteRead_EndBetweenMessagesAndWithinOne_TellsThemApart()
     {
         ByteStreamReader between = Fed("1234"u8);
@@ -181,6 +202,7 @@ public sealed class PairUsageTests
     }
 
     [Fact]
+    [Trait("Contract", "S11")]
     public async Task GetConnections_ClientsComeAndGo_ListsTheOpenOnes()
     {
         await using ByteStreamServer server = await ByteStream.StartServerAsync(Given.Echo, "tcp://127.0.0.1:0", cancellationToken: Test);

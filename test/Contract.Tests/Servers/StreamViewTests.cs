@@ -13,6 +13,7 @@ public sealed class StreamViewTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
+    [Trait("Contract", "R24")]
     public async Task Capabilities_EachView_AreThoseOfItsDirections()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -32,6 +33,7 @@ public sealed class StreamViewTests : IDisposable
     }
 
     [Fact]
+    [Trait("Contract", "W17")]
     public async Task ReadAndWrite_EachForm_CarriesTheBytes()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -50,6 +52,7 @@ public sealed class StreamViewTests : IDisposable
     }
 
     [Fact]
+    [Trait("Contract", "R24")]
     public async Task Read_ZeroBytes_WaitsForBytesAndTakesNone()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -65,6 +68,7 @@ public sealed class StreamViewTests : IDisposable
     }
 
     [Fact]
+    [Trait("Contract", "R24")]
     public async Task Read_Cancelled_LosesNoByte()
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
@@ -83,6 +87,7 @@ public sealed class StreamViewTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
+    [Trait("Contract", "W17")]
     public async Task Dispose_LeaveOpenOrNot_DecidesWhetherThePeerSeesTheEnd(bool leaveOpen)
     {
         (ByteStreamConnection first, ByteStreamConnection second) = ByteStream.CreatePair();
