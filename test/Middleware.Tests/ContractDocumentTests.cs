@@ -18,7 +18,7 @@ public partial class ContractDocumentTests
                select $"{series.Key}{number}",
         ];
 
-        Assert.Equal(69, Statements.Length);
+        Assert.Equal(70, Statements.Length);
         Assert.Equal(expected, Statements);
     }
 

@@ -57,6 +57,7 @@ public abstract class ReaderTestBase
         yield return ("ReadUntilAsync", (reader, token) => reader.ReadUntilAsync(Bytes("#"), token).AsTask());
         yield return ("ReadUntilAsync", (reader, token) => reader.ReadUntilAsync(Separators("#", "##!"), token).AsTask());
         yield return ("ReadMessageAsync", (reader, token) => reader.ReadMessageAsync<string>(TryParseFrame, token).AsTask());
+        yield return ("PeekAsync", (reader, token) => reader.PeekAsync(50, token).AsTask());
         yield return ("BorrowAsync", (reader, token) => reader.BorrowAsync(token).AsTask());
         yield return ("BorrowExactlyAsync", (reader, token) => reader.BorrowExactlyAsync(50, token).AsTask());
         yield return ("BorrowLineAsync", (reader, token) => reader.BorrowLineAsync(token).AsTask());
