@@ -6,7 +6,7 @@ namespace ByteStreams.Middleware.Tests;
 public partial class InteropTests
 {
     /// <summary>The functions of libc, and those of OpenSSL.</summary>
-    private static readonly string[] Interop = ["Middleware/Transport/Interop/", "Middleware/Tls/OpenSsl/LibSsl.cs"];
+    private static readonly string[] Interop = ["Middleware/Transport/Interop/", "Middleware/Tls/OpenSsl/LibSsl.cs", "Host/Hosting/NativeHeaps.cs"];
 
     [Fact]
     public void Source_EachImport_IsDeclaredOnceAndInInterop()

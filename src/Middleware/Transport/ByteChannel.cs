@@ -86,6 +86,9 @@ internal abstract class ByteChannel
     /// <returns>The number of accepted bytes; 0 also if the connection has failed, which the next send reports.</returns>
     public virtual int TrySend(in ReadOnlySequence<byte> queued, ReadOnlySpan<byte> more) => 0;
 
+    /// <summary>Whether <see cref="ShutdownSendAsync"/> leaves the peer able to send. False for a WebSocket, which has no half-close.</summary>
+    public virtual bool CanShutdownSend => true;
+
     /// <summary>Shuts down the send direction; receives continue.</summary>
     public abstract ValueTask ShutdownSendAsync();
 

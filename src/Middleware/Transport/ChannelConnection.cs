@@ -131,7 +131,7 @@ internal sealed class ChannelConnection : ConnectionContext, IDuplexPipe, IByteS
 
     PipeWriter IDuplexPipe.Output => _lifetime.Output;
 
-    public bool CanWriteEof => true;
+    public bool CanWriteEof => _lifetime.Channel.CanShutdownSend;
 
     public long BytesReceived => _lifetime.Input.Driver.BytesReceived;
 
