@@ -51,14 +51,16 @@ internal sealed class Drain(ByteStreamServers servers, TimeProvider time, ILogge
         DrainParameters parameters = await settle().ConfigureAwait(false);
         if (parameters.Delay > TimeSpan.Zero)
         {
+            // Each time counts from its log line, not from later.
+            Task delay = Task.Delay(parameters.Delay, time, _deadline.Token);
             HostingLog.DrainDelayed(logger, parameters.Delay.TotalSeconds);
-            await Task.Delay(parameters.Delay, time, _deadline.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await delay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        HostingLog.Draining(logger, parameters.Servers.Sum(server => server.ClientCount), parameters.Timeout.TotalSeconds);
         using var late = new CancellationTokenSource(parameters.Timeout, time);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _deadline.Token);
         long began = time.GetTimestamp();
+        HostingLog.Draining(logger, parameters.Servers.Sum(server => server.ClientCount), parameters.Timeout.TotalSeconds);
         DrainReport report = DrainReport.Sum(
             await Task.WhenAll(parameters.Servers.Select(server => server.StopAsync(deadline.Token, _hurry.Token))).ConfigureAwait(false));
         HostingLog.Drained(logger, Math.Round(time.GetElapsedTime(began).TotalSeconds, 3), report.Aborted, report.LeftBehind);
