@@ -2,7 +2,7 @@ using ByteStreams.Pooling;
 
 namespace ByteStreams;
 
-/// <content>Connections that nobody rents: which are kept, and which are of no use any more.</content>
+/// <content>Idle connections: which are kept, and which are of no further use.</content>
 public sealed partial class ByteStreamPool
 {
     /// <summary>Takes back a connection of a lease, and frees its slot.</summary>

@@ -51,7 +51,7 @@ internal sealed partial class HostProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>The heaps (arenas) of glibc besides the first: each begins at a multiple of 64 MiB.</summary>
+    /// <summary>The heaps (arenas) of glibc except the first: each begins at a multiple of 64 MiB.</summary>
     public int NativeHeaps => File.ReadLines($"/proc/{_process.Id}/maps")
         .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
         .Count(map => map is [_, "rw-p", _, _, _] && Convert.ToUInt64(map[0].Split('-')[0], 16) % (64 << 20) == 0);

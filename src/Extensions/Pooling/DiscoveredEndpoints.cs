@@ -3,7 +3,7 @@ using Microsoft.Extensions.ServiceDiscovery;
 
 namespace ByteStreams.Pooling;
 
-/// <summary>The addresses that Microsoft.Extensions.ServiceDiscovery has for a service, in turn: a failed attempt is followed by the next address.</summary>
+/// <summary>The addresses that Microsoft.Extensions.ServiceDiscovery has for a service, one after the other: a failed attempt is followed by the next address.</summary>
 internal sealed class DiscoveredEndpoints(ServiceEndpointResolver resolver, string serviceName) : IEndpointSource
 {
     private uint _next;
