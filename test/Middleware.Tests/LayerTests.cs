@@ -10,7 +10,7 @@ public sealed partial class LayerTests
     private static readonly string[][] Layers =
     [
         ["Transport"], ["Streams"], ["Connections"], ["Tls", "ProxyProtocol", "Admission", "Timeouts", "Telemetry", "ByteLogging"],
-        ["Client"], ["Server"], ["Relay"], ["Groups"], ["Configuration"], ["Hosting"], [string.Empty],
+        ["Client"], ["Server"], ["Relay"], ["Groups"], ["Configuration"], ["Hosting"], ["Web"], [string.Empty],
     ];
 
     /// <summary>The folder of each type, by its declaration.</summary>
