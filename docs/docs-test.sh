@@ -10,9 +10,12 @@ install_peers() {
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends openssl curl python3 netcat-openbsd
 }
 
-# block FILE LANGUAGE N: prints the Nth block of a language.
+# block FILE LANGUAGE N [SECTION]: prints the Nth block of a language, of a section if one is named.
 block() {
-  awk -v language="$2" -v n="$3" '/^```/ { on = $0 == "```" language && ++blocks == n; next } on' "$1"
+  awk -v language="$2" -v n="$3" -v section="${4:-}" '
+    /^```/ { fenced = !fenced; on = fenced && $0 == "```" language && (section == "" || within) && ++blocks == n; next }
+    !fenced && sub(/^#+ /, "") { within = $0 == section }
+    on' "$1"
 }
 
 # readme_command COMMAND: the README has this command; notes that it is run.
@@ -86,13 +89,13 @@ is_the_samples_code() {
   diff <(block README.md csharp "$1" | grep -vE '^(#:|//|$)') <(grep -vE '^(#:|//|$)' "$2")
 }
 
-# application NAME BLOCK [STATEMENT]: starts a web application around a block of docs/applications.md.
+# application NAME SECTION [STATEMENT]: starts a web application around the block of a section of docs/applications.md.
 application() {
   local name=$1
   {
     printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using ByteStreams;' \
       'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' "${3:-}"
-    block docs/applications.md csharp "$2"
+    block docs/applications.md csharp 1 "$2"
     printf '%s\n' 'builder.Build().Run();' 'internal sealed class Shout : ByteStreamHandler' '{' \
       '    public override async Task OnConnectedAsync(ByteStreamReader reader, ByteStreamWriter writer, CancellationToken stopping)' '    {' \
       '        while (await reader.ReadTextLineAsync(cancellationToken: stopping) is { } line) writer.Write(line.ToUpperInvariant() + "\n");' '    }' '}'
@@ -103,22 +106,22 @@ application() {
 }
 
 handlers_and_endpoints() {
-  block docs/applications.md json 1 >"$temp/programs/appsettings.json"
+  block docs/applications.md json 1 "Handlers and endpoints" >"$temp/programs/appsettings.json"
   local code=0
-  application endpoints 1 && answers ONE nc -N 127.0.0.1 7080 <<<one && answers TWO nc -N -U /run/shout.sock <<<two && stop "$pid" || code=$?
+  application endpoints "Handlers and endpoints" && answers ONE nc -N 127.0.0.1 7080 <<<one && answers TWO nc -N -U /run/shout.sock <<<two && stop "$pid" || code=$?
   rm "$temp/programs/appsettings.json"
   return "$code"
 }
 
 # The client is not of the PROXY protocol's trusted networks.
 middleware() {
-  application middleware 2 'builder.Services.AddByteStreams().AddHandler<Shout>("shout");' &&
+  application middleware 'Connection middleware' 'builder.Services.AddByteStreams().AddHandler<Shout>("shout");' &&
     ! timeout 10 streamshost connect tls://localhost:7443 --ca "$temp/programs/tls.crt" <<<hello && wait_for 'ended: proxy_untrusted' && stop "$pid"
 }
 
 # The server of the section on reading: lines in one packet and in parts, and a partial line at the end.
 batches() {
-  program docs/applications.md csharp 3 || return
+  program docs/applications.md csharp 1 "Three ways to read" || return
   start env --chdir "$temp/programs" "${program[@]}"
   wait_for '^Serving on' || return
   timeout 20 python3 - <<'PYTHON' && stop "$pid"
@@ -138,7 +141,7 @@ PYTHON
 
 # The server of the section on frames: two messages in one packet, and a hostile length.
 frames() {
-  program docs/applications.md csharp 4 || return
+  program docs/applications.md csharp 1 "Frames and messages" || return
   start env --chdir "$temp/programs" "${program[@]}"
   wait_for '^Serving on' || return
   timeout 20 python3 - <<'PYTHON' && stop "$pid"
@@ -166,9 +169,9 @@ other_connections() {
     printf '%s\n' '#:sdk Microsoft.NET.Sdk.Web' "$(block README.md csharp 1 | head -n 1)" 'using System.Text;' 'using ByteStreams;' \
       'WebApplicationBuilder builder = WebApplication.CreateBuilder(args);' 'builder.WebHost.UseUrls("http://127.0.0.1:0");' \
       'builder.Services.AddByteStreams().AddHandler<Feed>("feed").AddEndpoint("feed", "tcp://127.0.0.1:7091", "feed");' 'WebApplication app = builder.Build();'
-    block docs/applications.md csharp 6
+    block docs/applications.md csharp 2 "Sending to other connections"
     echo 'app.Run();'
-    block docs/applications.md csharp 5
+    block docs/applications.md csharp 1 "Sending to other connections"
   } >"$name.cs"
   dotnet build "$name.cs" -o "$name" || return
   start env --chdir "$temp/programs" "$name/feed"
@@ -204,7 +207,7 @@ while line != b"ann: hello\n":
 PYTHON
 }
 
-# program FILE LANGUAGE N: builds the block, once for equal blocks. $program is the command that runs it, without "dotnet run" between.
+# program FILE LANGUAGE N [SECTION]: builds the block, once for equal blocks. $program is the command that runs it, without "dotnet run" between.
 program() {
   local text name
   text=$(block "$@")
