@@ -136,8 +136,8 @@ public sealed partial class ByteStreamPool
 
     private async ValueTask CloseAsync(PooledConnection connection, string reason)
     {
-        PoolLog.Closed(_logger, Name, reason);
         _metrics.Closed(reason);
+        PoolLog.Closed(_logger, Name, reason);
         if (reason is "incomplete" or "cancelled" or "unhealthy")
         {
             // The peer may wait for the rest of a request: it must not take the end for its end.

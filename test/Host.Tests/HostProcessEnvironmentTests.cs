@@ -10,10 +10,10 @@ namespace StreamsHost.Tests;
 public sealed class HostProcessEnvironmentTests : IDisposable
 {
     /// <summary>A user without an entry in /etc/passwd, as <c>docker run --user 54321</c> and OpenShift have it, and no HOME.</summary>
-    private static readonly string[] Homeless = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "-u", "HOME"];
+    private static readonly string[] Homeless = ["/usr/bin/unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "-u", "HOME"];
 
     private static readonly string[] WithoutInotify =
-        ["unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\""];
+        ["/usr/bin/unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\""];
 
     private readonly AuthorityFiles _authority = new();
 
@@ -55,7 +55,7 @@ public sealed class HostProcessEnvironmentTests : IDisposable
         Assert.SkipUnless(OperatingSystem.IsLinux() && !RuntimeInformation.RuntimeIdentifier.Contains("musl"), "Needs glibc.");
         Assert.SkipUnless(Environment.ProcessorCount <= 4, "On more processors there are fewer threads than heaps.");
         await using HostProcess limited = HostProcess.Start();
-        await using HostProcess chosen = HostProcess.StartUnder(["env", "MALLOC_ARENA_MAX=64"]);
+        await using HostProcess chosen = HostProcess.StartUnder(["/usr/bin/env", "MALLOC_ARENA_MAX=64"]);
         await limited.WaitUntilUpAsync(3);
         await chosen.WaitUntilUpAsync(3);
 

@@ -125,6 +125,38 @@ public class MapByteStreamHandlerLifeTests : HttpTest
     }
 
     [Theory(Timeout = 60000), MemberData(nameof(Transports))]
+    public async Task Post_RstStreamWhileTheHandlerNeitherReadsNorWrites_EndsTheConnection(TestedTransport transport)
+    {
+        TaskCompletionSource isNoticed = Signal();
+        await using Application application = await Application.StartAsync(
+            transport,
+            Endpoint.Tcp,
+            web => web.MapByteStreamHandler("/bytes", async (reader, writer, stopping) =>
+            {
+                await reader.ReadLineAsync(stopping);
+                _echoed.TrySetResult();
+                await Patience.UntilAsync(() => writer.IsClosing);
+                isNoticed.TrySetResult();
+            }),
+            listen => listen.Protocols = HttpProtocols.Http2);
+        using HttpClient client = application.CreateClient(HttpVersion.Version20);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/bytes")
+        {
+            Content = new EndlessContent("hello\n"u8.ToArray()),
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
+        using var cancelled = new CancellationTokenSource();
+        Task<HttpResponseMessage> waiting = client.SendAsync(request, cancelled.Token);
+        await _echoed.Task.WaitAsync(Soon);
+
+        await cancelled.CancelAsync();
+
+        await isNoticed.Task.WaitAsync(Soon);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
+    }
+
+    [Theory(Timeout = 60000), MemberData(nameof(Transports))]
     public async Task Post_ChunkedOverHttp1_IsFullDuplex(TestedTransport transport)
     {
         await using Application application = await StartAsync(transport, HttpProtocols.Http1);

@@ -33,7 +33,7 @@ public class PythonTests
     public async Task Echo_PythonPassesDescriptorsWithItsLines_AllLinesComeBackAndNoDescriptorIsKept(string kind)
     {
         // A socket that was bound elsewhere takes descriptors, as each socket does before Linux 6.16. The kernel ends a receive where
-        // one was passed, although more bytes lie behind it.
+        // one was passed, although more bytes follow.
         bool refuses = kind != "adopted" && Environment.OSVersion.Version >= new Version(6, 16);
         await using var place = new Place();
         var allLieThere = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -74,10 +74,11 @@ internal sealed class TlsServerMiddleware(
             counters.EndHandshake();
         }
 
+        metrics.HandshakeEnded(counters.Name, null, failure.Reason, settings.TimeProvider.GetElapsedTime(began));
+
         // A clean close delivers the alert, if one was written. (On Linux SslStream writes an alert for an error of OpenSSL, and none for a
         // certificate that this side rejects: its client sees EOF without close_notify.)
         ConnectionLog.HandshakeFailed(DebugLogger.For(context, logger), context, failure.Reason, failure.Explanation, failure.ServerName);
-        metrics.HandshakeEnded(counters.Name, null, failure.Reason, settings.TimeProvider.GetElapsedTime(began));
         ConnectionLink.Of(context).Close(failure.Reason);
         return null;
     }

@@ -5,7 +5,7 @@ using ByteStreams.Transport.Interop;
 
 namespace ByteStreams.Contract.Tests.Engine;
 
-/// <summary>A FIN that a reset follows reads as an end: the channel tells the two apart by epoll's events, or asks the socket.</summary>
+/// <summary>A FIN that a reset follows reads as an end: the channel distinguishes the two by epoll's events, or by the state of the socket.</summary>
 public sealed class ResetAfterEndTests : IDisposable
 {
     private readonly Socket _peer = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

@@ -311,7 +311,7 @@ public sealed class ConnectTests : IDisposable
         Assert.SkipUnless(File.Exists("/usr/bin/openssl"), "openssl is not installed");
         TlsCertificateOptions certificate = _authority.Write("localhost");
         // -rev sends each line back reversed.
-        var start = new ProcessStartInfo("openssl", ["s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", certificate.Path!, "-key", certificate.KeyPath!])
+        var start = new ProcessStartInfo("/usr/bin/openssl", ["s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", certificate.Path!, "-key", certificate.KeyPath!])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
